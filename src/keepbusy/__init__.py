@@ -1,0 +1,104 @@
+"""keepbusy turns frames into detections on OpenVINO devices, end to end, as fast as the device can go.
+
+```python
+import keepbusy as kb
+with kb.Pipeline("yolov5n.xml", device="CPU") as pipeline:
+    for result in pipeline.run("street.mp4"):
+        print(result.frame.index, result.detections.boxes_xyxy)
+```
+
+Importing this is quick: OpenVINO, OpenCV and NumPy are loaded when a name below is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from keepbusy.api import Detector, Pipeline
+    from keepbusy.config import DetectConfig, DeviceConfig, RunConfig, SelectConfig
+    from keepbusy.errors import (
+        ConfigError,
+        DeviceError,
+        DeviceTimeoutError,
+        FrameError,
+        KeepbusyError,
+        MissingExtraError,
+        ModelError,
+        SinkError,
+        SourceError,
+    )
+    from keepbusy.pipeline import Run
+    from keepbusy.sources import Source, open_source
+    from keepbusy.stats import Snapshot, StageStats
+    from keepbusy.types import Detections, Frame, Result, Timings
+
+_HOMES = {
+    "ConfigError": "errors",
+    "DetectConfig": "config",
+    "Detections": "types",
+    "Detector": "api",
+    "DeviceConfig": "config",
+    "DeviceError": "errors",
+    "DeviceTimeoutError": "errors",
+    "Frame": "types",
+    "FrameError": "errors",
+    "KeepbusyError": "errors",
+    "MissingExtraError": "errors",
+    "ModelError": "errors",
+    "Pipeline": "api",
+    "Result": "types",
+    "Run": "pipeline",
+    "RunConfig": "config",
+    "SelectConfig": "config",
+    "SinkError": "errors",
+    "Snapshot": "stats",
+    "Source": "sources",
+    "SourceError": "errors",
+    "StageStats": "stats",
+    "Timings": "types",
+    "open_source": "sources",
+}
+
+__all__ = [
+    "ConfigError",
+    "DetectConfig",
+    "Detections",
+    "Detector",
+    "DeviceConfig",
+    "DeviceError",
+    "DeviceTimeoutError",
+    "Frame",
+    "FrameError",
+    "KeepbusyError",
+    "MissingExtraError",
+    "ModelError",
+    "Pipeline",
+    "Result",
+    "Run",
+    "RunConfig",
+    "SelectConfig",
+    "SinkError",
+    "Snapshot",
+    "Source",
+    "SourceError",
+    "StageStats",
+    "Timings",
+    "__version__",
+    "open_source",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"keepbusy.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'keepbusy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

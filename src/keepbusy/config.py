@@ -1,0 +1,189 @@
+"""What a run can be told, checked once, before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypedDict, get_args, get_type_hints
+
+from keepbusy.errors import ConfigError
+
+Mode = Literal["async", "sync"]
+Hint = Literal["latency", "throughput"]
+OnError = Literal["raise", "skip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectConfig:
+    """How outputs of the model become detections.
+
+    Attributes:
+        conf: Detections below this confidence are dropped; 0 to 1. 0.25 is the field's default for looking
+            at pictures (evaluations use 0.001).
+        iou: Boxes of one class that overlap a better one by more than this are dropped; 0 to 1.
+        max_det: At most this many detections a frame, the most confident ones.
+        classes: Only these class ids; None for all.
+        agnostic_nms: Let boxes suppress each other across classes.
+    """
+
+    conf: float = 0.25
+    iou: float = 0.45
+    max_det: int = 300
+    classes: tuple[int, ...] | None = None
+    agnostic_nms: bool = False
+
+    def __post_init__(self) -> None:
+        _check_range("conf", self.conf, 0.0, 1.0)
+        _check_range("iou", self.iou, 0.0, 1.0)
+        _check_range("max_det", self.max_det, 1, None)
+        for class_id in self.classes or ():
+            _check_range("classes", class_id, 0, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConfig:
+    """Where and how the model runs.
+
+    Attributes:
+        device: OpenVINO's device name: CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...
+        hint: OpenVINO's performance hint; None chooses `throughput` for async and `latency` for sync.
+        nstreams: Number of device streams; None leaves it to the hint.
+        cache_dir: Folder for compiled models; None for no cache.
+        imgsz: Input size (height, width) in pixels for models with a dynamic input; None for the model's own,
+            or 640x640 where it has none.
+    """
+
+    device: str = "CPU"
+    hint: Hint | None = None
+    nstreams: int | None = None
+    cache_dir: Path | None = None
+    imgsz: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        _check_choice(self, "hint")
+        if not self.device.strip():
+            raise ConfigError("device: is empty", hint="`keepbusy devices` lists what there is")
+        if self.nstreams is not None:
+            _check_range("nstreams", self.nstreams, 1, None)
+        for side in self.imgsz or ():
+            _check_range("imgsz", side, 32, 8192)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """How frames travel through the pipeline.
+
+    Attributes:
+        mode: `async` overlaps reading, preparing, inferring and decoding; `sync` does one after the other.
+        nireq: Number of slots (infer requests); None takes what the device calls optimal plus two, so that
+            one is being filled and one emptied while the device is busy with the others. `sync` has one.
+        on_error: `raise` stops the run at the first failed frame; `skip` yields it as a result with an error.
+        device_timeout_s: A device that takes longer for one frame is reported as not answering. Half a minute
+            is far above any frame and below a person's patience.
+        channel_frames: Frames that may wait between a source and its preparation. Four evens out a decoder's
+            bursts and is small enough for 4K frames (25 MB each).
+        results_buffered: Finished results that may wait for the consumer.
+    """
+
+    mode: Mode = "async"
+    nireq: int | None = None
+    on_error: OnError = "raise"
+    device_timeout_s: float = 30.0
+    channel_frames: int = 4
+    results_buffered: int = 4
+
+    def __post_init__(self) -> None:
+        _check_choice(self, "mode")
+        _check_choice(self, "on_error")
+        if self.nireq is not None:
+            _check_range("nireq", self.nireq, 1, None)
+        for name in ("channel_frames", "results_buffered"):
+            _check_range(name, getattr(self, name), 1, None)
+        if not self.device_timeout_s > 0:
+            raise ConfigError(f"device_timeout_s: {self.device_timeout_s} is not above 0")
+        if self.mode == "sync" and self.nireq not in (None, 1):
+            raise ConfigError(
+                f"nireq: mode sync has one request, not {self.nireq}",
+                hint="use mode async for more than one request in flight",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectConfig:
+    """Which of a source's frames are read.
+
+    Attributes:
+        loop: Begin finite sources again when they end.
+        limit: At most this many frames of each source.
+        stride: Only every n-th frame of each source.
+    """
+
+    loop: bool = False
+    limit: int | None = None
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        _check_range("stride", self.stride, 1, None)
+        if self.limit is not None:
+            _check_range("limit", self.limit, 1, None)
+
+
+class Options(TypedDict, total=False):
+    """The keyword options of `Pipeline` and `Detector`: the attributes of the configurations above, by name."""
+
+    hint: Hint | None
+    nstreams: int | None
+    cache_dir: Path | None
+    imgsz: tuple[int, int] | None
+    conf: float
+    iou: float
+    max_det: int
+    classes: tuple[int, ...] | None
+    agnostic_nms: bool
+    mode: Mode
+    nireq: int | None
+    on_error: OnError
+    device_timeout_s: float
+    channel_frames: int
+    results_buffered: int
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[DeviceConfig, DetectConfig, RunConfig]:
+    """Sort keyword options into the three configurations by their names.
+
+    Raises:
+        ConfigError: An option that none of them has, or a value that it cannot have.
+    """
+    parts: list[Any] = []
+    left = dict(options)
+    for kind in (DeviceConfig, DetectConfig, RunConfig):
+        own = {f.name: left.pop(f.name) for f in fields(kind) if f.name in left}
+        parts.append(kind(**own))
+    if left:
+        known = sorted(f.name for kind in (DeviceConfig, DetectConfig, RunConfig) for f in fields(kind))
+        raise ConfigError(
+            f"unknown option{'s' if len(left) > 1 else ''}: {', '.join(sorted(left))}",
+            hint=f"the options are {', '.join(known)}",
+        )
+    device, detect, run = parts
+    return device, detect, run
+
+
+def _check_range(name: str, value: float, low: float, high: float | None) -> None:
+    if not (value >= low and (high is None or value <= high)):
+        wanted = f"from {low} to {high}" if high is not None else f"at least {low}"
+        raise ConfigError(f"{name}: {value} is out of range", hint=f"give a value {wanted}")
+
+
+def _check_choice(config: Any, name: str) -> None:
+    value = getattr(config, name)
+    if value is None:
+        return
+    choices: list[str] = []
+    for part in (get_type_hints(type(config))[name], *get_args(get_type_hints(type(config))[name])):
+        choices += [choice for choice in get_args(part) if isinstance(choice, str)]
+    if value not in choices:
+        raise ConfigError(
+            f"{name}: {value!r} is none of the choices", hint=f"choose from {', '.join(dict.fromkeys(choices))}"
+        )

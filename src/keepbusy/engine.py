@@ -1,0 +1,220 @@
+"""Slots on a device: the only file that talks to an InferRequest.
+
+A *device* makes *requests*; a request has an input tensor that the caller writes into, can be started without
+waiting, waited for with a time limit, and cancelled. OpenVINO's are below; `keepbusy.testing` has scripted ones.
+A *slot* is one request with the frame that is now in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepbusy.config import DeviceConfig, Mode
+from keepbusy.errors import ConfigError, DeviceError, DeviceTimeoutError, ModelError, first_line
+from keepbusy.letterbox import GREY, Letterbox, Letterboxer
+from keepbusy.types import Frame, Timings
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+    from keepbusy.models.load import DetectionModel
+
+EXTRA_REQUESTS = 2
+"""Slots above what the device calls optimal: one being filled and one being emptied while it works on the rest."""
+
+COMPILE_WARM_UP_TIMEOUT_S = 300.0
+"""The first inference may build kernels: on a GPU without a cache it has been seen to take minutes."""
+
+
+class Request(Protocol):
+    """One inference that can be in flight. Not thread-safe, except for `cancel`."""
+
+    @property
+    def input(self) -> NDArray[np.uint8]:
+        """The memory to write the picture into: uint8 (H, W, 3), BGR. The same for the request's whole life."""
+        ...
+
+    @property
+    def output(self) -> NDArray[np.float32]:
+        """The detection output, in place: valid until the next start."""
+        ...
+
+    @property
+    def latency_ns(self) -> int:
+        """How long the last inference took, from its start to its completion on the device."""
+        ...
+
+    def start(self) -> None:
+        """Begin the inference and return."""
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the inference; False if it is still going on. Raises what the inference failed with."""
+        ...
+
+    def cancel(self) -> None:
+        """Ask the device to give up this inference; `wait` then returns or raises soon."""
+        ...
+
+
+class Device(Protocol):
+    """Something that makes requests."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for messages."""
+        ...
+
+    @property
+    def optimal_requests(self) -> int:
+        """How many requests in flight keep it busy."""
+        ...
+
+    def create_request(self) -> Request:
+        """A new request."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One request, and the frame now in it."""
+
+    request: Request
+    letterboxer: Letterboxer
+    frame: Frame | None = None
+    letterbox: Letterbox | None = None
+    timings: Timings = field(default_factory=Timings)
+
+
+def create_slots(device: Device, num_slots: int) -> list[Slot]:
+    """Make slots and warm each of them up, one after the other.
+
+    Serially, because the first inference of a request may still compile or allocate, and doing so in several at
+    once has been seen to fail.
+
+    Raises:
+        DeviceError: A request cannot be made, or its first inference fails.
+    """
+    slots: list[Slot] = []
+    for _ in range(num_slots):
+        try:
+            request = device.create_request()
+            request.input[...] = GREY
+            request.start()
+            is_done = request.wait(COMPILE_WARM_UP_TIMEOUT_S)
+        except DeviceError:
+            raise
+        except Exception as error:
+            raise DeviceError(f"device {device.name}: the first inference failed: {first_line(error)}") from error
+        if not is_done:
+            raise DeviceTimeoutError(
+                f"device {device.name}: the first inference took over {COMPILE_WARM_UP_TIMEOUT_S:g} s"
+            )
+        slots.append(Slot(request, Letterboxer(request.input)))
+    return slots
+
+
+class OpenVINORequest:
+    """A request on an OpenVINO device."""
+
+    def __init__(self, request: ov.InferRequest, output_index: int) -> None:
+        self._request = request
+        self._output_index = output_index
+        self._input = request.get_input_tensor().data[0]
+
+    @property
+    def input(self) -> NDArray[np.uint8]:
+        return self._input
+
+    @property
+    def output(self) -> NDArray[np.float32]:
+        data: NDArray[np.float32] = self._request.get_output_tensor(self._output_index).data
+        return data
+
+    @property
+    def latency_ns(self) -> int:
+        return int(self._request.latency * 1e6)
+
+    def start(self) -> None:
+        self._request.start_async()
+
+    def wait(self, timeout_s: float) -> bool:
+        return bool(self._request.wait_for(int(timeout_s * 1000)))
+
+    def cancel(self) -> None:
+        self._request.cancel()
+
+
+class OpenVINODevice:
+    """A model compiled for an OpenVINO device.
+
+    Args:
+        model: The detector.
+        config: Device name, hint, streams, cache.
+        mode: Chooses the hint where none is given: throughput for async, latency for sync.
+        core: The OpenVINO core to compile with.
+
+    Raises:
+        DeviceError: There is no such device.
+        ModelError: The model does not compile for it.
+        ConfigError: The cache folder cannot be used.
+    """
+
+    def __init__(self, model: DetectionModel, config: DeviceConfig, mode: Mode, core: ov.Core) -> None:
+        self.name = config.device
+        self._output_index = model.output.index
+        hint = config.hint or ("throughput" if mode == "async" else "latency")
+        properties: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
+        if config.nstreams is not None:
+            properties["NUM_STREAMS"] = str(config.nstreams)
+        if config.cache_dir is not None:
+            properties["CACHE_DIR"] = str(_usable_cache(config.cache_dir))
+        check_device(config.device, core)
+        try:
+            self._compiled = core.compile_model(model.graph, config.device, properties)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{model.path}: does not compile for device {config.device}: {first_line(error)}",
+                hint="try --device CPU, which runs every model that OpenVINO reads",
+            ) from error
+
+    @property
+    def optimal_requests(self) -> int:
+        return int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+
+    def create_request(self) -> OpenVINORequest:
+        return OpenVINORequest(self._compiled.create_infer_request(), self._output_index)
+
+
+def check_device(name: str, core: ov.Core) -> None:
+    """See that every device in a name like `AUTO:GPU,CPU` exists.
+
+    Raises:
+        DeviceError: One does not.
+    """
+    available = list(core.available_devices)
+    known = {*available, *(device.split(".")[0] for device in available), "AUTO", "HETERO", "MULTI", "BATCH"}
+    virtual, _, wanted = name.partition(":")
+    parts = [virtual, *(part.strip().lstrip("-") for part in wanted.split(",") if part.strip())]
+    for part in parts:
+        if part.split("(")[0] not in known:
+            raise DeviceError(
+                f"device {name}: there is no {part} on this machine",
+                hint=f"available: {', '.join(available)}; `keepbusy devices` says what may be missing",
+            )
+
+
+def _usable_cache(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--cache-dir: cannot make the folder {folder}: {first_line(error)}",
+            hint="give a folder that can be written",
+        ) from error
+    return folder

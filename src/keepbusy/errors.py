@@ -1,0 +1,104 @@
+"""Everything keepbusy raises on purpose.
+
+```
+KeepbusyError                    one line of what happened and where, plus an optional hint
+├── ConfigError                  an option has a value it cannot have            (exit code 2)
+├── SourceError                  a source cannot be opened or ended before its time
+├── ModelError                   a model cannot be read, understood or compiled
+├── DeviceError                  a device is unknown or failed
+│   └── DeviceTimeoutError       a device stopped answering
+├── SinkError                    an output cannot be opened, written or finished
+├── FrameError                   one frame failed: names stage, source and frame
+└── MissingExtraError            an optional dependency is not installed
+```
+
+Errors of OpenVINO, PyAV, OpenCV and the operating system are mapped to these at the one place that calls
+them, with `raise ... from error`, so the original is always the `__cause__`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Stage = Literal["read", "prepare", "infer", "decode", "emit"]
+"""The five stages of every timeline, table and metric, in the order of the data flow."""
+
+STAGES: tuple[Stage, ...] = ("read", "prepare", "infer", "decode", "emit")
+
+
+class KeepbusyError(Exception):
+    """Base class of all errors raised on purpose.
+
+    Args:
+        message: What happened, and to which file, frame or option; one line.
+        hint: What the user can do about it, if anything is known.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(KeepbusyError, ValueError):
+    """An option has a value that it cannot have."""
+
+
+class SourceError(KeepbusyError):
+    """A source cannot be opened, or ended before its time."""
+
+
+class ModelError(KeepbusyError):
+    """A model cannot be read, is not understood, or does not compile for the device."""
+
+
+class DeviceError(KeepbusyError):
+    """A device is unknown, or failed outside the work on a single frame."""
+
+
+class DeviceTimeoutError(DeviceError):
+    """A device accepted work and did not finish it in time."""
+
+
+class SinkError(KeepbusyError):
+    """An output cannot be opened, written or finished."""
+
+
+class FrameError(KeepbusyError):
+    """One frame failed in one stage.
+
+    The error that caused it is its `__cause__`.
+
+    Args:
+        message: What happened.
+        stage: The stage in which it happened.
+        source: The source's name as the user gave it.
+        frame_index: The frame's index within its source, from 0.
+        hint: What the user can do about it, if anything is known.
+    """
+
+    def __init__(
+        self, message: str, *, stage: Stage, source: str, frame_index: int, hint: str | None = None
+    ) -> None:
+        super().__init__(f"{stage}: {source}: frame {frame_index}: {message}", hint=hint)
+        self.reason = message
+        self.stage: Stage = stage
+        self.source = source
+        self.frame_index = frame_index
+
+
+class MissingExtraError(KeepbusyError):
+    """An optional dependency is needed and not installed."""
+
+    def __init__(self, feature: str, *, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs packages that are not installed",
+            hint=f"pip install 'keepbusy[{extra}]'",
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that says something, for use inside a one-line message."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not line.startswith("Exception from ")]
+    return telling[0] if telling else type(error).__name__

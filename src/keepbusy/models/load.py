@@ -1,0 +1,155 @@
+"""Model file → graph ready to compile: understood, static, with the preprocessing inside."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from keepbusy.errors import ModelError, first_line
+from keepbusy.models.names import Names, choose_names
+from keepbusy.models.recognise import OutputForm, choose_input_hw, recognise_input, recognise_output
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+SUFFIXES = (".xml", ".onnx")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectionModel:
+    """A detector's graph and what is known of it.
+
+    Attributes:
+        graph: Takes uint8 (1, H, W, 3), BGR, 0 to 255; static.
+        path: The file that it came from.
+        input_hw: The input's (height, width), pixels.
+        output: The form of the output that has the detections.
+        names: One name a class.
+    """
+
+    graph: ov.Model
+    path: Path
+    input_hw: tuple[int, int]
+    output: OutputForm
+    names: Names
+
+
+def load_model(
+    path: str | Path,
+    *,
+    imgsz: tuple[int, int] | None = None,
+    names: Names | None = None,
+    core: ov.Core | None = None,
+) -> DetectionModel:
+    """Read a model, find out what it is, and compile the preprocessing into its graph.
+
+    What the graph does to its new input: BGR → RGB, to the model's number type, ÷ 255, to the model's layout.
+
+    Args:
+        path: OpenVINO IR (`.xml` with its `.bin` beside it) or ONNX.
+        imgsz: Input (height, width) for models that leave it open.
+        names: The user's class names; None takes the model's own.
+        core: The OpenVINO core to read with; None makes one.
+
+    Raises:
+        ModelError: The file is missing, damaged, or no detector that is understood.
+        ConfigError: `imgsz` or `names` does not fit the model.
+    """
+    path = Path(path)
+    graph = _read(path, core)
+    form = recognise_input(graph, path)
+    input_hw = choose_input_hw(form, imgsz, path)
+    if graph.is_dynamic() or list(graph.inputs[0].partial_shape.to_shape()) != form.shape(input_hw):
+        try:
+            graph.reshape(form.shape(input_hw))
+        except RuntimeError as error:
+            raise ModelError(
+                f"{path}: cannot be set to one picture of {input_hw[0]}x{input_hw[1]}: {first_line(error)}",
+                hint="export the model with batch size 1",
+            ) from error
+    output = recognise_output(graph, input_hw, path)
+    own_names = choose_names(
+        output.num_classes, given=names, metadata=read_metadata(graph, path), model=path
+    )
+    return DetectionModel(_add_preprocessing(graph, form.layout), path, input_hw, output, own_names)
+
+
+def read_metadata(graph: ov.Model, path: Path) -> dict[str, Any]:
+    """What the model says of itself: `model_info` of an IR, the properties of an ONNX file, and the
+    `metadata.yaml` that YOLO exporters leave beside the model. The first of them to have a key wins."""
+    metadata: dict[str, Any] = {}
+    for section in ("model_info", "framework"):
+        if graph.has_rt_info([section]):
+            value = graph.get_rt_info([section])
+            with contextlib.suppress(RuntimeError, TypeError, AttributeError):
+                for key, item in _items(value):
+                    metadata.setdefault(key, item)
+    beside = path.parent / "metadata.yaml"
+    if beside.is_file():
+        with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+            content = yaml.safe_load(beside.read_text(encoding="utf-8"))
+            if isinstance(content, dict):
+                metadata = {**content, **metadata}
+    return metadata
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    content = getattr(value, "value", value)
+    if not isinstance(content, Mapping):
+        return []
+    return [(str(key), getattr(item, "value", item)) for key, item in content.items()]
+
+
+def _read(path: Path, core: ov.Core | None) -> ov.Model:
+    if path.suffix.lower() not in SUFFIXES:
+        raise ModelError(
+            f"{path}: is not a model file that keepbusy reads",
+            hint=f"give an OpenVINO IR (.xml) or an ONNX file (.onnx), not {path.suffix or 'a file without suffix'}",
+        )
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file", hint="check the path given with --model")
+    weights = path.with_suffix(".bin")
+    if path.suffix.lower() == ".xml" and not weights.is_file():
+        raise ModelError(
+            f"{path}: its weights {weights.name} are missing", hint="keep the .bin beside the .xml"
+        )
+    if core is None:
+        import openvino
+
+        core = openvino.Core()
+    try:
+        return core.read_model(path)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: cannot be read as a model: {_reason(error)}",
+            hint="the file may be cut short or damaged: export or copy it again",
+        ) from error
+
+
+def _add_preprocessing(graph: ov.Model, layout: str) -> ov.Model:
+    from openvino import Layout, Type
+    from openvino.preprocess import ColorFormat, PrePostProcessor
+
+    element_type = graph.inputs[0].element_type
+    is_scaled = element_type != Type.u8
+    steps = PrePostProcessor(graph)
+    image = steps.input()
+    image.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC")).set_color_format(ColorFormat.BGR)
+    image.model().set_layout(Layout(layout))
+    image.preprocess().convert_color(ColorFormat.RGB)
+    if is_scaled:
+        image.preprocess().convert_element_type(element_type).scale(255.0)
+    for index in range(len(graph.outputs)):
+        steps.output(index).tensor().set_element_type(Type.f32)
+    return steps.build()
+
+
+def _reason(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(("Exception from", "Check "))]
+    return (telling or lines or [type(error).__name__])[-1].rstrip(".:")

@@ -1,0 +1,427 @@
+"""Frames in, results out, the device never idle.
+
+The contract
+------------
+1. A ring of slots, no callbacks. Frames are started in order and collected in order: the collector waits for the
+   *oldest* slot in flight, which releases the GIL, gives order for free, and leaves each error with its frame.
+2. Slots are the only credit. Alive at any moment are at most, for each source, `channel_frames` + 1 being read, and
+   for the run, 1 being prepared, one a slot, and `results_buffered` + 1 being handed over; each is one decoded
+   picture (width x height x 3 bytes). A slow consumer slows finite sources; live sources drop their oldest waiting
+   frame, and every drop is counted. Nothing grows with time.
+3. One result for each frame read, in order for each source. A frame that fails is a result with its error
+   (`on_error="skip"`), or ends the run: the results before it are delivered, then its error is raised from `next()`.
+4. Every wait can be woken. `close()` (also called by the end of a `with` block, by garbage collection and at the
+   interpreter's exit) stops the sources, cancels what is in flight, joins every thread and leaves the slots free
+   for the next run. The one wait outside our reach is a read of a silent network stream, which has a time limit.
+5. Deterministic: the same frames give the same bytes in sync and async, at any depth.
+
+Threads
+-------
+```
+reader (one a source) ──▶ FairChannel ──▶ starter ──▶ [in flight, in order] ──▶ collector ──▶ [results] ──▶ next()
+                                             ▲                                      │
+                                             └────────────── free slots ────────────┘
+```
+A frame that failed before it reached the device travels along the same way without a slot, so that it keeps its
+place. `SyncRun` is the same steps in the caller's thread, one after the other, with one slot and no overlap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+
+from keepbusy import steps
+from keepbusy.channel import Channel, FairChannel
+from keepbusy.config import RunConfig
+from keepbusy.engine import Slot
+from keepbusy.errors import FrameError, KeepbusyError
+from keepbusy.sources.base import Source
+from keepbusy.stats import RunStats
+from keepbusy.types import Frame, Result, Timings
+
+CANCEL_TIMEOUT_S = 5.0
+"""How long closing waits for a device to give up what it was doing; after that the slot is not used again."""
+
+_Read = tuple[Frame | FrameError, int, Timings]
+"""A frame, or the error in its place; its source's number; its times."""
+
+
+class Run(Iterator[Result]):
+    """One run over some sources: iterate for the results, `close` to stop early.
+
+    Not thread-safe, except for `stats` and `close`.
+
+    Attributes:
+        stats: The run's counters; `stats.snapshot()` at any time, also afterwards.
+    """
+
+    stats: RunStats
+
+    def __next__(self) -> Result:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Stop: nothing more is read, what is in flight is given up, all threads are joined."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def start_run(
+    sources: Sequence[Source],
+    slots: Sequence[Slot],
+    decode: steps.Decode,
+    config: RunConfig,
+    *,
+    device_name: str = "device",
+    stats: RunStats | None = None,
+    on_close: Callable[[], None] | None = None,
+) -> Run:
+    """Begin a run.
+
+    Args:
+        sources: Where frames come from; the run closes them.
+        slots: Warm, free slots; `sync` uses the first.
+        decode: Output of the model → detections in the frame's pixels. Called by one thread at a time.
+        config: Mode, limits, error policy.
+        device_name: For messages.
+        stats: Counters to use; None makes new ones.
+        on_close: Called once, when the run no longer uses the slots.
+    """
+    stats = stats or RunStats()
+    kind = SyncRun if config.mode == "sync" else AsyncRun
+    return kind(sources, slots, decode, config, device_name, stats, on_close or (lambda: None))
+
+
+class SyncRun(Run):
+    """One frame at a time, one step after the other, in the caller's thread."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        slots: Sequence[Slot],
+        decode: steps.Decode,
+        config: RunConfig,
+        device_name: str,
+        stats: RunStats,
+        on_close: Callable[[], None],
+    ) -> None:
+        self.stats = stats
+        self._open = dict(enumerate(sources))
+        self._turn = 0
+        self._indices = [0] * len(sources)
+        self._slot = slots[0]
+        self._decode = decode
+        self._config = config
+        self._device_name = device_name
+        self._on_close = weakref.finalize(self, _close_all, list(sources), stats, on_close)
+        self._lanes = {stage: stats.lane(stage) for stage in ("read", "prepare", "decode")}
+
+    def __next__(self) -> Result:
+        try:
+            item = self._read()
+            if item is None:
+                raise StopIteration
+            result = self._infer(*item)
+            is_error = result.error is not None
+            self.stats.frame_done(result.timings, len(result.detections), is_error=is_error)
+            if result.error is not None and self._config.on_error == "raise":
+                raise result.error
+        except BaseException:
+            self.close()
+            raise
+        return result
+
+    def close(self) -> None:
+        if self._on_close.alive and self._slot.frame is not None:
+            _give_up(self._slot)
+        self._on_close()
+
+    def _read(self) -> _Read | None:
+        lane = self._lanes["read"]
+        while self._open:
+            ids = list(self._open)
+            source_id = next((i for i in ids if i >= self._turn), ids[0])
+            self._turn = source_id + 1
+            timings = Timings(read_start_ns=lane.waited_for_input())
+            item, can_go_on = steps.read(self._open[source_id], self._indices[source_id])
+            timings.read_end_ns = lane.was_busy()
+            if not can_go_on:
+                self._open.pop(source_id).close()
+            if item is not None:
+                lane.num_frames += 1
+                self._indices[source_id] = _index_of(item) + 1
+                return item, source_id, timings
+        return None
+
+    def _infer(self, item: Frame | FrameError, source_id: int, timings: Timings) -> Result:
+        if isinstance(item, FrameError):
+            return steps.failure(steps.unread_frame(item, source_id), timings, item)
+        now_ns, slot = self.stats.clock.now_ns, self._slot
+        prepare, decode = self._lanes["prepare"], self._lanes["decode"]
+        timings.accept_ns = timings.prepare_start_ns = prepare.waited_for_input()
+        error = steps.start(slot, item, timings, now_ns)
+        prepare.was_busy()
+        if error is None:
+            prepare.num_frames += 1
+            error = steps.wait(slot, self._config.device_timeout_s, self._device_name, now_ns)
+            self.stats.frame_inferred(timings)
+        if error is not None:
+            steps.release(slot)
+            return steps.failure(item, timings, error)
+        decode.waited_for_input()
+        result = steps.decode(slot, self._decode, now_ns)
+        steps.release(slot)
+        decode.was_busy()
+        decode.num_frames += 1
+        return result
+
+
+class AsyncRun(Run):
+    """All stages at once, each in its own thread. What is shared with the threads is `_Shared`, never this."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        slots: Sequence[Slot],
+        decode: steps.Decode,
+        config: RunConfig,
+        device_name: str,
+        stats: RunStats,
+        on_close: Callable[[], None],
+    ) -> None:
+        self.stats = stats
+        self._config = config
+        self._shared = _Shared(sources, slots, decode, config, device_name, stats, on_close)
+        self._on_close = weakref.finalize(self, self._shared.close)
+        _LIVE_RUNS.add(self)
+        self._shared.start()
+
+    def __next__(self) -> Result:
+        try:
+            result = self._shared.results.get()
+            if result is None:
+                self.close()
+                if self._shared.fatal is not None:
+                    raise self._shared.fatal
+                raise StopIteration
+            if result.error is not None and self._config.on_error == "raise":
+                raise result.error
+        except BaseException:
+            self.close()
+            raise
+        return result
+
+    def close(self) -> None:
+        self._on_close()
+
+
+class _Shared:
+    """What the threads of an async run share. Its methods named after stages are the threads' bodies."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        slots: Sequence[Slot],
+        decode: steps.Decode,
+        config: RunConfig,
+        device_name: str,
+        stats: RunStats,
+        on_close: Callable[[], None],
+    ) -> None:
+        self.sources = list(sources)
+        self.slots = list(slots)
+        self.decode = decode
+        self.config = config
+        self.device_name = device_name
+        self.stats = stats
+        self.on_close = on_close
+        self.fatal: BaseException | None = None
+        self.frames: FairChannel[_Read] = FairChannel(len(sources), config.channel_frames)
+        self.free: Channel[Slot] = Channel(len(slots))
+        self.in_flight: Channel[Slot | Result] = Channel(len(slots))
+        self.results: Channel[Result] = Channel(config.results_buffered)
+        self.is_closing = threading.Event()
+        self._threads_lock = threading.Lock()
+        for slot in slots:
+            self.free.put(slot)
+        self.threads = [
+            threading.Thread(target=self._guard, args=(body, *args), name=f"keepbusy-{name}")
+            for name, body, args in (
+                *((f"read-{i}", self.read, (i,)) for i in range(len(sources))),
+                ("prepare", self.start_frames, ()),
+                ("decode", self.collect, ()),
+            )
+        ]
+        self._num_running = len(self.threads)
+
+    def start(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Stop everything; safe to call again, and from any thread but the run's own."""
+        self.is_closing.set()
+        self.frames.close()
+        self.free.close()
+        self.in_flight.close()
+        self.results.close()
+        for slot in self.slots:
+            if slot.frame is not None:
+                with contextlib.suppress(Exception):
+                    slot.request.cancel()
+        if threading.current_thread() in self.threads:
+            return  # The garbage collector ran in one of our own threads: it goes on and ends by itself.
+        for thread in self.threads:
+            thread.join()
+
+    def _guard(self, body: Callable[..., None], *args: int) -> None:
+        try:
+            body(*args)
+        except BaseException as error:
+            self.fatal = self.fatal or error
+            self.frames.close()
+            self.free.close()
+            self.in_flight.close()
+            self.results.end()
+        with self._threads_lock:
+            self._num_running -= 1
+            is_last = self._num_running == 0
+        if is_last:
+            for slot in self.slots:
+                if slot.frame is not None:
+                    _give_up(slot)
+            _close_all(self.sources, self.stats, self.on_close)
+
+    def read(self, source_id: int) -> None:
+        """Reader thread: one source's frames into its queue."""
+        source = self.sources[source_id]
+        lane = self.stats.lane("read")
+        index = 0
+        try:
+            can_go_on = True
+            while can_go_on and not self.is_closing.is_set():
+                timings = Timings(read_start_ns=lane.begin())
+                item, can_go_on = steps.read(source, index)
+                if item is None:
+                    break
+                timings.read_end_ns = lane.was_busy()
+                lane.num_frames += 1
+                index = _index_of(item) + 1
+                entry = (item, source_id, timings)
+                if source.is_live:
+                    num_dropped = self.frames.put_freshest(source_id, entry)
+                    for _ in range(num_dropped):
+                        self.stats.frame_dropped(source.name)
+                    is_taken = num_dropped >= 0
+                else:
+                    is_taken = self.frames.put(source_id, entry)
+                lane.waited_for_output()
+                if not is_taken:
+                    break
+        finally:
+            source.close()
+            self.frames.end()
+
+    def start_frames(self) -> None:
+        """Starter thread: frames into free slots, slots onto the device."""
+        lane = self.stats.lane("prepare")
+        now_ns = self.stats.clock.now_ns
+        while (entry := self.frames.get()) is not None:
+            item, source_id, timings = entry
+            timings.accept_ns = lane.waited_for_input()
+            if isinstance(item, FrameError):
+                failed = steps.failure(steps.unread_frame(item, source_id), timings, item)
+                if not self.in_flight.put(failed):
+                    return
+                continue
+            slot = self.free.get()
+            timings.prepare_start_ns = lane.waited_for_output()
+            if slot is None:
+                return
+            error = steps.start(slot, item, timings, now_ns)
+            lane.was_busy()
+            lane.num_frames += 1
+            if error is not None:
+                self.free.put(slot)
+            if not self.in_flight.put(slot if error is None else steps.failure(item, timings, error)):
+                return
+            lane.waited_for_output()
+        self.in_flight.end()
+
+    def collect(self) -> None:
+        """Collector thread: the oldest slot's outputs into a result, the slot back to the free ones."""
+        lane = self.stats.lane("decode")
+        now_ns = self.stats.clock.now_ns
+        while (item := self.in_flight.get()) is not None:
+            result = item if isinstance(item, Result) else None
+            if isinstance(item, Slot):
+                frame, timings = item.frame, item.timings
+                assert frame is not None
+                error = steps.wait(item, self.config.device_timeout_s, self.device_name, now_ns)
+                if self.is_closing.is_set():
+                    return
+                self.stats.frame_inferred(timings)
+                lane.waited_for_input()
+                if error is not None:
+                    result = steps.failure(frame, timings, error)
+                else:
+                    result = steps.decode(item, self.decode, now_ns)
+                steps.release(item)
+                self.free.put(item)
+                lane.was_busy()
+                lane.num_frames += 1
+            assert result is not None
+            self.stats.frame_done(
+                result.timings, len(result.detections), is_error=result.error is not None
+            )
+            if not self.results.put(result):
+                return
+            lane.waited_for_output()
+        self.results.end()
+
+
+def _index_of(item: Frame | FrameError) -> int:
+    return item.frame_index if isinstance(item, FrameError) else item.index
+
+
+def _give_up(slot: Slot) -> None:
+    """Cancel a slot that is in flight and wait until the device has let go of it."""
+    with contextlib.suppress(Exception):
+        slot.request.cancel()
+        slot.request.wait(CANCEL_TIMEOUT_S)
+    steps.release(slot)
+
+
+def _close_all(sources: Sequence[Source], stats: RunStats, on_close: Callable[[], None]) -> None:
+    for source in sources:
+        with contextlib.suppress(KeepbusyError, OSError):
+            source.close()
+    stats.finish()
+    on_close()
+
+
+_LIVE_RUNS: weakref.WeakSet[AsyncRun] = weakref.WeakSet()
+
+
+def _close_live_runs() -> None:
+    for run in list(_LIVE_RUNS):
+        run.close()
+
+
+# The interpreter joins all threads before `atexit` runs: a run that is still open then would hang it. This hook,
+# which concurrent.futures uses for the same reason, runs before the join.
+getattr(threading, "_register_atexit", lambda _: None)(_close_live_runs)

@@ -1,0 +1,133 @@
+"""What a source is, and the wrapper that loops, limits and strides any of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from keepbusy.config import SelectConfig
+from keepbusy.errors import FrameError
+from keepbusy.types import Frame
+
+
+class Source(Protocol):
+    """Where frames come from. Used by one thread at a time; `close` may come from another after it.
+
+    Attributes:
+        name: As the user gave it.
+        is_live: True for cameras and streams: the freshest frame matters, older ones may be dropped. False for
+            files: every frame matters.
+        num_frames: How many frames it has, where that is known without reading them.
+        fps: Frames per second of its own clock, where it has one.
+    """
+
+    name: str
+    is_live: bool
+    num_frames: int | None
+    fps: float | None
+
+    def read(self) -> Frame | None:
+        """The next frame; None at the end.
+
+        Raises:
+            FrameError: This frame cannot be read. The next call goes on behind it, or ends.
+        """
+        ...
+
+    def skip(self) -> bool:
+        """Pass over the next frame as cheaply as can be; False at the end."""
+        ...
+
+    def rewind(self) -> None:
+        """Go back to the first frame; finite sources only.
+
+        Raises:
+            SourceError: It cannot be opened again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what it holds; further calls do nothing."""
+        ...
+
+
+class Selection:
+    """Some of a source's frames: looped, limited, strided.
+
+    Indices and timestamps go on counting where a loop begins again, so that they never repeat; frames keep the
+    index that they have in the source, so that a stride of 3 yields 0, 3, 6, ...
+
+    Args:
+        source: The source to select from; closed with this one.
+        config: What to select. A live source is never looped: it ends when it ends.
+    """
+
+    def __init__(self, source: Source, config: SelectConfig) -> None:
+        self._source = source
+        self._loop = config.loop and not source.is_live
+        self._limit = config.limit
+        self._stride = config.stride
+        self._num_read = 0
+        self._is_started = False
+        self._index_offset = 0
+        self._timestamp_offset_s = 0.0
+        self._last: Frame | None = None
+        self.name = source.name
+        self.is_live = source.is_live
+        self.fps = source.fps
+        self.num_frames = self._count(source.num_frames)
+
+    def _count(self, num_frames: int | None) -> int | None:
+        if self._loop:
+            return self._limit
+        if num_frames is None:
+            return self._limit if not self.is_live else None
+        return min(-(-num_frames // self._stride), self._limit or num_frames)
+
+    def read(self) -> Frame | None:
+        if self._limit is not None and self._num_read >= self._limit:
+            return None
+        try:
+            frame = self._read_strided()
+        except FrameError:
+            self._num_read += 1
+            raise
+        if frame is None:
+            return None
+        self._num_read += 1
+        if self._index_offset:
+            frame = dataclasses.replace(
+                frame,
+                index=frame.index + self._index_offset,
+                timestamp_s=frame.timestamp_s + self._timestamp_offset_s,
+            )
+        self._last = frame
+        return frame
+
+    def _read_strided(self) -> Frame | None:
+        to_skip = self._stride - 1 if self._is_started else 0
+        self._is_started = True
+        while True:
+            while to_skip and self._source.skip():
+                to_skip -= 1
+            frame = None if to_skip else self._source.read()
+            if frame is not None or not self._begin_again():
+                return frame
+
+    def _begin_again(self) -> bool:
+        last = self._last
+        if not self._loop or last is None or last.index < self._index_offset:
+            return False
+        self._source.rewind()
+        self._index_offset = last.index + 1
+        self._timestamp_offset_s = last.timestamp_s + (1 / self.fps if self.fps else 0.0)
+        return True
+
+    def skip(self) -> bool:
+        return self._source.skip()
+
+    def rewind(self) -> None:
+        self._source.rewind()
+
+    def close(self) -> None:
+        self._source.close()

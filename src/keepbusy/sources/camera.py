@@ -1,0 +1,71 @@
+"""Webcams, by their number."""
+
+from __future__ import annotations
+
+import time
+
+import cv2
+import numpy as np
+
+from keepbusy.errors import FrameError, SourceError
+from keepbusy.types import Frame
+
+
+class Camera:
+    """A camera of this machine. Live.
+
+    Args:
+        number: The camera's number, from 0.
+        source_id: The source's number in the run.
+
+    Raises:
+        SourceError: There is no such camera, or it is in use.
+    """
+
+    is_live = True
+    num_frames = None
+
+    def __init__(self, number: int, source_id: int = 0) -> None:
+        self.name = str(number)
+        self._source_id = source_id
+        self._capture = cv2.VideoCapture(number)
+        if not self._capture.isOpened():
+            raise SourceError(
+                f"camera {number}: cannot be opened",
+                hint="check that it is plugged in, not used by another program, and may be read by you",
+            )
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.fps: float | None = fps if fps > 0 else None
+        self._start_s = time.monotonic()
+        self._index = 0
+        self._is_over = False
+
+    def read(self) -> Frame | None:
+        if self._is_over:
+            return None
+        is_read, image = self._capture.read()
+        index = self._index
+        self._index += 1
+        if not is_read or image is None:
+            self._is_over = True
+            raise FrameError(
+                "the camera stopped",
+                stage="read",
+                source=self.name,
+                frame_index=index,
+                hint="check its cable",
+            )
+        timestamp_s = time.monotonic() - self._start_s
+        return Frame(np.asarray(image, np.uint8), index, timestamp_s, self._source_id, self.name)
+
+    def skip(self) -> bool:
+        self._index += 1
+        return not self._is_over and bool(self._capture.grab())
+
+    def rewind(self) -> None:
+        raise SourceError(f"camera {self.name}: cannot be wound back")
+
+    def close(self) -> None:
+        self._is_over = True
+        self._capture.release()

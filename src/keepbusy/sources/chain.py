@@ -1,0 +1,85 @@
+"""Several finite sources, one after the other, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from keepbusy.errors import FrameError, SourceError
+from keepbusy.sources.base import Source
+from keepbusy.types import Frame
+
+
+class Chain:
+    """Finite sources played one after the other; each is opened when its turn comes. Finite.
+
+    Frames keep the name, index and timestamp of their own part. A part that cannot be opened is one failed frame.
+
+    Args:
+        parts: Names of the parts and functions that open them.
+        name: What the user called the whole.
+    """
+
+    is_live = False
+    fps = None
+
+    def __init__(self, parts: Sequence[tuple[str, Callable[[], Source]]], name: str) -> None:
+        self.name = name
+        self.num_frames: int | None = None
+        self._parts = list(parts)
+        self._next = 0
+        self._current: Source | None = None
+
+    def read(self) -> Frame | None:
+        while self._open_current():
+            assert self._current is not None
+            frame = self._current.read()
+            if frame is not None:
+                return frame
+            self._close_current()
+        return None
+
+    def skip(self) -> bool:
+        while self._open_current():
+            assert self._current is not None
+            if self._current.skip():
+                return True
+            self._close_current()
+        return False
+
+    def rewind(self) -> None:
+        self._close_current()
+        self._next = 0
+
+    def close(self) -> None:
+        self._close_current()
+        self._next = len(self._parts)
+
+    def _open_current(self) -> bool:
+        if self._current is not None:
+            return True
+        if self._next >= len(self._parts):
+            return False
+        name, open_part = self._parts[self._next]
+        self._next += 1
+        try:
+            current = open_part()
+        except SourceError as error:
+            raise FrameError(
+                error.message, stage="read", source=name, frame_index=0, hint=error.hint
+            ) from error
+        if current.is_live:
+            current.close()
+            raise FrameError(
+                "is live, and never ends: it cannot be one of a list",
+                stage="read",
+                source=name,
+                frame_index=0,
+                hint="give cameras and streams as sources of their own on the command line",
+            )
+        self._current = current
+        return True
+
+    def _close_current(self) -> None:
+        if self._current is not None:
+            self._current.close()
+            self._current = None

@@ -1,0 +1,151 @@
+"""One word from the user → a source."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from keepbusy.errors import SourceError, first_line
+from keepbusy.sources.base import Source
+from keepbusy.sources.chain import Chain
+from keepbusy.sources.images import IMAGE_SUFFIXES, ImageFiles
+from keepbusy.sources.video import Video
+
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
+    | {".mts", ".ogv", ".ts", ".webm", ".wmv"}
+)
+"""Endings that count as videos when a folder is listed; a file named directly may have any."""
+
+LIST_SUFFIXES = frozenset({".txt", ".streams"})
+
+
+def open_source(spec: str | int | Path, *, source_id: int = 0) -> Source:
+    """Open what the user named.
+
+    Args:
+        spec: A picture, a folder, a glob (`"shots/*.jpg"`), a text file that lists sources (one a line, `#` for
+            comments), a video file, a camera's number, or a URL (rtsp, rtmp, http, https, udp, ...).
+        source_id: The source's number in the run.
+
+    Raises:
+        SourceError: It does not exist, cannot be opened or has nothing in it.
+    """
+    text = str(spec)
+    if text.isdecimal():
+        from keepbusy.sources.camera import Camera
+
+        return Camera(int(text), source_id)
+    if "://" in text:
+        return Video(text, text, source_id)
+    path = Path(text)
+    if path.is_dir():
+        return _open_files(_list_folder(path), text, source_id)
+    if path.is_file():
+        return _open_file(path, source_id)
+    if glob.has_magic(text):
+        return _open_files(_list_glob(text), text, source_id)
+    raise SourceError(
+        f"{text}: no such file, folder or camera",
+        hint="give a picture, video, folder, quoted glob, list (.txt), camera number or URL",
+    )
+
+
+def open_sources(specs: Sequence[str | int | Path]) -> list[Source]:
+    """Open several; pictures that follow each other become one source. All are closed again if one fails.
+
+    Raises:
+        SourceError: One of them cannot be opened.
+    """
+    sources: list[Source] = []
+    try:
+        for run in _group_images(specs):
+            source_id = len(sources)
+            if len(run) > 1:
+                name = f"{run[0]} and {len(run) - 1} more"
+                sources.append(ImageFiles([Path(str(spec)) for spec in run], name, source_id))
+            else:
+                sources.append(open_source(run[0], source_id=source_id))
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+    return sources
+
+
+def _group_images(specs: Sequence[str | int | Path]) -> list[list[str | int | Path]]:
+    groups: list[list[str | int | Path]] = []
+    was_image = False
+    for spec in specs:
+        is_image = _is_image(Path(str(spec))) and Path(str(spec)).is_file()
+        if is_image and was_image:
+            groups[-1].append(spec)
+        else:
+            groups.append([spec])
+        was_image = is_image
+    return groups
+
+
+def _open_file(path: Path, source_id: int) -> Source:
+    if path.suffix.lower() in LIST_SUFFIXES:
+        return _open_list(path, source_id)
+    return _open_files([path], str(path), source_id)
+
+
+def _open_files(paths: Sequence[Path], name: str, source_id: int) -> Source:
+    if all(_is_image(path) for path in paths):
+        return ImageFiles(paths, name, source_id)
+    if len(paths) == 1:
+        return Video(str(paths[0]), str(paths[0]), source_id)
+    parts: list[tuple[str, Callable[[], Source]]] = [
+        (str(path), partial(_open_file, path, source_id)) for path in paths
+    ]
+    return Chain(parts, name)
+
+
+def _open_list(path: Path, source_id: int) -> Source:
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: cannot be read as a list of sources: {first_line(error)}") from error
+    entries = [line for line in lines if line and not line.startswith("#")]
+    if not entries:
+        raise SourceError(f"{path}: lists no sources", hint="write one file, folder or glob a line")
+    parts: list[tuple[str, Callable[[], Source]]] = []
+    for entry in entries:
+        # A relative path is looked for beside the list first, then where the program runs.
+        beside = path.parent / entry
+        is_beside = not entry.isdecimal() and "://" not in entry and (beside.exists() or glob.has_magic(entry))
+        spec = str(beside) if is_beside else entry
+        if Path(spec).suffix.lower() in LIST_SUFFIXES:
+            raise SourceError(f"{path}: {entry}: a list cannot hold another list")
+        parts.append((spec, partial(open_source, spec, source_id=source_id)))
+    return Chain(parts, str(path))
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from error
+    wanted = [path for path in files if _is_image(path) or path.suffix.lower() in VIDEO_SUFFIXES]
+    if not wanted:
+        raise SourceError(
+            f"{folder}: has no pictures or videos in it",
+            hint="sub-folders are not searched; use a glob such as 'folder/**/*.jpg' for that",
+        )
+    return wanted
+
+
+def _list_glob(pattern: str) -> list[Path]:
+    matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
+    files = [path for path in matches if path.is_file()]
+    if not files:
+        raise SourceError(f"{pattern}: matches no file", hint="quote the pattern, and check the folder in it")
+    return files
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES

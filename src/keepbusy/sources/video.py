@@ -1,0 +1,176 @@
+"""Video files and network streams, decoded with PyAV.
+
+PyAV rather than OpenCV's VideoCapture: the container's own timestamps, errors that can be told from the end of
+the file, and, with one converter kept for the whole file, less time per frame (`docs/performance.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keepbusy.errors import FrameError, SourceError, first_line
+from keepbusy.types import Frame, Image
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+STREAM_TIMEOUT_S = 10.0
+"""A network stream that is silent for so long has failed. Also the longest that closing a silent one takes."""
+
+
+class Video:
+    """A video file, or a stream behind a URL.
+
+    A URL whose server tells a duration is a file that happens to be far away: finite. Other URLs are live.
+
+    Args:
+        location: Path or URL.
+        name: What the user called it.
+        source_id: The source's number in the run.
+        timeout_s: For URLs: the longest silence.
+
+    Raises:
+        SourceError: It cannot be opened, or has no video in it.
+    """
+
+    def __init__(
+        self, location: str, name: str, source_id: int = 0, timeout_s: float = STREAM_TIMEOUT_S
+    ) -> None:
+        self._location = location
+        self._is_url = "://" in location
+        self._timeout_s = timeout_s
+        self._source_id = source_id
+        self.name = name
+        self._container: Any = None
+        self._open()
+        stream = self._stream
+        self.is_live = self._is_url and self._container.duration is None
+        rate = stream.average_rate or stream.guessed_rate
+        self.fps: float | None = float(rate) if rate else None
+        self.num_frames: int | None = None if self.is_live else (stream.frames or None)
+
+    def _open(self) -> None:
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        options: dict[str, Any] = {"timeout": self._timeout_s} if self._is_url else {}
+        if self._location.lower().startswith(("rtsp://", "rtsps://")):
+            # Over TCP: a lost UDP packet is a smeared picture, and firewalls let TCP through.
+            options["options"] = {"rtsp_transport": "tcp"}
+        container = None
+        try:
+            container = av.open(self._location, **options)
+            if not container.streams.video:
+                raise SourceError(f"{self.name}: has no video in it", hint="give a file or stream with pictures")
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise SourceError(
+                f"{self.name}: cannot be opened as a video: {_reason(error)}", hint=_open_hint(self._is_url)
+            ) from error
+        finally:
+            if container is not None and not container.streams.video:
+                container.close()
+        self._container = container
+        self._stream = container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self._reformatter = VideoReformatter()
+        self._frames: Iterator[VideoFrame] = container.decode(self._stream)
+        self._start_s: float | None = None
+        self._index = 0
+        self._is_over = False
+
+    def read(self) -> Frame | None:
+        decoded = self._decode()
+        if decoded is None:
+            return None
+        index = self._index
+        self._index += 1
+        timestamp_s = self._timestamp(decoded, index)
+        try:
+            image = self._to_image(decoded)
+        except Exception as error:
+            raise self._error(index, f"cannot be converted: {_reason(error)}") from error
+        return Frame(image, index, timestamp_s, self._source_id, self.name)
+
+    def skip(self) -> bool:
+        decoded = self._decode()
+        if decoded is None:
+            return False
+        self._timestamp(decoded, self._index)
+        self._index += 1
+        return True
+
+    def rewind(self) -> None:
+        self.close()
+        self._open()
+
+    def close(self) -> None:
+        self._is_over = True
+        if self._container is not None:
+            self._frames = iter(())
+            self._container.close()
+            self._container = None
+
+    def _decode(self) -> VideoFrame | None:
+        if self._is_over:
+            return None
+        import av
+
+        try:
+            decoded = next(self._frames, None)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._is_over = True
+            raise self._error(self._index, f"{self._ended()}: {_reason(error)}") from error
+        if decoded is None:
+            self._is_over = True
+            if self._is_cut_short():
+                raise self._error(self._index, self._ended())
+        return decoded
+
+    def _is_cut_short(self) -> bool:
+        """Whether a file ended with over a second (and a tenth) of the promised pictures missing.
+
+        A little less than promised is common in sound files: edit lists and rounded durations.
+        """
+        promised = self.num_frames
+        if promised is None or self._is_url:
+            return False
+        missing = promised - self._index
+        return missing > max(self.fps or 1.0, promised / 10)
+
+    def _ended(self) -> str:
+        if self.is_live:
+            return "the stream ended"
+        promised = f" of {self.num_frames}" if self.num_frames else ""
+        return f"the video is damaged or cut short: ends after {self._index}{promised} frames"
+
+    def _error(self, index: int, message: str) -> FrameError:
+        hint = "check the network and the camera" if self._is_url else "the frames before it have been delivered"
+        return FrameError(message, stage="read", source=self.name, frame_index=index, hint=hint)
+
+    def _timestamp(self, decoded: VideoFrame, index: int) -> float:
+        if decoded.time is None:
+            return index / self.fps if self.fps else float(index)
+        if self._start_s is None:
+            self._start_s = decoded.time
+        return decoded.time - self._start_s
+
+    def _to_image(self, decoded: VideoFrame) -> Image:
+        converted = self._reformatter.reformat(decoded, format="bgr24", threads=1)
+        image = converted.to_ndarray()
+        quarter_turns = round(decoded.rotation / 90) % 4
+        if quarter_turns:
+            image = np.ascontiguousarray(np.rot90(image, quarter_turns))
+        return np.asarray(image, np.uint8)
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or first_line(error)
+
+
+def _open_hint(is_url: bool) -> str:
+    if is_url:
+        return "check the address, the network and the login (rtsp://user:password@host/path)"
+    return "the file may be damaged, cut short or of a kind that FFmpeg does not know"
