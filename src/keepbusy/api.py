@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -85,7 +86,7 @@ class Pipeline:
         self.input_hw = loaded.input_hw
         self.num_slots = num_slots
         self._slots = create_slots(openvino_device, num_slots)
-        _check_classes(self._detect, loaded)
+        _check_classes(self._detect, loaded.names)
 
     def run(
         self,
@@ -157,6 +158,16 @@ class Pipeline:
                 if not opening.cancelled() and opening.exception() is None:
                     opening.result().close()
 
+    def set_classes(self, classes: tuple[int, ...] | None) -> None:
+        """From the next run on, detect only these class ids; None for all.
+
+        Raises:
+            ConfigError: The model has no such class.
+        """
+        detect = dataclasses.replace(self._detect, classes=classes)
+        _check_classes(detect, self.names)
+        self._detect = detect
+
     def close(self) -> None:
         """Stop a run that is going on, and free the device; further calls do nothing."""
         if self._active is not None:
@@ -204,11 +215,9 @@ class Detector:
         names: tuple[str, ...] | str | Path | None = None,
         **options: Unpack[Options],
     ) -> None:
-        device_config, self._detect, self._config = split_options(
-            {"device": device, "mode": "sync", **options}
-        )
+        device_config, self._detect, self._config = split_options({"device": device, "mode": "sync", **options})
         loaded, openvino_device = _load(model, names, device_config, self._config)
-        _check_classes(self._detect, loaded)
+        _check_classes(self._detect, loaded.names)
         self._device_name = device_config.device
         self._lock = threading.Lock()
         self.names = loaded.names
@@ -275,12 +284,12 @@ def _open_mixed(sources: tuple[str | int | Path | Source, ...]) -> list[Source]:
     return [*open_sources(specs), *own]
 
 
-def _check_classes(config: DetectConfig, model: DetectionModel) -> None:
+def _check_classes(config: DetectConfig, names: tuple[str, ...]) -> None:
     for class_id in config.classes or ():
-        if class_id >= model.output.num_classes:
+        if class_id >= len(names):
             raise ConfigError(
-                f"classes: {class_id} is beyond the model's last class, {model.output.num_classes - 1}",
-                hint=f"{model.path} has {model.output.num_classes} classes, numbered from 0",
+                f"classes: {class_id} is beyond the model's last class, {len(names) - 1}",
+                hint=f"the model has {len(names)} classes, numbered from 0",
             )
 
 

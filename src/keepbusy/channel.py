@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -76,12 +77,12 @@ class FairChannel(Generic[T]):
     A producer that is slow, stalled or done never holds up another: an empty queue is passed over.
 
     Args:
-        num_producers: How many queues.
-        capacity: Items that may wait in each.
+        capacities: Items that may wait in each producer's queue.
     """
 
-    def __init__(self, num_producers: int, capacity: int) -> None:
-        self._capacity = capacity
+    def __init__(self, capacities: Sequence[int]) -> None:
+        num_producers = len(capacities)
+        self._capacities = list(capacities)
         self._queues: list[deque[T]] = [deque() for _ in range(num_producers)]
         self._num_open = num_producers
         self._next = 0
@@ -94,7 +95,7 @@ class FairChannel(Generic[T]):
         """Add an item to a producer's queue, waiting for room; False if the channel was closed instead."""
         queue = self._queues[producer]
         with self._not_full[producer]:
-            while len(queue) >= self._capacity and not self._is_closed:
+            while len(queue) >= self._capacities[producer] and not self._is_closed:
                 self._not_full[producer].wait()
             if self._is_closed:
                 return False
@@ -113,7 +114,7 @@ class FairChannel(Generic[T]):
             if self._is_closed:
                 return -1
             num_dropped = 0
-            while len(queue) >= self._capacity:
+            while len(queue) >= self._capacities[producer]:
                 queue.popleft()
                 num_dropped += 1
             queue.append(item)

@@ -185,5 +185,6 @@ def _check_choice(config: Any, name: str) -> None:
         choices += [choice for choice in get_args(part) if isinstance(choice, str)]
     if value not in choices:
         raise ConfigError(
-            f"{name}: {value!r} is none of the choices", hint=f"choose from {', '.join(dict.fromkeys(choices))}"
+            f"{name}: {value!r} is none of the choices",
+            hint=f"choose from {', '.join(dict.fromkeys(choices))}",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,7 +50,7 @@ def yolov5_candidates(output: NDArray[np.float32], config: DetectConfig) -> Cand
         raise ValueError("the model's output has numbers that are not finite (NaN or infinity)")
     half = boxes[:, 2:] / 2
     boxes_xyxy = np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), axis=1)
-    return boxes_xyxy, confidence, class_id.astype(np.int64, copy=False)
+    return boxes_xyxy.astype(np.float32, copy=False), confidence, class_id.astype(np.int64, copy=False)
 
 
 def suppress(candidates: Candidates, config: DetectConfig) -> Candidates:
@@ -65,16 +66,17 @@ def suppress(candidates: Candidates, config: DetectConfig) -> Candidates:
     if len(confidence) > MAX_CANDIDATES:
         best = np.argsort(-confidence, kind="stable")[:MAX_CANDIDATES]
         boxes_xyxy, confidence, class_id = boxes_xyxy[best], confidence[best], class_id[best]
-    boxes_xywh = boxes_xyxy.astype(np.float64)
+    scores: Any = confidence
+    boxes_xywh: Any = boxes_xyxy.astype(np.float64)
     boxes_xywh[:, 2:] -= boxes_xywh[:, :2]
     # Batched suppression shifts each class by the largest coordinate: none may be negative.
     boxes_xywh[:, :2] -= boxes_xywh[:, :2].min()
     if config.agnostic_nms:
-        kept = cv2.dnn.NMSBoxes(boxes_xywh, confidence, 0.0, config.iou)  # type: ignore[arg-type]
+        kept = cv2.dnn.NMSBoxes(boxes_xywh, scores, 0.0, config.iou)
     else:
-        kept = cv2.dnn.NMSBoxesBatched(  # type: ignore[call-overload]
-            boxes_xywh, confidence, class_id.astype(np.int32), 0.0, config.iou
-        )
+        # The stubs ask for lists; arrays are read just as well, and without a Python object for each number.
+        class_ids: Any = class_id.astype(np.int32)
+        kept = cv2.dnn.NMSBoxesBatched(boxes_xywh, scores, class_ids, 0.0, config.iou)
     order = np.asarray(kept, dtype=np.intp).reshape(-1)[: config.max_det]
     return boxes_xyxy[order], confidence[order], class_id[order]
 

@@ -125,7 +125,7 @@ class OpenVINORequest:
     def __init__(self, request: ov.InferRequest, output_index: int) -> None:
         self._request = request
         self._output_index = output_index
-        self._input = request.get_input_tensor().data[0]
+        self._input: NDArray[np.uint8] = request.get_input_tensor().data[0]
 
     @property
     def input(self) -> NDArray[np.uint8]:

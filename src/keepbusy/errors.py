@@ -77,9 +77,7 @@ class FrameError(KeepbusyError):
         hint: What the user can do about it, if anything is known.
     """
 
-    def __init__(
-        self, message: str, *, stage: Stage, source: str, frame_index: int, hint: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, stage: Stage, source: str, frame_index: int, hint: str | None = None) -> None:
         super().__init__(f"{stage}: {source}: frame {frame_index}: {message}", hint=hint)
         self.reason = message
         self.stage: Stage = stage

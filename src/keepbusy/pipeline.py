@@ -4,10 +4,10 @@ The contract
 ------------
 1. A ring of slots, no callbacks. Frames are started in order and collected in order: the collector waits for the
    *oldest* slot in flight, which releases the GIL, gives order for free, and leaves each error with its frame.
-2. Slots are the only credit. Alive at any moment are at most, for each source, `channel_frames` + 1 being read, and
-   for the run, 1 being prepared, one a slot, and `results_buffered` + 1 being handed over; each is one decoded
+2. Slots are the only credit. Alive at any moment are at most, for each source, `channel_frames` (1 if live) + 1
+   being read, and for the run, 1 being prepared, one a slot, and `results_buffered` + 1 being handed over; each is one decoded
    picture (width x height x 3 bytes). A slow consumer slows finite sources; live sources drop their oldest waiting
-   frame, and every drop is counted. Nothing grows with time.
+   frame, which stays replaceable until a slot is free for it, and every drop is counted. Nothing grows with time.
 3. One result for each frame read, in order for each source. A frame that fails is a result with its error
    (`on_error="skip"`), or ends the run: the results before it are delivered, then its error is raised from `next()`.
 4. Every wait can be woken. `close()` (also called by the end of a `with` block, by garbage collection and at the
@@ -172,7 +172,8 @@ class SyncRun(Run):
             return steps.failure(steps.unread_frame(item, source_id), timings, item)
         now_ns, slot = self.stats.clock.now_ns, self._slot
         prepare, decode = self._lanes["prepare"], self._lanes["decode"]
-        timings.accept_ns = timings.prepare_start_ns = prepare.waited_for_input()
+        timings.slot_wanted_ns = timings.slot_free_ns = prepare.waited_for_input()
+        timings.prepare_start_ns = timings.slot_free_ns
         error = steps.start(slot, item, timings, now_ns)
         prepare.was_busy()
         if error is None:
@@ -250,7 +251,9 @@ class _Shared:
         self.stats = stats
         self.on_close = on_close
         self.fatal: BaseException | None = None
-        self.frames: FairChannel[_Read] = FairChannel(len(sources), config.channel_frames)
+        self.frames: FairChannel[_Read] = FairChannel(
+            [1 if source.is_live else config.channel_frames for source in sources]
+        )
         self.free: Channel[Slot] = Channel(len(slots))
         self.in_flight: Channel[Slot | Result] = Channel(len(slots))
         self.results: Channel[Result] = Channel(config.results_buffered)
@@ -340,26 +343,32 @@ class _Shared:
         """Starter thread: frames into free slots, slots onto the device."""
         lane = self.stats.lane("prepare")
         now_ns = self.stats.clock.now_ns
-        while (entry := self.frames.get()) is not None:
-            item, source_id, timings = entry
-            timings.accept_ns = lane.waited_for_input()
-            if isinstance(item, FrameError):
-                failed = steps.failure(steps.unread_frame(item, source_id), timings, item)
-                if not self.in_flight.put(failed):
-                    return
-                continue
-            slot = self.free.get()
-            timings.prepare_start_ns = lane.waited_for_output()
+        slot: Slot | None = None
+        slot_wanted_ns = slot_free_ns = 0
+        while True:
             if slot is None:
-                return
-            error = steps.start(slot, item, timings, now_ns)
-            lane.was_busy()
-            lane.num_frames += 1
-            if error is not None:
-                self.free.put(slot)
-            if not self.in_flight.put(slot if error is None else steps.failure(item, timings, error)):
-                return
-            lane.waited_for_output()
+                # The slot first, then the frame: a live source's frame stays replaceable until it can be started.
+                slot_wanted_ns = lane.begin()
+                slot = self.free.get()
+                slot_free_ns = lane.waited_for_output()
+            entry = self.frames.get()
+            if slot is None or entry is None:
+                break
+            item, source_id, timings = entry
+            timings.slot_wanted_ns, timings.slot_free_ns = slot_wanted_ns, slot_free_ns
+            timings.prepare_start_ns = lane.waited_for_input()
+            if isinstance(item, FrameError):
+                entrusted: Slot | Result = steps.failure(steps.unread_frame(item, source_id), timings, item)
+            else:
+                error = steps.start(slot, item, timings, now_ns)
+                lane.was_busy()
+                lane.num_frames += 1
+                if error is not None:
+                    entrusted = steps.failure(item, timings, error)
+                else:
+                    entrusted, slot = slot, None
+            if not self.in_flight.put(entrusted):
+                break
         self.in_flight.end()
 
     def collect(self) -> None:
@@ -385,9 +394,7 @@ class _Shared:
                 lane.was_busy()
                 lane.num_frames += 1
             assert result is not None
-            self.stats.frame_done(
-                result.timings, len(result.detections), is_error=result.error is not None
-            )
+            self.stats.frame_done(result.timings, len(result.detections), is_error=result.error is not None)
             if not self.results.put(result):
                 return
             lane.waited_for_output()

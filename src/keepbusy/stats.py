@@ -149,8 +149,8 @@ class DeviceTime:
     """Time with at least one frame on the device, and why there was none.
 
     The frames' spans arrive in order of their starts and may overlap. An idle gap ends with the start of a
-    frame: the part of the gap in which that frame stood waiting for a free slot is blamed on the output (the
-    results were not collected), the rest on the input (there was no frame).
+    frame: the part of the gap in which no slot was free is blamed on the output (results were not collected), the
+    rest on the input (there was no frame).
     """
 
     __slots__ = ("_end_ns", "busy_ns", "num_frames", "wait_input_ns", "wait_output_ns")
@@ -166,8 +166,8 @@ class DeviceTime:
         """Add one frame's span on the device."""
         start_ns, end_ns = timings.infer_start_ns, timings.infer_end_ns
         if start_ns > self._end_ns:
-            waited_from_ns = max(timings.accept_ns, self._end_ns)
-            waited_to_ns = min(timings.prepare_start_ns, start_ns)
+            waited_from_ns = max(timings.slot_wanted_ns, self._end_ns)
+            waited_to_ns = min(timings.slot_free_ns, start_ns)
             wait_output_ns = max(0, waited_to_ns - waited_from_ns)
             self.wait_output_ns += wait_output_ns
             self.wait_input_ns += start_ns - self._end_ns - wait_output_ns
@@ -234,9 +234,7 @@ class RunStats:
             lanes = list(self._lanes)
             dropped = dict(self._dropped)
         with self._histogram_lock:
-            percentiles = [
-                self._latency_us.get_value_at_percentile(p) / 1e3 for p in (50.0, 90.0, 99.0, 100.0)
-            ]
+            percentiles = [self._latency_us.get_value_at_percentile(p) / 1e3 for p in (50.0, 90.0, 99.0, 100.0)]
         if self._num_frames == self._num_errors:
             percentiles = [0.0] * 4
         return Snapshot(

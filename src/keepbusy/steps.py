@@ -36,9 +36,7 @@ def read(source: Source, next_index: int) -> tuple[Frame | FrameError | None, bo
         return error, True
     except Exception as error:
         hint = error.hint if isinstance(error, SourceError) else None
-        wrapped = FrameError(
-            first_line(error), stage="read", source=source.name, frame_index=next_index, hint=hint
-        )
+        wrapped = FrameError(first_line(error), stage="read", source=source.name, frame_index=next_index, hint=hint)
         wrapped.__cause__ = error
         return wrapped, False
     return frame, frame is not None
@@ -111,9 +109,7 @@ def failure(frame: Frame, timings: Timings, error: FrameError) -> Result:
 
 def blame(error: Exception, stage: Stage, frame: Frame) -> FrameError:
     """The error of one frame, made from whatever went wrong in a stage."""
-    wrapped = FrameError(
-        first_line(error), stage=stage, source=frame.source, frame_index=frame.index
-    )
+    wrapped = FrameError(first_line(error), stage=stage, source=frame.source, frame_index=frame.index)
     wrapped.__cause__ = error
     return wrapped
 

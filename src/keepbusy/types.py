@@ -67,9 +67,7 @@ class Detections:
     @classmethod
     def empty(cls, names: Sequence[str] = ()) -> Detections:
         """Nothing found."""
-        return cls(
-            np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), names
-        )
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), names)
 
     def __len__(self) -> int:
         return int(self.class_id.shape[0])
@@ -100,12 +98,13 @@ class Timings:
     """When each stage of one frame began and ended: nanoseconds of the run's monotonic clock, 0 = not reached.
 
     `infer` is the device's own span, from the start of the request to its completion, not to its collection.
-    Between `accept` and `prepare_start` the frame waited for a free slot.
+    From `slot_wanted` to `slot_free` all slots were taken; that may lie before the frame was read.
     """
 
     read_start_ns: int = 0
     read_end_ns: int = 0
-    accept_ns: int = 0
+    slot_wanted_ns: int = 0
+    slot_free_ns: int = 0
     prepare_start_ns: int = 0
     prepare_end_ns: int = 0
     infer_start_ns: int = 0

@@ -73,9 +73,7 @@ def load_model(
                 hint="export the model with batch size 1",
             ) from error
     output = recognise_output(graph, input_hw, path)
-    own_names = choose_names(
-        output.num_classes, given=names, metadata=read_metadata(graph, path), model=path
-    )
+    own_names = choose_names(output.num_classes, given=names, metadata=read_metadata(graph, path), model=path)
     return DetectionModel(_add_preprocessing(graph, form.layout), path, input_hw, output, own_names)
 
 
@@ -115,9 +113,7 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
         raise ModelError(f"{path}: no such model file", hint="check the path given with --model")
     weights = path.with_suffix(".bin")
     if path.suffix.lower() == ".xml" and not weights.is_file():
-        raise ModelError(
-            f"{path}: its weights {weights.name} are missing", hint="keep the .bin beside the .xml"
-        )
+        raise ModelError(f"{path}: its weights {weights.name} are missing", hint="keep the .bin beside the .xml")
     if core is None:
         import openvino
 

@@ -45,9 +45,7 @@ def load_names(path: Path) -> Names:
     return names
 
 
-def choose_names(
-    num_classes: int, *, given: Names | None, metadata: Mapping[str, Any], model: Path
-) -> Names:
+def choose_names(num_classes: int, *, given: Names | None, metadata: Mapping[str, Any], model: Path) -> Names:
     """The names of a model's classes.
 
     Args:

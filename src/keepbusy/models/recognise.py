@@ -78,18 +78,14 @@ def recognise_input(model: ov.Model, path: object) -> InputForm:
     raise _not_understood(model, path, "its input does not have three colour channels")
 
 
-def choose_input_hw(
-    form: InputForm, wanted_hw: tuple[int, int] | None, path: object
-) -> tuple[int, int]:
+def choose_input_hw(form: InputForm, wanted_hw: tuple[int, int] | None, path: object) -> tuple[int, int]:
     """The size to run at: the model's own where it is fixed, else the wanted one, else the default.
 
     Raises:
         ConfigError: The model's size is fixed and another one is wanted.
     """
     chosen: list[int] = []
-    for own, wanted, default in zip(
-        form.input_hw, wanted_hw or (None, None), DEFAULT_INPUT_HW, strict=True
-    ):
+    for own, wanted, default in zip(form.input_hw, wanted_hw or (None, None), DEFAULT_INPUT_HW, strict=True):
         if own is not None and wanted is not None and own != wanted:
             raise ConfigError(
                 f"--imgsz: {path} has a fixed input of {form.input_hw[0]}x{form.input_hw[1]} (height x width)",

@@ -23,7 +23,7 @@ class Camera:
     """
 
     is_live = True
-    num_frames = None
+    num_frames: int | None = None
 
     def __init__(self, number: int, source_id: int = 0) -> None:
         self.name = str(number)

@@ -20,7 +20,7 @@ class Chain:
     """
 
     is_live = False
-    fps = None
+    fps: float | None = None
 
     def __init__(self, parts: Sequence[tuple[str, Callable[[], Source]]], name: str) -> None:
         self.name = name
@@ -64,9 +64,7 @@ class Chain:
         try:
             current = open_part()
         except SourceError as error:
-            raise FrameError(
-                error.message, stage="read", source=name, frame_index=0, hint=error.hint
-            ) from error
+            raise FrameError(error.message, stage="read", source=name, frame_index=0, hint=error.hint) from error
         if current.is_live:
             current.close()
             raise FrameError(

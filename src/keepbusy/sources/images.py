@@ -16,6 +16,11 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 
+def is_picture(name: str | Path) -> bool:
+    """Whether a file's ending is a picture's."""
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
 class ImageFiles:
     """Pictures in files, in the order given. Finite; each file is one frame, its index is its place.
 
@@ -26,7 +31,7 @@ class ImageFiles:
     """
 
     is_live = False
-    fps = None
+    fps: float | None = None
 
     def __init__(self, paths: Sequence[Path], name: str, source_id: int = 0) -> None:
         self.name = name

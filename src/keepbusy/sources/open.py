@@ -10,7 +10,7 @@ from pathlib import Path
 from keepbusy.errors import SourceError, first_line
 from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
-from keepbusy.sources.images import IMAGE_SUFFIXES, ImageFiles
+from keepbusy.sources.images import ImageFiles, is_picture
 from keepbusy.sources.video import Video
 
 VIDEO_SUFFIXES = frozenset(
@@ -79,7 +79,7 @@ def _group_images(specs: Sequence[str | int | Path]) -> list[list[str | int | Pa
     groups: list[list[str | int | Path]] = []
     was_image = False
     for spec in specs:
-        is_image = _is_image(Path(str(spec))) and Path(str(spec)).is_file()
+        is_image = is_picture(str(spec)) and Path(str(spec)).is_file()
         if is_image and was_image:
             groups[-1].append(spec)
         else:
@@ -95,7 +95,7 @@ def _open_file(path: Path, source_id: int) -> Source:
 
 
 def _open_files(paths: Sequence[Path], name: str, source_id: int) -> Source:
-    if all(_is_image(path) for path in paths):
+    if all(is_picture(path) for path in paths):
         return ImageFiles(paths, name, source_id)
     if len(paths) == 1:
         return Video(str(paths[0]), str(paths[0]), source_id)
@@ -130,7 +130,7 @@ def _list_folder(folder: Path) -> list[Path]:
         files = sorted(path for path in folder.iterdir() if path.is_file())
     except OSError as error:
         raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from error
-    wanted = [path for path in files if _is_image(path) or path.suffix.lower() in VIDEO_SUFFIXES]
+    wanted = [path for path in files if is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES]
     if not wanted:
         raise SourceError(
             f"{folder}: has no pictures or videos in it",
@@ -145,7 +145,3 @@ def _list_glob(pattern: str) -> list[Path]:
     if not files:
         raise SourceError(f"{pattern}: matches no file", hint="quote the pattern, and check the folder in it")
     return files
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES

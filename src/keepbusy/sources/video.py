@@ -36,23 +36,20 @@ class Video:
         SourceError: It cannot be opened, or has no video in it.
     """
 
-    def __init__(
-        self, location: str, name: str, source_id: int = 0, timeout_s: float = STREAM_TIMEOUT_S
-    ) -> None:
+    def __init__(self, location: str, name: str, source_id: int = 0, timeout_s: float = STREAM_TIMEOUT_S) -> None:
         self._location = location
         self._is_url = "://" in location
         self._timeout_s = timeout_s
         self._source_id = source_id
         self.name = name
-        self._container: Any = None
-        self._open()
+        self._container: Any = self._open()
         stream = self._stream
         self.is_live = self._is_url and self._container.duration is None
         rate = stream.average_rate or stream.guessed_rate
         self.fps: float | None = float(rate) if rate else None
         self.num_frames: int | None = None if self.is_live else (stream.frames or None)
 
-    def _open(self) -> None:
+    def _open(self) -> Any:
         import av
         from av.video.reformatter import VideoReformatter
 
@@ -72,7 +69,6 @@ class Video:
         finally:
             if container is not None and not container.streams.video:
                 container.close()
-        self._container = container
         self._stream = container.streams.video[0]
         self._stream.thread_type = "AUTO"
         self._reformatter = VideoReformatter()
@@ -80,6 +76,7 @@ class Video:
         self._start_s: float | None = None
         self._index = 0
         self._is_over = False
+        return container
 
     def read(self) -> Frame | None:
         decoded = self._decode()
@@ -104,7 +101,7 @@ class Video:
 
     def rewind(self) -> None:
         self.close()
-        self._open()
+        self._container = self._open()
 
     def close(self) -> None:
         self._is_over = True
@@ -151,19 +148,20 @@ class Video:
         return FrameError(message, stage="read", source=self.name, frame_index=index, hint=hint)
 
     def _timestamp(self, decoded: VideoFrame, index: int) -> float:
-        if decoded.time is None:
+        seconds: float | None = decoded.time
+        if seconds is None:
             return index / self.fps if self.fps else float(index)
         if self._start_s is None:
-            self._start_s = decoded.time
-        return decoded.time - self._start_s
+            self._start_s = seconds
+        return seconds - self._start_s
 
     def _to_image(self, decoded: VideoFrame) -> Image:
         converted = self._reformatter.reformat(decoded, format="bgr24", threads=1)
-        image = converted.to_ndarray()
+        image: Image = np.asarray(converted.to_ndarray(), np.uint8)
         quarter_turns = round(decoded.rotation / 90) % 4
         if quarter_turns:
             image = np.ascontiguousarray(np.rot90(image, quarter_turns))
-        return np.asarray(image, np.uint8)
+        return image
 
 
 def _reason(error: BaseException) -> str:

@@ -1,0 +1,47 @@
+# Each target works alone on a machine with Python 3.10 or newer and make: it sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BASE := $(VENV)/.base-done
+DEV := $(VENV)/.dev-done
+
+.PHONY: setup test lint demo lock clean help
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(BASE) ## Make .venv with the package and what it needs to run, nothing else
+
+$(BASE): constraints/base.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("keepbusy needs Python 3.10 or newer" if sys.version_info < (3, 10) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes --requirement constraints/base.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(DEV): $(BASE) constraints/dev.txt training/requirements.txt
+	$(PIP) install --require-hashes --requirement constraints/dev.txt
+	$(PIP) install --requirement training/requirements.txt
+	touch $@
+
+test: $(DEV) ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(DEV) ## Check style (ruff) and types (mypy strict)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+demo: $(BASE) ## Run the main job on what the repository contains
+	$(BIN)/python -m keepbusy demo
+
+lock: ## Renew the pinned versions and hashes (needs uv)
+	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --upgrade \
+	  pyproject.toml constraints/build.in --output-file constraints/base.txt
+	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --upgrade \
+	  pyproject.toml constraints/build.in --extra dev --constraint constraints/base.txt --output-file constraints/dev.txt
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

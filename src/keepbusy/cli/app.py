@@ -1,0 +1,88 @@
+"""The `keepbusy` program: its commands, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from keepbusy import __version__
+from keepbusy.cli.detect import detect
+from keepbusy.cli.devices import devices
+from keepbusy.errors import ConfigError, KeepbusyError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+_EPILOG = "Data goes to standard output, everything for people to standard error. NO_COLOR is respected."
+
+app = typer.Typer(
+    name="keepbusy",
+    help="Frames in, detections out, the device never idle: YOLO models on OpenVINO devices.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("detect")(detect)
+app.command("devices")(devices)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: ends like Ctrl-C, with outputs finished."""
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        import openvino
+
+        print(f"keepbusy {__version__}, OpenVINO {openvino.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the program and exit: 0 done, 1 failed, 2 usage, 130 interrupted, 143 terminated."""
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    is_debug = "--debug" in sys.argv
+    console = Console(stderr=True)
+    try:
+        app(standalone_mode=True)
+    except KeepbusyError as error:
+        if is_debug:
+            raise
+        console.print(f"[bold red]error:[/] {_escape(error.message)}", highlight=False, soft_wrap=True)
+        if error.hint:
+            console.print(f"[bold cyan]hint:[/] {_escape(error.hint)}", highlight=False, soft_wrap=True)
+        sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
+    except KeyboardInterrupt as error:
+        sys.exit(EXIT_TERMINATED if isinstance(error, _Terminated) else EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Nobody reads our standard output any more: leave quietly, and keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")

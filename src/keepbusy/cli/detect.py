@@ -1,0 +1,208 @@
+"""`keepbusy detect`: the main job."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+from keepbusy.cli.outputs import open_sinks
+from keepbusy.cli.progress import print_summary, progress_line
+from keepbusy.config import Hint, Mode, OnError, SelectConfig
+from keepbusy.errors import ConfigError
+
+_RUN, _POST, _OUT = "How it runs", "What counts as a detection", "Where results go"
+_READ = "What is read"
+
+
+def detect(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Pictures, folders, quoted globs, lists (.txt), videos, camera numbers, stream URLs.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[Path, typer.Option("--model", "-m", help="OpenVINO IR (.xml) or ONNX file.", show_default=False)],
+    device: Annotated[str, typer.Option("--device", "-d", help="CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...")] = "CPU",
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Annotated video (.mp4), picture, or folder for both.", rich_help_panel=_OUT),
+    ] = None,
+    json: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="JSON Lines, one record a frame.", rich_help_panel=_OUT),
+    ] = None,
+    save_txt: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="YOLO labels, one file a frame.", rich_help_panel=_OUT),
+    ] = None,
+    save_conf: Annotated[
+        bool, typer.Option("--save-conf", help="Add confidences to the labels.", rich_help_panel=_OUT)
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Show a live window; q stops.", rich_help_panel=_OUT)] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel=_OUT)
+    ] = False,
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Lowest confidence.", rich_help_panel=_POST)] = 0.25,
+    iou: Annotated[
+        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one.", rich_help_panel=_POST)
+    ] = 0.45,
+    max_det: Annotated[int, typer.Option(min=1, help="Most detections in a frame.", rich_help_panel=_POST)] = 300,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Only these, by id or name: 0,2 or person,car.", rich_help_panel=_POST),
+    ] = None,
+    agnostic_nms: Annotated[
+        bool,
+        typer.Option("--agnostic-nms", help="Boxes suppress each other across classes.", rich_help_panel=_POST),
+    ] = False,
+    names: Annotated[Path | None, typer.Option(help="Class names: text or YOLO YAML.", rich_help_panel=_POST)] = None,
+    imgsz: Annotated[
+        str | None,
+        typer.Option(metavar="N|HxW", help="Input size, for models that leave it open.", rich_help_panel=_RUN),
+    ] = None,
+    mode: Annotated[
+        str,
+        typer.Option(
+            metavar="async|sync",
+            help="All stages at once, or one after the other (the blocking loop).",
+            rich_help_panel=_RUN,
+        ),
+    ] = "async",
+    nireq: Annotated[
+        str,
+        typer.Option(metavar="auto|N", help="Infer requests in flight.", rich_help_panel=_RUN),
+    ] = "auto",
+    hint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="latency|throughput",
+            help="OpenVINO's performance hint; by default throughput for async.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams.", rich_help_panel=_RUN)] = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="Folder for compiled models.", rich_help_panel=_RUN)] = None,
+    on_error: Annotated[
+        str,
+        typer.Option(
+            metavar="raise|skip",
+            help="Stop at the first bad frame, or record it and go on.",
+            rich_help_panel=_RUN,
+        ),
+    ] = "raise",
+    device_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="A device this slow has failed.", rich_help_panel=_RUN)
+    ] = 30.0,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Begin files again at their end.", rich_help_panel=_READ)
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many frames a source.", rich_help_panel=_READ)
+    ] = None,
+    stride: Annotated[int, typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=_READ)] = 1,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Run a detector over videos, pictures, folders, cameras and streams.
+
+    \b
+    keepbusy detect street.mp4 -m yolov5n.xml --save out.mp4 --json out.jsonl
+    keepbusy detect photos/ -m yolov5n.xml --save annotated/ --on-error skip
+    keepbusy detect 0 -m yolov5n.xml --show
+    keepbusy detect rtsp://camera/stream rtsp://other/stream -m yolov5n.xml -d GPU --json -
+    """
+    from keepbusy.api import Pipeline
+    from keepbusy.models import load_names
+    from keepbusy.sinks import SinkRunner
+    from keepbusy.sources import open_sources
+
+    console = Console(stderr=True)
+    given_names = load_names(names) if names else None
+    select = SelectConfig(loop=loop, limit=limit, stride=stride)
+    opened = open_sources(sources)
+    try:
+        with Pipeline(
+            model,
+            device,
+            names=given_names,
+            conf=conf,
+            iou=iou,
+            max_det=max_det,
+            agnostic_nms=agnostic_nms,
+            imgsz=_parse_size(imgsz),
+            mode=cast(Mode, mode),
+            nireq=_parse_nireq(nireq),
+            hint=cast("Hint | None", hint),
+            nstreams=nstreams,
+            cache_dir=cache_dir,
+            on_error=cast(OnError, on_error),
+            device_timeout_s=device_timeout,
+        ) as pipeline:
+            pipeline.set_classes(_parse_classes(classes, pipeline.names))
+            sinks = open_sinks(opened, save=save, json=json, save_txt=save_txt, save_conf=save_conf, show=show)
+            run = pipeline.run(*opened, loop=loop, limit=limit, stride=stride)
+            total = _total(opened, select)
+            try:
+                with (
+                    run,
+                    SinkRunner(sinks, run.stats) as runner,
+                    progress_line(console, run, total, is_wanted=not quiet) as line,
+                ):
+                    for result in run:
+                        if not runner.put(result):
+                            break
+                        line.update()
+            finally:
+                if not quiet:
+                    print_summary(console, run.stats.snapshot(), mode=mode, device=device, num_slots=pipeline.num_slots)
+    finally:
+        for source in opened:
+            source.close()
+
+
+def _total(sources: list[Any], select: SelectConfig) -> int | None:
+    from keepbusy.sources import Selection
+
+    counts = [Selection(source, select).num_frames for source in sources]
+    return None if None in counts else sum(cast("list[int]", counts))
+
+
+def _parse_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)(?:[x,](\d+))?", text.strip())
+    if match is None:
+        raise ConfigError(f"--imgsz: {text!r} is not a size", hint="give 640, or height x width: 384x640")
+    height = int(match[1])
+    return height, int(match[2] or height)
+
+
+def _parse_nireq(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--nireq: {text!r} is not a number of requests", hint="give auto, or 1 or more")
+    return int(text)
+
+
+def _parse_classes(text: str | None, names: tuple[str, ...]) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    chosen: list[int] = []
+    for part in (part.strip() for part in text.split(",")):
+        if part.isdecimal() and int(part) < len(names):
+            chosen.append(int(part))
+        elif part in names:
+            chosen.append(names.index(part))
+        else:
+            known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            raise ConfigError(
+                f"--classes: the model has no class {part!r}",
+                hint=f"give ids from 0 to {len(names) - 1}, or names: {known}",
+            )
+    return tuple(chosen)

@@ -1,0 +1,96 @@
+"""`keepbusy devices`: what this machine has, and what it lacks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+_GPU_HINT = (
+    "An Intel GPU is present, but OpenVINO cannot use it: install Intel's compute runtime (Debian and Ubuntu: "
+    "intel-opencl-icd and libze1) and add yourself to the groups render and video."
+)
+_NPU_HINT = (
+    "An Intel NPU is present, but OpenVINO cannot use it: install Intel's NPU driver for Linux "
+    "(intel-level-zero-npu, intel-driver-compiler-npu) and add yourself to the group render."
+)
+_NO_GPU = "GPU: none seen. With one: install its driver (Debian and Ubuntu: intel-opencl-icd and libze1)."
+_NO_NPU = "NPU: none seen. With one (Core Ultra): install Intel's NPU driver and see that /dev/accel exists."
+
+_INTEL_VENDOR = "0x8086"
+
+
+def devices(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """List the devices that OpenVINO can use here, with full names and capabilities.
+
+    The names in the first column are what --device takes; AUTO:GPU,CPU picks the first that works.
+    """
+    import openvino
+
+    core = openvino.Core()
+    found = [_describe(core, name) for name in core.available_devices]
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    table = Table(title=f"OpenVINO {openvino.__version__}", title_justify="left")
+    for column in ("device", "name", "capabilities", "optimal requests"):
+        table.add_column(column)
+    for device in found:
+        table.add_row(
+            device["device"],
+            device["full_name"],
+            " ".join(device["capabilities"]),
+            device["range_for_async_infer_requests"],
+        )
+    Console().print(table)
+    for line in missing_drivers([device["device"] for device in found]):
+        Console(stderr=True).print(line, highlight=False)
+
+
+def missing_drivers(available: list[str], sysfs: Path = Path("/sys/class")) -> list[str]:
+    """What to install for devices that OpenVINO does not see.
+
+    Args:
+        available: The devices that it sees.
+        sysfs: Where Linux tells of its devices.
+    """
+    kinds = {name.split(".")[0] for name in available}
+    lines: list[str] = []
+    if "GPU" not in kinds:
+        lines.append(_GPU_HINT if _has_intel(sysfs / "drm", "card*") else _NO_GPU)
+    if "NPU" not in kinds:
+        lines.append(_NPU_HINT if _has_intel(sysfs / "accel", "accel*") else _NO_NPU)
+    return lines
+
+
+def _has_intel(folder: Path, pattern: str) -> bool:
+    for vendor in folder.glob(f"{pattern}/device/vendor"):
+        try:
+            if vendor.read_text().strip() == _INTEL_VENDOR:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _describe(core: Any, name: str) -> dict[str, Any]:
+    def read(key: str) -> Any:
+        try:
+            return core.get_property(name, key)
+        except RuntimeError:
+            return None
+
+    requests = read("RANGE_FOR_ASYNC_INFER_REQUESTS")
+    return {
+        "device": name,
+        "full_name": str(read("FULL_DEVICE_NAME") or ""),
+        "capabilities": sorted(str(item) for item in read("OPTIMIZATION_CAPABILITIES") or []),
+        "range_for_async_infer_requests": f"{requests[0]} to {requests[1]}" if requests else "",
+    }

@@ -1,0 +1,110 @@
+"""What a person sees of a run: a line while it goes on, a summary when it is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from keepbusy.pipeline import Run
+from keepbusy.stats import Snapshot
+
+UPDATES_PER_S = 4
+"""Drawing the line takes about a millisecond of the interpreter's time, which the pipeline needs."""
+
+
+class ProgressLine:
+    """The line of one run; `update` is cheap enough to be called for each result."""
+
+    def __init__(self, progress: Progress | None, run: Run, total: int | None) -> None:
+        self._progress = progress
+        self._run = run
+        self._due_s = 0.0
+        if progress is not None:
+            self._task = progress.add_task("", total=total, fps=0.0, latency_ms=0.0, extra="")
+
+    def update(self) -> None:
+        """Show the run's numbers if it is time to."""
+        if self._progress is None or time.monotonic() < self._due_s:
+            return
+        self._due_s = time.monotonic() + 1 / UPDATES_PER_S
+        numbers = self._run.stats.snapshot()
+        self._progress.update(
+            self._task,
+            completed=numbers.num_frames,
+            fps=numbers.throughput_fps,
+            latency_ms=numbers.latency_p50_ms,
+            extra=_extra(numbers),
+        )
+
+
+@contextmanager
+def progress_line(console: Console, run: Run, total: int | None, *, is_wanted: bool) -> Iterator[ProgressLine]:
+    """A progress line on a terminal; nothing where the console is no terminal or it is not wanted."""
+    if not (is_wanted and console.is_terminal):
+        yield ProgressLine(None, run, total)
+        return
+    columns = (
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("frames  [bold]{task.fields[fps]:.1f}[/] frames/s  {task.fields[latency_ms]:.1f} ms"),
+        TextColumn("{task.fields[extra]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, refresh_per_second=UPDATES_PER_S, transient=True) as progress:
+        line = ProgressLine(progress, run, total)
+        yield line
+
+
+def _extra(numbers: Snapshot) -> str:
+    parts = []
+    if numbers.num_dropped:
+        parts.append(f"{numbers.num_dropped} dropped")
+    if numbers.num_errors:
+        parts.append(f"{numbers.num_errors} failed")
+    return "  ".join(parts)
+
+
+def print_summary(console: Console, numbers: Snapshot, *, mode: str, device: str, num_slots: int) -> None:
+    """The run in numbers, and where its time went."""
+    slots = f"{num_slots} request{'s' if num_slots > 1 else ''}"
+    console.print(
+        f"[bold]{numbers.num_frames}[/] frames in {numbers.wall_s:.2f} s: "
+        f"[bold]{numbers.throughput_fps:.1f} frames/s[/], {numbers.num_detections} detections "
+        f"({mode}, {device}, {slots})",
+        highlight=False,
+    )
+    console.print(
+        f"latency p50 {numbers.latency_p50_ms:.1f} ms, p90 {numbers.latency_p90_ms:.1f} ms, "
+        f"p99 {numbers.latency_p99_ms:.1f} ms; device busy {numbers.device_busy_share:.1%}",
+        highlight=False,
+    )
+    for source, count in numbers.dropped.items():
+        console.print(f"{count} frames of {source} dropped: newer ones were waiting", highlight=False)
+    if numbers.num_errors:
+        console.print(f"[yellow]{numbers.num_errors} frames failed[/]", highlight=False)
+    console.print(stage_table(numbers))
+
+
+def stage_table(numbers: Snapshot) -> Table:
+    """Busy and waiting time of the five stages."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("stage")
+    for column in ("frames", "ms a frame", "busy", "waiting for input", "waiting for output"):
+        table.add_column(column, justify="right")
+    for stage in numbers.stages:
+        if stage.num_frames == 0:
+            continue
+        table.add_row(
+            stage.stage,
+            str(stage.num_frames),
+            f"{stage.busy_per_frame_ms:.2f}",
+            f"{stage.busy_share:.1%}",
+            f"{stage.wait_input_s:.2f} s",
+            f"{stage.wait_output_s:.2f} s",
+        )
+    return table

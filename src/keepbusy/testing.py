@@ -1,0 +1,320 @@
+"""Scripted parts for tests: a device, a source and a clock that do exactly what they are told.
+
+With them a sink, a source or a program around keepbusy can be tested without a model and without a device, and
+what cannot be provoked on a real one (stalls, failures, odd timings) can be scripted.
+
+```python
+from keepbusy.testing import ScriptedDevice, ScriptedSource, scripted_run
+
+run = scripted_run([ScriptedSource(100)], ScriptedDevice(latency_s=0.004))
+for result in run:
+    my_sink.write(result)
+```
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepbusy.config import RunConfig
+from keepbusy.engine import create_slots
+from keepbusy.errors import FrameError, SourceError
+from keepbusy.letterbox import Letterbox, Letterboxer
+from keepbusy.pipeline import Run, start_run
+from keepbusy.sources.base import Source
+from keepbusy.stats import Clock, MonotonicClock, RunStats
+from keepbusy.types import Detections, Frame, Image
+
+
+class ManualClock:
+    """A clock that stands still until it is moved. Thread-safe."""
+
+    def __init__(self, now_ns: int = 1) -> None:
+        self._now_ns = now_ns
+        self._lock = threading.Lock()
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def advance(self, seconds: float) -> None:
+        """Move on by some seconds."""
+        with self._lock:
+            self._now_ns += round(seconds * 1e9)
+
+    def advance_to(self, now_ns: int) -> None:
+        """Move on to a moment; does nothing if it is past."""
+        with self._lock:
+            self._now_ns = max(self._now_ns, now_ns)
+
+
+class ScriptedDevice:
+    """A device that takes a scripted time for each frame and serves a scripted number at once.
+
+    Its requests check the engine's side of the bargain: starting one that is in flight is an error. Each keeps
+    what was in its input at the start; `encoded_index` reads a frame's number back from it.
+
+    Args:
+        latency_s: Seconds for each inference, or a function of its ordinal (0 for the first after the warm-up).
+        num_servers: How many inferences it works on at once; the others queue up.
+        input_hw: Size of its input.
+        optimal_requests: What it says of itself.
+        fails: Ordinals that fail on the device.
+        refuses: Ordinals that cannot be started.
+        stalls: Ordinals that never finish, unless cancelled.
+        clock: With a `ManualClock`, waiting moves the clock instead of taking time.
+    """
+
+    name = "SCRIPTED"
+
+    def __init__(
+        self,
+        latency_s: float | Callable[[int], float] = 0.0,
+        *,
+        num_servers: int = 1,
+        input_hw: tuple[int, int] = (32, 32),
+        optimal_requests: int = 2,
+        fails: Collection[int] = (),
+        refuses: Collection[int] = (),
+        stalls: Collection[int] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self.latency_s = latency_s
+        self.input_hw = input_hw
+        self.optimal_requests = optimal_requests
+        self.fails = fails
+        self.refuses = refuses
+        self.stalls = stalls
+        self.clock: Clock = clock or MonotonicClock()
+        self.num_started = 0
+        self.num_in_flight = 0
+        self.max_in_flight = 0
+        self._server_free_ns = [0] * num_servers
+        self._lock = threading.Lock()
+
+    def create_request(self) -> ScriptedRequest:
+        """A new request; its first inference is the warm-up, which takes no time."""
+        return ScriptedRequest(self)
+
+    def begin(self) -> tuple[int, int]:
+        """Take an inference in; returns its ordinal and when it will be done, in the clock's nanoseconds."""
+        with self._lock:
+            ordinal = self.num_started
+            self.num_started += 1
+            if ordinal in self.refuses:
+                raise RuntimeError(f"scripted refusal of inference {ordinal}")
+            self.num_in_flight += 1
+            self.max_in_flight = max(self.max_in_flight, self.num_in_flight)
+            latency_s = self.latency_s(ordinal) if callable(self.latency_s) else self.latency_s
+            server = min(range(len(self._server_free_ns)), key=self._server_free_ns.__getitem__)
+            begin_ns = max(self.clock.now_ns(), self._server_free_ns[server])
+            done_ns = begin_ns + round(latency_s * 1e9)
+            self._server_free_ns[server] = done_ns
+            return ordinal, done_ns
+
+    def finish(self) -> None:
+        """An inference has been collected or cancelled."""
+        with self._lock:
+            self.num_in_flight -= 1
+
+
+class ScriptedRequest:
+    """One request of a `ScriptedDevice`."""
+
+    def __init__(self, device: ScriptedDevice) -> None:
+        self._device = device
+        self._input = np.zeros((*device.input_hw, 3), np.uint8)
+        self._output = np.zeros((1, *device.input_hw, 3), np.float32)
+        self._is_warm = False
+        self._is_in_flight = False
+        self._ordinal = -1
+        self._start_ns = 0
+        self._done_ns = 0
+        self._cancelled = threading.Event()
+
+    @property
+    def input(self) -> NDArray[np.uint8]:
+        return self._input
+
+    @property
+    def output(self) -> NDArray[np.float32]:
+        return self._output
+
+    @property
+    def latency_ns(self) -> int:
+        return self._done_ns - self._start_ns
+
+    def start(self) -> None:
+        if self._is_in_flight:
+            raise RuntimeError("the request is in flight")
+        self._cancelled.clear()
+        if self._is_warm:
+            self._start_ns = self._device.clock.now_ns()
+            self._ordinal, self._done_ns = self._device.begin()
+            self._is_in_flight = True
+        self._is_warm = True
+        self._output[0] = self._input
+
+    def wait(self, timeout_s: float) -> bool:
+        if not self._is_in_flight:
+            return True
+        if self._ordinal in self._device.stalls:
+            if not self._cancelled.wait(timeout_s):
+                return False
+        elif not self._pass_time(timeout_s):
+            return False
+        self._is_in_flight = False
+        self._device.finish()
+        if self._cancelled.is_set():
+            raise RuntimeError("the inference was cancelled")
+        if self._ordinal in self._device.fails:
+            raise RuntimeError(f"scripted failure of inference {self._ordinal}")
+        return True
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def _pass_time(self, timeout_s: float) -> bool:
+        clock = self._device.clock
+        left_s = (self._done_ns - clock.now_ns()) / 1e9
+        if isinstance(clock, ManualClock):
+            clock.advance_to(self._done_ns)
+            return True
+        if left_s > 0:
+            self._cancelled.wait(min(left_s, timeout_s))
+        return left_s <= timeout_s or self._cancelled.is_set()
+
+
+class ScriptedSource:
+    """A source of numbered frames. `encoded_index` reads a frame's number from its pixels.
+
+    Args:
+        num_frames: How many; None for no end.
+        read_s: Seconds that each read takes, or a function of the index.
+        is_live: Whether older frames may be dropped.
+        fails: Indices that cannot be read.
+        breaks_at: From this index on, every read fails for good.
+        stalls_at: At this index the read blocks until the source is closed by `unblock`.
+        size_wh: Size of its frames.
+        name: Its name.
+    """
+
+    fps: float | None = 30.0
+
+    def __init__(
+        self,
+        num_frames: int | None,
+        *,
+        read_s: float | Callable[[int], float] = 0.0,
+        is_live: bool = False,
+        fails: Collection[int] = (),
+        breaks_at: int | None = None,
+        stalls_at: int | None = None,
+        size_wh: tuple[int, int] = (32, 32),
+        name: str = "scripted",
+    ) -> None:
+        self.name = name
+        self.is_live = is_live
+        self.num_frames = num_frames
+        self.num_read = 0
+        self.is_closed = False
+        self._read_s = read_s
+        self._fails = fails
+        self._breaks_at = breaks_at
+        self._stalls_at = stalls_at
+        self._size_wh = size_wh
+        self._unblocked = threading.Event()
+
+    def read(self) -> Frame | None:
+        index = self.num_read
+        if self.num_frames is not None and index >= self.num_frames:
+            return None
+        self.num_read += 1
+        if index == self._stalls_at:
+            self._unblocked.wait()
+            return None
+        read_s = self._read_s(index) if callable(self._read_s) else self._read_s
+        if read_s:
+            time.sleep(read_s)
+        if self._breaks_at is not None and index >= self._breaks_at:
+            raise SourceError(f"{self.name}: scripted break")
+        if index in self._fails:
+            raise FrameError("scripted failure", stage="read", source=self.name, frame_index=index)
+        return Frame(numbered_image(index, self._size_wh), index, index / 30, 0, self.name)
+
+    def skip(self) -> bool:
+        self.num_read += 1
+        return self.num_frames is None or self.num_read <= self.num_frames
+
+    def rewind(self) -> None:
+        self.num_read = 0
+
+    def unblock(self) -> None:
+        """Let a stalled read end."""
+        self._unblocked.set()
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._unblocked.set()
+
+
+def numbered_image(index: int, size_wh: tuple[int, int] = (32, 32)) -> Image:
+    """A plain picture whose colour is its number, up to 2**24; uint8 (H, W, 3)."""
+    colour = (index & 255, index >> 8 & 255, index >> 16 & 255)
+    return np.full((size_wh[1], size_wh[0], 3), colour, np.uint8)
+
+
+def encoded_index(output: NDArray[np.float32]) -> int:
+    """The number of the frame that a `ScriptedRequest` had in its input, from its output."""
+    height, width = output.shape[1:3]
+    blue, green, red = (int(value) for value in output[0, height // 2, width // 2])
+    return blue | green << 8 | red << 16
+
+
+def decode_index(output: NDArray[np.float32], letterbox: Letterbox) -> Detections:
+    """One detection whose class is the number of the frame that was inferred."""
+    height, width = letterbox.frame_hw
+    box = np.array([[0, 0, width, height]], np.float32)
+    return Detections(box, np.ones(1, np.float32), np.array([encoded_index(output)], np.int64))
+
+
+def scripted_run(
+    sources: Sequence[Source],
+    device: ScriptedDevice,
+    config: RunConfig | None = None,
+    *,
+    prepare_s: float = 0.0,
+    decode: Callable[[NDArray[np.float32], Letterbox], Detections] = decode_index,
+    stats: RunStats | None = None,
+) -> Run:
+    """A run of the real pipeline over scripted parts.
+
+    Args:
+        sources: Where frames come from.
+        device: What infers them.
+        config: Mode, number of requests, error policy; None for the defaults.
+        prepare_s: Seconds that each preparation takes on top of its own.
+        decode: Output → detections.
+        stats: Counters to use, for instance with a `ManualClock`.
+    """
+    config = config or RunConfig()
+    num_slots = 1 if config.mode == "sync" else config.nireq or device.optimal_requests
+    slots = create_slots(device, num_slots)
+    if prepare_s:
+        for slot in slots:
+            slot.letterboxer = _SlowLetterboxer(slot.request.input, prepare_s)
+    return start_run(sources, slots, decode, config, device_name=device.name, stats=stats)
+
+
+class _SlowLetterboxer(Letterboxer):
+    def __init__(self, tensor: NDArray[np.uint8], prepare_s: float) -> None:
+        super().__init__(tensor)
+        self._prepare_s = prepare_s
+
+    def write(self, image: Image) -> Letterbox:
+        time.sleep(self._prepare_s)
+        return super().write(image)
