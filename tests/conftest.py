@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.build import build_blob_model, write_video
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("KEEPBUSY_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Real models, videos and pictures, where they are at hand."""
+    if not DATA.is_dir():
+        pytest.skip(f"test data not found: neither {DATA} nor KEEPBUSY_TEST_DATA")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def blob_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny detector of red, green and blue squares, in YOLOv5's output form, as IR."""
+    return build_blob_model(tmp_path_factory.mktemp("model") / "blob.xml")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real H.264 video, 96x64, 40 frames at 10 frames/s: a red square that moves to the right."""
+    return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4", num_frames=40)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_leaked() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    leaked = [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+    assert not leaked, f"leaked threads: {leaked}"
