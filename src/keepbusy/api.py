@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -76,7 +77,7 @@ class Pipeline:
         loaded, openvino_device = _load(model, names, device_config, self._config)
         self._device_name = device_config.device
         self._lock = threading.Lock()
-        self._active: Run | None = None
+        self._active: weakref.ref[Run] | None = None
         self._is_busy = False
         if self._config.mode == "sync":
             num_slots = 1
@@ -132,7 +133,7 @@ class Pipeline:
         except BaseException:
             self._is_busy = False
             raise
-        self._active = run if self._is_busy else None
+        self._active = weakref.ref(run)
         return run
 
     async def stream(
@@ -170,8 +171,9 @@ class Pipeline:
 
     def close(self) -> None:
         """Stop a run that is going on, and free the device; further calls do nothing."""
-        if self._active is not None:
-            self._active.close()
+        run = self._active() if self._active is not None else None
+        if run is not None:
+            run.close()
         self._slots = []
 
     def __enter__(self) -> Pipeline:
@@ -187,7 +189,6 @@ class Pipeline:
 
     def _run_closed(self) -> None:
         self._is_busy = False
-        self._active = None
 
 
 class Detector:

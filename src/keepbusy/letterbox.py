@@ -85,7 +85,12 @@ class Letterboxer:
 
         Args:
             image: uint8 (H, W, 3), BGR.
+
+        Raises:
+            ValueError: The picture is not of that form.
         """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise ValueError(f"the picture must be uint8 (H, W, 3), and is {image.dtype} {image.shape}")
         frame_hw = (image.shape[0], image.shape[1])
         letterbox = self._letterbox
         if letterbox is None or letterbox.frame_hw != frame_hw:

@@ -36,7 +36,7 @@ app.command("detect")(detect)
 app.command("devices")(devices)
 
 
-class _Terminated(KeyboardInterrupt):
+class _Terminated(BaseException):
     """SIGTERM: ends like Ctrl-C, with outputs finished."""
 
 
@@ -72,8 +72,10 @@ def main() -> None:
         if error.hint:
             console.print(f"[bold cyan]hint:[/] {_escape(error.hint)}", highlight=False, soft_wrap=True)
         sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
-    except KeyboardInterrupt as error:
-        sys.exit(EXIT_TERMINATED if isinstance(error, _Terminated) else EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except _Terminated:
+        sys.exit(EXIT_TERMINATED)
     except BrokenPipeError:
         # Nobody reads our standard output any more: leave quietly, and keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,6 @@ from typing import Annotated, Any, cast
 import typer
 from rich.console import Console
 
-from keepbusy.cli.outputs import open_sinks
 from keepbusy.cli.progress import print_summary, progress_line
 from keepbusy.config import Hint, Mode, OnError, SelectConfig
 from keepbusy.errors import ConfigError
@@ -117,6 +116,7 @@ def detect(
     keepbusy detect rtsp://camera/stream rtsp://other/stream -m yolov5n.xml -d GPU --json -
     """
     from keepbusy.api import Pipeline
+    from keepbusy.cli.outputs import open_sinks
     from keepbusy.models import load_names
     from keepbusy.sinks import SinkRunner
     from keepbusy.sources import open_sources

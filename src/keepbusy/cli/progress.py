@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from keepbusy.pipeline import Run
-from keepbusy.stats import Snapshot
+if TYPE_CHECKING:
+    from keepbusy.pipeline import Run
+    from keepbusy.stats import Snapshot
 
 UPDATES_PER_S = 4
 """Drawing the line takes about a millisecond of the interpreter's time, which the pipeline needs."""

@@ -28,12 +28,17 @@ def load_names(path: Path) -> Names:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--names: cannot read {path}: {first_line(error)}") from error
+        raise ConfigError(
+            f"--names: cannot read {path}: {getattr(error, 'strerror', None) or first_line(error)}",
+            hint="give a text file with one name a line, or a YOLO dataset file (.yaml)",
+        ) from error
     if path.suffix.lower() in (".yaml", ".yml"):
         try:
             content = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"--names: {path} is not valid YAML: {first_line(error)}") from error
+            raise ConfigError(
+                f"--names: {path} is not valid YAML: {first_line(error)}", hint="correct the file"
+            ) from error
         names = names_from_value(content.get("names") if isinstance(content, dict) else content)
     else:
         names = tuple(line.strip() for line in text.splitlines() if line.strip())

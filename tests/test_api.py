@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keepbusy as kb
+from keepbusy.testing import ScriptedSource
+from tests.build import square_picture
+
+
+def boxes(result: kb.Result) -> bytes:
+    found = result.detections
+    return found.boxes_xyxy.tobytes() + found.confidence.tobytes() + found.class_id.tobytes()
+
+
+def test_the_seven_lines(blob_model: Path, clip: Path) -> None:
+    with kb.Pipeline(blob_model, device="CPU") as pipeline:
+        results = list(pipeline.run(clip))
+    assert [result.frame.index for result in results] == list(range(40))
+    assert all(result.detections.name(0) == "red" for result in results)
+    # The square moves one pixel a frame to the right, and so does what is found.
+    centres = [float(result.detections.boxes_xyxy[0, [0, 2]].mean()) for result in results]
+    assert centres[0] < 32 < centres[39] < 80
+
+
+@pytest.mark.parametrize("nireq", [1, 2, 4, 7])
+def test_async_at_any_depth_gives_the_bytes_of_sync(blob_model: Path, clip: Path, nireq: int) -> None:
+    with kb.Pipeline(blob_model, mode="sync") as pipeline:
+        plain = [boxes(result) for result in pipeline.run(clip)]
+    with kb.Pipeline(blob_model, nireq=nireq) as pipeline:
+        assert pipeline.num_slots == nireq
+        assert [boxes(result) for result in pipeline.run(clip)] == plain
+
+
+def test_one_pipeline_runs_again_after_the_end_and_after_a_close(blob_model: Path, clip: Path) -> None:
+    with kb.Pipeline(blob_model) as pipeline:
+        assert len(list(pipeline.run(clip))) == 40
+        run = pipeline.run(clip, loop=True)
+        assert next(run).frame.index == 0
+        with pytest.raises(kb.KeepbusyError, match="still running"):
+            pipeline.run(clip)
+        run.close()
+        assert len(list(pipeline.run(clip, stride=4, limit=5))) == 5
+    with pytest.raises(kb.KeepbusyError, match="closed"):
+        pipeline.run(clip)
+
+
+def test_a_run_that_is_forgotten_frees_the_pipeline(blob_model: Path, clip: Path) -> None:
+    with kb.Pipeline(blob_model) as pipeline:
+        for _ in pipeline.run(clip, loop=True):
+            break
+        assert len(list(pipeline.run(clip))) == 40
+
+
+def test_several_sources_share_the_model(blob_model: Path, clip: Path) -> None:
+    with kb.Pipeline(blob_model) as pipeline:
+        results = list(pipeline.run(clip, ScriptedSource(30, size_wh=(50, 40)), clip))
+    for source_id, count in ((0, 40), (1, 40)):
+        own = [r for r in results if r.frame.source == str(clip) and r.frame.source_id == source_id]
+        assert [result.frame.index for result in own] == list(range(count))
+    assert [r.frame.index for r in results if r.frame.source == "scripted"] == list(range(30))
+
+
+def test_a_detector_for_single_pictures_from_any_thread(blob_model: Path, tmp_path: Path) -> None:
+    detector = kb.Detector(blob_model)
+    expected = detector(square_picture()).boxes_xyxy
+    found: list[np.ndarray] = []  # type: ignore[type-arg]
+    threads = [
+        threading.Thread(target=lambda: found.append(detector(square_picture()).boxes_xyxy)) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    for one in found:
+        np.testing.assert_array_equal(one, expected)
+    with pytest.raises(kb.FrameError, match="cannot read the file"):
+        detector(tmp_path / "gone.jpg")
+    with pytest.raises(kb.FrameError, match=r"prepare: image: frame 0: the picture must be uint8 \(H, W, 3\), and is float64 \(4, 4\)"):
+        detector(np.zeros((4, 4), np.float64))  # type: ignore[arg-type]
+    assert len(detector(square_picture())) == len(expected), "it goes on after an error"
+
+
+def test_asyncio(blob_model: Path, clip: Path) -> None:
+    async def main() -> tuple[list[int], int]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        with kb.Pipeline(blob_model) as pipeline:
+            ticking = asyncio.create_task(tick())
+            indices = [result.frame.index async for result in pipeline.stream(clip)]
+            ticking.cancel()
+            # Leaving early and cancelling both free the pipeline for the next run.
+            stream = pipeline.stream(clip, loop=True)
+            async for _ in stream:
+                break
+            await stream.aclose()  # type: ignore[attr-defined]
+
+            async def watch() -> None:
+                async for _ in pipeline.stream(clip, loop=True):
+                    pass
+
+            watching = asyncio.create_task(watch())
+            await asyncio.sleep(0.1)
+            watching.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await watching
+            with pytest.raises(kb.SourceError):
+                async for _ in pipeline.stream("nowhere.mp4"):
+                    pass
+            assert len(list(pipeline.run(clip))) == 40
+        return indices, ticks
+
+    indices, ticks = asyncio.run(main())
+    assert indices == list(range(40))
+    assert ticks > 40, "the event loop was blocked while frames were awaited"
+
+
+def test_supervision(blob_model: Path) -> None:
+    detections = kb.Detector(blob_model)(square_picture())
+    converted = detections.to_supervision()
+    np.testing.assert_array_equal(converted.xyxy, detections.boxes_xyxy)
+    assert converted.data["class_name"].tolist() == ["red"] * len(detections)
+    assert len(kb.Detections.empty().to_supervision()) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"conf": 1.5}, "conf: 1.5 is out of range"),
+        ({"nireq": 0}, "nireq: 0 is out of range"),
+        ({"mode": "fast"}, "mode: 'fast' is none of the choices"),
+        ({"mode": "sync", "nireq": 2}, "mode sync has one request"),
+        ({"hint": "speed"}, "hint: 'speed'"),
+        ({"treshold": 0.1}, "unknown option: treshold"),
+        ({"classes": (3,)}, "3 is beyond the model's last class, 2"),
+        ({"device_timeout_s": 0}, "device_timeout_s"),
+    ],
+)
+def test_options_that_cannot_be(blob_model: Path, options: dict[str, object], words: str) -> None:
+    with pytest.raises(kb.ConfigError, match=words) as caught:
+        kb.Pipeline(blob_model, **options)  # type: ignore[arg-type]
+    assert caught.value.hint or "device_timeout" in words
+
+
+def test_a_device_that_is_not_there(blob_model: Path) -> None:
+    for name in ("GPU.7", "TPU", "AUTO:GPU.7,CPU"):
+        with pytest.raises(kb.DeviceError, match="there is no") as caught:
+            kb.Pipeline(blob_model, device=name)
+        assert "CPU" in (caught.value.hint or "")
+    assert kb.Pipeline(blob_model, device="AUTO:CPU").num_slots > 0
+
+
+def test_a_program_that_ends_with_a_run_still_open_ends(blob_model: Path, clip: Path) -> None:
+    program = f"import keepbusy as kb; p = kb.Pipeline({str(blob_model)!r}); r = p.run({str(clip)!r}, loop=True); next(r)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

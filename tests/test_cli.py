@@ -1,0 +1,276 @@
+"""The program itself, started as a user starts it: outputs, exit codes, and one clear line for each bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keepbusy.cli.devices import missing_drivers
+from tests.build import build_blob_model, count_playable, read_video, square_picture, write_picture, write_video
+
+KEEPBUSY = [sys.executable, "-m", "keepbusy"]
+
+
+def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [*KEEPBUSY, *(str(argument) for argument in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def records(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def assert_one_clear_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """An `error:` line with the words, one `hint:` line, the exit code, and no traceback."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
+    errors = [line for line in lines if line.startswith("error:")]
+    assert len(errors) == 1, done.stderr
+    for word in words:
+        assert word in errors[0], done.stderr
+    assert len([line for line in lines if line.startswith("hint:")]) == 1, done.stderr
+
+
+def test_help_and_version_teach() -> None:
+    assert "detect" in run("--help").stdout and "devices" in run("--help").stdout
+    text = run("detect", "--help", env={**os.environ, "COLUMNS": "200"}).stdout
+    for flag in ("--model", "--save", "--json", "--nireq", "--hint", "--on-error", "--classes", "keepbusy detect"):
+        assert flag in text
+    assert run("--version").stdout.startswith("keepbusy ")
+
+
+def test_every_output_of_one_video(tmp_path: Path, blob_model: Path, clip: Path) -> None:
+    done = run(
+        *("detect", clip, "-m", blob_model, "--save", tmp_path / "out.mp4", "--json", tmp_path / "out.jsonl"),
+        *("--save-txt", tmp_path / "labels"),
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    lines = records((tmp_path / "out.jsonl").read_text())
+    assert [line["index"] for line in lines] == list(range(40))
+    assert all(line["detections"][0]["name"] == "red" for line in lines)  # type: ignore[index]
+    assert len(read_video(tmp_path / "out.mp4")) == 40
+    assert len(list((tmp_path / "labels").iterdir())) == 40
+    for words in ("40 frames", "frames/s", "p50", "p99", "device busy", "waiting for input", "emit"):
+        assert words in done.stderr
+    assert "Throughput" not in done.stderr
+
+
+def test_data_on_standard_output_only_and_quiet_is_quiet(blob_model: Path, clip: Path) -> None:
+    done = run("detect", clip, "-m", blob_model, "--json", "-", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(records(done.stdout)) == 40
+
+
+def test_sync_and_async_write_the_same_records(blob_model: Path, clip: Path) -> None:
+    texts = {
+        run("detect", clip, "-m", blob_model, "--json", "-", "-q", *options).stdout
+        for options in ([], ["--mode", "sync"], ["--nireq", "2"], ["--nireq", "7", "--nstreams", "1"])
+    }
+    assert len(texts) == 1 and texts.pop()
+
+
+def test_pictures_into_a_folder(tmp_path: Path, blob_model: Path) -> None:
+    for number in range(3):
+        write_picture(tmp_path / "in" / f"{number}.png", square_picture(8 * number)) if number else (
+            (tmp_path / "in").mkdir(),
+            write_picture(tmp_path / "in" / "0.png", square_picture()),
+        )
+    done = run("detect", tmp_path / "in", "-m", blob_model, "--save", tmp_path / "out", "-q")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png", "2.png"]
+    done = run("detect", tmp_path / "in" / "0.png", "-m", blob_model, "--save", tmp_path / "one.jpg", "-q")
+    assert done.returncode == 0 and (tmp_path / "one.jpg").stat().st_size > 0
+
+
+def test_limit_stride_classes_and_names(tmp_path: Path, blob_model: Path, clip: Path) -> None:
+    (tmp_path / "names.txt").write_text("rosso\nverde\nblu\n")
+    common = ("detect", clip, "-m", blob_model, "--json", "-", "-q", "--stride", "10", "--limit", "3")
+    lines = records(run(*common, "--names", tmp_path / "names.txt", "--classes", "rosso").stdout)
+    assert [line["index"] for line in lines] == [0, 10, 20]
+    assert {item["name"] for line in lines for item in line["detections"]} == {"rosso"}  # type: ignore[union-attr,attr-defined]
+    assert all(not line["detections"] for line in records(run(*common, "--classes", "1,2").stdout))
+
+
+def test_devices() -> None:
+    done = run("devices", env={**os.environ, "COLUMNS": "200"})
+    assert done.returncode == 0 and "CPU" in done.stdout and "FP32" in done.stdout
+    listed = json.loads(run("devices", "--json").stdout)
+    assert [device["device"] for device in listed if device["device"] == "CPU"] == ["CPU"]
+    assert all(device["full_name"] and device["capabilities"] for device in listed)
+
+
+def test_devices_says_what_to_install(tmp_path: Path) -> None:
+    assert ["none seen" in line for line in missing_drivers(["CPU"], tmp_path)] == [True, True]
+    for kind in ("drm/card0", "accel/accel0"):
+        (tmp_path / kind / "device").mkdir(parents=True)
+        (tmp_path / kind / "device" / "vendor").write_text("0x8086\n")
+    lines = missing_drivers(["CPU"], tmp_path)
+    assert "intel-opencl-icd" in lines[0] and "is present" in lines[0]
+    assert "intel-level-zero-npu" in lines[1] and "is present" in lines[1]
+    assert missing_drivers(["CPU", "GPU.0", "GPU.1", "NPU"], tmp_path) == []
+
+
+# Bad input ------------------------------------------------------------------------------------------------------
+
+
+def test_bad_usage(tmp_path: Path, blob_model: Path, clip: Path) -> None:
+    good = ("detect", clip, "-m", blob_model)
+    assert run("detect").returncode == 2
+    assert run("nonsense").returncode == 2
+    assert run(*good, "--conf", "7").returncode == 2
+    assert_one_clear_line(run(*good, "--mode", "fast"), 2, "mode: 'fast'")
+    assert_one_clear_line(run(*good, "--nireq", "none"), 2, "--nireq: 'none'")
+    assert_one_clear_line(run(*good, "--nireq", "2", "--mode", "sync"), 2, "mode sync has one request")
+    assert_one_clear_line(run(*good, "--imgsz", "wide"), 2, "--imgsz: 'wide'")
+    assert_one_clear_line(run(*good, "--imgsz", "640"), 2, "fixed input of 64x96")
+    assert_one_clear_line(run(*good, "--classes", "cow"), 2, "no class 'cow'")
+    assert_one_clear_line(run(*good, "--names", tmp_path / "gone.txt"), 2, "cannot read")
+    assert_one_clear_line(run(*good, "--save", tmp_path / "out.doc"), 2, "unknown kind of file .doc")
+    assert_one_clear_line(run(*good, "--save", tmp_path / "out.png"), 2, "one picture for a source of many")
+    assert_one_clear_line(
+        run("detect", clip, clip, "-m", blob_model, "--save", tmp_path / "out.mp4"), 2, "one file for 2 sources"
+    )
+
+
+def test_bad_sources(tmp_path: Path, blob_model: Path, clip: Path) -> None:
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "cut.mp4").write_bytes(clip.read_bytes()[:500])
+    (tmp_path / "folder").mkdir()
+    for source, words in (
+        ("gone.mp4", "gone.mp4: no such file"),
+        (tmp_path / "empty.mp4", "empty.mp4: cannot be opened as a video"),
+        (tmp_path / "cut.mp4", "cut.mp4: cannot be opened as a video"),
+        (tmp_path / "folder", "has no pictures or videos"),
+        ("63", "camera 63"),
+        ("http://127.0.0.1:9/none", "cannot be opened as a video"),
+    ):
+        assert_one_clear_line(run("detect", source, "-m", blob_model), 1, words)
+
+
+def test_bad_models(tmp_path: Path, blob_model: Path, clip: Path) -> None:
+    cut = tmp_path / "cut.xml"
+    cut.write_bytes(blob_model.read_bytes()[:2000])
+    cut.with_suffix(".bin").write_bytes(blob_model.with_suffix(".bin").read_bytes())
+    assert_one_clear_line(run("detect", clip, "-m", cut), 1, "cut.xml: cannot be read as a model")
+    assert_one_clear_line(run("detect", clip, "-m", "gone.xml"), 1, "gone.xml: no such model file")
+    assert_one_clear_line(run("detect", clip, "-m", clip), 1, "not a model file")
+    assert_one_clear_line(run("detect", clip, "-m", blob_model, "-d", "GPU.9"), 1, "there is no GPU.9")
+
+
+def test_a_bad_picture_stops_the_run_behind_the_good_ones(tmp_path: Path, blob_model: Path) -> None:
+    write_picture(tmp_path / "a.png", square_picture())
+    (tmp_path / "b.jpg").write_bytes(b"")
+    write_picture(tmp_path / "c.png", square_picture())
+    out = tmp_path / "out.jsonl"
+    done = run("detect", tmp_path, "-m", blob_model, "--json", out)
+    assert_one_clear_line(done, 1, "read:", "b.jpg: frame 1", "the file is empty")
+    assert [Path(str(line["source"])).name for line in records(out.read_text())] == ["a.png"]
+
+
+def test_with_skip_a_bad_picture_is_one_record_in_its_place(tmp_path: Path, blob_model: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    good = write_picture(folder / "a.png", square_picture()).read_bytes()
+    (folder / "b.jpg").write_bytes(b"")
+    (folder / "c.png").write_bytes(good[: len(good) // 2])
+    write_picture(folder / "d.png", np.zeros((1, 1, 3), np.uint8))
+    write_picture(folder / "e.png", np.zeros((10, 20000, 3), np.uint8))
+    write_picture(folder / "f.png", np.full((40, 40), 70, np.uint8))
+    write_picture(folder / "g.png", np.full((40, 40), 7000, np.uint16))
+    write_picture(folder / "h.png", np.dstack([square_picture(), np.full((64, 96), 9, np.uint8)]))
+    done = run(
+        *("detect", folder, "-m", blob_model, "--json", "-", "--on-error", "skip"),
+        *("--save", tmp_path / "out", "--save-txt", tmp_path / "labels"),
+    )
+    assert done.returncode == 0, done.stderr
+    lines = records(done.stdout)
+    assert [Path(str(line["source"])).stem for line in lines] == list("abcdefgh")
+    assert ["error" in line for line in lines] == [False, True, True, False, False, False, False, False]
+    assert (lines[3]["width"], lines[4]["width"]) == (1, 20000)
+    assert lines[7]["detections"][0]["name"] == "red"  # type: ignore[index]
+    assert "2 frames failed" in done.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 6 and len(list((tmp_path / "labels").iterdir())) == 6
+
+
+def test_a_source_that_ends_at_once(tmp_path: Path, blob_model: Path) -> None:
+    import av
+
+    path = tmp_path / "none.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        container.start_encoding()
+    done = run("detect", path, "-m", blob_model, "--json", "-")
+    assert done.stdout == ""
+    assert_one_clear_line(done, 1, "none.mkv")
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path, blob_model: Path, clip: Path) -> None:
+    (tmp_path / "file").write_text("")
+    blocked = tmp_path / "file" / "x"
+    for flags in (("--json", blocked / "a.jsonl"), ("--save", blocked / "a.mp4"), ("--save-txt", blocked)):
+        assert_one_clear_line(run("detect", clip, "-m", blob_model, *flags), 1, "cannot be made")
+    assert_one_clear_line(run("detect", clip, "-m", blob_model, "--json", "/dev/full"), 1, "/dev/full: cannot be written")
+
+
+def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path: Path, blob_model: Path) -> None:
+    clip = write_video(tmp_path / "long.mp4", num_frames=600, size_wh=(320, 240))
+    out, video = tmp_path / "out.jsonl", tmp_path / "out.mp4"
+    limited = "ulimit -f 40; exec \"$@\""  # blocks of 1024 bytes, for each file
+    command = ["bash", "-c", limited, "bash", *KEEPBUSY, "detect", clip, "-m", blob_model, "--json", out, "--save", video]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, check=False)
+    assert_one_clear_line(done, 1, "cannot be written")
+    assert len(records("\n".join(out.read_text().splitlines()[:-1]))) > 20
+    assert count_playable(video) > 10
+
+
+def test_a_show_without_windows_says_how_to_get_them(blob_model: Path, clip: Path) -> None:
+    assert_one_clear_line(run("detect", clip, "-m", blob_model, "--show"), 1, "--show: no window")
+
+
+def test_debug_shows_the_traceback(blob_model: Path) -> None:
+    done = run("detect", "gone.mp4", "-m", blob_model, "--debug")
+    assert done.returncode == 1 and "Traceback" in done.stderr and "SourceError" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_leaves_a_video_that_plays_and_records_that_parse(
+    tmp_path: Path, blob_model: Path, clip: Path, number: signal.Signals, code: int
+) -> None:
+    out, video = tmp_path / "out.jsonl", tmp_path / "out.mp4"
+    command = [*KEEPBUSY, "detect", str(clip), "-m", str(blob_model), "--loop", "--json", str(out), "--save", str(video)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while (not out.exists() or out.read_text().count("\n") < 50) and time.monotonic() < until:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == code, text
+    assert "Traceback" not in text and "frames/s" in text
+    lines = records(out.read_text())
+    assert len(lines) >= 50
+    assert len(read_video(video)) == len(lines)
+
+
+def test_a_reader_that_goes_away_ends_the_run(blob_model: Path, clip: Path) -> None:
+    command = f"{' '.join(KEEPBUSY)} detect {clip} -m {blob_model} --loop --json - -q | head -n 3"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert len(records(done.stdout)) == 3
+    assert done.stderr == ""
+
+
+def test_a_dynamic_model_and_a_cache(tmp_path: Path, clip: Path) -> None:
+    model = build_blob_model(tmp_path / "m.xml")
+    done = run("detect", clip, "-m", model, "--cache-dir", tmp_path / "cache", "-q")
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "cache").iterdir())

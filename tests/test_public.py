@@ -1,0 +1,83 @@
+"""The public surface, its cost, and the direction of imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keepbusy
+
+PACKAGE = Path(keepbusy.__file__).parent
+
+# A module may import from its own row and from rows above it, never from below.
+LAYERS = (
+    ("errors", "types", "config"),
+    ("stats", "channel", "letterbox", "decode"),
+    ("sources",),
+    ("models",),
+    ("engine",),
+    ("steps",),
+    ("pipeline",),
+    ("sinks",),
+    ("api", "testing"),
+    ("cli",),
+    ("__main__",),
+)
+
+
+def test_the_surface_is_flat_sorted_and_complete() -> None:
+    names = keepbusy.__all__
+    assert names == sorted(names)
+    for name in names:
+        assert getattr(keepbusy, name) is not None
+    assert set(names) - {"__version__"} == set(keepbusy._HOMES)
+    assert dir(keepbusy) == names
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = keepbusy.nonsense
+
+
+@pytest.mark.parametrize("statement", ["import keepbusy", "import keepbusy.cli.app"])
+def test_importing_pulls_in_no_heavy_library(statement: str) -> None:
+    check = f"import sys; {statement}; print([n for n in ('openvino', 'cv2', 'av', 'numpy') if n in sys.modules])"
+    allowed = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
+    assert allowed.strip() == "[]"
+
+
+def imports_of(path: Path) -> set[str]:
+    """The first part below keepbusy of everything that a file imports from it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            parts = node.module.split(".")
+            if parts[0] == "keepbusy":
+                found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("keepbusy.")}
+    return found - {"__version__"}
+
+
+def test_imports_point_one_way() -> None:
+    rank = {name: number for number, row in enumerate(LAYERS) for name in row}
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if place == "__init__":
+            continue
+        assert place in rank, f"{place} has no layer: add it to LAYERS and to docs/architecture.md"
+        for imported in imports_of(path):
+            assert rank[imported] <= rank[place], f"{path.relative_to(PACKAGE)} imports {imported} from below it"
+
+
+def test_only_the_engine_talks_to_infer_requests() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "engine.py":
+            text = path.read_text(encoding="utf-8")
+            assert "create_infer_request" not in text and "AsyncInferQueue" not in text, path
+
+
+def test_files_stay_small() -> None:
+    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {path.name: size for path, size in sizes.items() if size > 450} == {}

@@ -1,0 +1,87 @@
+"""Clocks and counters, on a clock that is moved by hand: known times must give exactly known numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from keepbusy.config import RunConfig
+from keepbusy.stats import DeviceTime, Lane, RunStats
+from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
+from keepbusy.types import Timings
+
+MS = 1_000_000
+
+
+def test_a_lane_splits_all_its_time_into_three() -> None:
+    clock = ManualClock()
+    lane = Lane("prepare", clock)
+    lane.begin()
+    clock.advance(0.003)
+    lane.waited_for_input()
+    clock.advance(0.005)
+    lane.was_busy()
+    clock.advance(0.002)
+    lane.waited_for_output()
+    assert (lane.wait_input_ns, lane.busy_ns, lane.wait_output_ns) == (3 * MS, 5 * MS, 2 * MS)
+
+
+def test_the_device_is_busy_while_any_frame_is_on_it_and_idle_gaps_have_a_reason() -> None:
+    device = DeviceTime(start_ns=0)
+    # Two overlapping spans, a gap without a frame, a gap of which 3 ms had no free slot.
+    device.add(Timings(infer_start_ns=2 * MS, infer_end_ns=6 * MS))
+    device.add(Timings(infer_start_ns=4 * MS, infer_end_ns=8 * MS))
+    device.add(Timings(infer_start_ns=10 * MS, infer_end_ns=11 * MS, slot_wanted_ns=1 * MS, slot_free_ns=5 * MS))
+    device.add(Timings(infer_start_ns=16 * MS, infer_end_ns=17 * MS, slot_wanted_ns=9 * MS, slot_free_ns=14 * MS))
+    assert device.busy_ns == (6 + 1 + 1) * MS
+    assert device.wait_output_ns == 3 * MS
+    assert device.wait_input_ns == (2 + 2 + 2) * MS
+
+
+def test_percentiles_and_throughput_of_known_latencies() -> None:
+    clock = ManualClock()
+    stats = RunStats(clock)
+    for number in range(1, 101):
+        stats.frame_done(Timings(read_end_ns=1, decode_end_ns=1 + number * MS), 2, is_error=False)
+    stats.frame_done(Timings(), 0, is_error=True)
+    clock.advance(2.0)
+    stats.finish()
+    clock.advance(5.0)
+    numbers = stats.snapshot()
+    assert (numbers.num_frames, numbers.num_errors, numbers.num_detections) == (101, 1, 200)
+    assert numbers.wall_s == pytest.approx(2.0) and numbers.throughput_fps == pytest.approx(50.5)
+    # Three significant digits are what the histogram keeps.
+    assert numbers.latency_p50_ms == pytest.approx(50, rel=1e-3)
+    assert numbers.latency_p90_ms == pytest.approx(90, rel=1e-3)
+    assert numbers.latency_p99_ms == pytest.approx(99, rel=1e-3)
+    assert numbers.latency_max_ms == pytest.approx(100, rel=1e-3)
+
+
+def test_a_snapshot_before_the_first_frame_is_all_zeros() -> None:
+    numbers = RunStats(ManualClock()).snapshot()
+    assert (numbers.num_frames, numbers.latency_p99_ms, numbers.device_busy_share) == (0, 0.0, 0.0)
+    assert not numbers.is_finished and len(numbers.stages) == 5
+
+
+def test_a_synchronous_run_on_a_scripted_clock_is_busy_for_exactly_its_share() -> None:
+    clock = ManualClock()
+    device = ScriptedDevice(0.004, clock=clock)
+    source = ScriptedSource(25)
+    reading = source.read
+
+    def read_in_six_ms():  # type: ignore[no-untyped-def]
+        clock.advance(0.006)
+        return reading()
+
+    source.read = read_in_six_ms  # type: ignore[method-assign]
+    run = scripted_run([source], device, RunConfig(mode="sync"), stats=RunStats(clock))
+    assert len(list(run)) == 25
+    numbers = run.stats.snapshot()
+    # 25 x (6 + 4) ms, and 6 ms for the read that found the end.
+    assert numbers.wall_s == pytest.approx(0.256)
+    assert numbers.device_busy_share == pytest.approx(0.100 / 0.256)
+    assert numbers.latency_p50_ms == pytest.approx(4.0, rel=1e-3)
+    stages = {stage.stage: stage for stage in numbers.stages}
+    assert stages["read"].busy_s == pytest.approx(0.156)
+    assert stages["infer"].busy_per_frame_ms == pytest.approx(4.0)
+    assert stages["infer"].wait_input_s == pytest.approx(0.150)
+    assert stages["infer"].wait_output_s == 0.0
