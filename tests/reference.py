@@ -18,7 +18,7 @@ Detection = tuple[int, float, tuple[float, float, float, float]]
 
 def infer(model: Path, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The stock graph's own output, from a float input prepared here."""
-    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     _, _, height, width = compiled.input(0).shape
     laid, _, _, _ = lay(picture, (height, width))
     blob = laid[:, :, ::-1].astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255)

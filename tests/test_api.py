@@ -71,9 +71,7 @@ def test_a_detector_for_single_pictures_from_any_thread(blob_model: Path, tmp_pa
     detector = kb.Detector(blob_model)
     expected = detector(square_picture()).boxes_xyxy
     found: list[np.ndarray] = []  # type: ignore[type-arg]
-    threads = [
-        threading.Thread(target=lambda: found.append(detector(square_picture()).boxes_xyxy)) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: found.append(detector(square_picture()).boxes_xyxy)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -83,7 +81,9 @@ def test_a_detector_for_single_pictures_from_any_thread(blob_model: Path, tmp_pa
         np.testing.assert_array_equal(one, expected)
     with pytest.raises(kb.FrameError, match="cannot read the file"):
         detector(tmp_path / "gone.jpg")
-    with pytest.raises(kb.FrameError, match=r"prepare: image: frame 0: the picture must be uint8 \(H, W, 3\), and is float64 \(4, 4\)"):
+    with pytest.raises(
+        kb.FrameError, match=r"prepare: image: frame 0: the picture must be uint8 \(H, W, 3\), and is float64 \(4, 4\)"
+    ):
         detector(np.zeros((4, 4), np.float64))  # type: ignore[arg-type]
     assert len(detector(square_picture())) == len(expected), "it goes on after an error"
 
@@ -164,6 +164,8 @@ def test_a_device_that_is_not_there(blob_model: Path) -> None:
 
 
 def test_a_program_that_ends_with_a_run_still_open_ends(blob_model: Path, clip: Path) -> None:
-    program = f"import keepbusy as kb; p = kb.Pipeline({str(blob_model)!r}); r = p.run({str(clip)!r}, loop=True); next(r)"
+    program = (
+        f"import keepbusy as kb; p = kb.Pipeline({str(blob_model)!r}); r = p.run({str(clip)!r}, loop=True); next(r)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")

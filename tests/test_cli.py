@@ -219,14 +219,30 @@ def test_an_output_that_cannot_be_written(tmp_path: Path, blob_model: Path, clip
     blocked = tmp_path / "file" / "x"
     for flags in (("--json", blocked / "a.jsonl"), ("--save", blocked / "a.mp4"), ("--save-txt", blocked)):
         assert_one_clear_line(run("detect", clip, "-m", blob_model, *flags), 1, "cannot be made")
-    assert_one_clear_line(run("detect", clip, "-m", blob_model, "--json", "/dev/full"), 1, "/dev/full: cannot be written")
+    assert_one_clear_line(
+        run("detect", clip, "-m", blob_model, "--json", "/dev/full"), 1, "/dev/full: cannot be written"
+    )
 
 
 def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path: Path, blob_model: Path) -> None:
     clip = write_video(tmp_path / "long.mp4", num_frames=600, size_wh=(320, 240))
     out, video = tmp_path / "out.jsonl", tmp_path / "out.mp4"
-    limited = "ulimit -f 40; exec \"$@\""  # blocks of 1024 bytes, for each file
-    command = ["bash", "-c", limited, "bash", *KEEPBUSY, "detect", clip, "-m", blob_model, "--json", out, "--save", video]
+    limited = 'ulimit -f 40; exec "$@"'  # blocks of 1024 bytes, for each file
+    command = [
+        "bash",
+        "-c",
+        limited,
+        "bash",
+        *KEEPBUSY,
+        "detect",
+        clip,
+        "-m",
+        blob_model,
+        "--json",
+        out,
+        "--save",
+        video,
+    ]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, check=False)
     assert_one_clear_line(done, 1, "cannot be written")
     assert len(records("\n".join(out.read_text().splitlines()[:-1]))) > 20
@@ -247,7 +263,18 @@ def test_ctrl_c_leaves_a_video_that_plays_and_records_that_parse(
     tmp_path: Path, blob_model: Path, clip: Path, number: signal.Signals, code: int
 ) -> None:
     out, video = tmp_path / "out.jsonl", tmp_path / "out.mp4"
-    command = [*KEEPBUSY, "detect", str(clip), "-m", str(blob_model), "--loop", "--json", str(out), "--save", str(video)]
+    command = [
+        *KEEPBUSY,
+        "detect",
+        str(clip),
+        "-m",
+        str(blob_model),
+        "--loop",
+        "--json",
+        str(out),
+        "--save",
+        str(video),
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while (not out.exists() or out.read_text().count("\n") < 50) and time.monotonic() < until:

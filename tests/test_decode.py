@@ -36,17 +36,13 @@ def test_agrees_with_the_definition(
 ) -> None:
     output = random_output(seed)
     frame_hw = (frame_wh[1], frame_wh[0])
-    expected = reference.detect(
-        output, frame_hw, (64, 64), conf=conf, iou=iou, max_det=max_det, agnostic=agnostic
-    )
+    expected = reference.detect(output, frame_hw, (64, 64), conf=conf, iou=iou, max_det=max_det, agnostic=agnostic)
     config = DetectConfig(conf=conf, iou=iou, max_det=max_det, agnostic_nms=agnostic)
     found = decode_yolov5(output, Letterbox.fit(frame_hw, (64, 64)), config, NAMES)
     assert found.class_id.tolist() == [class_id for class_id, _, _ in expected]
     np.testing.assert_allclose(found.confidence, [confidence for _, confidence, _ in expected], rtol=1e-6)
     # float32 holds 24 bits: a coordinate up to 900 px carries a rounding of 2**-14 px, scaled up with the frame.
-    np.testing.assert_allclose(
-        found.boxes_xyxy, np.array([box for _, _, box in expected]).reshape(-1, 4), atol=2e-3
-    )
+    np.testing.assert_allclose(found.boxes_xyxy, np.array([box for _, _, box in expected]).reshape(-1, 4), atol=2e-3)
     assert found.boxes_xyxy.dtype == np.float32 and found.class_id.dtype == np.int64
 
 

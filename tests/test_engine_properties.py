@@ -203,8 +203,7 @@ def test_sources_keep_their_order_and_one_that_breaks_stops_no_other(
     lengths: list[int], nireq: int, mode: str, breaks: int
 ) -> None:
     sources = [
-        ScriptedSource(length, name=f"s{i}", breaks_at=2 if i == breaks else None)
-        for i, length in enumerate(lengths)
+        ScriptedSource(length, name=f"s{i}", breaks_at=2 if i == breaks else None) for i, length in enumerate(lengths)
     ]
     results = list(scripted_run(sources, ScriptedDevice(0.0002), config(mode, nireq)))
     for i, length in enumerate(lengths):

@@ -12,7 +12,9 @@ SIDES = st.integers(1, 300)
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(SIDES, SIDES), min_size=1, max_size=4), st.sampled_from([(64, 64), (32, 96), (96, 64)]))
-def test_one_tensor_takes_pictures_of_any_sizes_in_turn(sizes_hw: list[tuple[int, int]], input_hw: tuple[int, int]) -> None:
+def test_one_tensor_takes_pictures_of_any_sizes_in_turn(
+    sizes_hw: list[tuple[int, int]], input_hw: tuple[int, int]
+) -> None:
     tensor = np.zeros((*input_hw, 3), np.uint8)
     letterboxer = Letterboxer(tensor)
     for number, frame_hw in enumerate(sizes_hw):

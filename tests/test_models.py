@@ -96,7 +96,7 @@ def test_names_in_order_of_trust() -> None:
     assert choose_names(2, given=None, metadata={"labels": "stop_sign car"}, model=model) == ("stop sign", "car")
     assert choose_names(80, given=None, metadata=fits, model=model) == COCO_NAMES
     assert choose_names(3, given=None, metadata=fits, model=model) == ("class 0", "class 1", "class 2")
-    with pytest.raises(ConfigError, match="1 names for m.xml, which has 2 classes"):
+    with pytest.raises(ConfigError, match=r"1 names for m.xml, which has 2 classes"):
         choose_names(2, given=("x",), metadata=fits, model=model)
 
 

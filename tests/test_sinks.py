@@ -26,7 +26,12 @@ NAMES = ("red", "stop sign")
 
 
 def result(
-    index: int = 0, source: str = "a.mp4", *, size_wh: tuple[int, int] = (96, 64), found: bool = True, source_id: int = 0
+    index: int = 0,
+    source: str = "a.mp4",
+    *,
+    size_wh: tuple[int, int] = (96, 64),
+    found: bool = True,
+    source_id: int = 0,
 ) -> Result:
     frame = Frame(square_picture(size_wh=size_wh), index, index / 10, source_id, source)
     detections = Detections(
@@ -140,7 +145,9 @@ def test_the_drawing_is_on_a_copy_and_shows_box_label_and_throughput() -> None:
 
 def test_the_meter_counts_frames_between_the_first_and_the_last() -> None:
     meter = ThroughputMeter(window=3)
-    assert [meter.add(ns) for ns in (0, 100_000_000, 200_000_000, 210_000_000)] == pytest.approx([0, 10, 10, 18.18], 0.01)
+    assert [meter.add(ns) for ns in (0, 100_000_000, 200_000_000, 210_000_000)] == pytest.approx(
+        [0, 10, 10, 18.18], 0.01
+    )
 
 
 def test_outputs_that_cannot_be_made_are_refused_before_the_work(tmp_path: Path) -> None:

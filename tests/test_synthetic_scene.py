@@ -62,9 +62,7 @@ def test_class_names_are_the_eight_street_classes() -> None:
 
 
 @pytest.mark.parametrize(("key", "expected"), PINNED.items())
-def test_pixels_are_the_same_on_every_machine(
-    key: tuple[int, int, int, int], expected: int
-) -> None:
+def test_pixels_are_the_same_on_every_machine(key: tuple[int, int, int, int], expected: int) -> None:
     seed, width, height, index = key
     assert crc(StreetScene(seed, width, height), index) == expected
 

@@ -8,7 +8,7 @@ so the plain image is the one-tile case with a = 1, b = 0 and its pixels stay ex
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +16,7 @@ from torch import Tensor
 from training.config import PAD_VALUE, AugmentConfig
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """Where the tiles of a batch lie.
 
     Attributes:
@@ -33,6 +32,24 @@ class Layout:
     gain: Tensor
     offset: Tensor
     content: Tensor
+
+
+class Colours(NamedTuple):
+    """How the colours of a batch change; every factor broadcasts to [B, S, S, 3].
+
+    Attributes:
+        saturation: float [B, 1, 1, 1], factor of the distance from grey.
+        gain: float [B, 1, 1, 3], factor that also maps 0..255 to 0..1.
+        shift: float [B, 1, 1, 1], added after the gain.
+        noise: float [B, S, S, 3], standard normal, or None.
+        spread: float [B, 1, 1, 1], factor of the noise.
+    """
+
+    saturation: Tensor
+    gain: Tensor
+    shift: Tensor
+    noise: Tensor | None
+    spread: Tensor
 
 
 def _uniform(shape: tuple[int, ...], low: float, high: float, rng: torch.Generator) -> Tensor:
@@ -135,10 +152,10 @@ def sample(frames: Tensor, layout: Layout, size: int) -> tuple[Tensor, Tensor]:
     wx = x_part.to(kind)[which, tile, column][..., None]
     wy = y_part.to(kind)[which, tile, line][..., None]
     flat = frames.view(-1)
+    byte = torch.arange(3, device=frames.device, dtype=torch.int32) * 8
 
     def tap(index: Tensor) -> Tensor:
-        picked = flat[index].view(torch.uint8).view(*index.shape, 4)
-        return picked[..., :3].to(kind)
+        return ((flat[index][..., None] >> byte) & 255).to(kind)
 
     above = torch.lerp(tap(top + left), tap(top + right), wx.expand(-1, -1, -1, 3))
     below = torch.lerp(tap(bottom + left), tap(bottom + right), wx.expand(-1, -1, -1, 3))
@@ -188,19 +205,18 @@ def move_boxes(
     return targets, ignore * spare.gather(1, pick)[..., None]
 
 
-def recolour(images: Tensor, inside: Tensor, config: AugmentConfig, rng: torch.Generator) -> Tensor:
-    """Vary gain, tint, contrast, saturation and noise, and fill the padding.
+def draw_colours(
+    batch: int, size: int, config: AugmentConfig, kind: torch.dtype, rng: torch.Generator
+) -> Colours:
+    """Draw the colour changes of a batch.
 
     Args:
-        images: float [B, S, S, 3], RGB 0..255.
-        inside: bool [B, S, S], False where padding shows.
+        batch: images.
+        size: side of the square images in pixels.
         config: ranges.
+        kind: type of the pixels.
         rng: generator on the data's device.
-
-    Returns:
-        Float [B, 3, S, S], RGB 0..1, channels-last in memory.
     """
-    batch = images.shape[0]
     active = (_uniform((batch, 1, 1, 1), 0, 1, rng) >= config.plain).float()
 
     def around(width: float, channels: int = 1) -> Tensor:
@@ -208,16 +224,43 @@ def recolour(images: Tensor, inside: Tensor, config: AugmentConfig, rng: torch.G
 
     contrast = 1 + around(config.contrast)
     gain = (1 + around(config.brightness)) * (1 + around(config.tint, 3)) * contrast / 255
-    shift = 0.5 * (1 - contrast)
-    colour = 1 + around(config.saturation)
+    saturation = 1 + around(config.saturation)
     spread = active * _uniform((batch, 1, 1, 1), 0, config.noise, rng)
-    kind = images.dtype
-    grey = images.mean(-1, keepdim=True)
-    images = torch.lerp(grey.expand_as(images), images, colour.to(kind).expand_as(images))
-    images = images * gain.to(kind) + shift.to(kind)
+    noise = None
     if config.noise > 0:
-        noise = torch.randn(images.shape, generator=rng, device=rng.device, dtype=kind)
-        images = images + noise * spread.to(kind)
-    images = images.clamp(0, 1)
-    images = torch.where(inside[..., None], images, PAD_VALUE / 255)
+        shape = (batch, size, size, 3)
+        noise = torch.randn(shape, generator=rng, device=rng.device, dtype=kind)
+    parts = (p.to(kind) for p in (saturation, gain, 0.5 * (1 - contrast)))
+    return Colours(*parts, noise, spread.to(kind))
+
+
+def paint(images: Tensor, inside: Tensor, colours: Colours) -> Tensor:
+    """Change the colours and fill the padding.
+
+    Args:
+        images: float [B, S, S, 3], RGB 0..255.
+        inside: bool [B, S, S], False where padding shows.
+        colours: the changes.
+
+    Returns:
+        Float [B, 3, S, S], RGB 0..1, channels-last in memory.
+    """
+    grey = images.mean(-1, keepdim=True).expand_as(images)
+    images = torch.lerp(grey, images, colours.saturation.expand_as(images))
+    images = images * colours.gain + colours.shift
+    if colours.noise is not None:
+        images = images + colours.noise * colours.spread
+    images = torch.where(inside[..., None], images.clamp(0, 1), PAD_VALUE / 255)
     return images.permute(0, 3, 1, 2)
+
+
+def recolour(images: Tensor, inside: Tensor, config: AugmentConfig, rng: torch.Generator) -> Tensor:
+    """Vary gain, tint, contrast, saturation and noise, and fill the padding (see ``paint``)."""
+    return paint(
+        images, inside, draw_colours(len(images), images.shape[1], config, images.dtype, rng)
+    )
+
+
+def pixels(frames: Tensor, layout: Layout, colours: Colours) -> Tensor:
+    """Make the images of a batch: ``sample``, then ``paint``; depends on its arguments alone."""
+    return paint(*sample(frames, layout, frames.shape[1]), colours)

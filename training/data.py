@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.augment import draw_layout, move_boxes, recolour, sample
+from training.augment import draw_colours, draw_layout, move_boxes, pixels
 from training.config import AugmentConfig
 
 
@@ -67,6 +67,7 @@ class Sampler:
 
     def __init__(self, data: FrameSet, batch: int, seed: int) -> None:
         self.data, self.batch, self.seed = data, batch, seed
+        self.pixels = pixels  # the trainer may put a compiled one here
         self.steps_per_epoch = max(1, len(data) // batch)
         self._order = torch.empty(0, dtype=torch.int64)
         self._epoch = -1
@@ -89,7 +90,8 @@ class Sampler:
             self._epoch = epoch
         first = self._order[place * self.batch : (place + 1) * self.batch]
         rng = self._generator(2, step)
-        layout = draw_layout(first, self.data.content, self.data.size, config, rng)
-        images, inside = sample(self.data.frames, layout, self.data.size)
-        targets, ignore = move_boxes(self.data.labels, layout, self.data.size, config)
-        return recolour(images, inside, config, rng), targets, ignore
+        size, kind = self.data.size, torch.float16 if rng.device.type == "cuda" else torch.float32
+        layout = draw_layout(first, self.data.content, size, config, rng)
+        targets, ignore = move_boxes(self.data.labels, layout, size, config)
+        colours = draw_colours(len(first), size, config, kind, rng)
+        return self.pixels(self.data.frames, layout, colours), targets, ignore

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from training.loss import DetectionLoss
 from training.model import YoloV5n
 
 Forward = Callable[[Tensor], list[Tensor]]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @dataclass
@@ -84,19 +85,23 @@ def _precision(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _compiled(model: YoloV5n, images: Tensor) -> Forward:
-    """Compile the forward pass, or fall back to the plain one when that fails."""
-    kept = {k: v.clone() for k, v in model.state_dict().items()}
+def _compiled(what: str, plain: _Function, check: Callable[[_Function], None]) -> _Function:
+    """Compile a function; return the plain one when that fails or ``check`` raises."""
     try:
-        fast: Forward = torch.compile(model)
-        with _precision(images.device):
-            sum(m.float().mean() for m in fast(images)).backward()  # type: ignore[union-attr]
+        fast: _Function = torch.compile(plain, dynamic=False)
+        check(fast)
     except Exception as error:
-        print(f"train: torch.compile failed, going on without: {error!r:.300}", file=sys.stderr)
-        fast = model
-    model.zero_grad(set_to_none=True)
-    model.load_state_dict(kept)
+        print(f"train: the {what} stays uncompiled: {error!r:.400}", file=sys.stderr)
+        return plain
     return fast
+
+
+def _must_agree(got: Tensor, wanted: Tensor, limit: float) -> None:
+    """Raise when the mean difference exceeds a share of the mean size."""
+    got, wanted = got.detach().float(), wanted.detach().float()
+    share = float((got - wanted).abs().mean() / wanted.abs().mean().clamp(min=1e-12))
+    if not share <= limit:
+        raise ArithmeticError(f"the compiled result differs by {share:.3g}")
 
 
 @torch.no_grad()
@@ -145,9 +150,48 @@ class Trainer:
             self.step, self.progress = int(state["step"]), float(state["progress"])
             self.seconds = float(state["seconds"])
         self.forward: Forward = self.model
+        self.criterion: Callable[..., tuple[Tensor, Tensor]] = self.loss
         if compile_model:
-            images = self.sampler.draw(self.step, recipe.augment)[0]
-            self.forward = _compiled(self.model.train(), images)
+            self._compile()
+
+    def _compile(self) -> None:
+        """Compile augmentation, network and loss, each only if it agrees with the plain one."""
+        augment, layout = self.recipe.augment, torch.channels_last
+        images, targets, ignore = self.sampler.draw(self.step, augment)
+        images = images.contiguous(memory_format=layout)
+
+        def draws(fast: Callable[..., Tensor]) -> None:
+            self.sampler.pixels = fast
+            _must_agree(self.sampler.draw(self.step, augment)[0], images, 2e-3)
+
+        self.sampler.pixels = _compiled("augmentation", self.sampler.pixels, draws)
+
+        kept = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.model.train()
+        with torch.no_grad(), _precision(self.data.device):
+            raw = [m.detach() for m in self.model(images)]
+
+        def predicts(fast: Forward) -> None:
+            with _precision(self.data.device):
+                maps = fast(images)
+            torch.stack([m.float().mean() for m in maps]).sum().backward()  # type: ignore[no-untyped-call]
+            for got, wanted in zip(maps, raw, strict=True):
+                _must_agree(got, wanted, 0.05)
+
+        self.forward = _compiled("network", self.model, predicts)
+        self.model.zero_grad(set_to_none=True)
+        self.model.load_state_dict(kept)
+
+        def slopes(criterion: Callable[..., tuple[Tensor, Tensor]]) -> list[Tensor]:
+            maps = [m.clone().requires_grad_() for m in raw]
+            total = criterion(maps, self.model.anchors, targets, ignore)[0]
+            return [total.detach(), *torch.autograd.grad(total, maps)]
+
+        def judges(fast: Callable[..., tuple[Tensor, Tensor]]) -> None:
+            for got, wanted in zip(slopes(fast), slopes(self.loss), strict=True):
+                _must_agree(got, wanted, 0.02)
+
+        self.criterion = _compiled("loss", self.loss.__call__, judges)
 
     def train_step(self, lr: float, final: bool) -> Tensor:
         """Do one step and return the detached float [4] parts of the loss."""
@@ -155,7 +199,7 @@ class Trainer:
         images, targets, ignore = self.sampler.draw(self.step, augment)
         with _precision(self.data.device):
             raw = self.forward(images.contiguous(memory_format=torch.channels_last))
-        total, parts = self.loss(raw, self.model.anchors, targets, ignore)
+        total, parts = self.criterion(raw, self.model.anchors, targets, ignore)
         # Times the batch, so that SGD's learning rate and the clip mean what they do for YOLOv5.
         (total * self.recipe.batch).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)

@@ -121,7 +121,7 @@ class Pipeline:
                 raise KeepbusyError("the pipeline is closed", hint="make a new Pipeline")
             self._is_busy = True
         try:
-            opened = _open_mixed(sources)
+            opened = _open_mixed(sources, read_ahead=self._config.mode == "async")
             run = start_run(
                 [Selection(source, select) for source in opened],
                 self._slots,
@@ -279,10 +279,10 @@ def _decode(
     return decode_yolov5(output, letterbox, config, names)
 
 
-def _open_mixed(sources: tuple[str | int | Path | Source, ...]) -> list[Source]:
+def _open_mixed(sources: tuple[str | int | Path | Source, ...], *, read_ahead: bool) -> list[Source]:
     specs = [source for source in sources if isinstance(source, (str, int, Path))]
     own = [source for source in sources if not isinstance(source, (str, int, Path))]
-    return [*open_sources(specs), *own]
+    return [*open_sources(specs, read_ahead=read_ahead), *own]
 
 
 def _check_classes(config: DetectConfig, names: tuple[str, ...]) -> None:

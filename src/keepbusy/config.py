@@ -12,6 +12,7 @@ from keepbusy.errors import ConfigError
 Mode = Literal["async", "sync"]
 Hint = Literal["latency", "throughput"]
 OnError = Literal["raise", "skip"]
+Precision = Literal["f32", "f16", "bf16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ class DeviceConfig:
         device: OpenVINO's device name: CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...
         hint: OpenVINO's performance hint; None chooses `throughput` for async and `latency` for sync.
         nstreams: Number of device streams; None leaves it to the hint.
+        precision: Number type that the device computes in; None leaves it to the device, which takes the fastest
+            that it has (bf16 on CPUs with instructions for it).
         cache_dir: Folder for compiled models; None for no cache.
         imgsz: Input size (height, width) in pixels for models with a dynamic input; None for the model's own,
             or 640x640 where it has none.
@@ -57,11 +60,13 @@ class DeviceConfig:
     device: str = "CPU"
     hint: Hint | None = None
     nstreams: int | None = None
+    precision: Precision | None = None
     cache_dir: Path | None = None
     imgsz: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         _check_choice(self, "hint")
+        _check_choice(self, "precision")
         if not self.device.strip():
             raise ConfigError("device: is empty", hint="`keepbusy devices` lists what there is")
         if self.nstreams is not None:
@@ -134,6 +139,7 @@ class Options(TypedDict, total=False):
 
     hint: Hint | None
     nstreams: int | None
+    precision: Precision | None
     cache_dir: Path | None
     imgsz: tuple[int, int] | None
     conf: float

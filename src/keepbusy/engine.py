@@ -172,6 +172,8 @@ class OpenVINODevice:
         properties: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
         if config.nstreams is not None:
             properties["NUM_STREAMS"] = str(config.nstreams)
+        if config.precision is not None:
+            properties["INFERENCE_PRECISION_HINT"] = config.precision
         if config.cache_dir is not None:
             properties["CACHE_DIR"] = str(_usable_cache(config.cache_dir))
         check_device(config.device, core)

@@ -24,7 +24,8 @@ reader (one a source) ──▶ FairChannel ──▶ starter ──▶ [in flig
                                              └────────────── free slots ────────────┘
 ```
 A frame that failed before it reached the device travels along the same way without a slot, so that it keeps its
-place. `SyncRun` is the same steps in the caller's thread, one after the other, with one slot and no overlap.
+place. `SyncRun` is the same steps in the caller's thread, one after the other, with one slot and no overlap (videos
+are then decoded without reading ahead, too).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from keepbusy.cli.progress import print_summary, progress_line
-from keepbusy.config import Hint, Mode, OnError, SelectConfig
+from keepbusy.config import Hint, Mode, OnError, Precision, SelectConfig
 from keepbusy.errors import ConfigError
 
 _RUN, _POST, _OUT = "How it runs", "What counts as a detection", "Where results go"
@@ -86,6 +86,12 @@ def detect(
         ),
     ] = None,
     nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams.", rich_help_panel=_RUN)] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="f32|f16|bf16", help="Number type on the device; by default its fastest.", rich_help_panel=_RUN
+        ),
+    ] = None,
     cache_dir: Annotated[Path | None, typer.Option(help="Folder for compiled models.", rich_help_panel=_RUN)] = None,
     on_error: Annotated[
         str,
@@ -124,7 +130,7 @@ def detect(
     console = Console(stderr=True)
     given_names = load_names(names) if names else None
     select = SelectConfig(loop=loop, limit=limit, stride=stride)
-    opened = open_sources(sources)
+    opened = open_sources(sources, read_ahead=mode != "sync")
     try:
         with Pipeline(
             model,
@@ -139,6 +145,7 @@ def detect(
             nireq=_parse_nireq(nireq),
             hint=cast("Hint | None", hint),
             nstreams=nstreams,
+            precision=cast("Precision | None", precision),
             cache_dir=cache_dir,
             on_error=cast(OnError, on_error),
             device_timeout_s=device_timeout,

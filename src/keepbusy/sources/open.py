@@ -22,13 +22,14 @@ VIDEO_SUFFIXES = frozenset(
 LIST_SUFFIXES = frozenset({".txt", ".streams"})
 
 
-def open_source(spec: str | int | Path, *, source_id: int = 0) -> Source:
+def open_source(spec: str | int | Path, *, source_id: int = 0, read_ahead: bool = True) -> Source:
     """Open what the user named.
 
     Args:
         spec: A picture, a folder, a glob (`"shots/*.jpg"`), a text file that lists sources (one a line, `#` for
             comments), a video file, a camera's number, or a URL (rtsp, rtmp, http, https, udp, ...).
         source_id: The source's number in the run.
+        read_ahead: Let a video's decoder work on the next frames in the background.
 
     Raises:
         SourceError: It does not exist, cannot be opened or has nothing in it.
@@ -39,22 +40,26 @@ def open_source(spec: str | int | Path, *, source_id: int = 0) -> Source:
 
         return Camera(int(text), source_id)
     if "://" in text:
-        return Video(text, text, source_id)
+        return Video(text, text, source_id, read_ahead=read_ahead)
     path = Path(text)
     if path.is_dir():
-        return _open_files(_list_folder(path), text, source_id)
+        return _open_files(_list_folder(path), text, source_id, read_ahead)
     if path.is_file():
-        return _open_file(path, source_id)
+        return _open_file(path, source_id, read_ahead)
     if glob.has_magic(text):
-        return _open_files(_list_glob(text), text, source_id)
+        return _open_files(_list_glob(text), text, source_id, read_ahead)
     raise SourceError(
         f"{text}: no such file, folder or camera",
         hint="give a picture, video, folder, quoted glob, list (.txt), camera number or URL",
     )
 
 
-def open_sources(specs: Sequence[str | int | Path]) -> list[Source]:
+def open_sources(specs: Sequence[str | int | Path], *, read_ahead: bool = True) -> list[Source]:
     """Open several; pictures that follow each other become one source. All are closed again if one fails.
+
+    Args:
+        specs: What `open_source` takes.
+        read_ahead: Let decoders of videos work on the next frames in the background.
 
     Raises:
         SourceError: One of them cannot be opened.
@@ -67,7 +72,7 @@ def open_sources(specs: Sequence[str | int | Path]) -> list[Source]:
                 name = f"{run[0]} and {len(run) - 1} more"
                 sources.append(ImageFiles([Path(str(spec)) for spec in run], name, source_id))
             else:
-                sources.append(open_source(run[0], source_id=source_id))
+                sources.append(open_source(run[0], source_id=source_id, read_ahead=read_ahead))
     except BaseException:
         for source in sources:
             source.close()
@@ -88,24 +93,24 @@ def _group_images(specs: Sequence[str | int | Path]) -> list[list[str | int | Pa
     return groups
 
 
-def _open_file(path: Path, source_id: int) -> Source:
+def _open_file(path: Path, source_id: int, read_ahead: bool) -> Source:
     if path.suffix.lower() in LIST_SUFFIXES:
-        return _open_list(path, source_id)
-    return _open_files([path], str(path), source_id)
+        return _open_list(path, source_id, read_ahead)
+    return _open_files([path], str(path), source_id, read_ahead)
 
 
-def _open_files(paths: Sequence[Path], name: str, source_id: int) -> Source:
+def _open_files(paths: Sequence[Path], name: str, source_id: int, read_ahead: bool) -> Source:
     if all(is_picture(path) for path in paths):
         return ImageFiles(paths, name, source_id)
     if len(paths) == 1:
-        return Video(str(paths[0]), str(paths[0]), source_id)
+        return Video(str(paths[0]), str(paths[0]), source_id, read_ahead=read_ahead)
     parts: list[tuple[str, Callable[[], Source]]] = [
-        (str(path), partial(_open_file, path, source_id)) for path in paths
+        (str(path), partial(_open_file, path, source_id, read_ahead)) for path in paths
     ]
     return Chain(parts, name)
 
 
-def _open_list(path: Path, source_id: int) -> Source:
+def _open_list(path: Path, source_id: int, read_ahead: bool) -> Source:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -121,7 +126,7 @@ def _open_list(path: Path, source_id: int) -> Source:
         spec = str(beside) if is_beside else entry
         if Path(spec).suffix.lower() in LIST_SUFFIXES:
             raise SourceError(f"{path}: {entry}: a list cannot hold another list")
-        parts.append((spec, partial(open_source, spec, source_id=source_id)))
+        parts.append((spec, partial(open_source, spec, source_id=source_id, read_ahead=read_ahead)))
     return Chain(parts, str(path))
 
 

@@ -30,16 +30,27 @@ class Video:
         location: Path or URL.
         name: What the user called it.
         source_id: The source's number in the run.
+        read_ahead: Decode the next frames in the background while one is being used; otherwise only while `read`
+            waits.
         timeout_s: For URLs: the longest silence.
 
     Raises:
         SourceError: It cannot be opened, or has no video in it.
     """
 
-    def __init__(self, location: str, name: str, source_id: int = 0, timeout_s: float = STREAM_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        location: str,
+        name: str,
+        source_id: int = 0,
+        *,
+        read_ahead: bool = True,
+        timeout_s: float = STREAM_TIMEOUT_S,
+    ) -> None:
         self._location = location
         self._is_url = "://" in location
         self._timeout_s = timeout_s
+        self._thread_type = "AUTO" if read_ahead else "SLICE"
         self._source_id = source_id
         self.name = name
         self._container: Any = self._open()
@@ -70,7 +81,7 @@ class Video:
             if container is not None and not container.streams.video:
                 container.close()
         self._stream = container.streams.video[0]
-        self._stream.thread_type = "AUTO"
+        self._stream.thread_type = self._thread_type
         self._reformatter = VideoReformatter()
         self._frames: Iterator[VideoFrame] = container.decode(self._stream)
         self._start_s: float | None = None

@@ -117,9 +117,7 @@ def paint_buildings(frame: Image, layout: Layout, light: Light, rng: Rng) -> Non
             _house(frame, layout, light, side, (z0, z1), Rng(base, index))
 
 
-def _house(
-    frame: Image, layout: Layout, light: Light, side: int, span: tuple[float, float], rng: Rng
-) -> None:
+def _house(frame: Image, layout: Layout, light: Light, side: int, span: tuple[float, float], rng: Rng) -> None:
     camera = layout.camera
     z0, z1 = span
     x = side * layout.facade_m
@@ -130,9 +128,7 @@ def _house(
     floor_m = rng.uniform(2.9, 3.4)
     base_m = 3.7
     tall = base_m + floors * floor_m + 0.8
-    end = camera.polygon(
-        [(x, 0.0, z0), (x + side * 14.0, 0.0, z0), (x + side * 14.0, tall, z0), (x, tall, z0)]
-    )
+    end = camera.polygon([(x, 0.0, z0), (x + side * 14.0, 0.0, z0), (x + side * 14.0, tall, z0), (x, tall, z0)])
     if end is not None:
         shade = light.tint(mix(wall, (90, 90, 100), 0.25), light.gain((0.0, 0.0, -1.0)), far)
         cv2.fillConvexPoly(frame, end, shade, cv2.LINE_AA, SHIFT)
@@ -159,9 +155,7 @@ def _house(
     _shop(face, light, (z0, z1), wall, far, rng)
 
 
-def _shop(
-    face: _Facade, light: Light, span: tuple[float, float], wall: Bgr, far: float, rng: Rng
-) -> None:
+def _shop(face: _Facade, light: Light, span: tuple[float, float], wall: Bgr, far: float, rng: Rng) -> None:
     z0, z1 = span
     accent = rng.choice(_SHOPS)
     if rng.chance(0.3):
@@ -209,9 +203,7 @@ def paint_bridge(frame: Image, layout: Layout, light: Light, rng: Rng) -> None:
     block(-150.0, 150.0, tall + 0.9, tall + 1.15, mix(brick, (60, 60, 60), 0.3))
     half = layout.road_half_m
     block(-half - 0.6, half + 0.6, 0.0, tall, (62, 58, 58))
-    block(
-        -half - 0.2, half + 0.2, 0.0, tall - 0.4, mix(light.sky_low, (120, 116, 112), 0.45), z + 22
-    )
+    block(-half - 0.2, half + 0.2, 0.0, tall - 0.4, mix(light.sky_low, (120, 116, 112), 0.45), z + 22)
     block(-half - 0.2, half + 0.2, 0.0, 0.9, (96, 104, 96), z + 22.0)
     block(-half - 0.6, half + 0.6, tall, tall + 0.45, mix(brick, (235, 235, 235), 0.3))
     for side in (-1.0, 1.0):

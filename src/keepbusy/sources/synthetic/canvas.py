@@ -50,11 +50,7 @@ def bounds(points: Ints) -> Box:
 
 def measure(sketch: Sketch) -> Sketch:
     """Fill in the box of a sketch from its polygons and return the sketch."""
-    flat = [
-        p
-        for points, _, _ in sketch.polygons
-        for p in (points if isinstance(points, list) else [points])
-    ]
+    flat = [p for points, _, _ in sketch.polygons for p in (points if isinstance(points, list) else [points])]
     if flat:
         sketch.box = bounds(np.concatenate(flat))
     return sketch

@@ -48,9 +48,7 @@ def _step(turns: float) -> int:
     return int((turns - math.floor(turns)) * _STEPS) % _STEPS
 
 
-def _build(
-    actor: Actor, looks: Looks, style: int, phase: float, near: float, facing: bool, ridden: bool
-) -> Figure:
+def _build(actor: Actor, looks: Looks, style: int, phase: float, near: float, facing: bool, ridden: bool) -> Figure:
     if actor.kind == "person":
         return walker(looks, phase, actor.moving, near, facing)
     if actor.kind == "bicycle":
@@ -118,9 +116,7 @@ class Cast:
             mesh, style, paint = self.model(actor)
             held = self._posed.get((actor.kind, style, actor.heading))
             if held is None:
-                held = PosedMesh(
-                    mesh, actor.heading, self.camera, self.light, (_CLASSES[actor.kind],)
-                )
+                held = PosedMesh(mesh, actor.heading, self.camera, self.light, (_CLASSES[actor.kind],))
                 self._posed[(actor.kind, style, actor.heading)] = held
             return held.sketch(actor.x_m, actor.z_m, paint)
         return self._figure(actor, ridden)
@@ -177,9 +173,7 @@ class Cast:
             half, side, tall = _SIZES[actor.kind]
         hx, hz = actor.heading
         corners = [
-            (actor.x_m + u * hx + v * hz, actor.z_m + u * hz - v * hx)
-            for u in (-half, half)
-            for v in (-side, side)
+            (actor.x_m + u * hx + v * hz, actor.z_m + u * hz - v * hx) for u in (-half, half) for v in (-side, side)
         ]
         return self.cast_shadow(corners, tall)
 

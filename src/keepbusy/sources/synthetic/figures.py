@@ -56,9 +56,7 @@ class Figure:
         low = self.ball((u_m, 0.0, thick_m), thick_m)
         high = self.ball((u_m, 0.0, radius_m * 2 - thick_m), thick_m)
         self.hull((low, high), "tyre", part)
-        rims = tuple(
-            self.ball((u_m + radius_m * x, 0.0, radius_m + radius_m * y), 0.0) for x, y in CIRCLE
-        )
+        rims = tuple(self.ball((u_m + radius_m * x, 0.0, radius_m + radius_m * y), 0.0) for x, y in CIRCLE)
         self.hulls.append(Hull(rims, "tyre", part, rim))
 
 

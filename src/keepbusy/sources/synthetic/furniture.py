@@ -53,9 +53,7 @@ class Kit:
     camera: Camera
     light: Light
 
-    def figure(
-        self, figure: Figure, x_m: float, z_m: float, heading: tuple[float, float], paint: Paint
-    ) -> Sketch:
+    def figure(self, figure: Figure, x_m: float, z_m: float, heading: tuple[float, float], paint: Paint) -> Sketch:
         """Draw a figure without labels."""
         return sketch_figure(figure, (x_m, z_m), heading, self.camera, self.light, paint, ())
 
@@ -106,9 +104,7 @@ def traffic_light(kit: Kit, x: float, z: float) -> Sketch:
     """Draw a traffic light with dark lamps; only its housing is labelled."""
     heading = kit.facing(x, z)
     mesh = PosedMesh(signal_mesh(), heading, kit.camera, kit.light, (TRAFFIC_LIGHT,))
-    pole = _pole(
-        kit, x - heading[0] * 0.1, z - heading[1] * 0.1, SIGNAL_BASE_M + 0.2, 0.075, "dark pole"
-    )
+    pole = _pole(kit, x - heading[0] * 0.1, z - heading[1] * 0.1, SIGNAL_BASE_M + 0.2, 0.075, "dark pole")
     return join(pole, mesh.sketch(x, z, _PAINT, SIGNAL_BASE_M))
 
 
@@ -141,9 +137,7 @@ def stop_mesh() -> Mesh:
         (1.0, -corner),
     ]
     for radius, slot, part in ((0.52, "white", 0), (0.475, "red", DETAIL)):
-        mesh.face(
-            [(0.0, radius * x, radius * y) for x, y in octagon], (1.0, 0.0, 0.0), slot, part=part
-        )
+        mesh.face([(0.0, radius * x, radius * y) for x, y in octagon], (1.0, 0.0, 0.0), slot, part=part)
     unit = 0.052
     for a, b, c, d in _bars("STOP"):
         x0, x1 = (a - 7.5) * unit, (c - 7.5) * unit
@@ -212,9 +206,7 @@ def tree(kit: Kit, x: float, z: float, rng: Rng) -> Sketch:
             low, high = stem + i * (tall - stem) * 0.22, stem + (i + 2) * (tall - stem) * 0.2
             wide = 1.5 - i * 0.32
             rim = [out.ball((wide * a, wide * b, low), 0.08) for a, b in CIRCLE[::2]]
-            out.hull(
-                (*rim, out.ball((0.0, 0.0, high + 0.4), 0.05)), f"leaf{min(2, 1 + i % 2)}", CLUTTER
-            )
+            out.hull((*rim, out.ball((0.0, 0.0, high + 0.4), 0.05)), f"leaf{min(2, 1 + i % 2)}", CLUTTER)
         return kit.figure(out, x, z, (0.0, 1.0), paint)
     wide = 1.25 if kind == "slim" else rng.uniform(1.5, 1.9)
     centre, rise = (tall + stem) * 0.5 + 0.2, (tall - stem) * 0.5
@@ -246,9 +238,7 @@ def lamp_post(kit: Kit, x: float, z: float, side: int) -> Sketch:
     arm = -side * 1.3
     out.bone((0.0, 0.0, 5.5), (0.0, arm, 5.85), 0.05, 0.05, "dark pole", CLUTTER)
     slot = "glow head" if kit.light.lamps_on else "head"
-    out.bone(
-        (0.0, arm - side * 0.1, 5.82), (0.0, arm - side * 0.6, 5.85), 0.09, 0.07, slot, CLUTTER
-    )
+    out.bone((0.0, arm - side * 0.1, 5.82), (0.0, arm - side * 0.6, 5.85), 0.09, 0.07, slot, CLUTTER)
     return kit.figure(out, x, z, (0.0, 1.0), _PAINT)
 
 
@@ -261,12 +251,7 @@ def small_thing(kit: Kit, x: float, z: float, kind: str, rng: Rng) -> Sketch:
     if kind in ("bush", "planter"):
         base = 0.45 if kind == "planter" else 0.2
         if kind == "planter":
-            rim = [
-                out.ball((u, v, h), 0.04)
-                for u in (-0.6, 0.6)
-                for v in (-0.25, 0.25)
-                for h in (0.04, 0.45)
-            ]
+            rim = [out.ball((u, v, h), 0.04) for u in (-0.6, 0.6) for v in (-0.25, 0.25) for h in (0.04, 0.45)]
             out.hull(tuple(rim), "wood", CLUTTER)
         for i in range(5):
             at = (-0.5 + i * 0.25, rng.uniform(-0.1, 0.1), base + rng.uniform(0.1, 0.3))

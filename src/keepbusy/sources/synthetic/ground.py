@@ -76,9 +76,7 @@ def paint_ground(frame: Image, layout: Layout, light: Light, rng: Rng) -> None:
     _fade(frame, layout.camera, light)
 
 
-def _markings(
-    brush: _Brush, layout: Layout, road: Bgr, lane: Bgr, z0: float, z1: float, rng: Rng
-) -> None:
+def _markings(brush: _Brush, layout: Layout, road: Bgr, lane: Bgr, z0: float, z1: float, rng: Rng) -> None:
     half = layout.road_half_m
     white: Bgr = mix((238, 238, 238), road, 0.12)
     middle: Bgr = rng.choice((white, mix((70, 190, 245), road, 0.1)))

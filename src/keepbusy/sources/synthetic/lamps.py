@@ -12,9 +12,7 @@ from .sky import whole
 _HALF_M = {"car": 2.2, "bus": 5.2, "truck": 3.9, "motorcycle": 0.7}
 
 
-def signal_sketch(
-    camera: Camera, signal: tuple[float, float, tuple[float, float]], number: int
-) -> Sketch:
+def signal_sketch(camera: Camera, signal: tuple[float, float, tuple[float, float]], number: int) -> Sketch:
     """Draw the lit lamp of a traffic light.
 
     Args:
@@ -26,8 +24,7 @@ def signal_sketch(
     out = Sketch()
     for radius, gain in ((0.165, 1.0), (0.1, 1.18)):
         corners = [
-            (x + u * hx + v * hz, SIGNAL_BASE_M + h, z + u * hz - v * hx)
-            for u, v, h in signal_lamp(number, radius)
+            (x + u * hx + v * hz, SIGNAL_BASE_M + h, z + u * hz - v * hx) for u, v, h in signal_lamp(number, radius)
         ]
         polygon = camera.polygon(corners)
         if polygon is not None:

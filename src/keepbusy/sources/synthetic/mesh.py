@@ -184,9 +184,7 @@ CIRCLE: tuple[tuple[float, float], ...] = (
 
 def _bilinear(quad: Sequence[Vec], s: float, t: float) -> Vec:
     a, b, c, d = quad
-    u, v, h = (
-        (a[i] * (1 - s) + b[i] * s) * (1 - t) + (d[i] * (1 - s) + c[i] * s) * t for i in range(3)
-    )
+    u, v, h = ((a[i] * (1 - s) + b[i] * s) * (1 - t) + (d[i] * (1 - s) + c[i] * s) * t for i in range(3))
     return u, v, h
 
 

@@ -142,9 +142,7 @@ _SKIES: dict[str, tuple[Bgr, Bgr, Bgr, Bgr, float, float, bool]] = {
 
 def make_light(rng: Rng, show: bool) -> Light:
     """Draw the light of a scene; ``show`` asks for clear late sun without camera faults."""
-    name = rng.weighted(
-        (("day", 0.34), ("golden", 0.2), ("overcast", 0.22), ("dusk", 0.12), ("night", 0.12))
-    )
+    name = rng.weighted((("day", 0.34), ("golden", 0.2), ("overcast", 0.22), ("dusk", 0.12), ("night", 0.12)))
     weather = rng.weighted((("clear", 0.66), ("rain", 0.14), ("fog", 0.12), ("snow", 0.08)))
     if show:
         name, weather = "day", "clear"

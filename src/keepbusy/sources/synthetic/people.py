@@ -169,9 +169,7 @@ def _head(out: Figure, at: tuple[float, float], extra: str, facing: bool) -> Non
     elif extra == "full helmet":
         out.hull((face, crown), "helmet")
         if facing:
-            out.bone(
-                (u + 0.1, -0.05, h + 0.01), (u + 0.1, 0.05, h + 0.01), 0.055, 0.055, "visor", DETAIL
-            )
+            out.bone((u + 0.1, -0.05, h + 0.01), (u + 0.1, 0.05, h + 0.01), 0.055, 0.055, "visor", DETAIL)
     else:
         if facing:
             out.hull((crown,), "hair")
@@ -238,9 +236,7 @@ def rider(
     _rider_arm(out, top, hands, near, "", part)
 
 
-def _rider_arm(
-    out: Figure, top: tuple[float, float], hands: Vec, side: float, far: str, part: int
-) -> None:
+def _rider_arm(out: Figure, top: tuple[float, float], hands: Vec, side: float, far: str, part: int) -> None:
     shoulder = (top[0] + 0.02, side * 0.19, top[1] + 0.02)
     hand = (hands[0] - 0.02, side * hands[1], hands[2] + 0.03)
     elbow = (

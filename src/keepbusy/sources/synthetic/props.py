@@ -74,13 +74,9 @@ class _Placer:
         shadow = self.cast.cast_shadow(corners, tall) if wide > 0.0 else None
         self.props.append(Prop(sketch, self.layout.rank(strip), z, shadow, signal, lamp_at))
 
-    def actor(
-        self, kind: str, strip: int, x: float, z: float, heading: tuple[float, float]
-    ) -> None:
+    def actor(self, kind: str, strip: int, x: float, z: float, heading: tuple[float, float]) -> None:
         """Place a parked vehicle or a standing person."""
-        actor = Actor(
-            kind, x, z, heading, strip, self.rng.bits() >> 8, self.rng.uniform(0.0, 3.0), False
-        )
+        actor = Actor(kind, x, z, heading, strip, self.rng.bits() >> 8, self.rng.uniform(0.0, 3.0), False)
         sketch = self.cast.sketch(actor, ridden=False)
         if sketch.polygons:
             self.props.append(Prop(sketch, self.layout.rank(strip), z, self.cast.shadow(actor)))
@@ -164,14 +160,10 @@ def _parking(placer: _Placer, number: int, rng: Rng) -> None:
         long = {"car": 5.6, "truck": 9.4, "motorcycle": 3.2, "": 4.0}[kind]
         middle = z + long * 0.5
         z += long
-        blocked = (
-            layout.crosswalk_m is not None and abs(middle - layout.crosswalk_m) < 3.4 + long / 2
-        )
+        blocked = layout.crosswalk_m is not None and abs(middle - layout.crosswalk_m) < 3.4 + long / 2
         if not kind or blocked or placer.close(strip.x_m, middle, 5.5):
             continue
-        placer.actor(
-            kind, number, strip.x_m + rng.uniform(-0.1, 0.1), middle, (0.0, float(strip.direction))
-        )
+        placer.actor(kind, number, strip.x_m + rng.uniform(-0.1, 0.1), middle, (0.0, float(strip.direction)))
 
 
 def _curb(placer: _Placer, number: int, taken: list[tuple[int, float]], rng: Rng) -> None:
@@ -241,15 +233,11 @@ def _inner(placer: _Placer, number: int, rng: Rng) -> None:
             continue
         side = -float(strip.side)
         if kind == "person":
-            placer.actor(
-                kind, number, strip.x_m, z, own.choice(((side, 0.0), (0.0, 1.0), (0.0, -1.0)))
-            )
+            placer.actor(kind, number, strip.x_m, z, own.choice(((side, 0.0), (0.0, 1.0), (0.0, -1.0))))
         elif kind == "bicycle":
             placer.actor(kind, number, strip.x_m, z, (0.0, own.choice((1.0, -1.0))))
         else:
-            placer.add(
-                small_thing(placer.kit, strip.x_m, z, kind, own), number, strip.x_m, z, 0.6, 0.7
-            )
+            placer.add(small_thing(placer.kit, strip.x_m, z, kind, own), number, strip.x_m, z, 0.6, 0.7)
 
 
 def _lawn(placer: _Placer, rng: Rng) -> None:

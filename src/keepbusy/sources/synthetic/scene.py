@@ -36,9 +36,7 @@ class StreetScene:
         fps: Frames per second, which turns a frame index into a time.
     """
 
-    def __init__(
-        self, seed: int = 1, width: int = 1280, height: int = 720, fps: float = 30.0
-    ) -> None:
+    def __init__(self, seed: int = 1, width: int = 1280, height: int = 720, fps: float = 30.0) -> None:
         if seed < 0 or width < 64 or height < 64 or not fps > 0.0:
             raise ValueError("seed >= 0, width >= 64, height >= 64 and fps > 0 are required")
         self.seed, self.width, self.height, self.fps = seed, width, height, fps
@@ -53,9 +51,7 @@ class StreetScene:
         self._frame_box: Box = (0, 0, width, height)
         self._ids: Ids = np.zeros((height, width), np.uint16)
 
-    def render(
-        self, index: int, out: NDArray[np.uint8] | None = None
-    ) -> tuple[NDArray[np.uint8], Truth]:
+    def render(self, index: int, out: NDArray[np.uint8] | None = None) -> tuple[NDArray[np.uint8], Truth]:
         """Render one frame.
 
         Args:
@@ -103,9 +99,7 @@ class StreetScene:
             classes = still.prop.sketch.class_ids
             found = still.found
             if classes and touched.within(still.box) is not None:
-                found = [
-                    find(self._ids, still.first_id + i, still.box) for i in range(len(classes))
-                ]
+                found = [find(self._ids, still.first_id + i, still.box) for i in range(len(classes))]
             _collect(seen, found, still.areas, classes)
         for first, box, sketch, areas in things:
             parts = [find(self._ids, first + i, box) for i in range(len(areas))]

@@ -106,9 +106,7 @@ class Schedule:
         if layout.crosswalk_m is not None:
             yield from self._crossers(time_s)
 
-    def _convoy(
-        self, number: int, spacing: float, progress: float, stop: float, moving: bool
-    ) -> Iterator[Actor]:
+    def _convoy(self, number: int, spacing: float, progress: float, stop: float, moving: bool) -> Iterator[Actor]:
         layout = self.layout
         strip = layout.strips[number]
         way = strip.direction
@@ -131,9 +129,7 @@ class Schedule:
                         moving,
                     )
 
-    def _slot(
-        self, number: int, place: int, band: str, spacing: float
-    ) -> list[tuple[str, float, float, int]]:
+    def _slot(self, number: int, place: int, band: str, spacing: float) -> list[tuple[str, float, float, int]]:
         """Return (kind, metres behind the slot's front, side offset, key) of a slot's load."""
         held = self._held.get((number, place))
         if held is None:

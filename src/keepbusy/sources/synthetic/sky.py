@@ -70,8 +70,7 @@ def paint_sky(frame: Image, camera: Camera, light: Light, rng: Rng) -> None:
 
 def _disc(frame: Image, x: float, y: float, radius: float, colour: Colour) -> None:
     points = [
-        (x + radius * cos_turn(i / CIRCLE_COUNT), y + radius * sin_turn(i / CIRCLE_COUNT))
-        for i in range(CIRCLE_COUNT)
+        (x + radius * cos_turn(i / CIRCLE_COUNT), y + radius * sin_turn(i / CIRCLE_COUNT)) for i in range(CIRCLE_COUNT)
     ]
     polygon = np.rint(np.array(points) * _ONE).astype(np.int32)
     cv2.fillConvexPoly(frame, polygon, colour, cv2.LINE_AA, SHIFT)
@@ -79,9 +78,7 @@ def _disc(frame: Image, x: float, y: float, radius: float, colour: Colour) -> No
 
 def _clouds(frame: Image, horizon: float, unit: float, light: Light, rng: Rng) -> None:
     width = frame.shape[1]
-    bright: Bgr = (
-        (255, 253, 250) if light.name == "day" else mix(light.sky_low, (255, 255, 255), 0.3)
-    )
+    bright: Bgr = (255, 253, 250) if light.name == "day" else mix(light.sky_low, (255, 255, 255), 0.3)
     if light.name in ("night", "overcast"):
         bright = mix(light.sky_top, light.sky_low, 0.5 if light.name == "night" else 0.15)
     for _ in range(rng.integer(4, 8)):

@@ -107,9 +107,7 @@ class Stage:
             self.stills.append(Still(prop, self.next_id, box, silhouette(prop.sketch, box)))
             self.next_id += len(prop.sketch.class_ids)
         for still in self.stills:
-            still.found = [
-                find(self.ids, still.first_id + part, still.box) for part in range(len(still.areas))
-            ]
+            still.found = [find(self.ids, still.first_id + part, still.box) for part in range(len(still.areas))]
 
     def _pools(self, layout: Layout, props: list[Prop]) -> None:
         """Paint the light of street lamps on the ground and around their heads."""
@@ -124,9 +122,7 @@ class Stage:
                 scale = camera.focal_px / ahead
                 cx, cy = camera.centre_px
                 centre = (int(cx + right * scale), int(cy + down * scale))
-                add_glow(
-                    self.picture, self.glow, centre, (int(wide * scale), int(wide * flat * scale))
-                )
+                add_glow(self.picture, self.glow, centre, (int(wide * scale), int(wide * flat * scale)))
 
     def restore(self, frame: Image, ids: Ids, still: Still, touched: Touched) -> None:
         """Put a prop back in front of everything painted so far that it hides."""

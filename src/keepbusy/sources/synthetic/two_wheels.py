@@ -136,24 +136,16 @@ def motorcycle(looks: Looks | None, style: int, near: float, facing: bool) -> Fi
             floor = [out.ball((u, s, 0.3), 0.08) for u in (-0.3, 0.4) for s in (-0.12, 0.12)]
             out.hull(tuple(floor), "frame_dark")
             body = [
-                out.ball((u, s, h), 0.12)
-                for u, h in ((-0.52, 0.5), (-0.14, 0.45), (-0.2, 0.68))
-                for s in (-0.08, 0.08)
+                out.ball((u, s, h), 0.12) for u, h in ((-0.52, 0.5), (-0.14, 0.45), (-0.2, 0.68)) for s in (-0.08, 0.08)
             ]
             out.hull(tuple(body), "frame")
         else:
             engine = [
-                out.ball((u, s, h), 0.12)
-                for u, h in ((-0.22, 0.36), (0.26, 0.36), (0.16, 0.66))
-                for s in (-0.1, 0.1)
+                out.ball((u, s, h), 0.12) for u, h in ((-0.22, 0.36), (0.26, 0.36), (0.16, 0.66)) for s in (-0.1, 0.1)
             ]
             out.hull(tuple(engine), "engine")
             out.bone((-0.05, near * 0.17, 0.3), (-0.75, near * 0.17, 0.42), 0.06, 0.07, "metal")
-            tank = [
-                out.ball((u, s, h), 0.13)
-                for u, h in ((-0.05, 0.8), (0.3, 0.86))
-                for s in (-0.05, 0.05)
-            ]
+            tank = [out.ball((u, s, h), 0.13) for u, h in ((-0.05, 0.8), (0.3, 0.86)) for s in (-0.05, 0.05)]
             out.hull(tuple(tank), "frame")
         out.bone((-0.62, 0.0, 0.86), (-0.08, 0.0, 0.82), 0.1, 0.1, "black")
 

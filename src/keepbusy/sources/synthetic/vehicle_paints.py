@@ -99,8 +99,6 @@ def truck_paints(lamps_on: bool) -> list[Paint]:
 
 def pick_car(rng: Rng) -> tuple[str, int]:
     """Draw a car's style and the index of its paint."""
-    style = rng.weighted(
-        (("sedan", 0.32), ("hatch", 0.27), ("suv", 0.23), ("coupe", 0.1), ("taxi", 0.08))
-    )
+    style = rng.weighted((("sedan", 0.32), ("hatch", 0.27), ("suv", 0.23), ("coupe", 0.1), ("taxi", 0.08)))
     index = rng.integer(0, len(_CAR_COLOURS) - 1)
     return style, len(_CAR_COLOURS) if style == "taxi" else index

@@ -35,9 +35,7 @@ def car(style: str) -> Mesh:
     for w in (-width, width):
         _car_side(mesh, half, w, belt, tall)
     _car_ends(mesh, strips)
-    back = {"hatch": -half + 0.16, "suv": -half + 0.12, "coupe": -half + 0.5}.get(
-        style, -half + 0.55
-    )
+    back = {"hatch": -half + 0.16, "suv": -half + 0.12, "coupe": -half + 0.5}.get(style, -half + 0.55)
     lean = {"hatch": 0.4, "suv": 0.28, "coupe": 0.85}.get(style, 0.62)
     front = half * 0.44
     cabin = mesh.frustum(
@@ -54,9 +52,7 @@ def car(style: str) -> Mesh:
     mesh.decal(cabin["back"], (0.09, 0.14, 0.91, 0.86), "glass")
     mesh.decal(cabin["back"], (0.5, 0.5, 0.88, 0.84), "shine", min_px=5.0)
     if style == "taxi":
-        sign = mesh.frustum(
-            (-0.4, -0.12, 0.3, roof), (-0.36, -0.16, 0.26, roof + 0.17), "roof_sign"
-        )
+        sign = mesh.frustum((-0.4, -0.12, 0.3, roof), (-0.36, -0.16, 0.26, roof + 0.17), "roof_sign")
         for name in ("front", "back"):
             mesh.decal(sign[name], (0.12, 0.25, 0.88, 0.75), "stripe_dark", min_px=5.0)
     return mesh
@@ -150,9 +146,7 @@ def truck(style: str) -> Mesh:
     _under(mesh, -half + 0.1, half - 0.3, 0.9, 0.78)
     for u in (-half * 0.66, -half * 0.38, half * 0.7):
         mesh.wheel(u, 0.47, width - 0.02)
-    cab = mesh.frustum(
-        (gap + 0.12, half, 1.16, 0.5), (gap + 0.2, half - 0.34, 1.06, 2.65), "body", group=2
-    )
+    cab = mesh.frustum((gap + 0.12, half, 1.16, 0.5), (gap + 0.2, half - 0.34, 1.06, 2.65), "body", group=2)
     _truck_cab(mesh, cab)
     if style == "tanker":
         low = mesh.frustum((-half, gap - 0.06, 0.7, 0.86), (-half, gap - 0.06, 1.2, 1.5), "panel")
@@ -165,9 +159,7 @@ def truck(style: str) -> Mesh:
         for side in ("left", "right"):
             mesh.decal(mid[side], (0.0, 0.25, 1.0, 0.6), "body", min_px=3.0)
         for name, box in (("low", low), ("mid", mid)):
-            mesh.decal(
-                box["back"], (0.1, 0.2, 0.9, 0.9), "edge", min_px=4.0 if name == "mid" else 6.0
-            )
+            mesh.decal(box["back"], (0.1, 0.2, 0.9, 0.9), "edge", min_px=4.0 if name == "mid" else 6.0)
     else:
         bulge = 0.16 if style == "tipper" else 0.0
         box = mesh.frustum(

@@ -82,9 +82,7 @@ def _rain_tile(rng: Rng, snow: bool) -> NDArray[np.uint8]:
         for ox in range(0, 3 * _TILE, _TILE):
             for oy in range(0, 3 * _TILE, _TILE):
                 if snow:
-                    cv2.circle(
-                        big, ((x + ox) * 16, (y + oy) * 16), size, level * 3, -1, cv2.LINE_AA, 4
-                    )
+                    cv2.circle(big, ((x + ox) * 16, (y + oy) * 16), size, level * 3, -1, cv2.LINE_AA, 4)
                 else:
                     cv2.line(
                         big,
