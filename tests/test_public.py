@@ -15,15 +15,16 @@ PACKAGE = Path(keepbusy.__file__).parent
 
 # A module may import from its own row and from rows above it, never from below.
 LAYERS = (
-    ("errors", "types", "config"),
+    ("errors", "types", "config", "embedded"),
     ("stats", "channel", "letterbox", "decode"),
     ("sources",),
     ("models",),
     ("engine",),
     ("steps",),
     ("pipeline",),
-    ("sinks",),
+    ("sinks", "evaluate"),
     ("api", "testing"),
+    ("bench",),
     ("cli",),
     ("__main__",),
 )

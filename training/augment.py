@@ -230,8 +230,8 @@ def draw_colours(
     if config.noise > 0:
         shape = (batch, size, size, 3)
         noise = torch.randn(shape, generator=rng, device=rng.device, dtype=kind)
-    parts = (p.to(kind) for p in (saturation, gain, 0.5 * (1 - contrast)))
-    return Colours(*parts, noise, spread.to(kind))
+    shift = 0.5 * (1 - contrast)
+    return Colours(saturation.to(kind), gain.to(kind), shift.to(kind), noise, spread.to(kind))
 
 
 def paint(images: Tensor, inside: Tensor, colours: Colours) -> Tensor:

@@ -78,6 +78,9 @@ def describe(converted: ov.Model, state: dict[str, Any], metrics: dict[str, Any]
 def compare(xml: Path, model: YoloV5n, frames: np.ndarray) -> float:
     """Return the largest difference between IR and PyTorch, relative to the value plus one.
 
+    Every row's objectness counts, the other values only where either objectness exceeds 0.001:
+    the boxes of rows that say "nothing here" are never used, and fp16 weights move them freely.
+
     Args:
         xml: the saved model.
         model: the PyTorch model.
@@ -89,7 +92,9 @@ def compare(xml: Path, model: YoloV5n, frames: np.ndarray) -> float:
         with torch.inference_mode():
             wanted = decoded(torch.from_numpy(frame[None])).numpy()
         got = compiled(frame[None])[0]
-        worst = max(worst, float((np.abs(got - wanted) / (np.abs(wanted) + 1)).max()))
+        error = np.abs(got - wanted) / (np.abs(wanted) + 1)
+        used = np.maximum(got[..., 4], wanted[..., 4]) > 1e-3
+        worst = max(worst, float(error[..., 4].max()), float(error[used].max(initial=0)))
     return worst
 
 
@@ -121,7 +126,7 @@ def export(
     worst = compare(xml, load_average(checkpoint)[0], frames)
     size = sum(xml.with_suffix(s).stat().st_size for s in (".xml", ".bin")) / 2**20
     print(f"export: {xml}, {size:.2f} MiB, difference {worst:.2g}", file=sys.stderr)
-    if worst > 0.1:
+    if not worst <= 0.05:
         raise RuntimeError(f"the exported model differs from the checkpoint by {worst:.3g}")
     return xml
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +88,7 @@ def _precision(device: torch.device) -> Iterator[None]:
 def _compiled(what: str, plain: _Function, check: Callable[[_Function], None]) -> _Function:
     """Compile a function; return the plain one when that fails or ``check`` raises."""
     try:
-        fast: _Function = torch.compile(plain, dynamic=False)
+        fast = cast(_Function, torch.compile(plain, dynamic=False))
         check(fast)
     except Exception as error:
         print(f"train: the {what} stays uncompiled: {error!r:.400}", file=sys.stderr)

@@ -26,6 +26,8 @@ class DetectConfig:
         max_det: At most this many detections a frame, the most confident ones.
         classes: Only these class ids; None for all.
         agnostic_nms: Let boxes suppress each other across classes.
+        multi_label: Every class of a box above the threshold is a detection, not only its best: how evaluations
+            count.
     """
 
     conf: float = 0.25
@@ -33,6 +35,7 @@ class DetectConfig:
     max_det: int = 300
     classes: tuple[int, ...] | None = None
     agnostic_nms: bool = False
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         _check_range("conf", self.conf, 0.0, 1.0)
@@ -147,6 +150,7 @@ class Options(TypedDict, total=False):
     max_det: int
     classes: tuple[int, ...] | None
     agnostic_nms: bool
+    multi_label: bool
     mode: Mode
     nireq: int | None
     on_error: OnError

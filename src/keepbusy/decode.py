@@ -24,9 +24,9 @@ def yolov5_candidates(output: NDArray[np.float32], config: DetectConfig) -> Cand
     """The rows of YOLOv5's decoded output that pass the confidence threshold.
 
     A row is (cx, cy, w, h, objectness, class probabilities...), the box in pixels of the input. A candidate's
-    confidence is objectness x its best class's probability; each row keeps its best class only (YOLOv5's rule
-    for detection; its evaluation is multi-label). Objectness alone is compared first: a product of two
-    probabilities is never above either, so that nothing is lost and few rows are read in full.
+    confidence is objectness x its class's probability; each row keeps its best class only (YOLOv5's rule for
+    detection), or with `multi_label` every class that passes (its rule for evaluation). Objectness alone is compared
+    first: a product of two probabilities is never above either, so that nothing is lost and few rows are read in full.
 
     Args:
         output: float32 (1, N, 5 + classes) or (N, 5 + classes); read in place, not kept.
@@ -40,12 +40,17 @@ def yolov5_candidates(output: NDArray[np.float32], config: DetectConfig) -> Cand
     # `not <=` keeps NaN, so that it is reported below instead of being lost.
     rows = rows[~(objectness <= config.conf)]
     scores = rows[:, 5:] * rows[:, 4:5]
-    class_id = scores.argmax(axis=1)
-    confidence = np.take_along_axis(scores, class_id[:, None], axis=1)[:, 0]
-    keep = ~(confidence <= config.conf)
+    if config.multi_label:
+        row, class_id = np.nonzero(~(scores <= config.conf))
+        boxes, confidence = rows[row, :4], scores[row, class_id]
+    else:
+        class_id = scores.argmax(axis=1)
+        confidence = np.take_along_axis(scores, class_id[:, None], axis=1)[:, 0]
+        keep = ~(confidence <= config.conf)
+        boxes, confidence, class_id = rows[keep, :4], confidence[keep], class_id[keep]
     if config.classes is not None:
-        keep &= np.isin(class_id, config.classes)
-    boxes, confidence, class_id = rows[keep, :4], confidence[keep], class_id[keep]
+        wanted = np.isin(class_id, config.classes)
+        boxes, confidence, class_id = boxes[wanted], confidence[wanted], class_id[wanted]
     if not (np.isfinite(boxes).all() and np.isfinite(confidence).all()):
         raise ValueError("the model's output has numbers that are not finite (NaN or infinity)")
     half = boxes[:, 2:] / 2

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from keepbusy import __version__
+from keepbusy.cli.demo import demo
 from keepbusy.cli.detect import detect
 from keepbusy.cli.devices import devices
 from keepbusy.errors import ConfigError, KeepbusyError
@@ -33,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("detect")(detect)
+app.command("demo")(demo)
 app.command("devices")(devices)
 
 

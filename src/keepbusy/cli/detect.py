@@ -19,14 +19,23 @@ _READ = "What is read"
 
 def detect(
     sources: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="SOURCE...",
-            help="Pictures, folders, quoted globs, lists (.txt), videos, camera numbers, stream URLs.",
+            metavar="[SOURCE...]",
+            help="Pictures, folders, quoted globs, lists (.txt), videos, camera numbers, stream URLs, synth:street. "
+            "By default the clip that the package carries.",
             show_default=False,
         ),
-    ],
-    model: Annotated[Path, typer.Option("--model", "-m", help="OpenVINO IR (.xml) or ONNX file.", show_default=False)],
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="OpenVINO IR (.xml) or ONNX file. By default the street detector that the package carries.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...")] = "CPU",
     save: Annotated[
         Path | None,
@@ -116,6 +125,7 @@ def detect(
     """Run a detector over videos, pictures, folders, cameras and streams.
 
     \b
+    keepbusy detect
     keepbusy detect street.mp4 -m yolov5n.xml --save out.mp4 --json out.jsonl
     keepbusy detect photos/ -m yolov5n.xml --save annotated/ --on-error skip
     keepbusy detect 0 -m yolov5n.xml --show
@@ -123,6 +133,7 @@ def detect(
     """
     from keepbusy.api import Pipeline
     from keepbusy.cli.outputs import open_sinks
+    from keepbusy.embedded import embedded_clip, embedded_model
     from keepbusy.models import load_names
     from keepbusy.sinks import SinkRunner
     from keepbusy.sources import open_sources
@@ -130,7 +141,9 @@ def detect(
     console = Console(stderr=True)
     given_names = load_names(names) if names else None
     select = SelectConfig(loop=loop, limit=limit, stride=stride)
-    opened = open_sources(sources, read_ahead=mode != "sync")
+    if model is None:
+        model = embedded_model()
+    opened = open_sources(sources or [embedded_clip()], read_ahead=mode != "sync")
     try:
         with Pipeline(
             model,

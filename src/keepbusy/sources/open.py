@@ -27,7 +27,8 @@ def open_source(spec: str | int | Path, *, source_id: int = 0, read_ahead: bool 
 
     Args:
         spec: A picture, a folder, a glob (`"shots/*.jpg"`), a text file that lists sources (one a line, `#` for
-            comments), a video file, a camera's number, or a URL (rtsp, rtmp, http, https, udp, ...).
+            comments), a video file, a camera's number, a URL (rtsp, rtmp, http, https, udp, ...), or a synthetic
+            scene (`synth:street?seed=1&size=1280x720&fps=30&frames=300`).
         source_id: The source's number in the run.
         read_ahead: Let a video's decoder work on the next frames in the background.
 
@@ -39,6 +40,10 @@ def open_source(spec: str | int | Path, *, source_id: int = 0, read_ahead: bool 
         from keepbusy.sources.camera import Camera
 
         return Camera(int(text), source_id)
+    if text.startswith("synth:"):
+        from keepbusy.sources.street import Street
+
+        return Street(text, source_id)
     if "://" in text:
         return Video(text, text, source_id, read_ahead=read_ahead)
     path = Path(text)
@@ -50,7 +55,7 @@ def open_source(spec: str | int | Path, *, source_id: int = 0, read_ahead: bool 
         return _open_files(_list_glob(text), text, source_id, read_ahead)
     raise SourceError(
         f"{text}: no such file, folder or camera",
-        hint="give a picture, video, folder, quoted glob, list (.txt), camera number or URL",
+        hint="give a picture, video, folder, quoted glob, list (.txt), camera number, URL or synth:street",
     )
 
 
@@ -122,7 +127,12 @@ def _open_list(path: Path, source_id: int, read_ahead: bool) -> Source:
     for entry in entries:
         # A relative path is looked for beside the list first, then where the program runs.
         beside = path.parent / entry
-        is_beside = not entry.isdecimal() and "://" not in entry and (beside.exists() or glob.has_magic(entry))
+        is_beside = (
+            not entry.isdecimal()
+            and not entry.startswith("synth:")
+            and "://" not in entry
+            and (beside.exists() or glob.has_magic(entry))
+        )
         spec = str(beside) if is_beside else entry
         if Path(spec).suffix.lower() in LIST_SUFFIXES:
             raise SourceError(f"{path}: {entry}: a list cannot hold another list")

@@ -1,0 +1,1 @@
+"""Measuring: model-only against end-to-end, sync against async, and what holds a run back."""

@@ -1,0 +1,139 @@
+"""Where a measurement was made: what must be the same for two of them to be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+COMPARABLE = {
+    "cpu_model": "CPU",
+    "usable_cores": "usable cores",
+    "device": "device",
+    "device_name": "device's full name",
+    "model_sha256": "model",
+    "precision": "precision",
+    "input_hw": "input size",
+    "sources": "sources",
+}
+"""What must agree for throughputs to be comparable: key → name in messages."""
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def describe(
+    model: Path,
+    sources: Sequence[str],
+    *,
+    device: str,
+    input_hw: tuple[int, int],
+    nireq: int,
+    properties: Mapping[str, str],
+) -> dict[str, Any]:
+    """The environment of a measurement, ready for JSON.
+
+    Args:
+        model: The model's file.
+        sources: As the user named them; only the last part of a path is kept.
+        device: OpenVINO's device name.
+        input_hw: The model input's (height, width), pixels.
+        nireq: Slots of the async pipeline.
+        properties: What the compiled model says of itself: hint, streams, precision, ...
+    """
+    import openvino
+
+    from keepbusy import __version__
+
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "cpu_model": cpu_model(),
+        "num_cores": os.cpu_count() or 1,
+        "affinity_cores": _affinity_cores(),
+        "cgroup_quota_cores": cgroup_quota_cores(),
+        "usable_cores": usable_cores(),
+        "load_average": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "keepbusy": __version__,
+        "openvino": openvino.__version__,
+        "device": device,
+        "device_name": properties.get("device_name", ""),
+        "hint": properties.get("hint", ""),
+        "streams": properties.get("streams", ""),
+        "precision": properties.get("precision", ""),
+        "requests": nireq,
+        "model": model.name,
+        "model_sha256": _digest(model),
+        "input_hw": list(input_hw),
+        "sources": [Path(source).name or source for source in sources],
+    }
+
+
+def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+    """What makes two environments incomparable: one line for each, empty where nothing does."""
+    lines: list[str] = []
+    for key, name in COMPARABLE.items():
+        a, b = here.get(key), there.get(key)
+        if a != b:
+            if key == "model_sha256":
+                a, b = (f"{env.get('model')} ({str(env.get(key))[:8]})" for env in (here, there))
+            lines.append(f"{name}: {_text(a)} here, {_text(b)} there")
+    return lines
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def usable_cores() -> float:
+    """Cores that this process may use: the least of what the machine, the affinity and the cgroup allow."""
+    quota = cgroup_quota_cores()
+    return min(_affinity_cores(), quota) if quota is not None else float(_affinity_cores())
+
+
+def cgroup_quota_cores(root: Path = _CGROUP) -> float | None:
+    """The cgroup's CPU quota in cores; None where there is none. Reads cgroup v2, then v1."""
+    try:
+        quota, period = (root / "cpu.max").read_text(encoding="ascii").split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        quota_us = int((root / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii"))
+        period_us = int((root / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii"))
+        return quota_us / period_us if quota_us > 0 else None
+    except (OSError, ValueError):
+        return None
+
+
+def _affinity_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _digest(model: Path) -> str:
+    digest = hashlib.sha256()
+    for path in (model, model.with_suffix(".bin")):
+        if path.is_file():
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return "x".join(map(str, value)) if all(isinstance(item, int) for item in value) else ", ".join(map(str, value))
+    return str(value) if value not in (None, "") else "unknown"

@@ -1,0 +1,242 @@
+"""What holds a pipeline back: bounds from what its stages cost, and a verdict in words. Pure functions.
+
+A pipeline in steady state is a closed loop of slots through `prepare`, the device and `decode`, fed by readers and
+emptied by a consumer. Its throughput cannot exceed any of these:
+
+- a stage: servers ÷ service time (one thread that takes 4 ms a frame does at most 250 frames/s);
+- the slots, by Little's law (N = X · R): each frame holds a slot through prepare, infer and decode, so
+  X ≤ slots ÷ (prepare + infer + decode);
+- the cores: all stages, and a CPU device as well, share them, so X ≤ cores ÷ CPU time of a frame.
+
+With constant times the least of them is also reached; with varying times it is approached from below as slots and
+buffers grow (Lazowska et al., Quantitative System Performance, 1984, chapter 5).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from keepbusy.errors import STAGES, Stage
+
+Limit = Literal["read", "prepare", "infer", "decode", "emit", "slots", "cores"]
+"""What can hold a run back: one of the stages, the number of slots, or the cores that all stages share."""
+
+Confidence = Literal["certain", "likely", "a near tie"]
+
+CERTAIN_MARGIN, LIKELY_MARGIN = 0.25, 0.08
+"""By how much the next bound must be higher for each confidence. Rounds vary by a few percent on a quiet machine."""
+
+EXPLAINED = 0.85
+"""Below this share of its bound a run is held back by something that the bounds do not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What a stage costs.
+
+    Attributes:
+        service_s: Seconds of work for one frame in one server.
+        num_servers: How many frames it works on at once: its threads; for `infer`, what the device serves.
+        cpu_s: Seconds of CPU time a frame, where they are known.
+    """
+
+    service_s: float
+    num_servers: int = 1
+    cpu_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All that the bounds depend on.
+
+    Attributes:
+        stages: The stages that the run has.
+        num_slots: How many frames can be between the begin of their preparation and the end of their decoding.
+        num_cores: Cores that the process may use; None leaves them out.
+        cpu_s: Seconds of CPU time a frame, of all threads of the process; None leaves the cores out.
+    """
+
+    stages: dict[Stage, StageCost]
+    num_slots: int
+    num_cores: float | None = None
+    cpu_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An upper limit of the throughput, and how it comes about."""
+
+    limit: Limit
+    fps: float
+    formula: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What holds a run back.
+
+    Attributes:
+        bottleneck: The lowest bound's limit.
+        confidence: How far it lies below the next one.
+        margin: The next bound ÷ the lowest, minus 1.
+        predicted_fps: The lowest bound.
+        explained: Measured throughput ÷ predicted; None without a measured one.
+        removed_fps: The bound that would be left if the bottleneck cost nothing.
+        next_limit: Which one that is; None where none is left.
+        bounds: All bounds, lowest first.
+        sentence: All this in words.
+        advice: What to try next.
+        flag: The option to try it with.
+    """
+
+    bottleneck: Limit
+    confidence: Confidence
+    margin: float
+    predicted_fps: float
+    explained: float | None
+    removed_fps: float | None
+    next_limit: Limit | None
+    bounds: tuple[Bound, ...]
+    sentence: str
+    advice: str
+    flag: str
+
+
+_NAMES: dict[Limit, str] = {
+    "read": "reading (decoding the video or the pictures)",
+    "prepare": "preparing (resizing into the input)",
+    "infer": "the device",
+    "decode": "decoding the model's output",
+    "emit": "emitting (drawing, encoding, writing)",
+    "slots": "the number of slots",
+    "cores": "the CPU cores, which all stages share",
+}
+
+_SHORT: dict[Limit, str] = {**{stage: stage for stage in STAGES}, "slots": "the slots", "cores": "the cores"}
+
+_ADVICE: dict[Limit, tuple[str, str]] = {
+    "read": ("read fewer or smaller frames, or split the work over several sources", "--stride 2"),
+    "prepare": ("give frames nearer to the input's size, or make the input smaller", "--imgsz 384x640"),
+    "infer": ("a smaller input, a faster number type, or a faster device", "--imgsz 384x640"),
+    "decode": ("fewer candidates: a higher confidence, fewer classes", "--conf 0.4"),
+    "emit": ("write less: leave the video or the window out, or write on a faster disk", "--save-txt"),
+    "slots": ("more frames in flight", "--nireq {more_slots}"),
+    "cores": ("take the inference off the CPU, or give every frame less work", "--device GPU"),
+}
+
+
+def bounds(profile: Profile) -> tuple[Bound, ...]:
+    """All upper limits of the throughput, lowest first; what costs nothing sets none."""
+    found: list[Bound] = []
+    for stage, cost in profile.stages.items():
+        if cost.service_s > 0:
+            servers = f"{cost.num_servers} server{'s' if cost.num_servers > 1 else ''}"
+            formula = f"{servers} ÷ {_ms(cost.service_s)}"
+            found.append(Bound(stage, cost.num_servers / cost.service_s, formula))
+    held = [profile.stages[stage].service_s for stage in ("prepare", "infer", "decode") if stage in profile.stages]
+    if sum(held) > 0 and math.isfinite(profile.num_slots):
+        parts = " + ".join(f"{held_s * 1e3:.2f}" for held_s in held)
+        found.append(Bound("slots", profile.num_slots / sum(held), f"{profile.num_slots} slots ÷ ({parts}) ms"))
+    if profile.cpu_s and profile.num_cores:
+        formula = f"{profile.num_cores:g} cores ÷ {_ms(profile.cpu_s)} of CPU time"
+        found.append(Bound("cores", profile.num_cores / profile.cpu_s, formula))
+    return tuple(sorted(found, key=lambda bound: bound.fps))
+
+
+def sync_fps(profile: Profile) -> float:
+    """The throughput of the same stages one after the other: 1 ÷ the sum of their service times."""
+    return 1 / sum(cost.service_s for cost in profile.stages.values())
+
+
+def without(profile: Profile, limit: Limit) -> Profile:
+    """The profile as it would be if one limit cost nothing."""
+    if limit == "slots":
+        return dataclasses.replace(profile, num_slots=2**31)
+    if limit == "cores":
+        return dataclasses.replace(profile, num_cores=None)
+    cost = profile.stages[limit]
+    cpu_s = profile.cpu_s
+    if cpu_s is not None and cost.cpu_s is not None:
+        cpu_s = max(cpu_s - cost.cpu_s, 0.0)
+    stages = {**profile.stages, limit: dataclasses.replace(cost, service_s=0.0, cpu_s=0.0)}
+    return dataclasses.replace(profile, stages=stages, cpu_s=cpu_s)
+
+
+def judge(profile: Profile, measured_fps: float | None = None) -> Verdict:
+    """Name the bottleneck.
+
+    Args:
+        profile: What the stages cost; at least one of them must cost something.
+        measured_fps: The throughput that was measured, to check the bound against.
+    """
+    all_bounds = bounds(profile)
+    lowest = all_bounds[0]
+    margin = all_bounds[1].fps / lowest.fps - 1 if len(all_bounds) > 1 else math.inf
+    left = bounds(without(profile, lowest.limit))
+    explained = measured_fps / lowest.fps if measured_fps is not None else None
+    confidence: Confidence = "a near tie"
+    if margin >= CERTAIN_MARGIN:
+        confidence = "certain"
+    elif margin >= LIKELY_MARGIN:
+        confidence = "likely"
+    if confidence == "certain" and explained is not None and explained < EXPLAINED:
+        confidence = "likely"
+    advice, flag = _advise(profile, lowest.limit)
+    return Verdict(
+        bottleneck=lowest.limit,
+        confidence=confidence,
+        margin=margin,
+        predicted_fps=lowest.fps,
+        explained=explained,
+        removed_fps=left[0].fps if left else None,
+        next_limit=left[0].limit if left else None,
+        bounds=all_bounds,
+        sentence=_sentence(all_bounds, margin, confidence, left, explained),
+        advice=advice,
+        flag=flag,
+    )
+
+
+def _advise(profile: Profile, limit: Limit) -> tuple[str, str]:
+    infer = profile.stages.get("infer")
+    if limit == "cores" and infer is not None and infer.cpu_s and profile.cpu_s and infer.cpu_s < 0.5 * profile.cpu_s:
+        return "most of the CPU time goes to the stages around the device: read fewer or smaller frames", "--stride 2"
+    advice, flag = _ADVICE[limit]
+    return advice, flag.format(more_slots=profile.num_slots + 2)
+
+
+def _sentence(
+    all_bounds: tuple[Bound, ...],
+    margin: float,
+    confidence: Confidence,
+    left: tuple[Bound, ...],
+    explained: float | None,
+) -> str:
+    lowest = all_bounds[0]
+    parts = [f"The bottleneck is {_NAMES[lowest.limit]}: {lowest.formula} = at most {lowest.fps:.1f} frames/s."]
+    if len(all_bounds) > 1:
+        second = all_bounds[1]
+        parts.append(
+            f"That is {confidence}: the next limit, {_SHORT[second.limit]}, allows {second.fps:.1f} ({margin:+.0%})."
+        )
+    if explained is not None:
+        if explained < EXPLAINED:
+            parts.append(
+                f"Measured was only {explained:.0%} of that: something else takes part, such as the interpreter's "
+                "lock, memory bandwidth or other programs."
+            )
+        else:
+            parts.append(f"Measured was {explained:.0%} of that.")
+    if left:
+        parts.append(
+            f"Were it removed, {_SHORT[left[0].limit]} would allow {left[0].fps:.1f} frames/s at best "
+            f"({left[0].fps / lowest.fps:.2f} times as many; {left[0].formula})."
+        )
+    return " ".join(parts)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f} ms"

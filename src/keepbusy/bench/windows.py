@@ -1,0 +1,237 @@
+"""One measurement: some seconds of model-only or end-to-end work, after a warm-up that does not count."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from keepbusy.engine import Request
+from keepbusy.errors import STAGES, DeviceTimeoutError, SourceError, Stage
+from keepbusy.pipeline import Run
+from keepbusy.stats import DeviceTime, Snapshot
+from keepbusy.types import Result, Timings
+
+WARM_UP_S = 0.5
+"""Long enough for buffers to fill and for a sleeping core to wake; never more than half of the measurement."""
+
+KEPT_TIMINGS = 96
+"""The last frames of a measurement, kept for the timeline."""
+
+_TIMEOUT_S = 60.0
+_LANE_OF_THREAD: tuple[tuple[str, Stage], ...] = (
+    ("keepbusy-read", "read"),
+    ("keepbusy-prepare", "prepare"),
+    ("keepbusy-decode", "decode"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StageWindow:
+    """One stage's share of a measurement: seconds, added over its threads.
+
+    Attributes:
+        num_threads: Its threads; the device counts as one.
+        cpu_s: CPU time of its threads; None where the system does not tell, or where stages share a thread.
+    """
+
+    stage: Stage
+    num_frames: int
+    num_threads: int
+    busy_s: float
+    wait_input_s: float
+    wait_output_s: float
+    cpu_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a measurement saw.
+
+    Attributes:
+        num_frames: Frames completed in it.
+        wall_s: Its length.
+        cpu_s: CPU time of the whole process, the device's threads included where the device is the CPU.
+        device_busy_s: Seconds with at least one frame on the device.
+        latencies_ns: Start to completion on the device (model-only); frame read to result (end-to-end).
+        num_detections: 0 for model-only.
+        stages: End-to-end only.
+        timings: The last frames' times; end-to-end only.
+    """
+
+    num_frames: int
+    wall_s: float
+    cpu_s: float
+    device_busy_s: float
+    latencies_ns: list[int] = field(repr=False)
+    num_detections: int = 0
+    stages: tuple[StageWindow, ...] = ()
+    timings: list[Timings] = field(default_factory=list, repr=False)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+        return self.num_frames / self.wall_s
+
+
+def fill_inputs(requests: Sequence[Request], *, seed: int = 0) -> None:
+    """Fill the inputs with random pixels once, as `benchmark_app` does where it is given no pictures."""
+    random = np.random.default_rng(seed)
+    for request in requests:
+        request.input[...] = random.integers(0, 256, request.input.shape, np.uint8)
+
+
+def measure_model_only(
+    requests: Sequence[Request], seconds: float, *, now_ns: Callable[[], int] = time.perf_counter_ns
+) -> Window:
+    """Keep the requests in flight and do nothing else: no reading, no preparing, no decoding of outputs.
+
+    One request is `benchmark_app -api sync`; several, each restarted as soon as it is collected, are `-api async`.
+
+    Args:
+        requests: Warm, not in flight; their inputs keep what is in them.
+        seconds: Length of the measurement, without the warm-up.
+        now_ns: The clock.
+
+    Raises:
+        DeviceTimeoutError: The device does not answer.
+    """
+    started_ns: deque[tuple[Request, int]] = deque()
+    spans_ns: list[tuple[int, int]] = []
+    begin_ns = end_ns = now_ns() + _warm_up_ns(seconds)
+    is_warm = False
+    cpu_begin_ns = 0
+    try:
+        for request in requests:
+            start_ns = now_ns()
+            request.start()
+            started_ns.append((request, start_ns))
+        while True:
+            request, start_ns = started_ns[0]
+            if not request.wait(_TIMEOUT_S):
+                raise DeviceTimeoutError(
+                    f"model-only: the device has not answered for {_TIMEOUT_S:g} s",
+                    hint="the driver may hang: check the system's log, and try another device",
+                )
+            started_ns.popleft()
+            time_ns = now_ns()
+            if is_warm:
+                spans_ns.append((start_ns, start_ns + request.latency_ns))
+                end_ns = time_ns
+                if time_ns - begin_ns >= seconds * 1e9:
+                    break
+            elif time_ns >= begin_ns:
+                is_warm, begin_ns, cpu_begin_ns = True, time_ns, time.process_time_ns()
+            request.start()
+            started_ns.append((request, time_ns))
+        cpu_s = (time.process_time_ns() - cpu_begin_ns) / 1e9
+    finally:
+        for request, _ in started_ns:
+            request.wait(_TIMEOUT_S)
+    device = DeviceTime(begin_ns)
+    for start_ns, done_ns in spans_ns:
+        device.add(Timings(infer_start_ns=start_ns, infer_end_ns=min(done_ns, end_ns)))
+    latencies_ns = [done_ns - start_ns for start_ns, done_ns in spans_ns]
+    return Window(len(spans_ns), (end_ns - begin_ns) / 1e9, cpu_s, device.busy_ns / 1e9, latencies_ns)
+
+
+def measure_end_to_end(run: Run, seconds: float) -> Window:
+    """Take results as fast as they come, and close the run.
+
+    Args:
+        run: A run that does not end by itself within the time.
+        seconds: Length of the measurement, without the warm-up.
+
+    Raises:
+        SourceError: The run ended before its time.
+        KeepbusyError: What the run failed with.
+    """
+    now_ns = run.stats.clock.now_ns
+    latencies_ns: list[int] = []
+    timings: deque[Timings] = deque(maxlen=KEPT_TIMINGS)
+    num_detections = 0
+    with run:
+        warm_ns = now_ns() + _warm_up_ns(seconds)
+        while True:
+            _next(run)
+            begin_ns = now_ns()
+            if begin_ns >= warm_ns:
+                break
+        threads = [thread for thread in threading.enumerate() if thread.name.startswith("keepbusy-")]
+        cpu_ns, lanes_ns, before = time.process_time_ns(), _lane_cpu_ns(threads), run.stats.snapshot()
+        while True:
+            result = _next(run)
+            end_ns = now_ns()
+            latencies_ns.append(result.timings.latency_ns)
+            num_detections += len(result.detections)
+            timings.append(result.timings)
+            if end_ns - begin_ns >= seconds * 1e9:
+                break
+        cpu_s = (time.process_time_ns() - cpu_ns) / 1e9
+        lanes_s = {stage: (ns - lanes_ns[stage]) / 1e9 for stage, ns in _lane_cpu_ns(threads).items()}
+        after = run.stats.snapshot()
+    stages = _stages(before, after, lanes_s, cpu_s, threads)
+    wall_s = (end_ns - begin_ns) / 1e9
+    busy_s = next(stage.busy_s for stage in stages if stage.stage == "infer")
+    return Window(
+        len(latencies_ns), wall_s, cpu_s, min(busy_s, wall_s), latencies_ns, num_detections, stages, list(timings)
+    )
+
+
+def _next(run: Run) -> Result:
+    try:
+        return next(run)
+    except StopIteration:
+        raise SourceError(
+            "the source ended while it was being measured",
+            hint="give a file (it is looped), or a stream that lasts for all rounds",
+        ) from None
+
+
+def _warm_up_ns(seconds: float) -> int:
+    return round(min(WARM_UP_S, seconds / 2) * 1e9)
+
+
+def _lane_cpu_ns(threads: Sequence[threading.Thread]) -> dict[Stage, int]:
+    """CPU time of each stage's threads, read from outside: it costs the threads themselves nothing."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return {}
+    found: dict[Stage, int] = {}
+    for thread in threads:
+        for prefix, stage in _LANE_OF_THREAD:
+            if thread.name.startswith(prefix) and thread.is_alive() and thread.ident is not None:
+                clock_id = time.pthread_getcpuclockid(thread.ident)
+                found[stage] = found.get(stage, 0) + time.clock_gettime_ns(clock_id)
+    return found
+
+
+def _stages(
+    before: Snapshot,
+    after: Snapshot,
+    lanes_s: dict[Stage, float],
+    cpu_s: float,
+    threads: Sequence[threading.Thread],
+) -> tuple[StageWindow, ...]:
+    rows: list[StageWindow] = []
+    for stage, old, new in zip(STAGES, before.stages, after.stages, strict=True):
+        prefixes = [prefix for prefix, name in _LANE_OF_THREAD if name == stage]
+        num_threads = sum(thread.name.startswith(tuple(prefixes)) for thread in threads) if prefixes else 1
+        stage_cpu_s = lanes_s.get(stage)
+        if stage == "infer" and lanes_s:
+            stage_cpu_s = max(cpu_s - sum(lanes_s.values()), 0.0)
+        rows.append(
+            StageWindow(
+                stage=stage,
+                num_frames=new.num_frames - old.num_frames,
+                num_threads=max(num_threads, 1),
+                busy_s=new.busy_s - old.busy_s,
+                wait_input_s=new.wait_input_s - old.wait_input_s,
+                wait_output_s=new.wait_output_s - old.wait_output_s,
+                cpu_s=stage_cpu_s,
+            )
+        )
+    return tuple(rows)
