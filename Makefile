@@ -38,7 +38,7 @@ demo: $(BASE) ## Run the main job on what the repository contains
 
 lock: ## Renew the pinned versions and hashes (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --upgrade \
-	  pyproject.toml constraints/build.in --output-file constraints/base.txt
+	  pyproject.toml constraints/build.in --extra eval --output-file constraints/base.txt
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --upgrade \
 	  pyproject.toml constraints/build.in --extra dev --constraint constraints/base.txt --output-file constraints/dev.txt
 

@@ -46,6 +46,19 @@ def test_agrees_with_the_definition(
     assert found.boxes_xyxy.dtype == np.float32 and found.class_id.dtype == np.int64
 
 
+def test_multi_label_keeps_every_class_of_a_row() -> None:
+    output = random_output(3)
+    config = DetectConfig(conf=0.2, iou=1.0, max_det=300, multi_label=True)
+    found = decode_yolov5(output, Letterbox.fit((64, 64), (64, 64)), config, NAMES)
+    expected = sorted(
+        (float(np.float32(row[4]) * np.float32(row[5 + class_id])) for row in output[0] for class_id in range(3)),
+        reverse=True,
+    )
+    expected = [value for value in expected if value > np.float32(0.2)]
+    assert len(found) == len(expected) > 60
+    np.testing.assert_allclose(found.confidence, expected, rtol=1e-6)
+
+
 def test_only_the_wanted_classes() -> None:
     output = random_output(1)
     letterbox = Letterbox.fit((64, 64), (64, 64))

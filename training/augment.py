@@ -64,9 +64,7 @@ def tile_bounds(centre: Tensor, size: int) -> Tensor:
     return torch.stack([torch.stack(tile, -1) for tile in tiles], 1)
 
 
-def draw_layout(
-    first: Tensor, content: Tensor, size: int, config: AugmentConfig, rng: torch.Generator
-) -> Layout:
+def draw_layout(first: Tensor, content: Tensor, size: int, config: AugmentConfig, rng: torch.Generator) -> Layout:
     """Draw the tiles of a batch.
 
     Args:
@@ -163,9 +161,7 @@ def sample(frames: Tensor, layout: Layout, size: int) -> tuple[Tensor, Tensor]:
     return images, x_in[which, tile, column] & y_in[which, tile, line]
 
 
-def move_boxes(
-    labels: Tensor, layout: Layout, size: int, config: AugmentConfig
-) -> tuple[Tensor, Tensor]:
+def move_boxes(labels: Tensor, layout: Layout, size: int, config: AugmentConfig) -> tuple[Tensor, Tensor]:
     """Carry the boxes through the layout, clip them to their tiles and sort out the remains.
 
     Args:
@@ -205,9 +201,7 @@ def move_boxes(
     return targets, ignore * spare.gather(1, pick)[..., None]
 
 
-def draw_colours(
-    batch: int, size: int, config: AugmentConfig, kind: torch.dtype, rng: torch.Generator
-) -> Colours:
+def draw_colours(batch: int, size: int, config: AugmentConfig, kind: torch.dtype, rng: torch.Generator) -> Colours:
     """Draw the colour changes of a batch.
 
     Args:
@@ -256,9 +250,7 @@ def paint(images: Tensor, inside: Tensor, colours: Colours) -> Tensor:
 
 def recolour(images: Tensor, inside: Tensor, config: AugmentConfig, rng: torch.Generator) -> Tensor:
     """Vary gain, tint, contrast, saturation and noise, and fill the padding (see ``paint``)."""
-    return paint(
-        images, inside, draw_colours(len(images), images.shape[1], config, images.dtype, rng)
-    )
+    return paint(images, inside, draw_colours(len(images), images.shape[1], config, images.dtype, rng))
 
 
 def pixels(frames: Tensor, layout: Layout, colours: Colours) -> Tensor:

@@ -78,9 +78,7 @@ def save(
     (folder / _STATE).write_text(json.dumps(state, indent=1))
 
 
-def restore(
-    folder: Path, model: nn.Module, average: Average, optimizer: torch.optim.Optimizer
-) -> dict[str, Any]:
+def restore(folder: Path, model: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Load what ``save`` wrote into a model, its average and its optimiser; return the state."""
     state: dict[str, Any] = json.loads((folder / _STATE).read_text())
     model.load_state_dict(torch.load(folder / "model.pt", map_location="cpu"))

@@ -5,16 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-CLASS_NAMES: tuple[str, ...] = (
-    "person",
-    "bicycle",
-    "car",
-    "motorcycle",
-    "bus",
-    "truck",
-    "traffic light",
-    "stop sign",
-)
 IMAGE_SIZE = 640
 PAD_VALUE = 114
 STRIDES: tuple[int, int, int] = (8, 16, 32)

@@ -1,6 +1,6 @@
 """Put a trained model and a freshly drawn clip into the package, with their checksums.
 
-    python -m training.embed --model build/training/street-yolov5n.xml
+python -m training.embed --model build/training/street-yolov5n.xml
 """
 
 from __future__ import annotations

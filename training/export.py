@@ -16,8 +16,9 @@ from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from openvino.passes import ConstantFolding, Manager
 
+from keepbusy.sources.synthetic import CLASS_NAMES
 from training.checkpoint import load_average
-from training.config import CLASS_NAMES, IMAGE_SIZE
+from training.config import IMAGE_SIZE
 from training.model import Decoded, YoloV5n, fold_batch_norm
 
 NAME = "street-yolov5n"
@@ -98,9 +99,7 @@ def compare(xml: Path, model: YoloV5n, frames: np.ndarray) -> float:
     return worst
 
 
-def export(
-    checkpoint: Path, out: Path, metrics: dict[str, Any], frames: np.ndarray | None = None
-) -> Path:
+def export(checkpoint: Path, out: Path, metrics: dict[str, Any], frames: np.ndarray | None = None) -> Path:
     """Write ``street-yolov5n.xml`` and ``.bin`` into a folder and check them.
 
     Args:

@@ -41,9 +41,7 @@ def qualifies(sides: Tensor, anchors: Tensor, max_ratio: float) -> Tensor:
     return torch.maximum(ratio, 1 / ratio).amax(-1) < max_ratio
 
 
-def assign(
-    boxes: Tensor, real: Tensor, anchors: Tensor, max_ratio: float, grid: tuple[int, int]
-) -> Assignment:
+def assign(boxes: Tensor, real: Tensor, anchors: Tensor, max_ratio: float, grid: tuple[int, int]) -> Assignment:
     """Choose the cells and anchors of one level that predict each box.
 
     YOLOv5's rule: an anchor qualifies when no side differs from the box's by the ratio limit, and
@@ -176,9 +174,7 @@ class DetectionLoss:
             prob = chosen[:, :4].sigmoid()
             cell = torch.stack((found.column, found.row), -1).reshape(-1, 2).to(prob.dtype)
             anchor = sized.view(1, 1, 3, 1, 2).expand(*shape, 2).reshape(-1, 2)
-            predicted = torch.cat(
-                (prob[:, :2] * 2 - 0.5 + cell, (prob[:, 2:4] * 2) ** 2 * anchor), 1
-            )
+            predicted = torch.cat((prob[:, :2] * 2 - 0.5 + cell, (prob[:, 2:4] * 2) ** 2 * anchor), 1)
             wanted = boxes[:, :, None, None].expand(*shape, 4).reshape(-1, 4)
             wanted = torch.where(valid[:, None], wanted, torch.ones_like(wanted))
             iou, complete = ciou(predicted, wanted)
@@ -202,8 +198,6 @@ class DetectionLoss:
             obj_sum = obj_sum + (entropy * judged).mean() * cfg.balance[level]
             iou_sum = iou_sum + score.sum()
             count_sum = count_sum + count
-        parts = torch.stack(
-            (box_sum * cfg.box, obj_sum * cfg.objectness, cls_sum * cfg.classification)
-        )
+        parts = torch.stack((box_sum * cfg.box, obj_sum * cfg.objectness, cls_sum * cfg.classification))
         shown = torch.cat((parts, (iou_sum / count_sum.clamp(min=1))[None])).detach()
         return parts.sum(), shown

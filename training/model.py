@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from training.config import ANCHORS, CLASS_NAMES, STRIDES, Anchors
+from keepbusy.sources.synthetic import CLASS_NAMES
+from training.config import ANCHORS, STRIDES, Anchors
 
 
 class ConvUnit(nn.Module):
@@ -48,9 +49,7 @@ class SplitBlock(nn.Module):
     def __init__(self, cin: int, cout: int, depth: int, identity: bool = True) -> None:
         super().__init__()
         half = cout // 2
-        self.deep = nn.Sequential(
-            ConvUnit(cin, half), *(Residual(half, identity) for _ in range(depth))
-        )
+        self.deep = nn.Sequential(ConvUnit(cin, half), *(Residual(half, identity) for _ in range(depth)))
         self.shallow = ConvUnit(cin, half)
         self.join = ConvUnit(2 * half, cout)
 
@@ -99,9 +98,7 @@ class YoloV5n(nn.Module):
             SplitBlock(64, 64, 2),
         )
         self.to_p4 = nn.Sequential(ConvUnit(64, 128, 3, 2), SplitBlock(128, 128, 3))
-        self.to_p5 = nn.Sequential(
-            ConvUnit(128, 256, 3, 2), SplitBlock(256, 256, 1), PoolPyramid(256)
-        )
+        self.to_p5 = nn.Sequential(ConvUnit(128, 256, 3, 2), SplitBlock(256, 256, 1), PoolPyramid(256))
         self.up = nn.Upsample(scale_factor=2.0, mode="nearest")
         self.lateral5 = ConvUnit(256, 128)
         self.merge4 = SplitBlock(256, 128, 1, identity=False)

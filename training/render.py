@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from keepbusy.sources.synthetic import CLASS_NAMES
 from training.config import (
-    CLASS_NAMES,
     IMAGE_SIZE,
     PAD_VALUE,
     SCENE_SIZES,

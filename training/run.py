@@ -25,7 +25,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         default="all",
         help="train also renders; finish exports and evaluates",
     )
-    parser.add_argument("--train-seeds", type=int, default=4500, help="training scenes")
+    parser.add_argument("--train-seeds", type=int, default=6000, help="training scenes")
     parser.add_argument("--frames-per-seed", type=int, default=4)
     parser.add_argument("--val-seeds", type=int, default=300, help="validation scenes, 2 frames")
     parser.add_argument("--workers", type=int, help="rendering processes (default: all cores)")
@@ -37,9 +37,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         default=0.0,
         help="minutes of this call, rendering included; paces the schedule unless --steps is given",
     )
-    parser.add_argument(
-        "--until", type=float, default=1.0, help="progress (0..1) this call reaches at its end"
-    )
+    parser.add_argument("--until", type=float, default=1.0, help="progress (0..1) this call reaches at its end")
     parser.add_argument("--batch", type=int, default=Recipe.batch)
     parser.add_argument("--optimizer", choices=("adamw", "sgd"), default=Recipe.optimizer)
     parser.add_argument("--lr", type=float, default=Recipe.lr)
@@ -65,13 +63,11 @@ def _train(args: argparse.Namespace, data: Path) -> None:
     from training.train import Pace, Trainer, validate
 
     if not args.steps and not args.max_minutes:
-        args.steps = 20_000
+        args.steps = 23_020
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    recipe = replace(
-        Recipe(), batch=args.batch, optimizer=args.optimizer, lr=args.lr, seed=args.seed
-    )
+    recipe = replace(Recipe(), batch=args.batch, optimizer=args.optimizer, lr=args.lr, seed=args.seed)
     train = FrameSet.load(data / "train", device)
     val = FrameSet.load(data / "val", device)
     trainer = Trainer(recipe, train, args.out, args.resume, args.compile)

@@ -265,9 +265,7 @@ class Trainer:
         self.save()
         return history
 
-    def _report(
-        self, log: Any, *, lr: float, rate: float, means: list[float], pace: Pace, elapsed: float
-    ) -> None:
+    def _report(self, log: Any, *, lr: float, rate: float, means: list[float], pace: Pace, elapsed: float) -> None:
         done = self.progress - pace.start
         goal = 1.0 if pace.steps else pace.until
         eta = elapsed * (goal - self.progress) / done if done > 0 else float("nan")
