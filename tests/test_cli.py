@@ -124,7 +124,7 @@ def test_devices_says_what_to_install(tmp_path: Path) -> None:
 
 def test_bad_usage(tmp_path: Path, blob_model: Path, clip: Path) -> None:
     good = ("detect", clip, "-m", blob_model)
-    assert run("detect").returncode == 2
+    assert run("detect", clip, "--model").returncode == 2
     assert run("nonsense").returncode == 2
     assert run(*good, "--conf", "7").returncode == 2
     assert_one_clear_line(run(*good, "--mode", "fast"), 2, "mode: 'fast'")

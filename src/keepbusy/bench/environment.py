@@ -65,6 +65,8 @@ def describe(
         "hint": properties.get("hint", ""),
         "streams": properties.get("streams", ""),
         "precision": properties.get("precision", ""),
+        "threads": properties.get("threads", ""),
+        "optimal_requests": properties.get("optimal_requests", ""),
         "requests": nireq,
         "model": model.name,
         "model_sha256": _digest(model),

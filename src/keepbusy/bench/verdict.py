@@ -124,7 +124,7 @@ _ADVICE: dict[Limit, tuple[str, str]] = {
     "decode": ("fewer candidates: a higher confidence, fewer classes", "--conf 0.4"),
     "emit": ("write less: leave the video or the window out, or write on a faster disk", "--save-txt"),
     "slots": ("more frames in flight", "--nireq {more_slots}"),
-    "cores": ("take the inference off the CPU, or give every frame less work", "--device GPU"),
+    "cores": ("less inference work a frame; or take it off the CPU with --device GPU or NPU", "--imgsz 384x640"),
 }
 
 
