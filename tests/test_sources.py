@@ -16,6 +16,7 @@ from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import Selection, Source, open_source, open_sources
 from keepbusy.types import Frame
 from tests.build import square_picture, write_picture, write_video
+from tests.rtsp_server import rtsp_camera
 
 
 def read_all(source: Source) -> list[Frame]:
@@ -246,6 +247,19 @@ def test_a_live_http_stream(tmp_path: Path) -> None:
         assert [frame.index for frame in frames if frame] == [0, 1, 2, 3, 4]
         assert len({red_left(frame) for frame in frames if frame}) == 5
         source.close()
+
+
+def test_an_rtsp_camera() -> None:
+    with rtsp_camera() as url:
+        source = open_source(url)
+        assert source.is_live
+        frames = [source.read() for _ in range(12)]
+        source.close()
+    seen = [frame for frame in frames if frame is not None]
+    assert [frame.index for frame in seen] == list(range(12))
+    assert len({red_left(frame) for frame in seen}) > 6
+    times = [frame.timestamp_s for frame in seen]
+    assert times == sorted(times) and times[0] == 0
 
 
 def test_a_video_behind_http_is_finite(clip: Path) -> None:
