@@ -40,14 +40,14 @@ def devices(
         print(json.dumps(found, indent=2))
         return
     table = Table(title=f"OpenVINO {openvino.__version__}", title_justify="left")
-    for column in ("device", "name", "capabilities", "optimal requests"):
+    for column in ("device", "name", "capabilities", "streams"):
         table.add_column(column)
     for device in found:
         table.add_row(
             device["device"],
             device["full_name"],
             " ".join(device["capabilities"]),
-            device["range_for_async_infer_requests"],
+            device["streams"],
         )
     Console().print(table)
     for line in missing_drivers([device["device"] for device in found]):
@@ -87,10 +87,10 @@ def _describe(core: Any, name: str) -> dict[str, Any]:
         except RuntimeError:
             return None
 
-    requests = read("RANGE_FOR_ASYNC_INFER_REQUESTS")
+    streams = read("RANGE_FOR_STREAMS")
     return {
         "device": name,
         "full_name": str(read("FULL_DEVICE_NAME") or ""),
         "capabilities": sorted(str(item) for item in read("OPTIMIZATION_CAPABILITIES") or []),
-        "range_for_async_infer_requests": f"{requests[0]} to {requests[1]}" if requests else "",
+        "streams": f"{streams[0]} to {streams[1]}" if streams else "",
     }

@@ -60,7 +60,7 @@ def annotate(result: Result, throughput_fps: float | None = None) -> Image:
     picture: Image = result.frame.image.copy()
     detections = result.detections
     # Sized for 720p, growing with the picture's shorter side.
-    unit = max(0.4, min(picture.shape[:2]) / 720)
+    unit = max(0.7, min(picture.shape[:2]) / 720)
     thickness = max(1, round(2 * unit))
     for class_id, confidence, box in zip(
         detections.class_id[::-1].tolist(),
