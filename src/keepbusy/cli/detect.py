@@ -21,7 +21,7 @@ def detect(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE]",
+            metavar="SOURCE",
             help="Pictures, folders, quoted globs, lists (.txt), videos, camera numbers, stream URLs, synth:street. "
             "By default the clip that the package carries.",
             show_default=False,
