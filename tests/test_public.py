@@ -21,6 +21,8 @@ LAYERS = (
     ("models",),
     ("engine",),
     ("steps",),
+    ("run",),
+    ("run_sync",),
     ("pipeline",),
     ("sinks", "evaluate"),
     ("api", "testing"),

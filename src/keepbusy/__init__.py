@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         SinkError,
         SourceError,
     )
-    from keepbusy.pipeline import Run
+    from keepbusy.run import Run
     from keepbusy.sources import Source, open_source
     from keepbusy.stats import Snapshot, StageStats
     from keepbusy.types import Detections, Frame, Result, Timings
@@ -51,7 +51,7 @@ _HOMES = {
     "ModelError": "errors",
     "Pipeline": "api",
     "Result": "types",
-    "Run": "pipeline",
+    "Run": "run",
     "RunConfig": "config",
     "SelectConfig": "config",
     "SinkError": "errors",

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from keepbusy import steps
 from keepbusy.config import DetectConfig, DeviceConfig, RunConfig, SelectConfig, split_options
 from keepbusy.decode import decode_yolov5
-from keepbusy.engine import EXTRA_REQUESTS, OpenVINODevice, Slot, create_slots
+from keepbusy.engine import EXTRA_REQUESTS, OpenVINODevice, Request, Slot, create_slots
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models import load_model, load_names
 from keepbusy.models.load import DetectionModel
-from keepbusy.pipeline import Run, start_run
+from keepbusy.pipeline import start_run
+from keepbusy.run import Run
 from keepbusy.sources import Selection, Source, open_sources
 from keepbusy.sources.images import read_image
 from keepbusy.types import Detections, Frame, Image, Result, Timings
@@ -58,6 +59,7 @@ class Pipeline:
         names: The class names.
         input_hw: The model input's (height, width), pixels.
         num_slots: How many frames can be in flight.
+        device: What the model was compiled for.
 
     Raises:
         ModelError: The model cannot be read, is not understood, or does not compile.
@@ -86,6 +88,7 @@ class Pipeline:
         self.names = loaded.names
         self.input_hw = loaded.input_hw
         self.num_slots = num_slots
+        self.device = openvino_device
         self._slots = create_slots(openvino_device, num_slots)
         _check_classes(self._detect, loaded.names)
 
@@ -168,6 +171,11 @@ class Pipeline:
         detect = dataclasses.replace(self._detect, classes=classes)
         _check_classes(detect, self.names)
         self._detect = detect
+
+    @property
+    def requests(self) -> list[Request]:
+        """The slots' warm requests, for measuring the device alone. Not to be touched while a run goes on."""
+        return [slot.request for slot in self._slots]
 
     def close(self) -> None:
         """Stop a run that is going on, and free the device; further calls do nothing."""

@@ -7,6 +7,7 @@ A *slot* is one request with the frame that is now in it.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +30,14 @@ EXTRA_REQUESTS = 2
 
 COMPILE_WARM_UP_TIMEOUT_S = 300.0
 """The first inference may build kernels: on a GPU without a cache it has been seen to take minutes."""
+
+_DESCRIBED = {
+    "hint": "PERFORMANCE_HINT",
+    "streams": "NUM_STREAMS",
+    "precision": "INFERENCE_PRECISION_HINT",
+    "threads": "INFERENCE_NUM_THREADS",
+    "optimal_requests": "OPTIMAL_NUMBER_OF_INFER_REQUESTS",
+}
 
 
 class Request(Protocol):
@@ -146,6 +155,17 @@ class OpenVINORequest:
     def wait(self, timeout_s: float) -> bool:
         return bool(self._request.wait_for(int(timeout_s * 1000)))
 
+    def layer_times(self) -> list[tuple[str, str, float]]:
+        """(layer type, implementation, seconds) of every layer that the last inference executed.
+
+        Empty unless the device was made with `with_layer_times`.
+        """
+        return [
+            (str(layer.node_type), str(layer.exec_type), layer.real_time.total_seconds())
+            for layer in self._request.profiling_info
+            if str(layer.status).endswith("EXECUTED")
+        ]
+
     def cancel(self) -> None:
         self._request.cancel()
 
@@ -158,6 +178,7 @@ class OpenVINODevice:
         config: Device name, hint, streams, cache.
         mode: Chooses the hint where none is given: throughput for async, latency for sync.
         core: The OpenVINO core to compile with.
+        with_layer_times: Count the time of each layer, which costs some; see `OpenVINORequest.layer_times`.
 
     Raises:
         DeviceError: There is no such device.
@@ -165,8 +186,17 @@ class OpenVINODevice:
         ConfigError: The cache folder cannot be used.
     """
 
-    def __init__(self, model: DetectionModel, config: DeviceConfig, mode: Mode, core: ov.Core) -> None:
+    def __init__(
+        self,
+        model: DetectionModel,
+        config: DeviceConfig,
+        mode: Mode,
+        core: ov.Core,
+        *,
+        with_layer_times: bool = False,
+    ) -> None:
         self.name = config.device
+        self._core = core
         self._output_index = model.output.index
         hint = config.hint or ("throughput" if mode == "async" else "latency")
         properties: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
@@ -174,6 +204,8 @@ class OpenVINODevice:
             properties["NUM_STREAMS"] = str(config.nstreams)
         if config.precision is not None:
             properties["INFERENCE_PRECISION_HINT"] = config.precision
+        if with_layer_times:
+            properties["PERF_COUNT"] = "YES"
         if config.cache_dir is not None:
             properties["CACHE_DIR"] = str(_usable_cache(config.cache_dir))
         check_device(config.device, core)
@@ -188,6 +220,19 @@ class OpenVINODevice:
     @property
     def optimal_requests(self) -> int:
         return int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+
+    def describe(self) -> dict[str, str]:
+        """What the compiled model says of itself; a key is missing where the device does not say it."""
+        found: dict[str, str] = {}
+        for key, name in _DESCRIBED.items():
+            with contextlib.suppress(RuntimeError):
+                value = self._compiled.get_property(name)
+                found[key] = value.get_type_name() if hasattr(value, "get_type_name") else str(value)
+        with contextlib.suppress(RuntimeError):
+            devices = self._compiled.get_property("EXECUTION_DEVICES")
+            first = str(devices[0] if isinstance(devices, (list, tuple)) else devices).strip("()")
+            found["device_name"] = str(self._core.get_property(first, "FULL_DEVICE_NAME"))
+        return found
 
     def create_request(self) -> OpenVINORequest:
         return OpenVINORequest(self._compiled.create_infer_request(), self._output_index)

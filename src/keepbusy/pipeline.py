@@ -24,8 +24,8 @@ reader (one a source) ──▶ FairChannel ──▶ starter ──▶ [in flig
                                              └────────────── free slots ────────────┘
 ```
 A frame that failed before it reached the device travels along the same way without a slot, so that it keeps its
-place. `SyncRun` is the same steps in the caller's thread, one after the other, with one slot and no overlap (videos
-are then decoded without reading ahead, too).
+place. `SyncRun` (`run_sync.py`) is the same steps in the caller's thread, one after the other, with one slot and no
+overlap (videos are then decoded without reading ahead, too).
 """
 
 from __future__ import annotations
@@ -33,53 +33,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
+from collections.abc import Callable, Sequence
 
 from keepbusy import steps
 from keepbusy.channel import Channel, FairChannel
 from keepbusy.config import RunConfig
 from keepbusy.engine import Slot
-from keepbusy.errors import FrameError, KeepbusyError
+from keepbusy.errors import FrameError
+from keepbusy.run import Read, Run, close_all, give_up, index_of
+from keepbusy.run_sync import SyncRun
 from keepbusy.sources.base import Source
 from keepbusy.stats import RunStats
-from keepbusy.types import Frame, Result, Timings
-
-CANCEL_TIMEOUT_S = 5.0
-"""How long closing waits for a device to give up what it was doing; after that the slot is not used again."""
-
-_Read = tuple[Frame | FrameError, int, Timings]
-"""A frame, or the error in its place; its source's number; its times."""
-
-
-class Run(Iterator[Result]):
-    """One run over some sources: iterate for the results, `close` to stop early.
-
-    Not thread-safe, except for `stats` and `close`.
-
-    Attributes:
-        stats: The run's counters; `stats.snapshot()` at any time, also afterwards.
-    """
-
-    stats: RunStats
-
-    def __next__(self) -> Result:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Stop: nothing more is read, what is in flight is given up, all threads are joined."""
-        raise NotImplementedError
-
-    def __enter__(self) -> Run:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+from keepbusy.types import Result, Timings
 
 
 def start_run(
@@ -106,92 +71,6 @@ def start_run(
     stats = stats or RunStats()
     kind = SyncRun if config.mode == "sync" else AsyncRun
     return kind(sources, slots, decode, config, device_name, stats, on_close or (lambda: None))
-
-
-class SyncRun(Run):
-    """One frame at a time, one step after the other, in the caller's thread."""
-
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        slots: Sequence[Slot],
-        decode: steps.Decode,
-        config: RunConfig,
-        device_name: str,
-        stats: RunStats,
-        on_close: Callable[[], None],
-    ) -> None:
-        self.stats = stats
-        self._open = dict(enumerate(sources))
-        self._turn = 0
-        self._indices = [0] * len(sources)
-        self._slot = slots[0]
-        self._decode = decode
-        self._config = config
-        self._device_name = device_name
-        self._on_close = weakref.finalize(self, _close_all, list(sources), stats, on_close)
-        self._lanes = {stage: stats.lane(stage) for stage in ("read", "prepare", "decode")}
-
-    def __next__(self) -> Result:
-        try:
-            item = self._read()
-            if item is None:
-                raise StopIteration
-            result = self._infer(*item)
-            is_error = result.error is not None
-            self.stats.frame_done(result.timings, len(result.detections), is_error=is_error)
-            if result.error is not None and self._config.on_error == "raise":
-                raise result.error
-        except BaseException:
-            self.close()
-            raise
-        return result
-
-    def close(self) -> None:
-        self._open.clear()
-        if self._on_close.alive and self._slot.frame is not None:
-            _give_up(self._slot)
-        self._on_close()
-
-    def _read(self) -> _Read | None:
-        lane = self._lanes["read"]
-        while self._open:
-            ids = list(self._open)
-            source_id = next((i for i in ids if i >= self._turn), ids[0])
-            self._turn = source_id + 1
-            timings = Timings(read_start_ns=lane.waited_for_input())
-            item, can_go_on = steps.read(self._open[source_id], self._indices[source_id])
-            timings.read_end_ns = lane.was_busy()
-            if not can_go_on:
-                self._open.pop(source_id).close()
-            if item is not None:
-                lane.num_frames += 1
-                self._indices[source_id] = _index_of(item) + 1
-                return item, source_id, timings
-        return None
-
-    def _infer(self, item: Frame | FrameError, source_id: int, timings: Timings) -> Result:
-        if isinstance(item, FrameError):
-            return steps.failure(steps.unread_frame(item, source_id), timings, item)
-        now_ns, slot = self.stats.clock.now_ns, self._slot
-        prepare, decode = self._lanes["prepare"], self._lanes["decode"]
-        timings.slot_wanted_ns = timings.slot_free_ns = prepare.waited_for_input()
-        timings.prepare_start_ns = timings.slot_free_ns
-        error = steps.start(slot, item, timings, now_ns)
-        prepare.was_busy()
-        if error is None:
-            prepare.num_frames += 1
-            error = steps.wait(slot, self._config.device_timeout_s, self._device_name, now_ns)
-            self.stats.frame_inferred(timings)
-        if error is not None:
-            steps.release(slot)
-            return steps.failure(item, timings, error)
-        decode.waited_for_input()
-        result = steps.decode(slot, self._decode, now_ns)
-        steps.release(slot)
-        decode.was_busy()
-        decode.num_frames += 1
-        return result
 
 
 class AsyncRun(Run):
@@ -254,7 +133,7 @@ class _Shared:
         self.stats = stats
         self.on_close = on_close
         self.fatal: BaseException | None = None
-        self.frames: FairChannel[_Read] = FairChannel(
+        self.frames: FairChannel[Read] = FairChannel(
             [1 if source.is_live else config.channel_frames for source in sources]
         )
         self.free: Channel[Slot] = Channel(len(slots))
@@ -309,8 +188,8 @@ class _Shared:
         if is_last:
             for slot in self.slots:
                 if slot.frame is not None:
-                    _give_up(slot)
-            _close_all(self.sources, self.stats, self.on_close)
+                    give_up(slot)
+            close_all(self.sources, self.stats, self.on_close)
 
     def read(self, source_id: int) -> None:
         """Reader thread: one source's frames into its queue."""
@@ -326,7 +205,7 @@ class _Shared:
                     break
                 timings.read_end_ns = lane.was_busy()
                 lane.num_frames += 1
-                index = _index_of(item) + 1
+                index = index_of(item) + 1
                 entry = (item, source_id, timings)
                 if source.is_live:
                     num_dropped = self.frames.put_freshest(source_id, entry)
@@ -402,26 +281,6 @@ class _Shared:
                 return
             lane.waited_for_output()
         self.results.end()
-
-
-def _index_of(item: Frame | FrameError) -> int:
-    return item.frame_index if isinstance(item, FrameError) else item.index
-
-
-def _give_up(slot: Slot) -> None:
-    """Cancel a slot that is in flight and wait until the device has let go of it."""
-    with contextlib.suppress(Exception):
-        slot.request.cancel()
-        slot.request.wait(CANCEL_TIMEOUT_S)
-    steps.release(slot)
-
-
-def _close_all(sources: Sequence[Source], stats: RunStats, on_close: Callable[[], None]) -> None:
-    for source in sources:
-        with contextlib.suppress(KeepbusyError, OSError):
-            source.close()
-    stats.finish()
-    on_close()
 
 
 _LIVE_RUNS: weakref.WeakSet[AsyncRun] = weakref.WeakSet()

@@ -25,7 +25,8 @@ from keepbusy.config import RunConfig
 from keepbusy.engine import create_slots
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.letterbox import Letterbox, Letterboxer
-from keepbusy.pipeline import Run, start_run
+from keepbusy.pipeline import start_run
+from keepbusy.run import Run
 from keepbusy.sources.base import Source
 from keepbusy.stats import Clock, MonotonicClock, RunStats
 from keepbusy.types import Detections, Frame, Image

@@ -111,6 +111,8 @@ class Timings:
     infer_end_ns: int = 0
     decode_start_ns: int = 0
     decode_end_ns: int = 0
+    emit_start_ns: int = 0
+    emit_end_ns: int = 0
 
     @property
     def latency_ns(self) -> int:

@@ -16,6 +16,9 @@ MIN_ROUNDS = 3
 MAX_DRIFT = 0.10
 """A device that loses or gains more than this from the first to the last third of the rounds is reported."""
 
+MAX_SPREAD = 1.25
+"""Rounds whose best is this many times their worst were not measured on a quiet machine."""
+
 _BOOTSTRAP_SAMPLES = 10_000
 _MAX_LATENCY_US = 3_600_000_000
 _NUM_BINS = 48

@@ -24,13 +24,19 @@ from keepbusy.errors import STAGES, Stage
 Limit = Literal["read", "prepare", "infer", "decode", "emit", "slots", "cores"]
 """What can hold a run back: one of the stages, the number of slots, or the cores that all stages share."""
 
-Confidence = Literal["certain", "likely", "a near tie"]
+Confidence = Literal["certain", "likely", "a near tie", "doubtful"]
 
 CERTAIN_MARGIN, LIKELY_MARGIN = 0.25, 0.08
 """By how much the next bound must be higher for each confidence. Rounds vary by a few percent on a quiet machine."""
 
+MOSTLY = 0.75
+"""A CPU device that takes less than this share of the CPU time is not the first thing to look at."""
+
 EXPLAINED = 0.85
 """Below this share of its bound a run is held back by something that the bounds do not know."""
+
+CONTRADICTED = 1.1
+"""Above this share of its bound the bound itself was measured while the machine was slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +143,14 @@ def bounds(profile: Profile) -> tuple[Bound, ...]:
             formula = f"{servers} ÷ {_ms(cost.service_s)}"
             found.append(Bound(stage, cost.num_servers / cost.service_s, formula))
     held = [profile.stages[stage].service_s for stage in ("prepare", "infer", "decode") if stage in profile.stages]
-    if sum(held) > 0 and math.isfinite(profile.num_slots):
-        parts = " + ".join(f"{held_s * 1e3:.2f}" for held_s in held)
-        found.append(Bound("slots", profile.num_slots / sum(held), f"{profile.num_slots} slots ÷ ({parts}) ms"))
+    if sum(held) > 0:
+        terms = " + ".join(f"{held_s * 1e3:.2f}" for held_s in held)
+        slots = f"{profile.num_slots} slot{'s' if profile.num_slots > 1 else ''}"
+        found.append(Bound("slots", profile.num_slots / sum(held), f"{slots} ÷ ({terms}) ms"))
     if profile.cpu_s and profile.num_cores:
+        parts = [f"{stage} {cost.cpu_s * 1e3:.2f}" for stage, cost in profile.stages.items() if cost.cpu_s]
         formula = f"{profile.num_cores:g} cores ÷ {_ms(profile.cpu_s)} of CPU time"
+        formula += f" ({', '.join(parts)})" if parts else ""
         found.append(Bound("cores", profile.num_cores / profile.cpu_s, formula))
     return tuple(sorted(found, key=lambda bound: bound.fps))
 
@@ -184,6 +193,8 @@ def judge(profile: Profile, measured_fps: float | None = None) -> Verdict:
         confidence = "likely"
     if confidence == "certain" and explained is not None and explained < EXPLAINED:
         confidence = "likely"
+    if explained is not None and explained > CONTRADICTED:
+        confidence = "doubtful"
     advice, flag = _advise(profile, lowest.limit)
     return Verdict(
         bottleneck=lowest.limit,
@@ -201,9 +212,13 @@ def judge(profile: Profile, measured_fps: float | None = None) -> Verdict:
 
 
 def _advise(profile: Profile, limit: Limit) -> tuple[str, str]:
-    infer = profile.stages.get("infer")
-    if limit == "cores" and infer is not None and infer.cpu_s and profile.cpu_s and infer.cpu_s < 0.5 * profile.cpu_s:
-        return "most of the CPU time goes to the stages around the device: read fewer or smaller frames", "--stride 2"
+    cpu_s = {stage: cost.cpu_s for stage, cost in profile.stages.items() if cost.cpu_s}
+    around: dict[Stage, float] = {stage: spent_s for stage, spent_s in cpu_s.items() if stage != "infer"}
+    if limit == "cores" and profile.cpu_s and around and cpu_s.get("infer", 0.0) < MOSTLY * profile.cpu_s:
+        # The device is not what fills the cores: look at the costliest stage around it.
+        stage, spent_s = max(around.items(), key=lambda item: item[1])
+        advice, flag = _ADVICE[stage]
+        return f"{stage} costs most of the stages around the device ({_ms(spent_s)} of CPU time): {advice}", flag
     advice, flag = _ADVICE[limit]
     return advice, flag.format(more_slots=profile.num_slots + 2)
 
@@ -227,6 +242,11 @@ def _sentence(
             parts.append(
                 f"Measured was only {explained:.0%} of that: something else takes part, such as the interpreter's "
                 "lock, memory bandwidth or other programs."
+            )
+        elif explained > CONTRADICTED:
+            parts.append(
+                f"Measured was {explained:.0%} of that, which cannot be: the machine changed its speed between the "
+                "measurements. Repeat it on a quieter machine, or with more rounds."
             )
         else:
             parts.append(f"Measured was {explained:.0%} of that.")

@@ -12,7 +12,7 @@ import numpy as np
 
 from keepbusy.engine import Request
 from keepbusy.errors import STAGES, DeviceTimeoutError, SourceError, Stage
-from keepbusy.pipeline import Run
+from keepbusy.run import Run
 from keepbusy.stats import DeviceTime, Snapshot
 from keepbusy.types import Result, Timings
 

@@ -12,9 +12,11 @@ import typer
 from rich.console import Console
 
 from keepbusy import __version__
+from keepbusy.cli.bench import bench
 from keepbusy.cli.demo import demo
 from keepbusy.cli.detect import detect
 from keepbusy.cli.devices import devices
+from keepbusy.cli.model_info import model_info
 from keepbusy.errors import ConfigError, KeepbusyError
 
 EXIT_FAILED = 1
@@ -33,9 +35,11 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("bench")(bench)
 app.command("detect")(detect)
 app.command("demo")(demo)
 app.command("devices")(devices)
+app.command("model-info")(model_info)
 
 
 class _Terminated(BaseException):

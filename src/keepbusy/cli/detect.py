@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import re
+from collections import deque
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
 
+from keepbusy.cli.parse import parse_classes, parse_nireq, parse_size
 from keepbusy.cli.progress import print_summary, progress_line
 from keepbusy.config import Hint, Mode, OnError, Precision, SelectConfig
-from keepbusy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keepbusy.types import Timings
+
+TRACED_FRAMES = 10_000
+"""The last frames of a run that --trace writes: some minutes, and a file that viewers still open."""
 
 _RUN, _POST, _OUT = "How it runs", "What counts as a detection", "Where results go"
 _READ = "What is read"
@@ -52,6 +58,12 @@ def detect(
     save_conf: Annotated[
         bool, typer.Option("--save-conf", help="Add confidences to the labels.", rich_help_panel=_OUT)
     ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The last frames' timeline, for Perfetto or chrome://tracing.", rich_help_panel=_OUT
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show a live window; q stops.", rich_help_panel=_OUT)] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel=_OUT)
@@ -132,13 +144,17 @@ def detect(
     keepbusy detect rtsp://camera/stream rtsp://other/stream -m yolov5n.xml -d GPU --json -
     """
     from keepbusy.api import Pipeline
+    from keepbusy.bench.trace import write_trace
     from keepbusy.cli.outputs import open_sinks
     from keepbusy.embedded import embedded_clip, embedded_model
     from keepbusy.models import load_names
     from keepbusy.sinks import SinkRunner
+    from keepbusy.sinks.naming import check_file
     from keepbusy.sources import open_sources
 
     console = Console(stderr=True)
+    if trace is not None:
+        check_file(trace)
     given_names = load_names(names) if names else None
     select = SelectConfig(loop=loop, limit=limit, stride=stride)
     if model is None:
@@ -153,9 +169,9 @@ def detect(
             iou=iou,
             max_det=max_det,
             agnostic_nms=agnostic_nms,
-            imgsz=_parse_size(imgsz),
+            imgsz=parse_size(imgsz),
             mode=cast(Mode, mode),
-            nireq=_parse_nireq(nireq),
+            nireq=parse_nireq(nireq),
             hint=cast("Hint | None", hint),
             nstreams=nstreams,
             precision=cast("Precision | None", precision),
@@ -163,10 +179,11 @@ def detect(
             on_error=cast(OnError, on_error),
             device_timeout_s=device_timeout,
         ) as pipeline:
-            pipeline.set_classes(_parse_classes(classes, pipeline.names))
+            pipeline.set_classes(parse_classes(classes, pipeline.names))
             sinks = open_sinks(opened, save=save, json=json, save_txt=save_txt, save_conf=save_conf, show=show)
             run = pipeline.run(*opened, loop=loop, limit=limit, stride=stride)
             total = _total(opened, select)
+            timings: deque[Timings] = deque(maxlen=TRACED_FRAMES)
             try:
                 with (
                     run,
@@ -174,10 +191,14 @@ def detect(
                     progress_line(console, run, total, is_wanted=not quiet) as line,
                 ):
                     for result in run:
+                        if trace is not None:
+                            timings.append(result.timings)
                         if not runner.put(result):
                             break
                         line.update()
             finally:
+                if trace is not None:
+                    write_trace(trace, {mode: timings})
                 if not quiet:
                     print_summary(console, run.stats.snapshot(), mode=mode, device=device, num_slots=pipeline.num_slots)
     finally:
@@ -190,39 +211,3 @@ def _total(sources: list[Any], select: SelectConfig) -> int | None:
 
     counts = [Selection(source, select).num_frames for source in sources]
     return None if None in counts else sum(cast("list[int]", counts))
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)(?:[x,](\d+))?", text.strip())
-    if match is None:
-        raise ConfigError(f"--imgsz: {text!r} is not a size", hint="give 640, or height x width: 384x640")
-    height = int(match[1])
-    return height, int(match[2] or height)
-
-
-def _parse_nireq(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"--nireq: {text!r} is not a number of requests", hint="give auto, or 1 or more")
-    return int(text)
-
-
-def _parse_classes(text: str | None, names: tuple[str, ...]) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    chosen: list[int] = []
-    for part in (part.strip() for part in text.split(",")):
-        if part.isdecimal() and int(part) < len(names):
-            chosen.append(int(part))
-        elif part in names:
-            chosen.append(names.index(part))
-        else:
-            known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-            raise ConfigError(
-                f"--classes: the model has no class {part!r}",
-                hint=f"give ids from 0 to {len(names) - 1}, or names: {known}",
-            )
-    return tuple(chosen)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from keepbusy.pipeline import Run
+    from keepbusy.run import Run
     from keepbusy.stats import Snapshot
 
 UPDATES_PER_S = 4

@@ -82,7 +82,7 @@ class SinkRunner:
     def _work(self) -> None:
         lane = self._lane
         while (result := self._results.get()) is not None:
-            lane.waited_for_input()
+            result.timings.emit_start_ns = lane.waited_for_input()
             for sink in self._sinks:
                 try:
                     sink.write(result)
@@ -91,7 +91,7 @@ class SinkRunner:
                 except Exception as error:
                     self._error = self._error or _as_sink_error(sink, error)
                     self._results.close()
-            lane.was_busy()
+            result.timings.emit_end_ns = lane.was_busy()
             lane.num_frames += 1
 
 

@@ -78,7 +78,10 @@ class VideoFile:
         import av
 
         is_mp4 = self._path.suffix.lower() != ".mkv"
-        options = {"movflags": "hybrid_fragmented+frag_keyframe"} if is_mp4 else {}
+        # Flushed, so that each finished fragment is on the disk in full.
+        options = {"flush_packets": "1"}
+        if is_mp4:
+            options["movflags"] = "hybrid_fragmented+frag_keyframe"
         self._container = av.open(str(self._path), "w", options=options)
         rate = Fraction(self._fps or DEFAULT_FPS).limit_denominator(1001)
         stream = self._container.add_stream("libx264", rate=rate)

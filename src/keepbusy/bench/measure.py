@@ -1,0 +1,260 @@
+"""The benchmark: four measurements in interleaved rounds, and what they say together."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from keepbusy.api import Pipeline
+from keepbusy.bench.cost import measuring_cost_s
+from keepbusy.bench.report import NAMES, Measurement, Name, Report, StageRow
+from keepbusy.bench.rounds import measure_rounds
+from keepbusy.bench.samples import MAX_DRIFT, MAX_SPREAD, MIN_ROUNDS, drift, latency, ratio
+from keepbusy.bench.verdict import Profile, StageCost, judge
+from keepbusy.bench.windows import StageWindow, Window, fill_inputs, measure_end_to_end, measure_model_only
+from keepbusy.errors import STAGES, Stage
+from keepbusy.sources import open_sources
+
+_WAITS_ON: dict[Stage, tuple[str, str]] = {
+    "read": ("", "prepare"),
+    "prepare": ("read", "a free slot"),
+    "infer": ("prepare", "decode"),
+    "decode": ("infer", "the consumer"),
+    "emit": ("decode", ""),
+}
+
+
+def benchmark(
+    sync: Pipeline,
+    asynchronous: Pipeline,
+    sources: Sequence[str],
+    environment: dict[str, Any],
+    *,
+    num_rounds: int = 5,
+    seconds: float = 3.0,
+    on_begin: Callable[[int, str], None] = lambda _index, _name: None,
+) -> Report:
+    """Measure, and judge.
+
+    Args:
+        sync: The pipeline of mode sync; not running.
+        asynchronous: That of mode async; not running.
+        sources: Looped in every end-to-end measurement.
+        environment: From `environment.describe`.
+        num_rounds: How often each measurement is made.
+        seconds: Length of each measurement.
+        on_begin: Told the round's index and the measurement's name before each measurement.
+
+    Raises:
+        KeepbusyError: A source, the model or the device failed.
+        KeyboardInterrupt: Interrupted before the first round was finished.
+    """
+    warnings, num_frames = _survey(sources)
+    requests = {"sync": sync.requests, "async": asynchronous.requests}
+    fill = {mode: partial(fill_inputs, found) for mode, found in requests.items()}
+
+    def model_only(mode: str) -> Window:
+        fill[mode]()
+        return measure_model_only(requests[mode], seconds)
+
+    def end_to_end(pipeline: Pipeline) -> Window:
+        return measure_end_to_end(pipeline.run(*sources, loop=True), seconds)
+
+    contenders: dict[str, Callable[[], Window]] = {
+        "model-only sync": partial(model_only, "sync"),
+        "end-to-end sync": partial(end_to_end, sync),
+        "model-only async": partial(model_only, "async"),
+        "end-to-end async": partial(end_to_end, asynchronous),
+    }
+    windows, is_interrupted = measure_rounds(contenders, num_rounds, on_begin)
+    if is_interrupted:
+        num_finished = len(windows[NAMES[0]])
+        warnings.insert(0, f"interrupted: {num_finished} of {num_rounds} rounds were finished")
+    return evaluate(
+        windows,
+        environment,
+        seconds=seconds,
+        num_requests={"sync": 1, "async": asynchronous.num_slots},
+        num_servers=_num_servers(environment),
+        warnings=[*warnings, *_loop_warnings(num_frames, windows["end-to-end async"])],
+    )
+
+
+def evaluate(
+    windows: dict[str, list[Window]],
+    environment: dict[str, Any],
+    *,
+    seconds: float,
+    num_requests: dict[str, int],
+    num_servers: int,
+    warnings: Sequence[str] = (),
+) -> Report:
+    """Rounds → report.
+
+    Args:
+        windows: Name of the measurement → its rounds; at least one.
+        environment: From `environment.describe`.
+        seconds: Length of each measurement.
+        num_requests: Mode → requests in flight.
+        num_servers: Inferences that the device works on at once.
+        warnings: Known already.
+    """
+    measurements = {name: _measurement(windows[name], num_requests[name.split()[-1]]) for name in NAMES}
+    fps = {name: measurements[name].rounds_fps for name in NAMES}
+    stages = _stage_rows(windows["end-to-end sync"], windows["end-to-end async"])
+    profile = _profile(stages, measurements, environment, num_servers)
+    return Report(
+        environment=environment,
+        seconds=seconds,
+        num_rounds=len(windows[NAMES[0]]),
+        measurements=measurements,
+        speed_up=ratio(fps["end-to-end async"], fps["end-to-end sync"]),
+        efficiency_sync=ratio(fps["end-to-end sync"], fps["model-only sync"]),
+        efficiency_async=ratio(fps["end-to-end async"], fps["model-only async"]),
+        stages=stages,
+        verdict=judge(profile, measurements["end-to-end async"].fps),
+        warnings=[*warnings, *_warnings(measurements)],
+        measuring_us=measuring_cost_s() * 1e6,
+        timings={mode: windows[f"end-to-end {mode}"][-1].timings for mode in ("sync", "async")},
+    )
+
+
+def _measurement(windows: Sequence[Window], num_requests: int) -> Measurement:
+    num_frames = sum(window.num_frames for window in windows)
+    wall_s = sum(window.wall_s for window in windows)
+    return Measurement(
+        rounds_fps=[window.fps for window in windows],
+        num_requests=num_requests,
+        latency=latency(ns for window in windows for ns in window.latencies_ns),
+        device_busy_share=min(sum(window.device_busy_s for window in windows) / wall_s, 1.0),
+        cpu_ms_per_frame=sum(window.cpu_s for window in windows) * 1e3 / num_frames,
+        num_detections=sum(window.num_detections for window in windows),
+    )
+
+
+def _stage_rows(sync: Sequence[Window], asynchronous: Sequence[Window]) -> list[StageRow]:
+    rows: list[StageRow] = []
+    wall_s = sum(window.wall_s for window in asynchronous)
+    for index, stage in enumerate(STAGES):
+        of_sync = [window.stages[index] for window in sync]
+        of_async = [window.stages[index] for window in asynchronous]
+        num_frames = sum(part.num_frames for part in of_async)
+        if num_frames == 0:
+            continue
+        num_threads = of_async[0].num_threads
+        cpu_s = [part.cpu_s for part in of_async if part.cpu_s is not None]
+        waits_on_input, waits_on_output = _WAITS_ON[stage]
+        rows.append(
+            StageRow(
+                stage=stage,
+                sync_ms=_ms_per_frame(of_sync),
+                async_ms=_ms_per_frame(of_async) or 0.0,
+                cpu_ms=sum(cpu_s) * 1e3 / num_frames if len(cpu_s) == len(of_async) else None,
+                num_threads=num_threads,
+                busy_share=sum(part.busy_s for part in of_async) / wall_s / num_threads,
+                wait_input_share=sum(part.wait_input_s for part in of_async) / wall_s / num_threads,
+                wait_output_share=sum(part.wait_output_s for part in of_async) / wall_s / num_threads,
+                waits_on_input=waits_on_input,
+                waits_on_output=waits_on_output,
+            )
+        )
+    return rows
+
+
+def _ms_per_frame(parts: Sequence[StageWindow]) -> float | None:
+    num_frames = sum(part.num_frames for part in parts)
+    return sum(part.busy_s for part in parts) * 1e3 / num_frames if num_frames else None
+
+
+def _profile(
+    stages: Sequence[StageRow],
+    measurements: dict[Name, Measurement],
+    environment: dict[str, Any],
+    num_servers: int,
+) -> Profile:
+    """What the bounds depend on. The device's cost is what it can do alone: servers ÷ model-only throughput."""
+    costs: dict[Stage, StageCost] = {
+        row.stage: StageCost(row.async_ms / 1e3, row.num_threads, row.cpu_ms / 1e3 if row.cpu_ms is not None else None)
+        for row in stages
+        if row.stage != "infer"
+    }
+    cpu_ms = {row.stage: row.cpu_ms for row in stages}.get("infer")
+    alone_fps = measurements["model-only async"].fps
+    costs["infer"] = StageCost(num_servers / alone_fps, num_servers, cpu_ms / 1e3 if cpu_ms is not None else None)
+    return Profile(
+        {stage: costs[stage] for stage in STAGES if stage in costs},
+        num_slots=measurements["end-to-end async"].num_requests,
+        num_cores=environment.get("usable_cores"),
+        cpu_s=measurements["end-to-end async"].cpu_ms_per_frame / 1e3,
+    )
+
+
+def _warnings(measurements: dict[Name, Measurement]) -> list[str]:
+    lines: list[str] = []
+    num_rounds = len(measurements["end-to-end async"].rounds_fps)
+    if num_rounds < MIN_ROUNDS:
+        lines.append(
+            f"{num_rounds} round{'s' if num_rounds > 1 else ''}: too few for an interval, which is missing; "
+            f"use --rounds {MIN_ROUNDS} or more"
+        )
+    alone: tuple[Name, ...] = ("model-only sync", "model-only async")
+    for name in alone:
+        change = drift(measurements[name].rounds_fps)
+        if abs(change) > MAX_DRIFT:
+            lines.append(
+                f"the device {'slowed down' if change < 0 else 'sped up'} by {abs(change):.0%} from the first to the "
+                f"last rounds ({name}): it may throttle, or share the machine; ratios are of the same rounds and "
+                "hold better than throughputs"
+            )
+    if not any("the device s" in line for line in lines):
+        unsteady = max(NAMES, key=lambda name: _spread(measurements[name].rounds_fps))
+        if (spread := _spread(measurements[unsteady].rounds_fps)) > MAX_SPREAD:
+            lines.append(
+                f"the machine is not quiet: the best round of {unsteady} is {spread:.2f} times its worst; "
+                "mind the intervals, and stop other programs"
+            )
+    if measurements["end-to-end async"].num_detections == 0:
+        lines.append("no detections at all: decoding costs less than it would with something in view")
+    return lines
+
+
+def _spread(values: Sequence[float]) -> float:
+    return max(values) / min(values)
+
+
+def _survey(sources: Sequence[str]) -> tuple[list[str], int | None]:
+    """Open the sources once: what to warn of, and how many frames they have together, where that is known."""
+    opened = open_sources(sources, read_ahead=False)
+    try:
+        warnings = [
+            f"{source.name} is live: end-to-end throughput cannot exceed what it delivers"
+            for source in opened
+            if source.is_live
+        ]
+        counts = [source.num_frames for source in opened]
+    finally:
+        for source in opened:
+            source.close()
+    return warnings, None if None in counts else sum(count or 0 for count in counts)
+
+
+def _loop_warnings(num_frames: int | None, windows: Sequence[Window]) -> list[str]:
+    """Say it where the sources were begun again within a measurement."""
+    num_taken = statistics.median(window.num_frames for window in windows)
+    if num_frames is None or num_taken <= num_frames:
+        return []
+    return [
+        f"the source has {num_frames} frames and a measurement took {num_taken:.0f}: it was looped, "
+        "and beginning again is part of the reading cost"
+    ]
+
+
+def _num_servers(environment: dict[str, Any]) -> int:
+    """Inferences that the device works on at once: its streams, or what it calls optimal; 1 if it says neither."""
+    for key in ("streams", "optimal_requests"):
+        text = str(environment.get(key, ""))
+        if text.isdecimal() and int(text) > 0:
+            return int(text)
+    return 1

@@ -1,0 +1,167 @@
+"""Reports as rich tables and lines, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from keepbusy.bench.report import NAMES, Report, StageRow
+from keepbusy.bench.samples import Ratio
+
+
+def render(report: Report) -> RenderableType:
+    """All of a report."""
+    parts: list[RenderableType] = [heading(report.environment), throughput_table(report), ""]
+    parts += [latency_table(report), "", ratio_lines(report), ""]
+    parts += [stage_table(report.stages), "", verdict_panel(report)]
+    parts += [Text(f"warning: {line}", style="yellow") for line in report.warnings]
+    parts.append(Text(footnote(report), style="dim"))
+    return Group(*parts)
+
+
+def heading(environment: Mapping[str, Any]) -> Text:
+    """What was measured, on what."""
+    height, width = environment["input_hw"]
+    first = f"{environment['model']} at {width}x{height} on {environment['device']}"
+    details = (
+        f"{environment['device_name'] or environment['cpu_model']}, {environment['usable_cores']:g} cores, "
+        f"OpenVINO {short_version(environment['openvino'])}, {environment['precision'] or 'precision not known'}, "
+        f"{environment['streams'] or '?'} streams, {environment['requests']} requests; "
+        f"{', '.join(environment['sources'])}"
+    )
+    return Text.assemble((first, "bold"), "\n", (details, "dim"))
+
+
+def short_version(version: str) -> str:
+    """OpenVINO's version without its build and branch."""
+    return version.partition("-")[0]
+
+
+def throughput_table(report: Report) -> Table:
+    """How fast each of the four measurements was."""
+    table = _table("throughput", ("frames/s", "range", "device busy", "CPU ms/frame"))
+    for name in NAMES:
+        one = report.measurements[name]
+        table.add_row(
+            name,
+            f"{one.fps:.1f}",
+            f"{min(one.rounds_fps):.1f} to {max(one.rounds_fps):.1f}",
+            f"{one.device_busy_share:.0%}",
+            _ms(one.cpu_ms_per_frame),
+            style="bold" if name == "end-to-end async" else None,
+        )
+    return table
+
+
+def latency_table(report: Report) -> Table:
+    """How long a frame took in each of the four measurements."""
+    table = _table("latency, ms", ("min", "p50", "p90", "p99", "max"))
+    for name in NAMES:
+        latency = report.measurements[name].latency
+        values = (latency.min_ms, latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.max_ms)
+        style = "bold" if name == "end-to-end async" else None
+        table.add_row(name, *(_ms(value) for value in values), style=style)
+    return table
+
+
+def _table(first: str, columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def ratio_lines(report: Report) -> Text:
+    """Speed-up and efficiency."""
+    return Text.assemble(
+        ("async ÷ sync      ", "dim"),
+        (f"{report.speed_up.median:.2f} times", "bold"),
+        f"{_interval(report.speed_up, '.2f')}\n",
+        ("efficiency        ", "dim"),
+        (f"{report.efficiency_async.median:.1%}", "bold"),
+        f"{_interval(report.efficiency_async, '.1%')} of model-only, async; "
+        f"{report.efficiency_sync.median:.1%}{_interval(report.efficiency_sync, '.1%')} sync",
+    )
+
+
+def stage_table(rows: Sequence[StageRow]) -> Table:
+    """Where the time of the end-to-end runs goes."""
+    table = _table("stage", ("sync ms/frame", "async ms/frame", "CPU ms/frame", "busy"))
+    table.add_column("waiting (async)")
+    for row in rows:
+        table.add_row(
+            row.stage,
+            _ms(row.sync_ms) if row.sync_ms is not None else "–",
+            _ms(row.async_ms),
+            _ms(row.cpu_ms) if row.cpu_ms is not None else "–",
+            f"{row.busy_share:.0%}",
+            waiting(row),
+        )
+    return table
+
+
+def waiting(row: StageRow) -> str:
+    """Share of the time that a stage waits, and for whom."""
+    parts = [
+        f"{share:.0%} for {whom}"
+        for share, whom in (
+            (row.wait_input_share, row.waits_on_input),
+            (row.wait_output_share, row.waits_on_output),
+        )
+        if whom and share >= 0.005
+    ]
+    return ", ".join(parts) or "–"
+
+
+def verdict_panel(report: Report) -> Panel:
+    """The verdict in words."""
+    verdict = report.verdict
+    text = Text.assemble(
+        verdict.sentence, "\n", ("Try next: ", "bold"), f"{verdict.advice}: ", (verdict.flag, "bold cyan")
+    )
+    return Panel(text, title=f"bottleneck: {verdict.bottleneck} ({verdict.confidence})", title_align="left")
+
+
+def footnote(report: Report) -> str:
+    """How it was measured."""
+    return (
+        f"{report.num_rounds} interleaved rounds of {report.seconds:g} s each; medians; intervals: 95 %, bootstrap "
+        f"over rounds. Latency: model-only from start to completion, end-to-end from frame read to result. infer's "
+        f"CPU time is that of all threads outside the other stages. Measuring costs {report.measuring_us:.1f} us a "
+        f"frame, {report.measuring_share:.2%} of the throughput."
+    )
+
+
+def compare_table(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[str, str]) -> Table:
+    """Two reports, read from JSON, side by side."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("frames/s")
+    for column in (*names, "ratio", "p50 ms", "p99 ms"):
+        table.add_column(column, justify="right")
+    for name in NAMES:
+        a, b = (content["measurements"][name] for content in (first, second))
+        table.add_row(
+            name,
+            f"{a['fps']:.1f}",
+            f"{b['fps']:.1f}",
+            f"{b['fps'] / a['fps']:.3f}",
+            *(f"{_ms(a['latency'][key])} → {_ms(b['latency'][key])}" for key in ("p50_ms", "p99_ms")),
+            style="bold" if name == "end-to-end async" else None,
+        )
+    return table
+
+
+def _interval(ratio: Ratio, form: str) -> str:
+    if ratio.low is None or ratio.high is None:
+        return " (no interval)"
+    return f" ({ratio.low:{form}} to {ratio.high:{form}})"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}"

@@ -1,0 +1,262 @@
+"""`keepbusy bench`: model-only against end-to-end, sync against async, and what holds it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+from rich.console import Console
+
+from keepbusy.cli.parse import parse_nireq, parse_size
+from keepbusy.config import Hint, Mode, Precision
+from keepbusy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keepbusy.bench.report import Report
+
+EXIT_BELOW_BASELINE = 1
+EXIT_INTERRUPTED = 130
+_RUN, _OUT, _CHECK = "How it runs", "Where results go", "Against an earlier measurement"
+
+
+def bench(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE...]",
+            help="Videos, pictures, folders; looped. By default the clip that the package carries.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="OpenVINO IR (.xml) or ONNX file. By default the street detector that the package carries.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", "-d", help="CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...")] = "CPU",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of each measurement.")] = 3.0,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is made; 3 or more for intervals.")] = 5,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="All numbers and the environment.", rich_help_panel=_OUT)
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One page that needs nothing else.", rich_help_panel=_OUT)
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg|.png", help="The timeline.", rich_help_panel=_OUT)
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The timeline for Perfetto or chrome://tracing.", rich_help_panel=_OUT),
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="A B", help="Compare two --json files and measure nothing.", rich_help_panel=_CHECK),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A --json file made under the same conditions.", rich_help_panel=_CHECK),
+    ] = None,
+    fail_under: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO",
+            min=0,
+            help="Exit with 1 when end-to-end async is below this share of the baseline's.",
+            rich_help_panel=_CHECK,
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare with a baseline of other conditions.", rich_help_panel=_CHECK)
+    ] = False,
+    imgsz: Annotated[
+        str | None,
+        typer.Option(metavar="N|HxW", help="Input size, for models that leave it open.", rich_help_panel=_RUN),
+    ] = None,
+    nireq: Annotated[
+        str, typer.Option(metavar="auto|N", help="Infer requests in flight, of async.", rich_help_panel=_RUN)
+    ] = "auto",
+    hint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="latency|throughput",
+            help="For both modes; by default latency for sync and throughput for async.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams, of async.", rich_help_panel=_RUN)] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="f32|f16|bf16", help="Number type on the device; by default its fastest.", rich_help_panel=_RUN
+        ),
+    ] = None,
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Lowest confidence.", rich_help_panel=_RUN)] = 0.25,
+    cache_dir: Annotated[Path | None, typer.Option(help="Folder for compiled models.", rich_help_panel=_RUN)] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Measure what the device does alone, what it does end to end, and what holds it back.
+
+    \b
+    keepbusy bench
+    keepbusy bench street.mp4 -m yolov5n.xml -d CPU --html report.html --plot timeline.png
+    keepbusy bench street.mp4 -m yolov5n.xml --json here.json
+    keepbusy bench street.mp4 -m yolov5n.xml --baseline here.json --fail-under 0.9
+    keepbusy bench --compare before.json after.json
+    """
+    if compare is not None:
+        _print_comparison(*compare)
+        return
+    if fail_under is not None and baseline is None:
+        raise ConfigError("--fail-under: there is nothing to compare with", hint="name it: --baseline FILE")
+
+    from keepbusy.bench.baseline import check_comparable
+    from keepbusy.bench.drawing import check_suffix
+    from keepbusy.bench.environment import describe
+    from keepbusy.bench.measure import benchmark
+    from keepbusy.bench.report import read_json
+
+    if plot is not None:
+        check_suffix(plot)
+    _check_files(json, html, plot, trace)
+    earlier = read_json(baseline) if baseline is not None else None
+    if model is None or not sources:
+        default_source, default_model = default_source_and_model(
+            is_source_wanted=not sources, is_model_wanted=model is None
+        )
+        model = model or default_model
+        sources = sources or [str(default_source)]
+    assert model is not None
+
+    from keepbusy.api import Pipeline
+
+    modes: tuple[Mode, ...] = ("sync", "async")
+    with ExitStack() as stack:
+        pipelines = {
+            mode: stack.enter_context(
+                Pipeline(
+                    model,
+                    device,
+                    mode=mode,
+                    imgsz=parse_size(imgsz),
+                    nireq=parse_nireq(nireq) if mode == "async" else None,
+                    nstreams=nstreams if mode == "async" else None,
+                    hint=cast("Hint | None", hint),
+                    precision=cast("Precision | None", precision),
+                    conf=conf,
+                    cache_dir=cache_dir,
+                )
+            )
+            for mode in modes
+        }
+        main = pipelines["async"]
+        environment = describe(
+            model,
+            sources,
+            device=device,
+            input_hw=main.input_hw,
+            nireq=main.num_slots,
+            properties=main.device.describe(),
+        )
+        if earlier is not None and baseline is not None:
+            check_comparable(environment, earlier, baseline, force=force)
+        with _progress(rounds) as on_begin:
+            report = benchmark(
+                pipelines["sync"],
+                main,
+                sources,
+                environment,
+                num_rounds=rounds,
+                seconds=seconds,
+                on_begin=on_begin,
+            )
+    _show(report)
+    _write(report, json=json, html=html, plot=plot, trace=trace)
+    if earlier is not None:
+        _check_baseline(report, earlier, fail_under)
+    if report.num_rounds < rounds:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def default_source_and_model(*, is_source_wanted: bool, is_model_wanted: bool) -> tuple[Path | None, Path | None]:
+    """The clip and the model that the package carries; None for what is not wanted, which is then not looked for."""
+    from keepbusy.embedded import embedded_clip, embedded_model
+
+    return embedded_clip() if is_source_wanted else None, embedded_model() if is_model_wanted else None
+
+
+def _check_files(*paths: Path | None) -> None:
+    from keepbusy.sinks.naming import check_file
+
+    for path in paths:
+        if path is not None:
+            check_file(path)
+
+
+@contextmanager
+def _progress(num_rounds: int) -> Iterator[Callable[[int, str], None]]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _index, _name: None
+        return
+    with console.status("") as status:
+        yield lambda index, name: status.update(f"round {index + 1} of {num_rounds}: {name}")
+
+
+def _show(report: Report) -> None:
+    from keepbusy.bench.tables import render
+
+    Console(highlight=False).print(render(report))
+
+
+def _write(report: Report, *, json: Path | None, html: Path | None, plot: Path | None, trace: Path | None) -> None:
+    if json is not None:
+        from keepbusy.bench.report import write_json
+
+        write_json(report, json)
+    if html is not None:
+        from keepbusy.bench.page import write_page
+
+        write_page(report, html)
+    if plot is not None:
+        from keepbusy.bench.drawing import write_drawing
+        from keepbusy.bench.timeline import draw_report
+
+        write_drawing(draw_report(report), plot)
+    if trace is not None:
+        from keepbusy.bench.trace import write_trace
+
+        write_trace(trace, report.timings)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for path in (json, html, plot, trace):
+        if path is not None:
+            console.print(f"wrote {path}", markup=False)
+
+
+def _check_baseline(report: Report, earlier: dict[str, object], fail_under: float | None) -> None:
+    from keepbusy.bench.baseline import MAIN, ratio_to_baseline
+
+    ratio = ratio_to_baseline(report.measurements["end-to-end async"].fps, earlier)
+    Console(highlight=False).print(f"{MAIN}: {ratio:.3f} of the baseline")
+    if fail_under is not None and ratio < fail_under:
+        Console(stderr=True, highlight=False).print(f"[bold red]below[/] the wanted {fail_under:g} of the baseline")
+        raise typer.Exit(EXIT_BELOW_BASELINE)
+
+
+def _print_comparison(first: Path, second: Path) -> None:
+    from keepbusy.bench.environment import differences
+    from keepbusy.bench.report import read_json
+    from keepbusy.bench.tables import compare_table
+
+    contents = read_json(first), read_json(second)
+    console = Console(highlight=False)
+    console.print(compare_table(*contents, (first.name, second.name)))
+    for line in differences(contents[0]["environment"], contents[1]["environment"]):
+        console.print(f"not the same: {line}", style="yellow", markup=False)

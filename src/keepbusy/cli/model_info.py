@@ -1,0 +1,149 @@
+"""`keepbusy model-info`: what a model is, what it costs, and where a device's time goes in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keepbusy.cli.parse import parse_size
+
+if TYPE_CHECKING:
+    from keepbusy.models.load import DetectionModel
+
+_ROWS_SHOWN = 12
+
+
+def model_info(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="OpenVINO IR (.xml) or ONNX file.")],
+    device: Annotated[str, typer.Option("--device", "-d", help="For --profile: CPU, GPU, GPU.1, NPU.")] = "CPU",
+    imgsz: Annotated[
+        str | None, typer.Option(metavar="N|HxW", help="Input size, for models that leave it open.")
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Measure the time of each layer type on the device.")
+    ] = False,
+    inferences: Annotated[int, typer.Option(min=1, help="For --profile: how many to take the median of.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Tell what a model is: inputs, outputs, family, classes, operations, parameters.
+
+    \b
+    keepbusy model-info yolov5n.xml
+    keepbusy model-info yolov5n.xml --profile -d CPU
+    """
+    import openvino
+
+    from keepbusy.models import load_model
+
+    core = openvino.Core()
+    loaded = load_model(model, imgsz=parse_size(imgsz), core=core)
+    info = _describe(loaded)
+    if profile:
+        info["profile"] = _profile(loaded, device, inferences, core)
+    if as_json:
+        print(json.dumps(info, indent=2))
+        return
+    _print(info)
+
+
+def _describe(loaded: DetectionModel) -> dict[str, Any]:
+    import dataclasses
+
+    from keepbusy.bench.graph import METHOD, graph_cost
+
+    # The operations are those of the network alone: the preprocessing has no convolution, and so adds none.
+    return {
+        "model": str(loaded.path),
+        "family": loaded.output.family,
+        "num_classes": loaded.output.num_classes,
+        "names": list(loaded.names),
+        "inputs": [_port(port) for port in loaded.graph.inputs],
+        "outputs": [_port(port) for port in loaded.graph.outputs],
+        **dataclasses.asdict(graph_cost(loaded.graph)),
+        "method": METHOD,
+    }
+
+
+def _port(port: Any) -> dict[str, Any]:
+    return {
+        "name": sorted(port.names)[0] if port.names else "",
+        "shape": [int(axis.get_length()) if axis.is_static else -1 for axis in port.partial_shape],
+        "type": port.element_type.get_type_name(),
+    }
+
+
+def _profile(loaded: DetectionModel, device: str, num_inferences: int, core: Any) -> dict[str, Any]:
+    import dataclasses
+
+    from keepbusy.bench.graph import COMPUTE_TYPES, LAYOUT_TYPES, layer_type_times, share_of
+    from keepbusy.bench.windows import fill_inputs
+    from keepbusy.config import DeviceConfig
+    from keepbusy.engine import OpenVINODevice
+    from keepbusy.errors import DeviceTimeoutError
+
+    compiled = OpenVINODevice(loaded, DeviceConfig(device=device), "sync", core, with_layer_times=True)
+    request = compiled.create_request()
+    fill_inputs([request])
+
+    def infer() -> list[tuple[str, str, float]]:
+        request.start()
+        if not request.wait(60.0):
+            raise DeviceTimeoutError(f"device {device}: no answer for 60 s", hint="try another device")
+        return request.layer_times()
+
+    times = layer_type_times(infer, num_inferences)
+    return {
+        "device": device,
+        "num_inferences": num_inferences,
+        "layer_types": [dataclasses.asdict(one) for one in times],
+        "compute_share": share_of(times, COMPUTE_TYPES),
+        "layout_share": share_of(times, LAYOUT_TYPES),
+    }
+
+
+def _print(info: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("model", info["model"])
+    table.add_row("family", f"{info['family']}, {info['num_classes']} classes: {_some(info['names'])}")
+    for kind in ("inputs", "outputs"):
+        for port in info[kind]:
+            table.add_row(kind[:-1], f"{port['name']} {port['type']} {port['shape']}")
+    weights = ", ".join(f"{name} {share:.0%}" for name, share in info["weight_types"].items())
+    table.add_row("parameters", f"{info['num_parameters'] / 1e6:.2f} M, stored as {weights or 'none'}")
+    table.add_row("operations", f"{info['gflops']:.2f} GFLOPs a picture ({info['method']})")
+    table.add_row("layers", _some([f"{count} {kind}" for kind, count in info["layer_counts"].items()]))
+    console.print(table)
+    if "profile" in info:
+        _print_profile(console, info["profile"], info["gflops"])
+
+
+def _print_profile(console: Console, profile: dict[str, Any], gflops: float) -> None:
+    rows = profile["layer_types"]
+    total_ms = sum(row["ms"] for row in rows)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(f"layer type on {profile['device']}")
+    for column in ("layers", "ms", "share"):
+        table.add_column(column, justify="right")
+    for row in rows[:_ROWS_SHOWN]:
+        table.add_row(row["layer_type"], str(row["num_layers"]), f"{row['ms']:.3f}", f"{row['share']:.1%}")
+    console.print()
+    console.print(table)
+    console.print(
+        f"{total_ms:.2f} ms an inference with counters on, median of {profile['num_inferences']}, one at a time; "
+        f"{gflops / total_ms * 1e3 if total_ms else 0:.0f} GFLOPs/s. Convolutions and matrix products take "
+        f"{profile['compute_share']:.1%}, moving numbers about (reorder, transpose, concat, split, reshape) "
+        f"{profile['layout_share']:.1%}."
+    )
+
+
+def _some(items: list[str]) -> str:
+    return ", ".join(items[:8]) + (f", ... ({len(items)})" if len(items) > 8 else "")

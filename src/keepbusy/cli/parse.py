@@ -1,0 +1,46 @@
+"""Words on the command line → values. A word that cannot be read is a `ConfigError`."""
+
+from __future__ import annotations
+
+import re
+
+from keepbusy.errors import ConfigError
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """`640` or `384x640` (height x width) → (height, width), pixels."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)(?:[x,](\d+))?", text.strip())
+    if match is None:
+        raise ConfigError(f"--imgsz: {text!r} is not a size", hint="give 640, or height x width: 384x640")
+    height = int(match[1])
+    return height, int(match[2] or height)
+
+
+def parse_nireq(text: str) -> int | None:
+    """`auto` or a number of requests; None for auto."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--nireq: {text!r} is not a number of requests", hint="give auto, or 1 or more")
+    return int(text)
+
+
+def parse_classes(text: str | None, names: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Class ids or names separated by commas → ids."""
+    if text is None:
+        return None
+    chosen: list[int] = []
+    for part in (part.strip() for part in text.split(",")):
+        if part.isdecimal() and int(part) < len(names):
+            chosen.append(int(part))
+        elif part in names:
+            chosen.append(names.index(part))
+        else:
+            known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            raise ConfigError(
+                f"--classes: the model has no class {part!r}",
+                hint=f"give ids from 0 to {len(names) - 1}, or names: {known}",
+            )
+    return tuple(chosen)
