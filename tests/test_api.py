@@ -61,10 +61,10 @@ def test_a_run_that_is_forgotten_frees_the_pipeline(blob_model: Path, clip: Path
 def test_several_sources_share_the_model(blob_model: Path, clip: Path) -> None:
     with kb.Pipeline(blob_model) as pipeline:
         results = list(pipeline.run(clip, ScriptedSource(30, size_wh=(50, 40)), clip))
-    for source_id, count in ((0, 40), (1, 40)):
-        own = [r for r in results if r.frame.source == str(clip) and r.frame.source_id == source_id]
-        assert [result.frame.index for result in own] == list(range(count))
-    assert [r.frame.index for r in results if r.frame.source == "scripted"] == list(range(30))
+    for source_id, (name, count) in enumerate([(str(clip), 40), ("scripted", 30), (str(clip), 40)]):
+        own = [result.frame for result in results if result.frame.source_id == source_id]
+        assert [frame.index for frame in own] == list(range(count))
+        assert {frame.source for frame in own} == {name}
 
 
 def test_a_detector_for_single_pictures_from_any_thread(blob_model: Path, tmp_path: Path) -> None:

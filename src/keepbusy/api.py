@@ -288,9 +288,21 @@ def _decode(
 
 
 def _open_mixed(sources: tuple[str | int | Path | Source, ...], *, read_ahead: bool) -> list[Source]:
-    specs = [source for source in sources if isinstance(source, (str, int, Path))]
-    own = [source for source in sources if not isinstance(source, (str, int, Path))]
-    return [*open_sources(specs, read_ahead=read_ahead), *own]
+    """Open what is named and keep what is open already, in the order given."""
+    opened: list[Source] = []
+    named: list[str | int | Path] = []
+    try:
+        for source in sources:
+            if isinstance(source, (str, int, Path)):
+                named.append(source)
+                continue
+            opened += [*open_sources(named, read_ahead=read_ahead), source]
+            named = []
+        return opened + open_sources(named, read_ahead=read_ahead)
+    except BaseException:
+        for one in opened:
+            one.close()
+        raise
 
 
 def _check_classes(config: DetectConfig, names: tuple[str, ...]) -> None:

@@ -200,7 +200,7 @@ class _Shared:
             can_go_on = True
             while can_go_on and not self.is_closing.is_set():
                 timings = Timings(read_start_ns=lane.begin())
-                item, can_go_on = steps.read(source, index)
+                item, can_go_on = steps.read(source, source_id, index)
                 if item is None:
                     break
                 timings.read_end_ns = lane.was_busy()

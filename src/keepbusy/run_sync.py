@@ -67,7 +67,7 @@ class SyncRun(Run):
             source_id = next((i for i in ids if i >= self._turn), ids[0])
             self._turn = source_id + 1
             timings = Timings(read_start_ns=lane.waited_for_input())
-            item, can_go_on = steps.read(self._open[source_id], self._indices[source_id])
+            item, can_go_on = steps.read(self._open[source_id], source_id, self._indices[source_id])
             timings.read_end_ns = lane.was_busy()
             if not can_go_on:
                 self._open.pop(source_id).close()

@@ -6,6 +6,7 @@ frame. Which thread calls it, and when, is the pipeline's business.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -21,13 +22,14 @@ Decode = Callable[[NDArray[np.float32], Letterbox], Detections]
 """A model's output for one frame → its detections."""
 
 
-def read(source: Source, next_index: int) -> tuple[Frame | FrameError | None, bool]:
+def read(source: Source, source_id: int, next_index: int) -> tuple[Frame | FrameError | None, bool]:
     """The next frame, the error in its place, or None at the end; and whether reading can go on.
 
     A source says `FrameError` of a frame it can go on behind. Any other error ends that source.
 
     Args:
         source: Where to read.
+        source_id: The source's number in the run, which its frames get.
         next_index: The index to blame when the source does not say it itself.
     """
     try:
@@ -39,6 +41,8 @@ def read(source: Source, next_index: int) -> tuple[Frame | FrameError | None, bo
         wrapped = FrameError(first_line(error), stage="read", source=source.name, frame_index=next_index, hint=hint)
         wrapped.__cause__ = error
         return wrapped, False
+    if frame is not None and frame.source_id != source_id:
+        frame = dataclasses.replace(frame, source_id=source_id)
     return frame, frame is not None
 
 
