@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BASE := $(VENV)/.base-done
 DEV := $(VENV)/.dev-done
 
-.PHONY: setup test lint demo lock clean help
+.PHONY: setup test lint demo bench lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -35,6 +35,9 @@ lint: $(DEV) ## Check style (ruff) and types (mypy strict)
 
 demo: $(BASE) ## Run the main job on what the repository contains
 	$(BIN)/python -m keepbusy demo
+
+bench: $(DEV) ## Run all benchmarks and renew the figures in docs/performance.md
+	$(BIN)/python benchmarks/run_all.py
 
 lock: ## Renew the pinned versions and hashes (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --upgrade \

@@ -26,7 +26,7 @@ def bench(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE...]",
+            metavar="SOURCE",
             help="Videos, pictures, folders; looped. By default the clip that the package carries.",
             show_default=False,
         ),

@@ -1,0 +1,1 @@
+"""Measurements that take time: run by hand, never by the tests."""

@@ -1,0 +1,1 @@
+"""End-to-end comparison with other ways to run a YOLO detector on OpenVINO. See `benchmarks/README.md`."""
