@@ -125,12 +125,18 @@ _SHORT: dict[Limit, str] = {**{stage: stage for stage in STAGES}, "slots": "the 
 
 _ADVICE: dict[Limit, tuple[str, str]] = {
     "read": ("read fewer or smaller frames, or split the work over several sources", "--stride 2"),
-    "prepare": ("give frames nearer to the input's size, or make the input smaller", "--imgsz 384x640"),
-    "infer": ("a smaller input, a faster number type, or a faster device", "--imgsz 384x640"),
+    "prepare": (
+        "give frames nearer to the input's size, or, for a model with a dynamic input, make that smaller",
+        "--imgsz 384x640",
+    ),
+    "infer": ("a faster device or number type, or, for a model with a dynamic input, a smaller one", "--imgsz 384x640"),
     "decode": ("fewer candidates: a higher confidence, fewer classes", "--conf 0.4"),
     "emit": ("write less: leave the video or the window out, or write on a faster disk", "--save-txt"),
     "slots": ("more frames in flight", "--nireq {more_slots}"),
-    "cores": ("less inference work a frame; or take it off the CPU with --device GPU or NPU", "--imgsz 384x640"),
+    "cores": (
+        "take the inference off the CPU with --device GPU or NPU, or, for a model with a dynamic input, make that smaller",
+        "--imgsz 384x640",
+    ),
 }
 
 
