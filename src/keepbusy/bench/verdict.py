@@ -134,7 +134,8 @@ _ADVICE: dict[Limit, tuple[str, str]] = {
     "emit": ("write less: leave the video or the window out, or write on a faster disk", "--save-txt"),
     "slots": ("more frames in flight", "--nireq {more_slots}"),
     "cores": (
-        "take the inference off the CPU with --device GPU or NPU, or, for a model with a dynamic input, make that smaller",
+        "take the inference off the CPU with --device GPU or NPU, or, for a model with a dynamic input, "
+        "make that smaller",
         "--imgsz 384x640",
     ),
 }
