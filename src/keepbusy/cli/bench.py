@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.console import Console
 
+from keepbusy.cli.options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    CacheDirOption,
+    DebugOption,
+    DeviceOption,
+    ImgszOption,
+    ModelOption,
+    PrecisionOption,
+)
 from keepbusy.cli.parse import parse_nireq, parse_size
 from keepbusy.config import Hint, Mode, Precision
 from keepbusy.errors import ConfigError
@@ -19,7 +29,7 @@ if TYPE_CHECKING:
 
 EXIT_BELOW_BASELINE = 1
 EXIT_INTERRUPTED = 130
-_RUN, _OUT, _CHECK = "How it runs", "Where results go", "Against an earlier measurement"
+_RUN, _OUT, _CHECK = RUN_PANEL, OUTPUT_PANEL, "Against an earlier measurement"
 
 
 def bench(
@@ -31,16 +41,8 @@ def bench(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="OpenVINO IR (.xml) or ONNX file. By default the street detector that the package carries.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option("--device", "-d", help="CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...")] = "CPU",
+    model: ModelOption = None,
+    device: DeviceOption = "CPU",
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of each measurement.")] = 3.0,
     rounds: Annotated[int, typer.Option(min=1, help="How often each is made; 3 or more for intervals.")] = 5,
     json: Annotated[
@@ -76,10 +78,7 @@ def bench(
     force: Annotated[
         bool, typer.Option("--force", help="Compare with a baseline of other conditions.", rich_help_panel=_CHECK)
     ] = False,
-    imgsz: Annotated[
-        str | None,
-        typer.Option(metavar="N|HxW", help="Input size, for models that leave it open.", rich_help_panel=_RUN),
-    ] = None,
+    imgsz: ImgszOption = None,
     nireq: Annotated[
         str, typer.Option(metavar="auto|N", help="Infer requests in flight, of async.", rich_help_panel=_RUN)
     ] = "auto",
@@ -92,15 +91,10 @@ def bench(
         ),
     ] = None,
     nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams, of async.", rich_help_panel=_RUN)] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="f32|f16|bf16", help="Number type on the device; by default its fastest.", rich_help_panel=_RUN
-        ),
-    ] = None,
+    precision: PrecisionOption = None,
     conf: Annotated[float, typer.Option(min=0, max=1, help="Lowest confidence.", rich_help_panel=_RUN)] = 0.25,
-    cache_dir: Annotated[Path | None, typer.Option(help="Folder for compiled models.", rich_help_panel=_RUN)] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    cache_dir: CacheDirOption = None,
+    debug: DebugOption = False,
 ) -> None:
     """Measure what the device does alone, what it does end to end, and what holds it back.
 

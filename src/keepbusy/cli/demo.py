@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from keepbusy.cli.options import DebugOption
+
 if TYPE_CHECKING:
     from keepbusy.config import Mode
     from keepbusy.evaluate import Accuracy
@@ -28,7 +30,7 @@ _MODES: tuple[Mode, ...] = ("sync", "async")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the annotated video and the records.")] = Path("demo"),
     device: Annotated[str, typer.Option("--device", "-d", help="CPU, GPU, NPU, ...")] = "CPU",
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Show the main job on what the package carries: its own clip and its own model, nothing to download.
 

@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
+from keepbusy.cli.options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    CacheDirOption,
+    DebugOption,
+    DeviceOption,
+    ImgszOption,
+    ModelOption,
+    PrecisionOption,
+)
 from keepbusy.cli.parse import parse_classes, parse_nireq, parse_size
 from keepbusy.cli.progress import print_summary, progress_line
 from keepbusy.config import Hint, Mode, OnError, Precision, SelectConfig
@@ -19,8 +29,8 @@ if TYPE_CHECKING:
 TRACED_FRAMES = 10_000
 """The last frames of a run that --trace writes: some minutes, and a file that viewers still open."""
 
-_RUN, _POST, _OUT = "How it runs", "What counts as a detection", "Where results go"
-_READ = "What is read"
+_RUN, _OUT = RUN_PANEL, OUTPUT_PANEL
+_POST, _READ = "What counts as a detection", "What is read"
 
 
 def detect(
@@ -33,16 +43,8 @@ def detect(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="OpenVINO IR (.xml) or ONNX file. By default the street detector that the package carries.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option("--device", "-d", help="CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...")] = "CPU",
+    model: ModelOption = None,
+    device: DeviceOption = "CPU",
     save: Annotated[
         Path | None,
         typer.Option(help="Annotated video (.mp4), picture, or folder for both.", rich_help_panel=_OUT),
@@ -82,10 +84,7 @@ def detect(
         typer.Option("--agnostic-nms", help="Boxes suppress each other across classes.", rich_help_panel=_POST),
     ] = False,
     names: Annotated[Path | None, typer.Option(help="Class names: text or YOLO YAML.", rich_help_panel=_POST)] = None,
-    imgsz: Annotated[
-        str | None,
-        typer.Option(metavar="N|HxW", help="Input size, for models that leave it open.", rich_help_panel=_RUN),
-    ] = None,
+    imgsz: ImgszOption = None,
     mode: Annotated[
         str,
         typer.Option(
@@ -107,13 +106,8 @@ def detect(
         ),
     ] = None,
     nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams.", rich_help_panel=_RUN)] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="f32|f16|bf16", help="Number type on the device; by default its fastest.", rich_help_panel=_RUN
-        ),
-    ] = None,
-    cache_dir: Annotated[Path | None, typer.Option(help="Folder for compiled models.", rich_help_panel=_RUN)] = None,
+    precision: PrecisionOption = None,
+    cache_dir: CacheDirOption = None,
     on_error: Annotated[
         str,
         typer.Option(
@@ -132,7 +126,7 @@ def detect(
         int | None, typer.Option(min=1, help="At most so many frames a source.", rich_help_panel=_READ)
     ] = None,
     stride: Annotated[int, typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=_READ)] = 1,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Run a detector over videos, pictures, folders, cameras and streams.
 

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from keepbusy.cli.options import DebugOption
+
 _GPU_HINT = (
     "An Intel GPU is present, but OpenVINO cannot use it: install Intel's compute runtime (Debian and Ubuntu: "
     "intel-opencl-icd and libze1) and add yourself to the groups render and video."
@@ -26,7 +28,7 @@ _INTEL_VENDOR = "0x8086"
 
 def devices(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """List the devices that OpenVINO can use here, with full names and capabilities.
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from keepbusy.cli.options import DebugOption
 from keepbusy.cli.parse import parse_size
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def model_info(
     ] = False,
     inferences: Annotated[int, typer.Option(min=1, help="For --profile: how many to take the median of.")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Tell what a model is: inputs, outputs, family, classes, operations, parameters.
 
