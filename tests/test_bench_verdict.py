@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from benchmarks.predicted_bound import PROFILES
 from keepbusy.bench.verdict import Profile, StageCost, bounds, judge, sync_fps, without
 from keepbusy.errors import Stage
 
@@ -57,35 +58,6 @@ def simulate_fps(
         consumed.append(max(delivered[k], consumed[k - 1] if k else 0.0) + emit_ms)
     half = num_frames // 2
     return (num_frames - 1 - half) / (consumed[-1] - consumed[half]) * 1e3
-
-
-# read, prepare, infer, decode (ms), sources, servers, slots, and what holds it back.
-PROFILES = [
-    (0.5, 0.5, 8.0, 0.5, 1, 1, 4, "infer"),
-    (0.5, 0.5, 8.0, 0.5, 1, 2, 4, "infer"),
-    (0.5, 0.5, 8.0, 0.5, 1, 3, 4, "infer"),
-    (2.0, 2.0, 4.0, 2.0, 1, 1, 4, "infer"),
-    (1.0, 3.0, 6.0, 2.0, 1, 1, 3, "infer"),
-    (8.0, 0.5, 2.0, 0.5, 1, 1, 2, "read"),
-    (5.0, 1.0, 4.0, 1.0, 1, 1, 3, "read"),
-    (7.0, 1.0, 6.0, 1.0, 1, 2, 4, "read"),
-    (8.0, 1.0, 3.0, 1.0, 2, 1, 4, "read"),
-    (8.0, 0.5, 1.0, 0.5, 3, 1, 3, "read"),
-    (0.5, 6.0, 3.0, 1.0, 1, 1, 4, "prepare"),
-    (1.0, 5.0, 4.0, 0.5, 1, 1, 3, "prepare"),
-    (2.0, 7.0, 8.0, 2.0, 1, 2, 4, "prepare"),
-    (8.0, 4.0, 8.0, 0.5, 3, 3, 4, "prepare"),
-    (0.5, 1.0, 3.0, 7.0, 1, 1, 4, "decode"),
-    (1.0, 2.0, 6.0, 5.0, 1, 3, 4, "decode"),
-    (4.0, 0.5, 0.5, 5.0, 2, 1, 2, "decode"),
-    (0.5, 2.0, 4.0, 2.0, 1, 1, 1, "slots"),
-    (1.0, 4.0, 4.0, 4.0, 1, 2, 2, "slots"),
-    (0.5, 1.0, 8.0, 1.0, 1, 3, 2, "slots"),
-    (2.0, 2.0, 8.0, 2.0, 1, 3, 3, "slots"),
-    (0.5, 3.0, 3.0, 3.0, 2, 2, 2, "slots"),
-    (1.0, 0.5, 7.0, 3.0, 1, 2, 1, "slots"),
-    (3.0, 2.0, 8.0, 6.0, 3, 3, 2, "slots"),
-]
 
 
 def profile_of(row: tuple[float, float, float, float, int, int, int, str]) -> Profile:
