@@ -185,7 +185,7 @@ def test_closing_wakes_a_stalled_device_at_once(nireq: int) -> None:
 def test_a_consumer_waiting_for_a_result_is_woken_by_close_from_another_thread() -> None:
     run = scripted_run([ScriptedSource(3, stalls_at=1)], ScriptedDevice(), config("async", 2))
     assert next(run).frame.index == 0
-    source = run._shared.sources[0]  # type: ignore[attr-defined]
+    source = run._shared.job.sources[0]  # type: ignore[attr-defined]
     closer = threading.Thread(target=lambda: (source.unblock(), run.close()))
     closer.start()
     assert next(run, None) is None

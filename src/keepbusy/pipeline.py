@@ -40,7 +40,7 @@ from keepbusy.channel import Channel, FairChannel
 from keepbusy.config import RunConfig
 from keepbusy.engine import Slot
 from keepbusy.errors import FrameError
-from keepbusy.run import Read, Run, close_all, give_up, index_of
+from keepbusy.run import Job, Read, Run, give_up, index_of
 from keepbusy.run_sync import SyncRun
 from keepbusy.sources.base import Source
 from keepbusy.stats import RunStats
@@ -68,27 +68,18 @@ def start_run(
         stats: Counters to use; None makes new ones.
         on_close: Called once, when the run no longer uses the slots.
     """
-    stats = stats or RunStats()
-    kind = SyncRun if config.mode == "sync" else AsyncRun
-    return kind(sources, slots, decode, config, device_name, stats, on_close or (lambda: None))
+    job = Job(
+        tuple(sources), tuple(slots), decode, config, device_name, stats or RunStats(), on_close or (lambda: None)
+    )
+    return SyncRun(job) if config.mode == "sync" else AsyncRun(job)
 
 
 class AsyncRun(Run):
     """All stages at once, each in its own thread. What is shared with the threads is `_Shared`, never this."""
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        slots: Sequence[Slot],
-        decode: steps.Decode,
-        config: RunConfig,
-        device_name: str,
-        stats: RunStats,
-        on_close: Callable[[], None],
-    ) -> None:
-        self.stats = stats
-        self._config = config
-        self._shared = _Shared(sources, slots, decode, config, device_name, stats, on_close)
+    def __init__(self, job: Job) -> None:
+        self.stats = job.stats
+        self._shared = _Shared(job)
         self._on_close = weakref.finalize(self, self._shared.close)
         _LIVE_RUNS.add(self)
         self._shared.start()
@@ -101,7 +92,7 @@ class AsyncRun(Run):
                 if self._shared.fatal is not None:
                     raise self._shared.fatal
                 raise StopIteration
-            if result.error is not None and self._config.on_error == "raise":
+            if result.error is not None and self._shared.job.config.on_error == "raise":
                 raise result.error
         except BaseException:
             self.close()
@@ -115,38 +106,24 @@ class AsyncRun(Run):
 class _Shared:
     """What the threads of an async run share. Its methods named after stages are the threads' bodies."""
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        slots: Sequence[Slot],
-        decode: steps.Decode,
-        config: RunConfig,
-        device_name: str,
-        stats: RunStats,
-        on_close: Callable[[], None],
-    ) -> None:
-        self.sources = list(sources)
-        self.slots = list(slots)
-        self.decode = decode
-        self.config = config
-        self.device_name = device_name
-        self.stats = stats
-        self.on_close = on_close
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.stats = job.stats
         self.fatal: BaseException | None = None
         self.frames: FairChannel[Read] = FairChannel(
-            [1 if source.is_live else config.channel_frames for source in sources]
+            [1 if source.is_live else job.config.channel_frames for source in job.sources]
         )
-        self.free: Channel[Slot] = Channel(len(slots))
-        self.in_flight: Channel[Slot | Result] = Channel(len(slots))
-        self.results: Channel[Result] = Channel(config.results_buffered)
+        self.free: Channel[Slot] = Channel(len(job.slots))
+        self.in_flight: Channel[Slot | Result] = Channel(len(job.slots))
+        self.results: Channel[Result] = Channel(job.config.results_buffered)
         self.is_closing = threading.Event()
         self._threads_lock = threading.Lock()
-        for slot in slots:
+        for slot in job.slots:
             self.free.put(slot)
         self.threads = [
             threading.Thread(target=self._guard, args=(body, *args), name=f"keepbusy-{name}")
             for name, body, args in (
-                *((f"read-{i}", self.read, (i,)) for i in range(len(sources))),
+                *((f"read-{i}", self.read, (i,)) for i in range(len(job.sources))),
                 ("prepare", self.start_frames, ()),
                 ("decode", self.collect, ()),
             )
@@ -164,7 +141,7 @@ class _Shared:
         self.free.close()
         self.in_flight.close()
         self.results.close()
-        for slot in self.slots:
+        for slot in self.job.slots:
             if slot.frame is not None:
                 with contextlib.suppress(Exception):
                     slot.request.cancel()
@@ -186,14 +163,14 @@ class _Shared:
             self._num_running -= 1
             is_last = self._num_running == 0
         if is_last:
-            for slot in self.slots:
+            for slot in self.job.slots:
                 if slot.frame is not None:
                     give_up(slot)
-            close_all(self.sources, self.stats, self.on_close)
+            self.job.close()
 
     def read(self, source_id: int) -> None:
         """Reader thread: one source's frames into its queue."""
-        source = self.sources[source_id]
+        source = self.job.sources[source_id]
         lane = self.stats.lane("read")
         index = 0
         try:
@@ -262,7 +239,7 @@ class _Shared:
             if isinstance(item, Slot):
                 frame, timings = item.frame, item.timings
                 assert frame is not None
-                error = steps.wait(item, self.config.device_timeout_s, self.device_name, now_ns)
+                error = steps.wait(item, self.job.config.device_timeout_s, self.job.device_name, now_ns)
                 if self.is_closing.is_set():
                     return
                 self.stats.frame_inferred(timings)
@@ -270,7 +247,7 @@ class _Shared:
                 if error is not None:
                     result = steps.failure(frame, timings, error)
                 else:
-                    result = steps.decode(item, self.decode, now_ns)
+                    result = steps.decode(item, self.job.decode, now_ns)
                 steps.release(item)
                 self.free.put(item)
                 lane.was_busy()

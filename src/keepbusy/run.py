@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 
 from keepbusy import steps
+from keepbusy.config import RunConfig
 from keepbusy.engine import Slot
 from keepbusy.errors import FrameError, KeepbusyError
 from keepbusy.sources.base import Source
@@ -18,6 +20,37 @@ CANCEL_TIMEOUT_S = 5.0
 
 Read = tuple[Frame | FrameError, int, Timings]
 """A frame, or the error in its place; its source's number; its times."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """All that a run works with.
+
+    Attributes:
+        sources: Where frames come from; the run closes them.
+        slots: Warm, free slots; `sync` uses the first.
+        decode: Output of the model → detections in the frame's pixels. Called by one thread at a time.
+        config: Mode, limits, error policy.
+        device_name: For messages.
+        stats: The run's counters.
+        on_close: Called when the run no longer uses the slots.
+    """
+
+    sources: tuple[Source, ...]
+    slots: tuple[Slot, ...]
+    decode: steps.Decode
+    config: RunConfig
+    device_name: str
+    stats: RunStats
+    on_close: Callable[[], None]
+
+    def close(self) -> None:
+        """End the run: its sources are closed, its counters stand still, its slots are free."""
+        for source in self.sources:
+            with contextlib.suppress(KeepbusyError, OSError):
+                source.close()
+        self.stats.finish()
+        self.on_close()
 
 
 class Run(Iterator[Result]):
@@ -61,12 +94,3 @@ def give_up(slot: Slot) -> None:
         slot.request.cancel()
         slot.request.wait(CANCEL_TIMEOUT_S)
     steps.release(slot)
-
-
-def close_all(sources: Sequence[Source], stats: RunStats, on_close: Callable[[], None]) -> None:
-    """End a run: its sources are closed, its counters stand still, its slots are free."""
-    for source in sources:
-        with contextlib.suppress(KeepbusyError, OSError):
-            source.close()
-    stats.finish()
-    on_close()

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
 
 from keepbusy import steps
-from keepbusy.config import RunConfig
-from keepbusy.engine import Slot
 from keepbusy.errors import FrameError
-from keepbusy.run import Read, Run, close_all, give_up, index_of
-from keepbusy.sources.base import Source
-from keepbusy.stats import RunStats
+from keepbusy.run import Job, Read, Run, give_up, index_of
 from keepbusy.types import Frame, Result, Timings
 
 
 class SyncRun(Run):
     """One frame at a time, one step after the other, in the caller's thread."""
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        slots: Sequence[Slot],
-        decode: steps.Decode,
-        config: RunConfig,
-        device_name: str,
-        stats: RunStats,
-        on_close: Callable[[], None],
-    ) -> None:
-        self.stats = stats
-        self._open = dict(enumerate(sources))
+    def __init__(self, job: Job) -> None:
+        self.stats = job.stats
+        self._job = job
+        self._open = dict(enumerate(job.sources))
         self._turn = 0
-        self._indices = [0] * len(sources)
-        self._slot = slots[0]
-        self._decode = decode
-        self._config = config
-        self._device_name = device_name
-        self._on_close = weakref.finalize(self, close_all, list(sources), stats, on_close)
-        self._lanes = {stage: stats.lane(stage) for stage in ("read", "prepare", "decode")}
+        self._indices = [0] * len(job.sources)
+        self._slot = job.slots[0]
+        self._on_close = weakref.finalize(self, job.close)
+        self._lanes = {stage: job.stats.lane(stage) for stage in ("read", "prepare", "decode")}
 
     def __next__(self) -> Result:
         try:
@@ -47,7 +31,7 @@ class SyncRun(Run):
             result = self._infer(*item)
             is_error = result.error is not None
             self.stats.frame_done(result.timings, len(result.detections), is_error=is_error)
-            if result.error is not None and self._config.on_error == "raise":
+            if result.error is not None and self._job.config.on_error == "raise":
                 raise result.error
         except BaseException:
             self.close()
@@ -88,13 +72,13 @@ class SyncRun(Run):
         prepare.was_busy()
         if error is None:
             prepare.num_frames += 1
-            error = steps.wait(slot, self._config.device_timeout_s, self._device_name, now_ns)
+            error = steps.wait(slot, self._job.config.device_timeout_s, self._job.device_name, now_ns)
             self.stats.frame_inferred(timings)
         if error is not None:
             steps.release(slot)
             return steps.failure(item, timings, error)
         decode.waited_for_input()
-        result = steps.decode(slot, self._decode, now_ns)
+        result = steps.decode(slot, self._job.decode, now_ns)
         steps.release(slot)
         decode.was_busy()
         decode.num_frames += 1
