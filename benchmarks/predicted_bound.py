@@ -15,12 +15,10 @@ import argparse
 import statistics
 import time
 
-import numpy as np
-from numpy.typing import NDArray
-
 from keepbusy.bench.verdict import Profile, StageCost, judge
 from keepbusy.bench.windows import Window, measure_end_to_end
 from keepbusy.config import RunConfig
+from keepbusy.decode import Outputs
 from keepbusy.errors import Stage
 from keepbusy.letterbox import Letterbox
 from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, scripted_run
@@ -59,9 +57,9 @@ def measure(row: tuple[float, float, float, float, int, int, int, str], seconds:
     """One run of a profile."""
     read_ms, prepare_ms, infer_ms, decode_ms, num_sources, num_servers, num_slots, _ = row
 
-    def decode(output: NDArray[np.float32], letterbox: Letterbox) -> Detections:
+    def decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
         time.sleep(decode_ms / 1e3)
-        return decode_index(output, letterbox)
+        return decode_index(outputs, letterbox)
 
     run = scripted_run(
         [ScriptedSource(None, read_s=read_ms / 1e3, name=f"scripted {i}") for i in range(num_sources)],

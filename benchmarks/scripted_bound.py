@@ -12,10 +12,8 @@ import argparse
 import statistics
 import time
 
-import numpy as np
-from numpy.typing import NDArray
-
 from keepbusy.config import RunConfig
+from keepbusy.decode import Outputs
 from keepbusy.letterbox import Letterbox
 from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, scripted_run
 from keepbusy.types import Detections
@@ -24,10 +22,10 @@ DEVICE_S = 0.004
 STAGE_S = 0.002
 
 
-def slow_decode(output: NDArray[np.float32], letterbox: Letterbox) -> Detections:
+def slow_decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
     """Decode after 2 ms."""
     time.sleep(STAGE_S)
-    return decode_index(output, letterbox)
+    return decode_index(outputs, letterbox)
 
 
 def throughput(config: RunConfig, num_frames: int) -> float:

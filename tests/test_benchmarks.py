@@ -52,7 +52,7 @@ def test_articles_letterbox_is_keepbusys(frame_hw: tuple[int, int]) -> None:
     picture, fit = letterbox(frame, (64, 96))
     tensor = np.zeros((64, 96, 3), np.uint8)
     ours = Letterboxer(tensor).write(frame)
-    assert (fit.scale, fit.left_px, fit.top_px) == (ours.scale, ours.left_px, ours.top_px)
+    assert (fit.scale, fit.left_px, fit.top_px) == (ours.scale_xy[0], ours.left_px, ours.top_px)
     assert np.array_equal(picture, tensor)
 
 

@@ -4,13 +4,27 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from keepbusy.config import DetectConfig
-from keepbusy.decode import decode_yolov5, suppress
+from keepbusy.decode import Candidates, decode, suppress
+from keepbusy.forms import OutputForm
 from keepbusy.letterbox import Letterbox
+from keepbusy.types import Detections
 from tests import reference
 
 NAMES = tuple("abc")
+FORM = OutputForm("yolov5", "detect", (0,), len(NAMES))
+
+
+def decode_yolov5(
+    output: NDArray[np.float32], letterbox: Letterbox, config: DetectConfig, names: tuple[str, ...]
+) -> Detections:
+    return decode((output,), letterbox, FORM, config, names)
+
+
+def candidates(boxes: NDArray[np.float32], confidence: NDArray[np.float32], class_id: NDArray[np.int64]) -> Candidates:
+    return Candidates(boxes, confidence, class_id, np.empty((len(confidence), 0), np.float32))
 
 
 def random_output(seed: int, num_rows: int = 60) -> np.ndarray:  # type: ignore[type-arg]
@@ -73,8 +87,8 @@ def test_classes_never_suppress_each_other_even_across_the_left_edge() -> None:
     # Batched suppression moves classes apart by shifting them: boxes that leave the input must not meet there.
     boxes = np.array([[560, 0, 660, 100], [-100, 0, 0, 100], [-90, 0, 10, 100]], np.float32)
     confidence = np.array([0.9, 0.8, 0.7], np.float32)
-    _, kept, _ = suppress((boxes, confidence, np.array([0, 1, 1])), DetectConfig(iou=0.45))
-    assert kept.tolist() == [np.float32(0.9), np.float32(0.8)]
+    kept = suppress(candidates(boxes, confidence, np.array([0, 1, 1])), DetectConfig(iou=0.45))
+    assert kept.confidence.tolist() == [np.float32(0.9), np.float32(0.8)]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -98,5 +112,6 @@ def test_a_flood_of_candidates_is_cut_to_the_best() -> None:
     num = 40_000
     boxes = np.tile(np.arange(num, dtype=np.float32)[:, None] * 3, (1, 4)) + np.array([0, 0, 2, 2], np.float32)
     confidence = np.linspace(0.1, 0.9, num, dtype=np.float32)
-    _, kept, _ = suppress((boxes[:35_000], confidence[:35_000], np.zeros(35_000, np.int64)), DetectConfig(max_det=3))
-    assert kept.tolist() == confidence[[34_999, 34_998, 34_997]].tolist()
+    flood = candidates(boxes[:35_000], confidence[:35_000], np.zeros(35_000, np.int64))
+    kept = suppress(flood, DetectConfig(max_det=3))
+    assert kept.confidence.tolist() == confidence[[34_999, 34_998, 34_997]].tolist()

@@ -9,9 +9,9 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from keepbusy.config import RunConfig
+from keepbusy.decode import Outputs
 from keepbusy.errors import DeviceTimeoutError, FrameError
 from keepbusy.letterbox import Letterbox
 from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, encoded_index, scripted_run
@@ -69,10 +69,10 @@ def test_the_right_frame_and_stage_is_blamed(
     undecodable: frozenset[int],
     latency_s: float,
 ) -> None:
-    def decode(output: NDArray, letterbox: Letterbox) -> Detections:  # type: ignore[type-arg]
-        if encoded_index(output) in undecodable:
+    def decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
+        if encoded_index(outputs) in undecodable:
             raise ValueError("scripted decoding failure")
-        return decode_index(output, letterbox)
+        return decode_index(outputs, letterbox)
 
     # The device counts the frames that reach it; unread ones do not.
     reaching = [index for index in range(30) if index not in unread]
@@ -256,10 +256,10 @@ def test_a_finite_source_is_lossless_with_a_slow_consumer_and_frames_alive_are_b
 
 
 def test_an_unexpected_failure_of_a_thread_ends_the_run_with_its_error() -> None:
-    def decode(output: NDArray, letterbox: Letterbox) -> Detections:  # type: ignore[type-arg]
-        if encoded_index(output) == 3:
+    def decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
+        if encoded_index(outputs) == 3:
             raise KeyboardInterrupt
-        return decode_index(output, letterbox)
+        return decode_index(outputs, letterbox)
 
     run = scripted_run([ScriptedSource(10)], ScriptedDevice(), config("async", 2), decode=decode)
     assert [next(run).frame.index for _ in range(3)] == [0, 1, 2]

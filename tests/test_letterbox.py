@@ -22,7 +22,7 @@ def test_one_tensor_takes_pictures_of_any_sizes_in_turn(
         letterbox = letterboxer.write(picture)
         expected, scale, left, top = reference.lay(picture, input_hw)
         np.testing.assert_array_equal(tensor, expected)
-        assert (letterbox.scale, letterbox.left_px, letterbox.top_px) == (scale, left, top)
+        assert (*letterbox.scale_xy, letterbox.left_px, letterbox.top_px) == (scale, scale, left, top)
 
 
 @settings(max_examples=200, deadline=None)
@@ -31,7 +31,7 @@ def test_boxes_come_back_to_where_they_were_in_the_frame(frame_hw: tuple[int, in
     letterbox = Letterbox.fit(frame_hw, (64, 64))
     box = np.array([[*sorted(shares[:2]), *sorted(shares[2:])]], np.float32)[:, [0, 2, 1, 3]]
     box *= np.array([frame_hw[1], frame_hw[0]] * 2, np.float32)
-    in_input = box * np.float32(letterbox.scale) + np.array([letterbox.left_px, letterbox.top_px] * 2, np.float32)
+    in_input = box * np.float32(letterbox.scale_xy[0]) + np.array([letterbox.left_px, letterbox.top_px] * 2, np.float32)
     np.testing.assert_allclose(letterbox.boxes_to_frame(in_input), box, atol=1e-2)
 
 

@@ -15,7 +15,7 @@ PACKAGE = Path(keepbusy.__file__).parent
 
 # A module may import from its own row and from rows above it, never from below.
 LAYERS = (
-    ("errors", "types", "config", "embedded"),
+    ("errors", "forms", "masks", "types", "config", "embedded"),
     ("stats", "channel", "letterbox", "decode"),
     ("sources",),
     ("models",),

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from keepbusy.config import DetectConfig
-from keepbusy.decode import decode_yolov5
+from keepbusy.decode import decode
 from keepbusy.evaluate import Accuracy, CocoEvaluation
+from keepbusy.forms import OutputForm
 from keepbusy.letterbox import Letterbox
 from keepbusy.sources.synthetic import CLASS_NAMES
 from training.config import IMAGE_SIZE
 
 Predict = Callable[[np.ndarray], np.ndarray]
+FORM = OutputForm("yolov5", "detect", (0,), len(CLASS_NAMES))
 SETTINGS = DetectConfig(conf=0.001, iou=0.6, max_det=300, multi_label=True)
 
 
@@ -51,7 +53,7 @@ def evaluate(predict: Predict, folder: Path, limit: int | None = None) -> dict[s
         rows = labels[number][labels[number, :, 0] >= 0]
         truth = letterbox.boxes_to_frame(rows[:, 1:].astype(np.float32))
         tensor = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-        detections = decode_yolov5(predict(tensor), letterbox, SETTINGS, CLASS_NAMES)
+        detections = decode((predict(tensor),), letterbox, FORM, SETTINGS, CLASS_NAMES)
         evaluation.add((width, height), truth, rows[:, 0].astype(np.int64), detections)
         if (number + 1) % 100 == 0:
             print(f"evaluate: {number + 1}/{len(images)} frames", file=sys.stderr, flush=True)

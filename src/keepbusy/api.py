@@ -13,15 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from numpy.typing import NDArray
-
 from keepbusy import steps
 from keepbusy.config import DetectConfig, DeviceConfig, RunConfig, SelectConfig, split_options
-from keepbusy.decode import decode_yolov5
+from keepbusy.decode import Outputs, decode
 from keepbusy.engine import EXTRA_REQUESTS, OpenVINODevice, Request, Slot, create_slots
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models import load_model, load_names
-from keepbusy.models.load import DetectionModel
+from keepbusy.models.load import Model
 from keepbusy.pipeline import start_run
 from keepbusy.run import Run
 from keepbusy.sources import Selection, Source, open_sources
@@ -29,7 +27,6 @@ from keepbusy.sources.images import read_image
 from keepbusy.types import Detections, Frame, Image, Result, Timings
 
 if TYPE_CHECKING:
-    import numpy as np
     import openvino as ov
     from typing_extensions import Unpack
 
@@ -50,7 +47,7 @@ class Pipeline:
     One run at a time; a second one may follow when the first is exhausted or closed. Not thread-safe.
 
     Args:
-        model: OpenVINO IR (`.xml`) or ONNX file of a YOLOv5 detector.
+        model: OpenVINO IR (`.xml`) or ONNX file of a YOLO model.
         device: OpenVINO's device name: CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...
         names: Class names, or the file that has them (text or YOLO YAML); None takes the model's own.
         **options: Any attribute of `DetectConfig`, `DeviceConfig` and `RunConfig`, by its name.
@@ -77,6 +74,7 @@ class Pipeline:
     ) -> None:
         device_config, self._detect, self._config = split_options({"device": device, **options})
         loaded, openvino_device = _load(model, names, device_config, self._config)
+        self._model = loaded
         self._device_name = device_config.device
         self._lock = threading.Lock()
         self._active: weakref.ref[Run] | None = None
@@ -89,7 +87,7 @@ class Pipeline:
         self.input_hw = loaded.input_hw
         self.num_slots = num_slots
         self.device = openvino_device
-        self._slots = create_slots(openvino_device, num_slots)
+        self._slots = _create_slots(openvino_device, num_slots, loaded)
         _check_classes(self._detect, loaded.names)
 
     def run(
@@ -128,7 +126,7 @@ class Pipeline:
             run = start_run(
                 [Selection(source, select) for source in opened],
                 self._slots,
-                partial(_decode, config=self._detect, names=self.names),
+                partial(_decode, model=self._model, config=self._detect),
                 self._config,
                 device_name=self._device_name,
                 on_close=self._run_closed,
@@ -207,7 +205,7 @@ class Detector:
     ```
 
     Args:
-        model: OpenVINO IR (`.xml`) or ONNX file of a YOLOv5 detector.
+        model: OpenVINO IR (`.xml`) or ONNX file of a YOLO model.
         device: OpenVINO's device name.
         names: Class names, or the file that has them; None takes the model's own.
         **options: Any attribute of `DetectConfig` and `DeviceConfig`, by its name.
@@ -226,12 +224,13 @@ class Detector:
     ) -> None:
         device_config, self._detect, self._config = split_options({"device": device, "mode": "sync", **options})
         loaded, openvino_device = _load(model, names, device_config, self._config)
+        self._model = loaded
         _check_classes(self._detect, loaded.names)
         self._device_name = device_config.device
         self._lock = threading.Lock()
         self.names = loaded.names
         self.input_hw = loaded.input_hw
-        self._slot: Slot = create_slots(openvino_device, 1)[0]
+        self._slot: Slot = _create_slots(openvino_device, 1, loaded)[0]
 
     def __call__(self, image: Image | str | Path) -> Detections:
         """Detect.
@@ -255,7 +254,7 @@ class Detector:
                 error = steps.wait(slot, self._config.device_timeout_s, self._device_name, _no_clock)
             if error is not None:
                 raise error
-            result = steps.decode(slot, partial(_decode, config=self._detect, names=self.names), _no_clock)
+            result = steps.decode(slot, partial(_decode, model=self._model, config=self._detect), _no_clock)
             steps.release(slot)
         if result.error is not None:
             raise result.error
@@ -267,12 +266,23 @@ def _load(
     names: tuple[str, ...] | str | Path | None,
     device_config: DeviceConfig,
     config: RunConfig,
-) -> tuple[DetectionModel, OpenVINODevice]:
+) -> tuple[Model, OpenVINODevice]:
     core = _core()
     if isinstance(names, (str, Path)):
         names = load_names(Path(names))
-    model = load_model(path, imgsz=device_config.imgsz, names=names, core=core)
+    model = load_model(
+        path,
+        imgsz=device_config.imgsz,
+        names=names,
+        family=device_config.family,
+        task=device_config.task,
+        core=core,
+    )
     return model, OpenVINODevice(model, device_config, config.mode, core)
+
+
+def _create_slots(device: OpenVINODevice, num_slots: int, model: Model) -> list[Slot]:
+    return create_slots(device, num_slots, fit=model.input.fit, pad_value=model.input.pad_value)
 
 
 def _core() -> ov.Core:
@@ -281,10 +291,8 @@ def _core() -> ov.Core:
     return openvino.Core()
 
 
-def _decode(
-    output: NDArray[np.float32], letterbox: Letterbox, *, config: DetectConfig, names: tuple[str, ...]
-) -> Detections:
-    return decode_yolov5(output, letterbox, config, names)
+def _decode(outputs: Outputs, letterbox: Letterbox, *, model: Model, config: DetectConfig) -> Detections:
+    return decode(outputs, letterbox, model.output, config, model.names)
 
 
 def _open_mixed(sources: tuple[str | int | Path | Source, ...], *, read_ahead: bool) -> list[Source]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args, get_type_hints
 
 from keepbusy.errors import ConfigError
+from keepbusy.forms import Family, Task
 
 Mode = Literal["async", "sync"]
 Hint = Literal["latency", "throughput"]
@@ -58,6 +59,8 @@ class DeviceConfig:
         cache_dir: Folder for compiled models; None for no cache.
         imgsz: Input size (height, width) in pixels for models with a dynamic input; None for the model's own,
             or 640x640 where it has none.
+        family: How the model's outputs are to be read; None to find out from the graph.
+        task: What they say; None to find out.
     """
 
     device: str = "CPU"
@@ -66,10 +69,12 @@ class DeviceConfig:
     precision: Precision | None = None
     cache_dir: Path | None = None
     imgsz: tuple[int, int] | None = None
+    family: Family | None = None
+    task: Task | None = None
 
     def __post_init__(self) -> None:
-        _check_choice(self, "hint")
-        _check_choice(self, "precision")
+        for name in ("hint", "precision", "family", "task"):
+            _check_choice(self, name)
         if not self.device.strip():
             raise ConfigError("device: is empty", hint="`keepbusy devices` lists what there is")
         if self.nstreams is not None:
@@ -145,6 +150,8 @@ class Options(TypedDict, total=False):
     precision: Precision | None
     cache_dir: Path | None
     imgsz: tuple[int, int] | None
+    family: Family | None
+    task: Task | None
     conf: float
     iou: float
     max_det: int

@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.config import DeviceConfig, Mode
+from keepbusy.decode.candidates import Outputs
 from keepbusy.errors import ConfigError, DeviceError, DeviceTimeoutError, ModelError, first_line
+from keepbusy.forms import Fit
 from keepbusy.letterbox import GREY, Letterbox, Letterboxer
 from keepbusy.types import Frame, Timings
 
 if TYPE_CHECKING:
     import openvino as ov
 
-    from keepbusy.models.load import DetectionModel
+    from keepbusy.models.load import Model
 
 EXTRA_REQUESTS = 2
 """Slots above what the device calls optimal: one being filled and one being emptied while it works on the rest."""
@@ -49,8 +51,8 @@ class Request(Protocol):
         ...
 
     @property
-    def output(self) -> NDArray[np.float32]:
-        """The detection output, in place: valid until the next start."""
+    def outputs(self) -> Outputs:
+        """What decoding needs, in place: valid until the next start."""
         ...
 
     @property
@@ -100,11 +102,17 @@ class Slot:
     timings: Timings = field(default_factory=Timings)
 
 
-def create_slots(device: Device, num_slots: int) -> list[Slot]:
+def create_slots(device: Device, num_slots: int, *, fit: Fit = "letterbox", pad_value: int = GREY) -> list[Slot]:
     """Make slots and warm each of them up, one after the other.
 
     Serially, because the first inference of a request may still compile or allocate, and doing so in several at
     once has been seen to fail.
+
+    Args:
+        device: What makes the requests.
+        num_slots: How many.
+        fit: How frames are laid into the input.
+        pad_value: The grey of the bars.
 
     Raises:
         DeviceError: A request cannot be made, or its first inference fails.
@@ -124,16 +132,16 @@ def create_slots(device: Device, num_slots: int) -> list[Slot]:
             raise DeviceTimeoutError(
                 f"device {device.name}: the first inference took over {COMPILE_WARM_UP_TIMEOUT_S:g} s"
             )
-        slots.append(Slot(request, Letterboxer(request.input)))
+        slots.append(Slot(request, Letterboxer(request.input, fit, pad_value)))
     return slots
 
 
 class OpenVINORequest:
     """A request on an OpenVINO device."""
 
-    def __init__(self, request: ov.InferRequest, output_index: int) -> None:
+    def __init__(self, request: ov.InferRequest, outputs: tuple[int, ...]) -> None:
         self._request = request
-        self._output_index = output_index
+        self._outputs = outputs
         self._input: NDArray[np.uint8] = request.get_input_tensor().data[0]
 
     @property
@@ -141,9 +149,8 @@ class OpenVINORequest:
         return self._input
 
     @property
-    def output(self) -> NDArray[np.float32]:
-        data: NDArray[np.float32] = self._request.get_output_tensor(self._output_index).data
-        return data
+    def outputs(self) -> Outputs:
+        return tuple(self._request.get_output_tensor(index).data for index in self._outputs)
 
     @property
     def latency_ns(self) -> int:
@@ -174,7 +181,7 @@ class OpenVINODevice:
     """A model compiled for an OpenVINO device.
 
     Args:
-        model: The detector.
+        model: The model.
         config: Device name, hint, streams, cache.
         mode: Chooses the hint where none is given: throughput for async, latency for sync.
         core: The OpenVINO core to compile with.
@@ -188,7 +195,7 @@ class OpenVINODevice:
 
     def __init__(
         self,
-        model: DetectionModel,
+        model: Model,
         config: DeviceConfig,
         mode: Mode,
         core: ov.Core,
@@ -197,7 +204,7 @@ class OpenVINODevice:
     ) -> None:
         self.name = config.device
         self._core = core
-        self._output_index = model.output.index
+        self._outputs = model.output.outputs
         hint = config.hint or ("throughput" if mode == "async" else "latency")
         properties: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
         if config.nstreams is not None:
@@ -235,7 +242,7 @@ class OpenVINODevice:
         return found
 
     def create_request(self) -> OpenVINORequest:
-        return OpenVINORequest(self._compiled.create_infer_request(), self._output_index)
+        return OpenVINORequest(self._compiled.create_infer_request(), self._outputs)
 
 
 def check_device(name: str, core: ov.Core) -> None:

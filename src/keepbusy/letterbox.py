@@ -1,4 +1,4 @@
-"""Frame → tensor: aspect-preserving resize with grey bars, written straight into the model's input."""
+"""Frame → tensor: resized and laid out as the model was trained, written straight into the model's input."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.forms import Fit
 from keepbusy.types import Image
 
 GREY = 114
@@ -19,37 +20,38 @@ class Letterbox:
     """How one frame size is laid into one input size.
 
     The rule is YOLOv5's with `auto=False`: one scale for both axes, the resized size rounded to whole pixels, the
-    picture centred, an odd bar pixel going to the right and the bottom.
+    picture centred, an odd bar pixel going to the right and the bottom. `corner` puts it in the top left corner
+    instead and rounds its size down (YOLOX), `stretch` scales each axis by itself (DETR, SSD), `crop` covers the whole
+    input and cuts what hangs over on both sides (classifiers).
 
     Attributes:
         frame_hw: The frame's (height, width), pixels.
         input_hw: The model input's (height, width), pixels.
-        scale: Input pixels per frame pixel.
-        resized_hw: The picture's (height, width) inside the input, pixels; at least 1x1.
-        left_px, top_px: Where the picture begins inside the input.
+        scale_xy: Input pixels per frame pixel, along x and y.
+        resized_hw: The picture's (height, width) in the input, pixels; at least 1x1; larger than the input for `crop`.
+        left_px, top_px: Where the picture begins in the input; below 0 for `crop`.
     """
 
     frame_hw: tuple[int, int]
     input_hw: tuple[int, int]
-    scale: float
+    scale_xy: tuple[float, float]
     resized_hw: tuple[int, int]
     left_px: int
     top_px: int
 
     @classmethod
-    def fit(cls, frame_hw: tuple[int, int], input_hw: tuple[int, int]) -> Letterbox:
+    def fit(cls, frame_hw: tuple[int, int], input_hw: tuple[int, int], fit: Fit = "letterbox") -> Letterbox:
         """The letterbox that fits a frame of one size into an input of another."""
-        scale = min(input_hw[0] / frame_hw[0], input_hw[1] / frame_hw[1])
-        height = max(1, round(frame_hw[0] * scale))
-        width = max(1, round(frame_hw[1] * scale))
-        return cls(
-            frame_hw=frame_hw,
-            input_hw=input_hw,
-            scale=scale,
-            resized_hw=(height, width),
-            left_px=(input_hw[1] - width) // 2,
-            top_px=(input_hw[0] - height) // 2,
-        )
+        ratios = (input_hw[0] / frame_hw[0], input_hw[1] / frame_hw[1])
+        if fit == "stretch":
+            return cls(frame_hw, input_hw, (ratios[1], ratios[0]), input_hw, 0, 0)
+        scale = max(ratios) if fit == "crop" else min(ratios)
+        if fit == "corner":
+            height, width = max(1, int(frame_hw[0] * scale)), max(1, int(frame_hw[1] * scale))
+            return cls(frame_hw, input_hw, (scale, scale), (height, width), 0, 0)
+        height, width = max(1, round(frame_hw[0] * scale)), max(1, round(frame_hw[1] * scale))
+        left, top = (input_hw[1] - width) // 2, (input_hw[0] - height) // 2
+        return cls(frame_hw, input_hw, (scale, scale), (height, width), left, top)
 
     def boxes_to_frame(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map boxes from the input's pixels to the frame's, in place, and clip them to the frame.
@@ -57,12 +59,22 @@ class Letterbox:
         Args:
             boxes_xyxy: float32 (N, 4), pixels of the model's input.
         """
-        boxes_xyxy -= np.array([self.left_px, self.top_px] * 2, np.float32)
-        boxes_xyxy /= np.float32(self.scale)
+        boxes_xyxy -= np.array((self.left_px, self.top_px) * 2, np.float32)
+        boxes_xyxy /= np.array(self.scale_xy * 2, np.float32)
         height, width = self.frame_hw
         np.clip(boxes_xyxy[:, 0::2], 0, width, out=boxes_xyxy[:, 0::2])
         np.clip(boxes_xyxy[:, 1::2], 0, height, out=boxes_xyxy[:, 1::2])
         return boxes_xyxy
+
+    def points_to_frame(self, points_xy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map points from the input's pixels to the frame's, in place, without clipping.
+
+        Args:
+            points_xy: float32 (..., 2), pixels of the model's input.
+        """
+        points_xy -= np.array((self.left_px, self.top_px), np.float32)
+        points_xy /= np.array(self.scale_xy, np.float32)
+        return points_xy
 
 
 class Letterboxer:
@@ -72,11 +84,15 @@ class Letterboxer:
 
     Args:
         tensor: uint8 (H, W, 3), C-contiguous: the memory that the device reads.
+        fit: How frames are laid into it.
+        pad_value: The grey of the bars.
     """
 
-    def __init__(self, tensor: NDArray[np.uint8]) -> None:
+    def __init__(self, tensor: NDArray[np.uint8], fit: Fit = "letterbox", pad_value: int = GREY) -> None:
         self._tensor = tensor
         self._input_hw = (int(tensor.shape[0]), int(tensor.shape[1]))
+        self._fit: Fit = fit
+        self._pad_value = pad_value
         self._letterbox: Letterbox | None = None
         self._window = tensor
 
@@ -96,18 +112,23 @@ class Letterboxer:
         if letterbox is None or letterbox.frame_hw != frame_hw:
             letterbox = self._lay(frame_hw)
         height, width = letterbox.resized_hw
-        if frame_hw == letterbox.resized_hw:
+        if self._fit == "crop":
+            top, left = -letterbox.top_px, -letterbox.left_px
+            whole = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+            np.copyto(self._tensor, whole[top : top + self._input_hw[0], left : left + self._input_hw[1]])
+        elif frame_hw == letterbox.resized_hw:
             np.copyto(self._window, image)
         else:
             cv2.resize(image, (width, height), dst=self._window, interpolation=cv2.INTER_LINEAR)
         return letterbox
 
     def _lay(self, frame_hw: tuple[int, int]) -> Letterbox:
-        letterbox = Letterbox.fit(frame_hw, self._input_hw)
+        letterbox = Letterbox.fit(frame_hw, self._input_hw, self._fit)
         height, width = letterbox.resized_hw
-        self._tensor[...] = GREY
-        self._window = self._tensor[
-            letterbox.top_px : letterbox.top_px + height, letterbox.left_px : letterbox.left_px + width
-        ]
+        if self._fit != "crop":
+            self._tensor[...] = self._pad_value
+            self._window = self._tensor[
+                letterbox.top_px : letterbox.top_px + height, letterbox.left_px : letterbox.left_px + width
+            ]
         self._letterbox = letterbox
         return letterbox

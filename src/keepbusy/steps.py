@@ -9,17 +9,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
+from keepbusy.decode.candidates import Outputs
 from keepbusy.engine import Slot
 from keepbusy.errors import DeviceTimeoutError, FrameError, SourceError, Stage, first_line
 from keepbusy.letterbox import Letterbox
 from keepbusy.sources.base import Source
 from keepbusy.types import Detections, Frame, Result, Timings
 
-Decode = Callable[[NDArray[np.float32], Letterbox], Detections]
-"""A model's output for one frame → its detections."""
+Decode = Callable[[Outputs, Letterbox], Detections]
+"""A model's outputs for one frame → its detections."""
 
 
 def read(source: Source, source_id: int, next_index: int) -> tuple[Frame | FrameError | None, bool]:
@@ -87,13 +85,13 @@ def wait(slot: Slot, timeout_s: float, device_name: str, now_ns: Callable[[], in
     return None
 
 
-def decode(slot: Slot, decode_output: Decode, now_ns: Callable[[], int]) -> Result:
+def decode(slot: Slot, decode_outputs: Decode, now_ns: Callable[[], int]) -> Result:
     """A finished slot's outputs → the frame's result."""
     frame, letterbox, timings = slot.frame, slot.letterbox, slot.timings
     assert frame is not None and letterbox is not None
     timings.decode_start_ns = now_ns()
     try:
-        detections = decode_output(slot.request.output, letterbox)
+        detections = decode_outputs(slot.request.outputs, letterbox)
     except Exception as error:
         return failure(frame, timings, blame(error, "decode", frame))
     timings.decode_end_ns = now_ns()

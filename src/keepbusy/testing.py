@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.config import RunConfig
+from keepbusy.decode.candidates import Outputs
 from keepbusy.engine import create_slots
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.letterbox import Letterbox, Letterboxer
@@ -142,8 +143,8 @@ class ScriptedRequest:
         return self._input
 
     @property
-    def output(self) -> NDArray[np.float32]:
-        return self._output
+    def outputs(self) -> Outputs:
+        return (self._output,)
 
     @property
     def latency_ns(self) -> int:
@@ -269,18 +270,19 @@ def numbered_image(index: int, size_wh: tuple[int, int] = (32, 32)) -> Image:
     return np.full((size_wh[1], size_wh[0], 3), colour, np.uint8)
 
 
-def encoded_index(output: NDArray[np.float32]) -> int:
-    """The number of the frame that a `ScriptedRequest` had in its input, from its output."""
+def encoded_index(outputs: Outputs) -> int:
+    """The number of the frame that a `ScriptedRequest` had in its input, from its outputs."""
+    output = outputs[0]
     height, width = output.shape[1:3]
     blue, green, red = (int(value) for value in output[0, height // 2, width // 2])
     return blue | green << 8 | red << 16
 
 
-def decode_index(output: NDArray[np.float32], letterbox: Letterbox) -> Detections:
+def decode_index(outputs: Outputs, letterbox: Letterbox) -> Detections:
     """One detection whose class is the number of the frame that was inferred."""
     height, width = letterbox.frame_hw
     box = np.array([[0, 0, width, height]], np.float32)
-    return Detections(box, np.ones(1, np.float32), np.array([encoded_index(output)], np.int64))
+    return Detections(box, np.ones(1, np.float32), np.array([encoded_index(outputs)], np.int64))
 
 
 def scripted_run(
@@ -289,7 +291,7 @@ def scripted_run(
     config: RunConfig | None = None,
     *,
     prepare_s: float = 0.0,
-    decode: Callable[[NDArray[np.float32], Letterbox], Detections] = decode_index,
+    decode: Callable[[Outputs, Letterbox], Detections] = decode_index,
     stats: RunStats | None = None,
 ) -> Run:
     """A run of the real pipeline over scripted parts.
@@ -299,7 +301,7 @@ def scripted_run(
         device: What infers them.
         config: Mode, number of requests, error policy; None for the defaults.
         prepare_s: Seconds that each preparation takes on top of its own.
-        decode: Output → detections.
+        decode: Outputs → detections.
         stats: Counters to use, for instance with a `ManualClock`.
     """
     config = config or RunConfig()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import FrameError, MissingExtraError
+from keepbusy.masks import Masks
 
 if TYPE_CHECKING:
     import supervision
@@ -57,12 +58,22 @@ class Detections:
         confidence: float32 (N,), 0 to 1.
         class_id: int64 (N,), index into `names`.
         names: The model's class names.
+        masks: For instance segmentation: one mask a detection.
+        keypoints: For poses: float32 (N, K, 3): x and y in pixels of the frame, and confidence 0 to 1 (1 where the
+            model has none).
+        boxes_xywhr: For rotated boxes: float32 (N, 5): centre, width, height in pixels of the frame, and the angle in
+            radians, clockwise; `boxes_xyxy` then is the upright box around each.
+        probabilities: For classification: float32 (C,), of the whole frame; there are no boxes then.
     """
 
     boxes_xyxy: NDArray[np.float32]
     confidence: NDArray[np.float32]
     class_id: NDArray[np.int64]
     names: Sequence[str] = field(default=())
+    masks: Masks | None = None
+    keypoints: NDArray[np.float32] | None = None
+    boxes_xywhr: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float32] | None = None
 
     @classmethod
     def empty(cls, names: Sequence[str] = ()) -> Detections:

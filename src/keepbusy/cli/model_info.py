@@ -14,7 +14,7 @@ from keepbusy.cli.options import DebugOption
 from keepbusy.cli.parse import parse_size
 
 if TYPE_CHECKING:
-    from keepbusy.models.load import DetectionModel
+    from keepbusy.models.load import Model
 
 _ROWS_SHOWN = 12
 
@@ -53,7 +53,7 @@ def model_info(
     _print(info)
 
 
-def _describe(loaded: DetectionModel) -> dict[str, Any]:
+def _describe(loaded: Model) -> dict[str, Any]:
     import dataclasses
 
     from keepbusy.bench.graph import METHOD, graph_cost
@@ -79,7 +79,7 @@ def _port(port: Any) -> dict[str, Any]:
     }
 
 
-def _profile(loaded: DetectionModel, device: str, num_inferences: int, core: Any) -> dict[str, Any]:
+def _profile(loaded: Model, device: str, num_inferences: int, core: Any) -> dict[str, Any]:
     import dataclasses
 
     from keepbusy.bench.graph import COMPUTE_TYPES, LAYOUT_TYPES, layer_type_times, share_of

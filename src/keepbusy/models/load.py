@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from keepbusy.errors import ModelError, first_line
+from keepbusy.forms import Family, InputForm, OutputForm, Task
+from keepbusy.models.inputs import choose_input_hw, recognise_input
 from keepbusy.models.names import Names, choose_names
-from keepbusy.models.recognise import OutputForm, choose_input_hw, recognise_input, recognise_output
+from keepbusy.models.outputs import recognise_output
+from keepbusy.models.pixels import pixels_of
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -21,20 +24,22 @@ SUFFIXES = (".xml", ".onnx")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DetectionModel:
-    """A detector's graph and what is known of it.
+class Model:
+    """A model's graph and what is known of it.
 
     Attributes:
         graph: Takes uint8 (1, H, W, 3), BGR, 0 to 255; static.
         path: The file that it came from.
         input_hw: The input's (height, width), pixels.
-        output: The form of the output that has the detections.
+        input: What its network wants its pixels to be, and how frames are laid into it.
+        output: How its outputs are to be read.
         names: One name a class.
     """
 
     graph: ov.Model
     path: Path
     input_hw: tuple[int, int]
+    input: InputForm
     output: OutputForm
     names: Names
 
@@ -44,16 +49,21 @@ def load_model(
     *,
     imgsz: tuple[int, int] | None = None,
     names: Names | None = None,
+    family: Family | None = None,
+    task: Task | None = None,
     core: ov.Core | None = None,
-) -> DetectionModel:
+) -> Model:
     """Read a model, find out what it is, and compile the preprocessing into its graph.
 
-    What the graph does to its new input: BGR → RGB, to the model's number type, ÷ 255, to the model's layout.
+    What the graph does to its new input: to the network's colour order, number type, range and layout; for YOLO that is
+    BGR → RGB and ÷ 255.
 
     Args:
         path: OpenVINO IR (`.xml` with its `.bin` beside it) or ONNX.
         imgsz: Input (height, width) for models that leave it open.
         names: The user's class names; None takes the model's own.
+        family: How its outputs are to be read; None to find out.
+        task: What they say; None to find out.
         core: The OpenVINO core to read with; None makes one.
 
     Raises:
@@ -72,9 +82,11 @@ def load_model(
                 f"{path}: cannot be set to one picture of {input_hw[0]}x{input_hw[1]}: {first_line(error)}",
                 hint="export the model with batch size 1",
             ) from error
-    output = recognise_output(graph, input_hw, path)
-    own_names = choose_names(output.num_classes, given=names, metadata=read_metadata(graph, path), model=path)
-    return DetectionModel(_add_preprocessing(graph, form.layout), path, input_hw, output, own_names)
+    metadata = read_metadata(graph, path)
+    output = recognise_output(graph, input_hw, metadata, path, family=family, task=task)
+    form = pixels_of(form, output, metadata)
+    own_names = choose_names(output.num_classes, given=names, metadata=metadata, model=path)
+    return Model(_add_preprocessing(graph, form), path, input_hw, form, output, own_names)
 
 
 def read_metadata(graph: ov.Model, path: Path) -> dict[str, Any]:
@@ -127,19 +139,23 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
         ) from error
 
 
-def _add_preprocessing(graph: ov.Model, layout: str) -> ov.Model:
+def _add_preprocessing(graph: ov.Model, form: InputForm) -> ov.Model:
     from openvino import Layout, Type
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
     element_type = graph.inputs[0].element_type
-    is_scaled = element_type != Type.u8
     steps = PrePostProcessor(graph)
     image = steps.input()
     image.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC")).set_color_format(ColorFormat.BGR)
-    image.model().set_layout(Layout(layout))
-    image.preprocess().convert_color(ColorFormat.RGB)
-    if is_scaled:
-        image.preprocess().convert_element_type(element_type).scale(255.0)
+    image.model().set_layout(Layout(form.layout))
+    if not form.is_bgr:
+        image.preprocess().convert_color(ColorFormat.RGB)
+    if element_type != Type.u8:
+        image.preprocess().convert_element_type(element_type)
+        if any(form.mean):
+            image.preprocess().mean(list(form.mean))
+        if any(value != 1 for value in form.scale):
+            image.preprocess().scale(list(form.scale))
     for index in range(len(graph.outputs)):
         steps.output(index).tensor().set_element_type(Type.f32)
     return steps.build()

@@ -1,0 +1,94 @@
+"""What may become a detection: one row for each box that passed the threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepbusy.config import DetectConfig
+
+Outputs = tuple[NDArray[np.float32], ...]
+"""A model's outputs for one frame, in the order of `OutputForm.outputs`; read in place, not kept."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Boxes in pixels of the model's input.
+
+    Attributes:
+        boxes_xyxy: float32 (N, 4). Of rotated boxes: before the rotation around their centre.
+        confidence: float32 (N,), 0 to 1.
+        class_id: int64 (N,).
+        extra: float32 (N, E): what the task adds, as the model gives it: mask coefficients, keypoints, the angle.
+    """
+
+    boxes_xyxy: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    class_id: NDArray[np.int64]
+    extra: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Candidates:
+        """Some of them, by position or by mask."""
+        return Candidates(self.boxes_xyxy[chosen], self.confidence[chosen], self.class_id[chosen], self.extra[chosen])
+
+
+def make_candidates(
+    boxes_xyxy: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    class_id: NDArray[np.int64] | NDArray[np.intp],
+    extra: NDArray[np.float32] | None,
+    config: DetectConfig,
+) -> Candidates:
+    """Put the columns together: only the wanted classes, and only finite numbers.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    if extra is None:
+        extra = np.empty((len(confidence), 0), np.float32)
+    if config.classes is not None:
+        wanted = np.isin(class_id, config.classes)
+        boxes_xyxy, confidence, class_id = boxes_xyxy[wanted], confidence[wanted], class_id[wanted]
+        extra = extra[wanted]
+    if not (np.isfinite(boxes_xyxy).all() and np.isfinite(confidence).all() and np.isfinite(extra).all()):
+        raise ValueError("the model's output has numbers that are not finite (NaN or infinity)")
+    return Candidates(
+        boxes_xyxy.astype(np.float32, copy=False),
+        confidence.astype(np.float32, copy=False),
+        class_id.astype(np.int64, copy=False),
+        extra.astype(np.float32, copy=False),
+    )
+
+
+def pick_classes(
+    scores: NDArray[np.float32], config: DetectConfig
+) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
+    """Which rows and classes pass the threshold: each row's best class, or with `multi_label` every one.
+
+    `not <=` keeps NaN, so that it is reported later instead of being lost.
+
+    Args:
+        scores: float32 (N, classes).
+        config: `conf` and `multi_label`.
+
+    Returns:
+        Row, confidence and class of each candidate.
+    """
+    if config.multi_label:
+        row, class_id = np.nonzero(~(scores <= config.conf))
+        return row, scores[row, class_id], class_id
+    best = scores.argmax(axis=1)
+    confidence = np.take_along_axis(scores, best[:, None], axis=1)[:, 0]
+    row = np.flatnonzero(~(confidence <= config.conf))
+    return row, confidence[row], best[row]
+
+
+def cxcywh_to_xyxy(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Boxes as centre and size → corners; float32 (N, 4), same units."""
+    half = boxes[:, 2:] / 2
+    return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), axis=1)
