@@ -1,0 +1,264 @@
+"""Models by name: fetched on first use, verified at every use, kept in the user's cache.
+
+A file that is in the cache under its final name is whole and has the right checksum, or was put there by the user:
+downloads grow under another name and are moved when they are verified, under a lock that ends with its process.
+
+The checksum is the catalogue's. Where it has none, that of the file's first use counts: it is written beside the file
+and holds ever after (trust on first use).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from keepbusy.cache import cache_folder
+from keepbusy.errors import ConfigError, ModelError
+from keepbusy.models.store_catalogue import CATALOGUE, KnownModel, find_known, near_names
+from keepbusy.models.store_download import FetchError, OnProgress, discard_part, disk, fetch_part
+
+MIRROR_VARIABLE = "KEEPBUSY_MODELS_URL"
+
+TIMEOUT_S = 30.0
+"""Release pages answer within a second; a connection that was silent for this long is dead."""
+
+
+class ModelStore:
+    """The cache of models that have names. Safe in several threads and processes at once.
+
+    Args:
+        folder: Where files are kept; None for `models` in `KEEPBUSY_CACHE`, or in the user's cache folder.
+        catalogue: The models that it knows.
+        base_url: A mirror: the address that file names are appended to; None for `KEEPBUSY_MODELS_URL`, or else each
+            model's own.
+        timeout_s: Seconds of silence after which a server counts as dead.
+
+    Raises:
+        ConfigError: The mirror's address is neither http nor https.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        catalogue: tuple[KnownModel, ...] = CATALOGUE,
+        base_url: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self.folder = folder or cache_folder() / "models"
+        self.catalogue = catalogue
+        self._base_url = base_url or os.environ.get(MIRROR_VARIABLE) or None
+        self._timeout_s = timeout_s
+        if self._base_url is not None and urlsplit(self._base_url).scheme not in ("http", "https"):
+            raise ConfigError(
+                f"{MIRROR_VARIABLE}: {self._base_url!r} is not an http or https address",
+                hint="give the address of the folder that has the files, for example https://mirror.example/models",
+            )
+
+    def path(self, known: KnownModel) -> Path:
+        """Where a model's file is, or will be."""
+        return self.folder / known.file_name
+
+    def url(self, known: KnownModel) -> str:
+        """Where a model's file is fetched from."""
+        return known.url if self._base_url is None else f"{self._base_url.rstrip('/')}/{known.file_name}"
+
+    def is_cached(self, known: KnownModel) -> bool:
+        """Whether a model's file is there; not whether it is sound."""
+        return self.path(known).is_file()
+
+    def checksum(self, known: KnownModel) -> str | None:
+        """The SHA-256 that a model's file must have: the catalogue's, or that of its first use; None before that."""
+        if known.sha256 is not None:
+            return known.sha256
+        try:
+            found = json.loads(self._record_path(known).read_text(encoding="utf-8"))["sha256"]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{self._record_path(known)}: the record of {known.name}'s checksum cannot be read",
+                hint=f"delete it to trust {known.file_name} as it is now",
+            ) from error
+        return str(found)
+
+    def fetch(
+        self,
+        known: KnownModel,
+        *,
+        on_progress: OnProgress | None = None,
+        on_wait: Callable[[], None] | None = None,
+    ) -> Path:
+        """A model's file, downloaded if it is not there, with the right checksum.
+
+        Args:
+            known: The model.
+            on_progress: Called with the bytes that are here, and the file's length where it is known.
+            on_wait: Called once if another process is at it and is waited for.
+
+        Raises:
+            ModelError: It cannot be downloaded, does not have the checksum, or cannot be written.
+        """
+        path = self.path(known)
+        if not path.is_file():
+            with self._lock(known, on_wait):
+                # Whoever held the lock before may have brought it.
+                if not path.is_file():
+                    self._download(known, on_progress)
+                    return path
+        self._verify_cached(known)
+        return path
+
+    def licence_is_news(self, known: KnownModel) -> bool:
+        """Whether a model's licence was never shown to this user."""
+        return not self._licence_path(known).exists()
+
+    def licence_was_shown(self, known: KnownModel) -> None:
+        """Remember that it was. Where the cache cannot be written it will be shown again."""
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._licence_path(known).write_text(f"shown: {known.licence}, {known.licence_url}\n", encoding="utf-8")
+
+    def _download(self, known: KnownModel, on_progress: OnProgress | None) -> None:
+        path, url = self.path(known), self.url(known)
+        wanted = self.checksum(known)
+        for is_last in (False, True):
+            try:
+                part, is_joined = fetch_part(url, path, timeout_s=self._timeout_s, on_progress=on_progress)
+            except FetchError as error:
+                raise ModelError(
+                    f"{known.name}: cannot be downloaded from {url}: {error.message}",
+                    hint=f"without a connection, put the file from {known.url} at {path}",
+                ) from error
+            with disk(part):
+                found = _sha256(part)
+            if wanted in (None, found):
+                if wanted is None:
+                    self._write_record(known, found)
+                with disk(path):
+                    part.replace(path)
+                discard_part(path)
+                return
+            discard_part(path)
+            # The joint of two connections may be to blame: then once more, from the start.
+            if is_last or not is_joined:
+                raise self._wrong_checksum(known, url, str(wanted), found)
+
+    def _verify_cached(self, known: KnownModel) -> None:
+        path = self.path(known)
+        wanted = self.checksum(known)
+        try:
+            found = _sha256(path)
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror}", hint="check its permissions") from error
+        if wanted is None:
+            # Put there by the user. A folder that cannot be written cannot be changed either: nothing to remember.
+            with contextlib.suppress(ModelError):
+                self._write_record(known, found)
+        elif wanted != found:
+            raise self._wrong_checksum(known, str(path), wanted, found)
+
+    def _wrong_checksum(self, known: KnownModel, where: str, wanted: str, found: str) -> ModelError:
+        if known.sha256 is not None:
+            hint = f"delete {self.path(known)} if it is there, and try again; if it stays so, do not use the file"
+        else:
+            hint = (
+                f"it is not the file of the first use: delete {self.path(known)} to download it again, and "
+                f"{self._record_path(known)} too if you trust the new one"
+            )
+        return ModelError(
+            f"{known.name}: the file from {where} has the SHA-256 {found[:12]}..., expected is {wanted[:12]}...",
+            hint=hint,
+        )
+
+    def _write_record(self, known: KnownModel, sha256: str) -> None:
+        record = self._record_path(known)
+        fresh = record.with_name(f"{record.name}.new")
+        with disk(record):
+            fresh.write_text(json.dumps({"sha256": sha256, "url": self.url(known)}) + "\n", encoding="utf-8")
+            fresh.replace(record)
+
+    @contextlib.contextmanager
+    def _lock(self, known: KnownModel, on_wait: Callable[[], None] | None) -> Iterator[None]:
+        """Keep other processes away from a model's file. The system frees the lock of a process that dies."""
+        from filelock import FileLock, Timeout
+
+        path = self.folder / f"{known.file_name}.lock"
+        lock = FileLock(path)
+        with disk(path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if on_wait is not None:
+                    on_wait()
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _record_path(self, known: KnownModel) -> Path:
+        return self.folder / f"{known.file_name}.json"
+
+    def _licence_path(self, known: KnownModel) -> Path:
+        return self.folder / f"{known.file_name}.licence"
+
+
+def find_model(
+    model: str | Path,
+    *,
+    on_progress: OnProgress | None = None,
+    on_wait: Callable[[], None] | None = None,
+    on_licence: Callable[[KnownModel], None] | None = None,
+    store: ModelStore | None = None,
+) -> Path:
+    """The file of a model that is given by its path or its name.
+
+    A path that exists, or has a suffix or a separator, is returned as it is. A known name (`keepbusy models` lists
+    them) is fetched on first use. A folder does not hide a known name.
+
+    Args:
+        model: The path, or the name.
+        on_progress: Called during a download with the bytes that are here, and the file's length where it is known.
+        on_wait: Called once if another process is downloading the same model and is waited for.
+        on_licence: Called with the model the first time that this user uses it, before anything is downloaded.
+        store: Where models are kept; None for the user's cache.
+
+    Raises:
+        ModelError: The name is not known, or its file cannot be fetched or is not the right one.
+        ConfigError: `KEEPBUSY_MODELS_URL` is not an http or https address.
+    """
+    path = Path(model)
+    text = str(model)
+    separators = {os.sep, os.altsep or os.sep}
+    if path.suffix or any(separator in text for separator in separators) or path.is_file():
+        return path
+    store = store or ModelStore()
+    known = find_known(text, store.catalogue)
+    if known is None:
+        if path.exists():
+            return path
+        near = near_names(text, store.catalogue)
+        wanted = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ModelError(
+            f"{text}: is neither a model file nor the name of a known model",
+            hint=f"{wanted}`keepbusy models` lists the names",
+        )
+    if on_licence is not None and store.licence_is_news(known):
+        on_licence(known)
+        store.licence_was_shown(known)
+    return store.fetch(known, on_progress=on_progress, on_wait=on_wait)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

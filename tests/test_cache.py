@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from keepbusy.cache import Notebook, cache_folder, compiled_folder, fingerprint, prune
+
+
+def test_the_folder_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("KEEPBUSY_CACHE")
+    assert cache_folder().name == "keepbusy"
+
+
+def test_what_is_noted_is_remembered_under_its_key_only(tmp_path: Path) -> None:
+    book = Notebook(tmp_path)
+    assert book.read({"a": 1}) is None
+    book.write({"a": 1}, {"strategy": "tail"})
+    assert Notebook(tmp_path).read({"a": 1}) == {"strategy": "tail"}
+    assert book.read({"a": 2}) is None
+    book.write({"a": 1}, {"strategy": "host"})
+    assert book.read({"a": 1}) == {"strategy": "host"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"key": {"a": 2}, "value": {}}', '{"key": {"a": 1}, "value": 3}'])
+def test_a_damaged_note_counts_as_none(tmp_path: Path, content: str) -> None:
+    Notebook(tmp_path).write({"a": 1}, {"strategy": "tail"})
+    (note,) = tmp_path.iterdir()
+    note.write_text(content, encoding="utf-8")
+    assert Notebook(tmp_path).read({"a": 1}) in (None, {"strategy": "tail"})
+    Notebook(tmp_path).write({"a": 1}, {"strategy": "stock"})
+    assert Notebook(tmp_path).read({"a": 1}) == {"strategy": "stock"}
+
+
+def test_where_nothing_can_be_written_a_note_holds_for_the_process(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder", encoding="utf-8")
+    book = Notebook(blocked / "measured")
+    book.write({"a": 1}, {"strategy": "tail"})
+    assert Notebook(blocked / "measured").read({"a": 1}) == {"strategy": "tail"}
+
+
+def test_pruning_deletes_what_was_used_longest_ago(tmp_path: Path) -> None:
+    for age, name in enumerate(("new", "middle", "old")):
+        path = tmp_path / "2026" / f"{name}.blob"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * 100)
+        os.utime(path, (1e9 - age * 1000, 1e9 - age * 1000))
+    assert prune(tmp_path, 250) == 1
+    assert sorted(path.name for path in tmp_path.rglob("*.blob")) == ["middle.blob", "new.blob"]
+    assert prune(tmp_path, 250) == 0
+
+
+def test_a_compiled_folder_that_cannot_be_made_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
+    assert compiled_folder("1.0") == tmp_path / "compiled" / "1.0"
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path / "file"))
+    assert compiled_folder("1.0") is None
+
+
+def test_fingerprints_differ_by_content_and_by_what_is_missing(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_bytes(b"ab")
+    second.write_bytes(b"c")
+    together = fingerprint([first, second])
+    first.write_bytes(b"a")
+    second.write_bytes(b"bc")
+    assert fingerprint([first, second]) != together
+    assert fingerprint([first, tmp_path / "none"]) != fingerprint([first])
