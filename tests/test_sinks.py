@@ -6,18 +6,22 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from keepbusy.errors import FrameError, SinkError
+from keepbusy.masks import Masks
 from keepbusy.sinks import SinkRunner, StopRun
 from keepbusy.sinks.draw import ThroughputMeter, annotate
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames
 from keepbusy.sinks.video import VideoFile
-from keepbusy.sinks.yolo_txt import YoloTxt
+from keepbusy.sinks.yolo_txt import YoloTxt, join_polygons
 from keepbusy.stats import RunStats
 from keepbusy.types import Detections, Frame, Result, Timings
 from tests.build import count_playable, read_video, square_picture
@@ -258,3 +262,174 @@ def test_an_error_of_the_program_still_finishes_the_sinks() -> None:
         runner.put(result(0))
         raise ZeroDivisionError
     assert sink.indices == [0] and sink.num_closed == 1
+
+
+def task_result(*, size_wh: tuple[int, int] = (96, 64), num: int = 1, **fields: Any) -> Result:
+    """A grey picture with one or more detections that carry what a task adds."""
+    frame = Frame(np.full((size_wh[1], size_wh[0], 3), 120, np.uint8), 0, 0.0, 0, "a.jpg")
+    box = np.array([[16, 16, 48, 48]] * num, np.float32)
+    detections = Detections(box, np.full(num, 0.875, np.float32), np.ones(num, np.int64), NAMES, **fields)
+    return Result(frame, detections, Timings(decode_end_ns=1))
+
+
+def masks_of(window: NDArray[np.float32], frame_hw: tuple[int, int] = (64, 96)) -> Masks:
+    """One mask, given in cells of 4 pixels of the frame, for the box (16, 16, 48, 48)."""
+    box = np.array([[16, 16, 48, 48]], np.float32)
+    return Masks((window,), np.array([[4, 4]], np.int32), (4.0, 4.0), (0.0, 0.0), box, frame_hw)
+
+
+def two_parts() -> Masks:
+    """The left quarter and the right half of the box."""
+    window = np.full((8, 8), -1, np.float32)
+    window[:, :2] = window[:, 4:] = 1
+    return masks_of(window)
+
+
+def written(result: Result, folder: Path, *, with_confidence: bool = False) -> str:
+    sink = YoloTxt(folder, OutputNames(), with_confidence=with_confidence)
+    sink.write(result)
+    sink.close()
+    return (folder / "a.txt").read_text()
+
+
+def test_json_lines_carry_what_each_task_adds(tmp_path: Path) -> None:
+    sink = JsonLines(tmp_path / "out.jsonl")
+    keypoints = np.array([[[1.5, 2.25, 0.5], [-3, 70, 1]]], np.float32)
+    rotated = np.array([[32, 32, 40, 20.5, 0.25]], np.float32)
+    sink.write(task_result(masks=two_parts()))
+    sink.write(task_result(keypoints=keypoints))
+    sink.write(task_result(boxes_xywhr=rotated))
+    sink.write(task_result(num=0, probabilities=np.array([0.125, 0.875], np.float32)))
+    sink.close()
+    masks, pose, obb, classes = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    common = {"class_id": 1, "name": "stop sign", "confidence": 0.875, "box_xyxy": [16.0, 16.0, 48.0, 48.0]}
+    (found,) = masks["detections"]
+    polygons = found.pop("segmentation")
+    assert found == common
+    assert [sorted(zip(flat[::2], flat[1::2], strict=True)) for flat in polygons] == [
+        [(32, 16), (32, 47), (47, 16), (47, 47)],
+        [(16, 16), (16, 47), (23, 16), (23, 47)],
+    ]
+    assert pose["detections"] == [{**common, "keypoints": [[1.5, 2.25, 0.5], [-3.0, 70.0, 1.0]]}]
+    assert obb["detections"] == [{**common, "box_xywhr": [32.0, 32.0, 40.0, 20.5, 0.25]}]
+    assert classes["detections"] == []
+    assert classes["probabilities"] == [
+        {"class_id": 1, "name": "stop sign", "probability": 0.875},
+        {"class_id": 0, "name": "red", "probability": 0.125},
+    ]
+
+
+def test_yolo_labels_of_masks_are_one_polygon_a_line(tmp_path: Path) -> None:
+    item = task_result(masks=two_parts())
+    class_id, *numbers, confidence = written(item, tmp_path / "labels", with_confidence=True).split()
+    assert (class_id, confidence) == ("1", "0.87500")
+    points = np.array(numbers, float).reshape(-1, 2) * (96, 64)
+    filled = np.zeros((64, 96), np.uint8)
+    cv2.fillPoly(filled, [points.round().astype(np.int32)], 1)
+    assert item.detections.masks is not None
+    mask = item.detections.masks.to_array()[0]
+    assert mask.sum() == 32 * 24
+    # The parts, and one thin line that joins them.
+    assert not (mask & (filled == 0)).any()
+    assert 0 < ((filled == 1) & ~mask).sum() <= 16
+
+
+def test_a_mask_without_pixels_has_no_label_line(tmp_path: Path) -> None:
+    item = task_result(masks=masks_of(np.full((8, 8), -1, np.float32)))
+    assert written(item, tmp_path / "labels") == ""
+
+
+def test_parts_are_joined_where_they_are_nearest() -> None:
+    first = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], np.int32)
+    second = np.array([[30, 10], [30, 0], [12, 0]], np.int32)
+    speck = np.array([[50, 50], [51, 50]], np.int32)
+    joined = join_polygons([first, second, speck])
+    assert joined.tolist() == [
+        *([0, 0], [10, 0]),
+        *([12, 0], [30, 10], [30, 0], [12, 0]),
+        *([10, 0], [10, 10], [0, 10]),
+    ]
+    assert join_polygons([speck]).shape == (0, 2)
+
+
+def test_yolo_labels_of_keypoints_rotated_boxes_and_classes(tmp_path: Path) -> None:
+    keypoints = np.array([[[24, 16, 0.5], [-3, 70, 1]]], np.float32)
+    pose = written(task_result(keypoints=keypoints), tmp_path / "pose", with_confidence=True)
+    box = "0.333333 0.500000 0.333333 0.500000"
+    # Outside of the picture is not allowed in a label.
+    assert pose == f"1 {box} 0.250000 0.250000 0.500000 0.000000 1.000000 1.000000 0.87500\n"
+    rotated = np.array([[48, 32, 24, 16, np.pi / 6]], np.float32)
+    class_id, *numbers = written(task_result(boxes_xywhr=rotated), tmp_path / "obb").split()
+    corners = np.array(numbers, float).reshape(4, 2) * (96, 64)
+    centre, size, angle = cv2.minAreaRect(corners.astype(np.float32))
+    assert class_id == "1" and centre == pytest.approx((48, 32), abs=1e-3)
+    assert sorted(size) == pytest.approx([16, 24], abs=1e-3) and angle % 90 in (pytest.approx(30, abs=0.01),)
+    classes = task_result(num=0, probabilities=np.array([0.125, 0.875], np.float32))
+    assert written(classes, tmp_path / "classes", with_confidence=True) == "0.87500 stop sign\n0.12500 red\n"
+
+
+def test_a_mask_is_drawn_translucent_and_only_in_its_box() -> None:
+    item = task_result(masks=two_parts())
+    assert item.frame.image is not None
+    picture, plain = annotate(item), annotate(task_result())
+    changed = (picture != plain).any(axis=2)
+    inside = np.zeros_like(changed)
+    inside[14:50, 14:50] = True
+    assert not changed[~inside].any()
+    # Away from the outline: one tint, between the picture's grey and the box's colour; none where the mask is not.
+    tint = picture[36:44, 36:44].reshape(-1, 3)
+    assert (tint == tint[0]).all()
+    # The label's ground is the largest area of the box's own colour.
+    colours, counts = np.unique(plain[(plain != 120).any(axis=2)], axis=0, return_counts=True)
+    colour = colours[counts.argmax()].astype(int)
+    np.testing.assert_allclose(tint[0], 120 + (colour - 120) * 0.45, atol=1.5)
+    assert not changed[28:44, 27:29].any()
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (1, 3), (1, 4), (4, 1), (3, 2)])
+def test_the_smallest_masks_can_be_drawn(size_wh: tuple[int, int]) -> None:
+    width, height = size_wh
+    box = np.array([[5, 5, 5 + width, 5 + height]], np.float32)
+    masks = Masks((np.ones((2, 2), np.float32),), np.array([[1, 1]], np.int32), (4.0, 4.0), (0.0, 0.0), box, (64, 96))
+    frame = Frame(np.full((64, 96, 3), 120, np.uint8), 0, 0.0, 0, "a.jpg")
+    detections = Detections(box, np.ones(1, np.float32), np.zeros(1, np.int64), NAMES, masks=masks)
+    assert (annotate(Result(frame, detections, Timings())) != 120).any()
+
+
+def test_a_rotated_box_is_drawn_as_it_stands() -> None:
+    rotated = np.array([[200, 150, 120, 60, 0.5]], np.float32)
+    item = task_result(size_wh=(400, 300), boxes_xywhr=rotated)
+    changed = (annotate(item) != 120).any(axis=2)
+    corners = cv2.boxPoints(((200, 150), (120, 60), np.degrees(0.5)))
+    line = np.zeros(changed.shape, np.uint8)
+    cv2.polylines(line, [corners.round().astype(np.int32)], True, 1, 5)
+    hit = changed & (line == 1)
+    assert hit.sum() > 2 * (120 + 60) * 0.8
+    # What else is drawn is the label, above the highest corner.
+    assert not changed[int(corners[:, 1].min()) + 4 :][line[int(corners[:, 1].min()) + 4 :] == 0].any()
+
+
+@pytest.mark.parametrize("num_points", [17, 5])
+def test_keypoints_are_drawn_where_the_model_is_sure(num_points: int) -> None:
+    rng = np.random.default_rng(0)
+    points = np.concatenate((rng.uniform(150, 280, (num_points, 2)), np.full((num_points, 1), 0.9)), axis=1)
+    points[0] = (350, 40, 0.49)
+    points[1] = (-2000, 1e9, 0.9)
+    item = task_result(size_wh=(400, 300), keypoints=points[None].astype(np.float32))
+    drawn, plain = annotate(item), annotate(task_result(size_wh=(400, 300)))
+    changed = (drawn != plain).any(axis=2)
+    assert all(changed[round(y), round(x)] for x, y, _ in points[2:])
+    assert not changed[30:50, 340:360].any()
+    if num_points == 17:
+        # The skeleton: halfway between left shoulder and left elbow.
+        x, y = (points[5, :2] + points[7, :2]) / 2
+        assert changed[round(y), round(x)]
+
+
+def test_classes_are_listed_below_the_throughput() -> None:
+    item = task_result(size_wh=(400, 300), num=0, probabilities=np.array([0.125, 0.875], np.float32))
+    plain, full = annotate(item), annotate(item, throughput_fps=30.0)
+    changed = (plain != 120).any(axis=2)
+    assert changed[:40, :60].any() and not changed[100:].any() and not changed[:, 250:].any()
+    rows = np.flatnonzero((full != 120).any(axis=(1, 2)))
+    assert rows.max() > np.flatnonzero(changed.any(axis=1)).max()

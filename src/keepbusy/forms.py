@@ -25,18 +25,22 @@ FAMILIES: dict[Family, str] = {
     "yolov5-raw": "YOLOv5, YOLOv7: three (or four) heads before decoding, [1, 3, h, w, 5+classes]",
     "yolov8": "YOLOv5u, v8, v9, 11, 12: [1, 4+classes, cells], box as centre and size, no objectness",
     "yolov8-raw": "YOLOv8 and relatives: heads before decoding, box distributions and class logits",
-    "yolov10": "YOLOv10, YOLO26: end to end [1, 300, 6], corners, confidence, class; no suppression needed",
+    "yolov10": "YOLOv10, YOLO26, and others with their NMS inside: [1, 300, 6], corners, confidence, class",
     "yolox": "YOLOX: [1, cells, 5+classes], decoded",
     "yolox-raw": "YOLOX: [1, cells, 5+classes], offsets and log sizes in cells",
     "yolov7-nms": "YOLOv7 with its NMS inside: [N, 7], batch, corners, class, confidence",
     "detr": "DETR, RT-DETR: [1, N, 4+classes], or boxes [1, N, 4] and class scores [1, N, classes], normalized",
-    "rt-detr": "RT-DETR, D-FINE with their post-processing inside: labels, boxes, scores",
+    "rt-detr": "RT-DETR, D-FINE with their post-processing inside: labels, boxes, scores, or rows [1, N, 6]",
     "ssd": "OpenVINO's DetectionOutput: [1, 1, N, 7], image, class, confidence, normalized corners",
 }
 """One line for each family, for people."""
 
 Task = Literal["detect", "segment", "pose", "obb", "classify"]
 """What a model says of a picture: boxes, boxes with masks, with keypoints, rotated boxes, or classes of the whole."""
+
+HeadStrategy = Literal["stock", "tail", "host"]
+"""Where the detection head is computed: in the graph as exported, in the graph for the best few hundred cells only, or
+on the host from the raw numbers of the last convolutions."""
 
 Layout = Literal["NCHW", "NHWC"]
 
@@ -84,13 +88,19 @@ class OutputForm:
         task: What they say.
         outputs: Which of the graph's outputs they are, in the order in which the family's decoding takes them.
         num_classes: How many classes there are.
-        num_coefficients: For masks: coefficients a detection, and prototypes.
+        num_coefficients: For masks: coefficients a detection, and prototypes. Where only boxes are wanted of a model
+            that says more: how many numbers behind the classes are passed over.
         keypoints: For poses: how many, and how many numbers each (2: x, y; 3: with visibility).
         anchors_px: For raw anchor heads: widths and heights by head, pixels of the input.
         strides_px: For raw heads: pixels of the input a cell, by head.
+        num_bins: For raw heads of YOLOv8 and relatives: bins of a box side's distribution; 1 for none.
+        is_channels_last: For raw heads: (1, h, w, channels), as the device computes them.
+        is_tail: The head has been replaced: the outputs are rows of candidates, decoded in the graph.
         is_normalized: Boxes are shares of the input's sides, not pixels.
         has_background: Class 0 is the background (or, for DETR, the last one is "no object").
-        is_logits: Scores are before their sigmoid.
+        is_logits: Scores are before their sigmoid (or softmax).
+        is_imagenet: The network was trained on pixels normalized with ImageNet's mean and deviation.
+        names_decide: Nothing in the outputs tells how many classes there are: there are as many as names.
         why: The reason for the choice, for people.
         doubt: What else it could be, and how to say so; empty where nothing else fits.
     """
@@ -103,8 +113,13 @@ class OutputForm:
     keypoints: tuple[int, int] = (0, 0)
     anchors_px: tuple[tuple[tuple[float, float], ...], ...] = ()
     strides_px: tuple[int, ...] = ()
+    num_bins: int = 1
+    is_channels_last: bool = False
+    is_tail: bool = False
     is_normalized: bool = False
     has_background: bool = False
     is_logits: bool = False
+    is_imagenet: bool = False
+    names_decide: bool = False
     why: str = ""
     doubt: str = ""

@@ -3,5 +3,6 @@
 from keepbusy.decode.candidates import Candidates, Outputs
 from keepbusy.decode.decode import decode
 from keepbusy.decode.nms import suppress
+from keepbusy.decode.tail import TooManyCandidatesError
 
-__all__ = ["Candidates", "Outputs", "decode", "suppress"]
+__all__ = ["Candidates", "Outputs", "TooManyCandidatesError", "decode", "suppress"]

@@ -6,8 +6,18 @@ from collections.abc import Callable, Sequence
 
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs
+from keepbusy.decode.classify import classify
+from keepbusy.decode.detr import detr_candidates, rt_detr_candidates
+from keepbusy.decode.end_to_end import yolov7_nms_candidates, yolov10_candidates
+from keepbusy.decode.finish import finish
 from keepbusy.decode.nms import keep_best, suppress
+from keepbusy.decode.ssd import ssd_candidates
+from keepbusy.decode.tail import tail_candidates
 from keepbusy.decode.yolov5 import yolov5_candidates
+from keepbusy.decode.yolov5_raw import yolov5_raw_candidates
+from keepbusy.decode.yolov8 import yolov8_candidates
+from keepbusy.decode.yolov8_raw import yolov8_raw_candidates
+from keepbusy.decode.yolox import yolox_raw_candidates
 from keepbusy.forms import Family, OutputForm
 from keepbusy.letterbox import Letterbox
 from keepbusy.types import Detections
@@ -17,6 +27,16 @@ FindCandidates = Callable[[Outputs, OutputForm, tuple[int, int], DetectConfig], 
 
 CANDIDATES: dict[Family, FindCandidates] = {
     "yolov5": yolov5_candidates,
+    "yolov5-raw": yolov5_raw_candidates,
+    "yolov8": yolov8_candidates,
+    "yolov8-raw": yolov8_raw_candidates,
+    "yolov10": yolov10_candidates,
+    "yolox": yolov5_candidates,
+    "yolox-raw": yolox_raw_candidates,
+    "yolov7-nms": yolov7_nms_candidates,
+    "detr": detr_candidates,
+    "rt-detr": rt_detr_candidates,
+    "ssd": ssd_candidates,
 }
 """The one function of each family."""
 
@@ -39,6 +59,12 @@ def decode(
     Raises:
         ValueError: The outputs have numbers that are not finite.
     """
-    candidates = CANDIDATES[form.family](outputs, form, letterbox.input_hw, config)
-    kept = keep_best(candidates, config) if form.family in SUPPRESSED else suppress(candidates, config)
-    return Detections(letterbox.boxes_to_frame(kept.boxes_xyxy), kept.confidence, kept.class_id, names)
+    if form.task == "classify":
+        return classify(outputs, form, names)
+    find = tail_candidates if form.is_tail else CANDIDATES[form.family]
+    candidates = find(outputs, form, letterbox.input_hw, config)
+    if form.family in SUPPRESSED:
+        kept = keep_best(candidates, config)
+    else:
+        kept = suppress(candidates, config, is_rotated=form.task == "obb")
+    return finish(kept, outputs, letterbox, form, names)

@@ -1,8 +1,9 @@
-"""Model file → graph ready to compile: understood, static, with the preprocessing inside."""
+"""Model file → graph that is understood: its input, its outputs, its names."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 
 from keepbusy.errors import ModelError, first_line
 from keepbusy.forms import Family, InputForm, OutputForm, Task
-from keepbusy.models.inputs import choose_input_hw, recognise_input
+from keepbusy.models.inputs import answer_size_inputs, choose_input_hw, recognise_input
 from keepbusy.models.names import Names, choose_names
 from keepbusy.models.outputs import recognise_output
 from keepbusy.models.pixels import pixels_of
@@ -28,7 +29,7 @@ class Model:
     """A model's graph and what is known of it.
 
     Attributes:
-        graph: Takes uint8 (1, H, W, 3), BGR, 0 to 255; static.
+        graph: As exported, static, for one picture.
         path: The file that it came from.
         input_hw: The input's (height, width), pixels.
         input: What its network wants its pixels to be, and how frames are laid into it.
@@ -60,7 +61,7 @@ def load_model(
 
     Args:
         path: OpenVINO IR (`.xml` with its `.bin` beside it) or ONNX.
-        imgsz: Input (height, width) for models that leave it open.
+        imgsz: Input (height, width) for models that leave it open; others are read at their own size.
         names: The user's class names; None takes the model's own.
         family: How its outputs are to be read; None to find out.
         task: What they say; None to find out.
@@ -68,12 +69,13 @@ def load_model(
 
     Raises:
         ModelError: The file is missing, damaged, or no detector that is understood.
-        ConfigError: `imgsz` or `names` does not fit the model.
+        ConfigError: `names`, `family` or `task` does not fit the model.
     """
     path = Path(path)
     graph = _read(path, core)
     form = recognise_input(graph, path)
-    input_hw = choose_input_hw(form, imgsz, path)
+    input_hw = choose_input_hw(form, imgsz)
+    answer_size_inputs(graph, input_hw)
     if graph.is_dynamic() or list(graph.inputs[0].partial_shape.to_shape()) != form.shape(input_hw):
         try:
             graph.reshape(form.shape(input_hw))
@@ -85,8 +87,10 @@ def load_model(
     metadata = read_metadata(graph, path)
     output = recognise_output(graph, input_hw, metadata, path, family=family, task=task)
     form = pixels_of(form, output, metadata)
+    if names is not None and output.names_decide:
+        output = dataclasses.replace(output, num_classes=len(names))
     own_names = choose_names(output.num_classes, given=names, metadata=metadata, model=path)
-    return Model(_add_preprocessing(graph, form), path, input_hw, form, output, own_names)
+    return Model(graph, path, input_hw, form, output, own_names)
 
 
 def read_metadata(graph: ov.Model, path: Path) -> dict[str, Any]:
@@ -137,28 +141,6 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
             f"{path}: cannot be read as a model: {_reason(error)}",
             hint="the file may be cut short or damaged: export or copy it again",
         ) from error
-
-
-def _add_preprocessing(graph: ov.Model, form: InputForm) -> ov.Model:
-    from openvino import Layout, Type
-    from openvino.preprocess import ColorFormat, PrePostProcessor
-
-    element_type = graph.inputs[0].element_type
-    steps = PrePostProcessor(graph)
-    image = steps.input()
-    image.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC")).set_color_format(ColorFormat.BGR)
-    image.model().set_layout(Layout(form.layout))
-    if not form.is_bgr:
-        image.preprocess().convert_color(ColorFormat.RGB)
-    if element_type != Type.u8:
-        image.preprocess().convert_element_type(element_type)
-        if any(form.mean):
-            image.preprocess().mean(list(form.mean))
-        if any(value != 1 for value in form.scale):
-            image.preprocess().scale(list(form.scale))
-    for index in range(len(graph.outputs)):
-        steps.output(index).tensor().set_element_type(Type.f32)
-    return steps.build()
 
 
 def _reason(error: RuntimeError) -> str:

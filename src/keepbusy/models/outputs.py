@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, get_args
 
-from keepbusy.forms import Family, OutputForm, Task
-from keepbusy.models.describe import not_understood
+from keepbusy.errors import ConfigError
+from keepbusy.forms import FAMILIES, Family, OutputForm, Task
+from keepbusy.models.describe import not_understood, outputs_text
+from keepbusy.models.outputs_heads import anchor_heads
+from keepbusy.models.outputs_lists import boxes_and_scores, classes, lists, ssd, suppressed_rows
+from keepbusy.models.outputs_rows import anchors, cells, selected
+from keepbusy.models.outputs_tasks import Impossible
+from keepbusy.models.outputs_view import View, look
 
 if TYPE_CHECKING:
     import openvino as ov
+
+Rule = Callable[[View], "OutputForm | None"]
+"""Finds the outputs of one form in a graph; None where there are none."""
+
+RULES: tuple[Rule, ...] = (
+    # The narrowest first. Decoded outputs go before the heads that some exports leave beside them.
+    ssd,
+    suppressed_rows,
+    anchors,
+    cells,
+    boxes_and_scores,
+    lists,
+    selected,
+    anchor_heads,
+    classes,
+)
+
+RULES_OF: dict[Family, tuple[Rule, ...]] = {
+    "yolov5": (anchors, classes),
+    "yolov5-raw": (anchor_heads,),
+    "yolov8": (cells, classes),
+    "yolov10": (selected,),
+    "yolox": (cells,),
+    "yolox-raw": (cells,),
+    "yolov7-nms": (suppressed_rows,),
+    "detr": (boxes_and_scores, selected),
+    "rt-detr": (lists, selected),
+    "ssd": (ssd,),
+}
+"""Where the user names the family, only these are asked."""
 
 
 def recognise_output(
@@ -23,6 +59,10 @@ def recognise_output(
 ) -> OutputForm:
     """Find out how to read the outputs of a graph whose input is static by now.
 
+    Shapes come first: how many cells and anchors the input's size makes. Where several families share a shape, the
+    graph's last layers decide, then the metadata, then what is usual; `OutputForm.why` says it, and
+    `OutputForm.doubt` what else it could be. A family or task that the user names is obeyed if the shapes allow it.
+
     Args:
         graph: The graph as exported.
         input_hw: Its input's (height, width), pixels.
@@ -33,21 +73,29 @@ def recognise_output(
 
     Raises:
         ModelError: No output has a form that is understood.
+        ConfigError: The outputs cannot be of the family or task that the user names.
     """
-    for index, output in enumerate(graph.outputs):
-        shape = output.partial_shape
-        if shape.is_dynamic:
+    view = look(graph, input_hw, metadata, path, family, task)
+    said = view.words.task
+    if family is None and task is None and said and said not in get_args(Task):
+        raise not_understood(graph, path, f"its metadata says that its task is {said}")
+    why = ""
+    for rule in RULES if family is None else RULES_OF.get(family, ()):
+        try:
+            form = rule(view)
+        except Impossible as reason:
+            why = why or str(reason)
             continue
-        sizes = [int(axis) for axis in output.shape]
-        if len(sizes) == 3 and sizes[0] == 1 and sizes[2] >= 6 and sizes[1] in _anchor_counts(input_hw):
-            return OutputForm("yolov5", "detect", (index,), sizes[2] - 5)
-    raise not_understood(graph, path, "none of its outputs has a form that is known")
-
-
-def _anchor_counts(input_hw: tuple[int, int]) -> list[int]:
-    """How many rows YOLOv5 has at an input size: three anchors per cell, strides 8 to 32, or to 64 (P6)."""
-    counts: list[int] = []
-    for strides in ((8, 16, 32), (8, 16, 32, 64)):
-        if all(side % strides[-1] == 0 for side in input_hw):
-            counts.append(sum(3 * (input_hw[0] // s) * (input_hw[1] // s) for s in strides))
-    return counts
+        if form is not None and (task is None or form.task == task):
+            return form
+    if family is not None:
+        raise ConfigError(
+            f"--family {family}: {path} has no such output{': ' + why if why else ''}; outputs: {outputs_text(graph)}",
+            hint=f"{family} needs {FAMILIES[family]}; leave --family out to let keepbusy find out",
+        )
+    if task is not None:
+        raise ConfigError(
+            f"--task {task}: {path} has no such output{': ' + why if why else ''}; outputs: {outputs_text(graph)}",
+            hint="leave --task out to let keepbusy find out",
+        )
+    raise not_understood(graph, path, why or "none of its outputs has a form that is known")

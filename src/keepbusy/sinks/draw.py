@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections import deque
 
 import cv2
+import numpy as np
 
+from keepbusy.sinks.draw_tasks import (
+    Colour,
+    draw_classes,
+    draw_keypoints,
+    draw_label,
+    draw_mask,
+    draw_polygon,
+    highest_corner,
+)
 from keepbusy.types import Image, Result
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BLACK = (0, 0, 0)
-_WHITE = (255, 255, 255)
 
 # Twelve colours (BGR) that stay apart from each other, from grey roads and for most colour-blind people.
-_PALETTE = (
+_PALETTE: tuple[Colour, ...] = (
     (60, 76, 231),
     (219, 152, 52),
     (113, 204, 46),
@@ -47,7 +55,10 @@ class ThroughputMeter:
 
 
 def annotate(result: Result, throughput_fps: float | None = None) -> Image:
-    """A copy of the frame with boxes, labels and throughput on it.
+    """A copy of the frame with what was found and the throughput on it.
+
+    Masks lie translucent below everything, then boxes (rotated ones as they stand) with labels, then keypoints; a
+    classification is a list in the corner.
 
     Args:
         result: A result whose frame has an image.
@@ -62,30 +73,38 @@ def annotate(result: Result, throughput_fps: float | None = None) -> Image:
     # Sized for 720p, growing with the picture's shorter side.
     unit = max(0.7, min(picture.shape[:2]) / 720)
     thickness = max(1, round(2 * unit))
-    for class_id, confidence, box in zip(
-        detections.class_id[::-1].tolist(),
-        detections.confidence[::-1].tolist(),
-        detections.boxes_xyxy[::-1].round().astype(int).tolist(),
-        strict=True,
-    ):
-        colour = _PALETTE[class_id % len(_PALETTE)]
-        left, top, right, bottom = box
-        cv2.rectangle(picture, (left, top), (right, bottom), colour, thickness, cv2.LINE_AA)
-        _label(picture, f"{detections.names[class_id]} {confidence:.2f}", (left, top), colour, 0.55 * unit)
+    class_ids = detections.class_id.tolist()
+    colours = [_PALETTE[class_id % len(_PALETTE)] for class_id in class_ids]
+    # The most confident ones are drawn last, over the others.
+    order = range(len(class_ids) - 1, -1, -1)
+    if detections.masks is not None:
+        # Largest first, so that what stands before a large thing keeps its own tint.
+        sides = detections.boxes_xyxy[:, 2:] - detections.boxes_xyxy[:, :2]
+        for index in np.argsort(-sides.prod(axis=1), kind="stable").tolist():
+            draw_mask(picture, *detections.masks.crop(index), colours[index], thickness)
+    boxes = detections.boxes_xyxy.round().astype(int).tolist()
+    confidence = detections.confidence.tolist()
+    corners = detections.boxes_xyxyxyxy
+    for index in order:
+        left, top, right, bottom = boxes[index]
+        anchor = (left, top)
+        if corners is None:
+            cv2.rectangle(picture, (left, top), (right, bottom), colours[index], thickness, cv2.LINE_AA)
+        else:
+            draw_polygon(picture, corners[index], colours[index], thickness)
+            anchor = highest_corner(corners[index])
+        text = f"{detections.names[class_ids[index]]} {confidence[index]:.2f}"
+        draw_label(picture, text, anchor, colours[index], 0.55 * unit)
+    for points in () if detections.keypoints is None else detections.keypoints[::-1]:
+        draw_keypoints(picture, points, unit)
+    end = 0
     if throughput_fps:
         text = f"Throughput: {throughput_fps:.1f} FPS"
-        _label(picture, text, (0, 0), _BLACK, 0.8 * unit)
+        end = draw_label(picture, text, (0, 0), _BLACK, 0.8 * unit)
+    if detections.probabilities is not None:
+        classes = [
+            (detections.names[class_id], probability, _PALETTE[class_id % len(_PALETTE)])
+            for class_id, probability in detections.top(5)
+        ]
+        draw_classes(picture, classes, end, unit)
     return picture
-
-
-def _label(picture: Image, text: str, anchor_xy: tuple[int, int], colour: tuple[int, int, int], scale: float) -> None:
-    """Text on a filled ground, above the anchor where there is room, else below it."""
-    thickness = max(1, round(1.5 * scale))
-    (width, height), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
-    pad = max(1, round(4 * scale))
-    left = max(0, min(anchor_xy[0], picture.shape[1] - width - 2 * pad))
-    ground_h = height + baseline + 2 * pad
-    top = anchor_xy[1] - ground_h if anchor_xy[1] >= ground_h else anchor_xy[1]
-    cv2.rectangle(picture, (left, top), (left + width + 2 * pad, top + ground_h), colour, cv2.FILLED)
-    origin = (left + pad, top + pad + height)
-    cv2.putText(picture, text, origin, _FONT, scale, _WHITE, thickness, cv2.LINE_AA)

@@ -15,7 +15,14 @@ from keepbusy.types import Result
 def record(result: Result) -> dict[str, Any]:
     """A result as one JSON object.
 
-    Boxes are rounded to a hundredth of a pixel, confidences to five digits: far below what a model can tell.
+    Boxes are rounded to a hundredth of a pixel, confidences and angles to five digits: far below what a model can
+    tell. What a task adds:
+
+    - masks: `segmentation`, polygons as in COCO, [[x1, y1, x2, y2, ...], ...], the mask's outer edge in pixels of the
+      frame, largest part first; holes are not in it;
+    - keypoints: `keypoints`, [[x, y, confidence], ...];
+    - rotated boxes: `box_xywhr`, [cx, cy, w, h, angle in radians];
+    - classification: `probabilities` of the frame in place of boxes, the five most probable classes.
     """
     frame, detections = result.frame, result.detections
     content: dict[str, Any] = {
@@ -28,7 +35,7 @@ def record(result: Result) -> dict[str, Any]:
     if result.error is not None:
         content["error"] = {"stage": result.error.stage, "message": result.error.reason}
         return content
-    content["detections"] = [
+    found: list[dict[str, Any]] = [
         {
             "class_id": class_id,
             "name": detections.names[class_id],
@@ -42,6 +49,22 @@ def record(result: Result) -> dict[str, Any]:
             strict=True,
         )
     ]
+    for index, one in enumerate(found):
+        if detections.boxes_xywhr is not None:
+            *box, angle = detections.boxes_xywhr[index].tolist()
+            one["box_xywhr"] = [*(round(value, 2) for value in box), round(angle, 5)]
+        if detections.keypoints is not None:
+            points = detections.keypoints[index].tolist()
+            one["keypoints"] = [[round(x, 2), round(y, 2), round(confidence, 5)] for x, y, confidence in points]
+        if detections.masks is not None:
+            polygons = detections.masks.polygons(index)
+            one["segmentation"] = [polygon.reshape(-1).tolist() for polygon in polygons if len(polygon) >= 3]
+    content["detections"] = found
+    if detections.probabilities is not None:
+        content["probabilities"] = [
+            {"class_id": class_id, "name": detections.names[class_id], "probability": round(probability, 5)}
+            for class_id, probability in detections.top(5)
+        ]
     return content
 
 

@@ -1,0 +1,47 @@
+"""Candidates that the graph itself has picked and decoded: only the threshold is left to do."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from keepbusy.config import DetectConfig
+from keepbusy.decode.candidates import Candidates, Outputs, make_candidates
+from keepbusy.forms import OutputForm
+
+
+class TooManyCandidatesError(Exception):
+    """More cells passed the threshold than the graph decodes: the frame has to be done again, exactly."""
+
+
+def tail_candidates(outputs: Outputs, form: OutputForm, input_hw: tuple[int, int], config: DetectConfig) -> Candidates:
+    """The rows that pass the confidence threshold.
+
+    Args:
+        outputs: The rows, float32 (N, 6 + extra): left, top, right, bottom in pixels of the input, confidence, class,
+            and what the task adds; and the largest score, a logit, that may have been left out, float32 (1,).
+        form: Not needed: the rows say it all.
+        input_hw: Not needed: boxes are pixels already.
+        config: Thresholds and classes.
+
+    Raises:
+        TooManyCandidatesError: A cell that may pass the threshold was left out.
+        ValueError: A row that passes the threshold has a number that is not finite.
+    """
+    rows, left_out = outputs[0], outputs[1]
+    # `not <=` keeps NaN, so that it is reported instead of being lost.
+    if not left_out[0] <= logit(config.conf):
+        if np.isnan(left_out[0]):
+            raise ValueError("the model's output has numbers that are not finite (NaN or infinity)")
+        raise TooManyCandidatesError
+    rows = rows[~(rows[:, 4] <= config.conf)]
+    extra = rows[:, 6:] if rows.shape[1] > 6 else None
+    return make_candidates(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), extra, config)
+
+
+def logit(share: float) -> float:
+    """The number whose sigmoid is `share`; infinite for 0 and 1."""
+    if share <= 0:
+        return -math.inf
+    return math.inf if share >= 1 else math.log(share / (1 - share))
