@@ -1,5 +1,20 @@
 """How right the detections are: COCO's mean average precision against known truth."""
 
+from keepbusy.evaluate.classes import match_classes
 from keepbusy.evaluate.coco import Accuracy, ClassAccuracy, CocoEvaluation
+from keepbusy.evaluate.dataset import Dataset, Labels
+from keepbusy.evaluate.open import open_dataset
+from keepbusy.evaluate.problems import DataError
+from keepbusy.evaluate.scoring import DatasetScorer
 
-__all__ = ["Accuracy", "ClassAccuracy", "CocoEvaluation"]
+__all__ = [
+    "Accuracy",
+    "ClassAccuracy",
+    "CocoEvaluation",
+    "DataError",
+    "Dataset",
+    "DatasetScorer",
+    "Labels",
+    "match_classes",
+    "open_dataset",
+]

@@ -1,0 +1,369 @@
+"""`keepbusy eval`: how right the detections are, through the pipeline that finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+from keepbusy.cli.options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    CacheDirOption,
+    DebugOption,
+    DeviceOption,
+    FamilyOption,
+    HeadOption,
+    ImgszOption,
+    ModelOption,
+    PrecisionOption,
+    ShapeOption,
+    TaskOption,
+)
+from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_shape, parse_size
+from keepbusy.cli.progress import progress_line
+from keepbusy.config import Mode, OnError, Precision
+from keepbusy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keepbusy.api import Pipeline
+    from keepbusy.config import HeadChoice
+    from keepbusy.evaluate import Dataset, DatasetScorer
+    from keepbusy.evaluate.classes import ClassMatch
+    from keepbusy.forms import Family, Task
+    from keepbusy.stats import Snapshot
+
+FAULTS_SHOWN = 10
+"""So many faults of the data are named one by one."""
+
+_RUN, _OUT = RUN_PANEL, OUTPUT_PANEL
+_POST, _DATA = "What counts as a detection", "What is scored"
+
+
+def evaluate(
+    data: Annotated[
+        str,
+        typer.Option(
+            help="YOLO dataset file (.yaml), folder or list (.txt) of pictures with YOLO labels, COCO annotations "
+            "(.json), or synth:street?frames=N.",
+            rich_help_panel=_DATA,
+        ),
+    ],
+    model: ModelOption = None,
+    device: DeviceOption = "CPU",
+    split: Annotated[str, typer.Option(help="Which part of a YOLO data set.", rich_help_panel=_DATA)] = "val",
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The pictures of COCO annotations; by default looked for beside them.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="The model's class names: text or YOLO YAML.", rich_help_panel=_DATA)
+    ] = None,
+    class_match: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|name|index",
+            help="How the data's classes are found among the model's; auto: by name where both have names.",
+            rich_help_panel=_DATA,
+        ),
+    ] = "auto",
+    ignore_missing_classes: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-missing-classes",
+            help="Leave out objects of classes that the model does not have.",
+            rich_help_panel=_DATA,
+        ),
+    ] = False,
+    skip_bad_labels: Annotated[
+        bool,
+        typer.Option("--skip-bad-labels", help="Leave bad labels out and warn.", rich_help_panel=_DATA),
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N frames.", rich_help_panel=_DATA)] = None,
+    stride: Annotated[int, typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=_DATA)] = 1,
+    conf: Annotated[
+        float, typer.Option(min=0, max=1, help="Lowest confidence. Above 0.001 costs mAP.", rich_help_panel=_POST)
+    ] = 0.001,
+    iou: Annotated[
+        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one.", rich_help_panel=_POST)
+    ] = 0.6,
+    max_det: Annotated[int, typer.Option(min=1, help="Most detections in a frame.", rich_help_panel=_POST)] = 300,
+    single_label: Annotated[
+        bool,
+        typer.Option(
+            "--single-label",
+            help="Each box's best class only, as `detect` does; evaluations count every class above --conf.",
+            rich_help_panel=_POST,
+        ),
+    ] = False,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="All scores as JSON.", rich_help_panel=_OUT)
+    ] = None,
+    coco_json: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="All detections as COCO results.", rich_help_panel=_OUT),
+    ] = None,
+    save_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Confusion matrix and curves (.png), metrics.json, detections.json.",
+            rich_help_panel=_OUT,
+        ),
+    ] = None,
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="Show all classes that have objects.", rich_help_panel=_OUT)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.", rich_help_panel=_OUT)] = False,
+    family: FamilyOption = None,
+    task: TaskOption = None,
+    imgsz: ImgszOption = None,
+    shape: ShapeOption = "auto",
+    head: HeadOption = "auto",
+    mode: Annotated[
+        str,
+        typer.Option(metavar="async|sync", help="The scores are the same.", rich_help_panel=_RUN),
+    ] = "async",
+    nireq: Annotated[
+        str, typer.Option(metavar="auto|N", help="Infer requests in flight.", rich_help_panel=_RUN)
+    ] = "auto",
+    precision: PrecisionOption = None,
+    cache_dir: CacheDirOption = None,
+    on_error: Annotated[
+        str,
+        typer.Option(
+            metavar="raise|skip",
+            help="Stop at the first picture that fails, or score the others.",
+            rich_help_panel=_RUN,
+        ),
+    ] = "raise",
+    debug: DebugOption = False,
+) -> None:
+    """Score a detector against labelled data: COCO's mAP, by size and class, through the real pipeline.
+
+    \b
+    keepbusy eval -m yolov5n.xml --data coco.yaml
+    keepbusy eval -m yolov5n.xml --data coco/images/val2017 --save-dir scores/
+    keepbusy eval -m yolov5n.xml --data annotations/instances_val2017.json --coco-json results.json
+    keepbusy eval -m yolov5n.xml --data coco.yaml -d GPU --precision f16 --json -
+    keepbusy eval --data "synth:street?seed=2000001&frames=100"
+    """
+    from keepbusy.api import Pipeline
+    from keepbusy.cli.models import find_model_with_progress
+    from keepbusy.embedded import embedded_model
+    from keepbusy.evaluate import DatasetScorer, match_classes
+    from keepbusy.models import load_names
+    from keepbusy.sinks.naming import check_file, make_folder
+
+    console = Console(stderr=True, highlight=False)
+    _check_class_match(class_match)
+    dataset = _open(console, data, split, images, skip_bad_labels=skip_bad_labels)
+    source = dataset.open()
+    try:
+        _check_has_end(source, limit)
+        for path in (json if json != "-" else None, coco_json):
+            if path is not None:
+                check_file(Path(path))
+        if save_dir is not None:
+            from keepbusy.evaluate.plots import check_plots
+
+            check_plots()
+            make_folder(save_dir)
+        with Pipeline(
+            embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet),
+            device,
+            names=load_names(names) if names else None,
+            conf=conf,
+            iou=iou,
+            max_det=max_det,
+            multi_label=not single_label,
+            imgsz=parse_size(imgsz),
+            shape=parse_shape(shape),
+            family=cast("Family | None", family),
+            task=cast("Task | None", task),
+            head=cast("HeadChoice", head),
+            mode=cast(Mode, mode),
+            nireq=parse_nireq(nireq),
+            precision=cast("Precision | None", precision),
+            cache_dir=parse_cache_dir(cache_dir),
+            on_error=cast(OnError, on_error),
+        ) as pipeline:
+            with _faults_named(console):
+                mapping, notes = match_classes(
+                    dataset,
+                    tuple(pipeline.names),
+                    cast("ClassMatch", class_match),
+                    ignore_missing=ignore_missing_classes,
+                )
+            notes = [*dataset.notes, *notes]
+            for note in notes:
+                _warn(console, note)
+            scorer = DatasetScorer(
+                dataset, pipeline.names, mapping, max_det=max_det, ignore_missing=ignore_missing_classes
+            )
+            snapshot = _run(console, pipeline, source, scorer, limit=limit, stride=stride, quiet=quiet)
+            settings = {
+                "model": str(model) if model is not None else "embedded",
+                "data": data,
+                "device": device,
+                "precision": str(pipeline.device.describe().get("precision", precision or "")) or None,
+                "input_hw": list(pipeline.input_hw),
+                "shape": shape,
+                "head": pipeline.head,
+                "mode": mode,
+                "conf": conf,
+                "iou": iou,
+                "max_det": max_det,
+                "multi_label": not single_label,
+            }
+    finally:
+        source.close()
+    _finish(
+        console,
+        scorer,
+        snapshot,
+        settings,
+        notes,
+        json=json,
+        coco_json=coco_json,
+        save_dir=save_dir,
+        per_class=per_class,
+        quiet=quiet,
+    )
+
+
+def _check_class_match(text: str) -> None:
+    if text not in ("auto", "name", "index"):
+        raise ConfigError(f"--class-match: {text!r} is none of the choices", hint="choose from auto, name, index")
+
+
+def _check_has_end(source: Any, limit: int | None) -> None:
+    if source.num_frames is None and limit is None:
+        raise ConfigError(f"--data: {source.name} never ends", hint="add frames=100 to it, or --limit 100")
+
+
+def _open(console: Console, data: str, split: str, images: Path | None, *, skip_bad_labels: bool) -> Dataset:
+    from keepbusy.evaluate import open_dataset
+
+    with console.status("reading labels"), _faults_named(console):
+        return open_dataset(data, split=split, images=images, skip_bad_labels=skip_bad_labels)
+
+
+@contextmanager
+def _faults_named(console: Console) -> Iterator[None]:
+    """Where data has several faults, name them one by one before the error."""
+    from keepbusy.evaluate import DataError
+
+    try:
+        yield
+    except DataError as error:
+        if len(error.faults) > 1:
+            for fault in error.faults[:FAULTS_SHOWN]:
+                console.print(fault, markup=False, soft_wrap=True)
+            if len(error.faults) > FAULTS_SHOWN:
+                console.print(f"... and {len(error.faults) - FAULTS_SHOWN} more", markup=False)
+        raise
+
+
+def _run(
+    console: Console,
+    pipeline: Pipeline,
+    source: Any,
+    scorer: DatasetScorer,
+    *,
+    limit: int | None,
+    stride: int,
+    quiet: bool,
+) -> Snapshot:
+    from keepbusy.config import SelectConfig
+    from keepbusy.errors import SourceError
+    from keepbusy.sources import Selection
+
+    total = Selection(source, SelectConfig(limit=limit, stride=stride)).num_frames
+    run = pipeline.run(source, limit=limit, stride=stride)
+    with run, progress_line(console, run, total, is_wanted=not quiet) as line:
+        for result in run:
+            scorer.add(result)
+            line.update()
+    snapshot = run.stats.snapshot()
+    if len(scorer.failures) == snapshot.num_frames:
+        raise SourceError(
+            f"{source.name}: all {len(scorer.failures)} pictures failed; the first: {scorer.failures[0]}",
+            hint="there is nothing to score",
+        )
+    return snapshot
+
+
+def _finish(
+    console: Console,
+    scorer: DatasetScorer,
+    snapshot: Snapshot,
+    settings: dict[str, Any],
+    notes: list[str],
+    *,
+    json: str | None,
+    coco_json: Path | None,
+    save_dir: Path | None,
+    per_class: bool,
+    quiet: bool,
+) -> None:
+    """Score what was collected, and write and show it."""
+    import openvino
+
+    from keepbusy import __version__
+    from keepbusy.evaluate.report import report, write_json
+    from keepbusy.evaluate.tables import render
+
+    evaluation = scorer.evaluation
+    with console.status("scoring"):
+        accuracy, curves, confusion = evaluation.accuracy(), evaluation.curves(), evaluation.confusion()
+    failed = scorer.failures
+    if failed:
+        _warn(console, f"{len(failed)} pictures failed and are not scored; the first: {failed[0]}")
+    content = report(accuracy, curves, confusion) | {
+        "settings": settings,
+        "throughput_fps": round(snapshot.throughput_fps, 1),
+        "failed": failed,
+        "num_ignored": scorer.num_ignored,
+        "notes": notes,
+        "versions": {"keepbusy": __version__, "openvino": openvino.__version__},
+    }
+    results = evaluation.results(scorer.category_ids()) if coco_json or save_dir else []
+    written: list[Path] = []
+    if coco_json is not None:
+        write_json(results, coco_json, indent=None)
+        written.append(coco_json)
+    if save_dir is not None:
+        from keepbusy.evaluate.plots import write_plots
+
+        with console.status("drawing"):
+            written += write_plots(save_dir, evaluation.names, curves, confusion)
+        for name, part, indent in (("metrics.json", content, 1), ("detections.json", results, None)):
+            write_json(part, save_dir / name, indent=indent)
+            written.append(save_dir / name)
+    if json is not None:
+        write_json(content, json)
+        if json != "-":
+            written.append(Path(json))
+    if quiet:
+        return
+    if json != "-":
+        Console(highlight=False, soft_wrap=True).print(render(content, all_classes=per_class))
+    console.print(
+        f"{snapshot.num_frames} frames at {snapshot.throughput_fps:.1f} frames/s "
+        f"({settings['mode']}, {settings['device']})"
+    )
+    for path in written:
+        console.print(f"wrote {path}", markup=False, soft_wrap=True)
+
+
+def _warn(console: Console, text: str) -> None:
+    console.print(f"[yellow]warning:[/] {text.replace('[', chr(92) + '[')}", soft_wrap=True)

@@ -1,0 +1,267 @@
+"""`keepbusy verify`: does a device, a precision or another graph still find the same?"""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
+
+import typer
+from rich.console import Console
+
+from keepbusy.cli.options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    CacheDirOption,
+    DebugOption,
+    DeviceOption,
+    FamilyOption,
+    HeadOption,
+    ImgszOption,
+    ModelOption,
+    PrecisionOption,
+    TaskOption,
+)
+from keepbusy.cli.parse import parse_cache_dir, parse_shape, parse_size
+from keepbusy.config import HeadChoice, Mode, Precision
+from keepbusy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keepbusy.api import Pipeline
+    from keepbusy.evaluate.verify import Verification
+    from keepbusy.evaluate.verify_report import Side
+    from keepbusy.forms import Family, Task
+
+EXIT_DIFFERS = 1
+
+MAX_DET = 1000
+"""Detections of a frame on either side: far above what a frame has at the confidences compared, so that no limit cuts
+one side and not the other."""
+
+_RUN, _OUT, _REF, _LIMITS = RUN_PANEL, OUTPUT_PANEL, "What it is compared with", "What it must reach"
+
+
+def verify(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Videos, pictures, folders; no labels are needed. By default the street that the package carries.",
+            show_default=False,
+        ),
+    ] = None,
+    model: ModelOption = None,
+    device: DeviceOption = "CPU",
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="DEVICE[:PRECISION]", help="The device and number type that are trusted.", rich_help_panel=_REF
+        ),
+    ] = "CPU:f32",
+    against_model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The model that is trusted, where --model is a converted one (INT8, optimised); by default the same.",
+            rich_help_panel=_REF,
+        ),
+    ] = None,
+    against_imgsz: Annotated[
+        str | None,
+        typer.Option(metavar="N|HxW", help="Its input size; by default that of --imgsz.", rich_help_panel=_REF),
+    ] = None,
+    frames: Annotated[
+        int, typer.Option(min=1, help="Frames compared, from all over the sources.", rich_help_panel=_REF)
+    ] = 32,
+    min_matched: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of either side's detections the other has.", rich_help_panel=_LIMITS),
+    ] = 0.96,
+    min_iou: Annotated[
+        float, typer.Option(min=0, max=1, help="Overlap that nine in ten boxes reach.", rich_help_panel=_LIMITS)
+    ] = 0.90,
+    max_drift: Annotated[
+        float, typer.Option(min=0, max=1, help="Difference that nine in ten scores keep to.", rich_help_panel=_LIMITS)
+    ] = 0.05,
+    conf: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Detections count from here on; by default 0.25, or lower where there is hardly any.",
+            rich_help_panel=_LIMITS,
+            show_default=False,
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The worst frames, both sides beside each other.", rich_help_panel=_OUT),
+    ] = None,
+    json: Annotated[str | None, typer.Option(metavar="FILE|-", help="All numbers.", rich_help_panel=_OUT)] = None,
+    imgsz: ImgszOption = None,
+    precision: PrecisionOption = None,
+    head: HeadOption = "auto",
+    shape: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|square|rect|HxW",
+            help="The candidate's input; square gives both sides the same picture, which then is compared too.",
+            rich_help_panel=_RUN,
+        ),
+    ] = "auto",
+    mode: Annotated[
+        str, typer.Option(metavar="async|sync", help="How the candidate runs.", rich_help_panel=_RUN)
+    ] = "async",
+    family: FamilyOption = None,
+    task: TaskOption = None,
+    cache_dir: CacheDirOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Prove that a device, a precision or a converted model finds what the reference finds. Exit code 1 if not.
+
+    The same frames go through both, and detections are matched one to one. What is missing or extra, how far boxes and
+    scores differ, and whether both were given the same picture, byte for byte, decide. No labels are needed.
+
+    \b
+    keepbusy verify -d GPU
+    keepbusy verify street.mp4 -m yolov5n.xml -d NPU --save differences/
+    keepbusy verify street.mp4 -m yolov5n-int8.xml --against-model yolov5n.xml
+    keepbusy verify photos/ -m yolov5n.onnx -d GPU --precision f16 --min-iou 0.95 --json -
+    """
+    from keepbusy.api import Pipeline
+    from keepbusy.compare import Limits
+    from keepbusy.evaluate.verify import detection_floor
+    from keepbusy.evaluate.verify import verify as run_verification
+    from keepbusy.evaluate.verify_pictures import save_worst
+    from keepbusy.evaluate.verify_report import render, to_dict
+    from keepbusy.sinks.naming import check_file, make_folder
+    from keepbusy.sources import open_sources
+
+    reference_device, reference_precision = parse_against(against)
+    if json is not None and json != "-":
+        check_file(Path(json))
+    if save is not None:
+        make_folder(save)
+    chosen, chosen_sources = _choose(model, sources)
+    trusted = against_model or chosen
+    with ExitStack() as stack:
+        # The reference is the model as it was exported, in the blocking loop: nothing clever that could be wrong.
+        reference = stack.enter_context(
+            Pipeline(
+                trusted,
+                reference_device,
+                precision=reference_precision,
+                imgsz=parse_size(against_imgsz or imgsz),
+                family=cast("Family | None", family),
+                task=cast("Task | None", task),
+                head="stock",
+                shape="square",
+                mode="sync",
+                conf=detection_floor(conf),
+                max_det=MAX_DET,
+                cache_dir=parse_cache_dir(cache_dir),
+            )
+        )
+        candidate = stack.enter_context(
+            Pipeline(
+                chosen,
+                device,
+                precision=cast("Precision | None", precision),
+                imgsz=parse_size(imgsz),
+                family=cast("Family | None", family),
+                task=cast("Task | None", task),
+                head=cast("HeadChoice", head),
+                shape=parse_shape(shape),
+                mode=cast(Mode, mode),
+                conf=detection_floor(conf),
+                max_det=MAX_DET,
+                cache_dir=parse_cache_dir(cache_dir),
+            )
+        )
+        with _progress(frames) as on_frames:
+            report = run_verification(
+                reference,
+                candidate,
+                open_sources(chosen_sources, read_ahead=False),
+                max_frames=frames,
+                conf=conf,
+                limits=Limits(min_matched=min_matched, min_iou=min_iou, max_drift=max_drift),
+                on_frames=on_frames,
+            )
+        sides = (
+            _side(reference, trusted, reference_device, "sync"),
+            _side(candidate, chosen, device, mode),
+        )
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    table = Console(stderr=json == "-", highlight=False)
+    table.print(render(report, *sides))
+    if json is not None:
+        _write_json(json_module.dumps(to_dict(report, *sides), indent=1) + "\n", json)
+    if save is not None:
+        for path in save_worst(save, report.worst, (sides[0].title, sides[1].title)):
+            console.print(f"wrote {path}", markup=False)
+    if not report.is_passed:
+        _hint(console, report, is_saved=save is not None)
+        raise typer.Exit(EXIT_DIFFERS)
+
+
+def parse_against(text: str) -> tuple[str, Precision | None]:
+    """`CPU:f32` → device and precision; a device's own colons (`AUTO:GPU,CPU`) stay with it."""
+    device, separator, last = text.rpartition(":")
+    if separator and last in get_args(Precision):
+        return device, cast(Precision, last)
+    if not text.strip():
+        raise ConfigError("--against: is empty", hint="give a device, with or without a number type: CPU:f32")
+    return text, None
+
+
+def _choose(model: Path | None, sources: list[str] | None) -> tuple[Path, list[str]]:
+    """The model and the sources, with what the package carries in the places of those not given."""
+    from keepbusy.cli.models import find_model_with_progress
+    from keepbusy.embedded import CLIP_SPEC, embedded_clip, embedded_model
+
+    if model is None:
+        return embedded_model(), sources or [str(embedded_clip())]
+    # Drawn anew for other models: they, too, know people and cars, and the drawing has no traces of compression.
+    return find_model_with_progress(model), sources or [CLIP_SPEC]
+
+
+def _side(pipeline: Pipeline, model: Path, device: str, mode: str) -> Side:
+    from keepbusy.evaluate.verify_report import Side
+
+    return Side(model.name, device, pipeline.device.describe().get("precision", ""), mode)
+
+
+@contextmanager
+def _progress(num_frames: int) -> Iterator[Callable[[int], None]]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _num_frames: None
+        return
+    with console.status("frame 0") as status:
+        yield lambda done: status.update(f"frame {done} of {num_frames}")
+
+
+def _write_json(text: str, target: str) -> None:
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    from keepbusy.sinks.naming import write_error
+
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise write_error(target, error) from error
+
+
+def _hint(console: Console, report: Verification, *, is_saved: bool) -> None:
+    if report.is_empty:
+        text = "name pictures or a video with objects that the model knows, or lower --conf"
+    elif is_saved:
+        text = "the worst frames are in the folder of --save"
+    else:
+        text = "--save FOLDER shows the worst frames; --precision f32 tells a rounding from a fault"
+    console.print(f"[bold cyan]hint:[/] {text}")

@@ -1,0 +1,53 @@
+"""One word from the user → data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keepbusy.errors import ConfigError, SourceError
+from keepbusy.evaluate.dataset import Dataset
+
+_HINT = (
+    "give a YOLO dataset file (.yaml), a folder or list (.txt) of pictures, COCO annotations (.json) or synth:street"
+)
+
+
+def open_dataset(
+    data: str, *, split: str = "val", images: Path | None = None, skip_bad_labels: bool = False
+) -> Dataset:
+    """Open labelled data, and check all of it.
+
+    Args:
+        data: A YOLO dataset file (`.yaml`), a folder or a list (`.txt`) of pictures with YOLO labels, COCO annotations
+            (`.json`), or `synth:street?seed=1&frames=100`.
+        split: Which part of a YOLO data set.
+        images: The folder of the pictures of COCO annotations, where they are not found beside the file.
+        skip_bad_labels: Leave bad labels out and note them, instead of stopping.
+
+    Raises:
+        SourceError: It cannot be read, is malformed or empty, or has faults: a `DataError` then has all of them.
+        ConfigError: The options do not fit it.
+    """
+    path = Path(data)
+    suffix = path.suffix.lower()
+    if images is not None and suffix != ".json":
+        raise ConfigError("--images: is for COCO annotations (.json)", hint=_HINT)
+    if data.startswith("synth:"):
+        from keepbusy.evaluate.street_data import StreetData
+
+        return StreetData(data)
+    if not path.exists():
+        raise SourceError(f"--data: there is no {data}", hint=_HINT)
+    if path.is_dir() or suffix == ".txt":
+        from keepbusy.evaluate.yolo_data import open_yolo_path
+
+        return open_yolo_path(path, split, skip_bad_labels=skip_bad_labels)
+    if suffix in (".yaml", ".yml"):
+        from keepbusy.evaluate.yolo_data import open_yolo_yaml
+
+        return open_yolo_yaml(path, split, skip_bad_labels=skip_bad_labels)
+    if suffix == ".json":
+        from keepbusy.evaluate.coco_data import open_coco
+
+        return open_coco(path, images, skip_bad_labels=skip_bad_labels)
+    raise SourceError(f"--data: {data} is none of the known kinds", hint=_HINT)
