@@ -74,7 +74,7 @@ def test_articles_programs_find_the_boxes_that_the_detector_finds() -> None:
     from benchmarks.peers.article_async import Lane
     from benchmarks.peers.article_sync import detect
 
-    detector = kb.Detector(embedded_model(), precision="f32")
+    detector = kb.Detector(embedded_model(), precision="f32", shape="square", head="stock")
     net = ov.Core().compile_model(str(embedded_model()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     lane = Lane(net)
     frames = looped(embedded_clip())

@@ -265,3 +265,49 @@ def test_an_unexpected_failure_of_a_thread_ends_the_run_with_its_error() -> None
     assert [next(run).frame.index for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyboardInterrupt):
         next(run)
+
+
+@prove
+@given(
+    nireq=st.integers(1, 6),
+    prepare_threads=st.integers(1, 5),
+    num_frames=st.integers(0, 40),
+    latencies=st.lists(MS, min_size=1, max_size=5),
+    unread=INDICES,
+    is_slow=st.booleans(),
+)
+def test_several_starters_keep_the_order_and_the_frames_apart(
+    nireq: int, prepare_threads: int, num_frames: int, latencies: list[float], unread: frozenset[int], is_slow: bool
+) -> None:
+    device = ScriptedDevice(lambda n: latencies[n % len(latencies)], num_servers=2)
+    source = ScriptedSource(num_frames, fails=unread)
+    settings_ = config("async", nireq, prepare_threads=prepare_threads)
+    results = list(scripted_run([source], device, settings_, prepare_s=0.001 if is_slow else 0.0))
+    assert [result.frame.index for result in results] == list(range(num_frames))
+    for index, result in enumerate(results):
+        assert result.detections.class_id.tolist() == ([] if index in unread else [index])
+    assert device.max_in_flight <= nireq
+    assert device.num_in_flight == 0
+
+
+@prove
+@given(prepare_threads=st.integers(1, 4), nireq=st.integers(1, 5), num_taken=st.integers(0, 10))
+def test_several_starters_end_when_the_consumer_leaves(prepare_threads: int, nireq: int, num_taken: int) -> None:
+    device = ScriptedDevice(0.001)
+    run = scripted_run(
+        [ScriptedSource(None)], device, config("async", nireq, prepare_threads=prepare_threads), prepare_s=0.0005
+    )
+    with run:
+        for _ in range(num_taken):
+            next(run)
+    assert device.num_in_flight == 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("keepbusy-")]
+
+
+@pytest.mark.parametrize("prepare_threads", [1, 3])
+def test_a_frame_that_cannot_be_started_does_not_hold_up_the_others(prepare_threads: int) -> None:
+    device = ScriptedDevice(0.001, refuses={4, 9})
+    results = list(scripted_run([ScriptedSource(20)], device, config("async", 3, prepare_threads=prepare_threads)))
+    assert [result.frame.index for result in results] == list(range(20))
+    failed = [result for result in results if result.error is not None]
+    assert [result.error.stage for result in failed if result.error] == ["infer", "infer"]

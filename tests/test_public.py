@@ -15,11 +15,13 @@ PACKAGE = Path(keepbusy.__file__).parent
 
 # A module may import from its own row and from rows above it, never from below.
 LAYERS = (
-    ("errors", "forms", "masks", "types", "config", "embedded"),
-    ("stats", "channel", "letterbox", "decode"),
+    ("errors", "forms", "masks", "types", "config", "embedded", "cache"),
+    ("stats", "cores", "compare", "channel", "letterbox", "decode"),
     ("sources",),
     ("models",),
     ("engine",),
+    ("heads",),
+    ("compiled",),
     ("steps",),
     ("run",),
     ("run_sync",),

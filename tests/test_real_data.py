@@ -36,7 +36,7 @@ def test_the_articles_pictures_agree_with_the_definition(
     path = data / "images" / f"{name}.jpg"
     picture = np.asarray(cv2.imread(str(path)), np.uint8)
     expected = reference.detect(reference.infer(model, picture), picture.shape[:2], (640, 640), conf=CONF)
-    found = kb.Detector(model, conf=CONF, precision="f32")(path)
+    found = kb.Detector(model, conf=CONF, precision="f32", shape="square")(path)
     names = [found.name(index) for index in range(len(found))]
     for wanted, count in must_have.items():
         assert names.count(wanted) >= count, names
@@ -51,7 +51,7 @@ def test_the_articles_pictures_agree_with_the_definition(
 def test_the_devices_own_precision_finds_the_same_objects(data: Path, model: Path, name: str) -> None:
     """bfloat16 keeps 8 bits: of two anchors nearly as good, the other one may win, so boxes agree less closely."""
     path = data / "images" / f"{name}.jpg"
-    exact = kb.Detector(model, conf=CONF, precision="f32")(path)
+    exact = kb.Detector(model, conf=CONF, precision="f32", shape="square")(path)
     found = kb.Detector(model, conf=CONF - 0.02)(path)
     for index in range(len(exact)):
         box = tuple(exact.boxes_xyxy[index].tolist())

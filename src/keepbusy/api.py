@@ -6,23 +6,21 @@ import asyncio
 import dataclasses
 import threading
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from keepbusy import steps
+from keepbusy.compiled import CompiledModel, Decoder
 from keepbusy.config import DetectConfig, DeviceConfig, RunConfig, SelectConfig, split_options
-from keepbusy.decode import Outputs, decode
-from keepbusy.engine import EXTRA_REQUESTS, OpenVINODevice, Request, Slot, create_slots
+from keepbusy.engine import OpenVINODevice, Request, Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models import load_model, load_names
-from keepbusy.models.load import Model
 from keepbusy.pipeline import start_run
 from keepbusy.run import Run
-from keepbusy.sources import Selection, Source, open_sources
+from keepbusy.sources import Selection, Source, frame_sizes, open_sources
 from keepbusy.sources.images import read_image
 from keepbusy.types import Detections, Frame, Image, Result, Timings
 
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from keepbusy.config import Options
-    from keepbusy.letterbox import Letterbox
+    from keepbusy.forms import HeadStrategy
 
 
 class Pipeline:
@@ -53,14 +51,12 @@ class Pipeline:
         **options: Any attribute of `DetectConfig`, `DeviceConfig` and `RunConfig`, by its name.
 
     Attributes:
+        model: The model's input, outputs and family.
         names: The class names.
-        input_hw: The model input's (height, width), pixels.
-        num_slots: How many frames can be in flight.
-        device: What the model was compiled for.
 
     Raises:
-        ModelError: The model cannot be read, is not understood, or does not compile.
-        DeviceError: There is no such device, or its first inference fails.
+        ModelError: The model cannot be read, or is not understood.
+        DeviceError: There is no such device.
         ConfigError: An option has a value that it cannot have.
     """
 
@@ -73,22 +69,16 @@ class Pipeline:
         **options: Unpack[Options],
     ) -> None:
         device_config, self._detect, self._config = split_options({"device": device, **options})
-        loaded, openvino_device = _load(model, names, device_config, self._config)
-        self._model = loaded
+        self._compiled = _load(model, names, device_config, self._detect, self._config)
         self._device_name = device_config.device
         self._lock = threading.Lock()
         self._active: weakref.ref[Run] | None = None
         self._is_busy = False
-        if self._config.mode == "sync":
-            num_slots = 1
-        else:
-            num_slots = self._config.nireq or openvino_device.optimal_requests + EXTRA_REQUESTS
-        self.names = loaded.names
-        self.input_hw = loaded.input_hw
-        self.num_slots = num_slots
-        self.device = openvino_device
-        self._slots = _create_slots(openvino_device, num_slots, loaded)
-        _check_classes(self._detect, loaded.names)
+        self._is_closed = False
+        self._slots: list[Slot] = []
+        self.model = self._compiled.model
+        self.names = self.model.names
+        _check_classes(self._detect, self.names)
 
     def run(
         self,
@@ -118,24 +108,75 @@ class Pipeline:
                     "the pipeline is still running",
                     hint="iterate the last run to its end or close() it, or make a second Pipeline",
                 )
-            if not self._slots:
-                raise KeepbusyError("the pipeline is closed", hint="make a new Pipeline")
+            self._check_open()
             self._is_busy = True
+        opened: list[Source] = []
         try:
             opened = _open_mixed(sources, read_ahead=self._config.mode == "async")
+            self._plan(opened)
             run = start_run(
                 [Selection(source, select) for source in opened],
                 self._slots,
-                partial(_decode, model=self._model, config=self._detect),
+                Decoder(self._compiled, self._detect),
                 self._config,
                 device_name=self._device_name,
                 on_close=self._run_closed,
             )
         except BaseException:
             self._is_busy = False
+            for source in opened:
+                source.close()
             raise
         self._active = weakref.ref(run)
         return run
+
+    def plan(self, *sources: str | int | Path | Source) -> None:
+        """Choose the head and compile the model for the frames of some sources, without reading them.
+
+        `run` does it by itself. Called before, the model is compiled when the run begins.
+
+        Raises:
+            SourceError: One of the sources cannot be opened.
+            ModelError: The model does not compile.
+        """
+        self._check_open()
+        opened = _open_mixed(sources, read_ahead=False)
+        try:
+            self._plan(opened)
+        finally:
+            for given, source in zip(sources, opened, strict=False):
+                if given is not source:
+                    source.close()
+
+    def _plan(self, opened: Sequence[Source]) -> None:
+        self._compiled.plan(frame_sizes(opened))
+        if not self._slots:
+            self._slots = self._compiled.create_slots()
+        self._compiled.warm(self._slots)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise KeepbusyError("the pipeline is closed", hint="make a new Pipeline")
+
+    @property
+    def device(self) -> OpenVINODevice:
+        """What the model was compiled for, in its main shape."""
+        return self._compiled.device
+
+    @property
+    def head(self) -> HeadStrategy:
+        """How the detection head is computed; known when the model has been compiled."""
+        return self._compiled.strategy
+
+    @property
+    def input_hw(self) -> tuple[int, int]:
+        """The input's (height, width) for most frames, pixels; the model's own until sources are known."""
+        return self._compiled.input_hw
+
+    @property
+    def num_slots(self) -> int:
+        """How many frames can be in flight."""
+        return len(self._slots) or self._compiled.num_slots
 
     async def stream(
         self,
@@ -172,8 +213,13 @@ class Pipeline:
 
     @property
     def requests(self) -> list[Request]:
-        """The slots' warm requests, for measuring the device alone. Not to be touched while a run goes on."""
-        return [slot.request for slot in self._slots]
+        """The slots' warm requests in the main shape, for measuring the device alone.
+
+        Not to be touched while a run goes on.
+        """
+        if not self._slots:
+            self._plan([])
+        return [slot.request_for(self.input_hw) for slot in self._slots]
 
     def close(self) -> None:
         """Stop a run that is going on, and free the device; further calls do nothing."""
@@ -181,6 +227,7 @@ class Pipeline:
         if run is not None:
             run.close()
         self._slots = []
+        self._is_closed = True
 
     def __enter__(self) -> Pipeline:
         return self
@@ -223,14 +270,12 @@ class Detector:
         **options: Unpack[Options],
     ) -> None:
         device_config, self._detect, self._config = split_options({"device": device, "mode": "sync", **options})
-        loaded, openvino_device = _load(model, names, device_config, self._config)
-        self._model = loaded
-        _check_classes(self._detect, loaded.names)
+        self._compiled = _load(model, names, device_config, self._detect, self._config)
         self._device_name = device_config.device
         self._lock = threading.Lock()
-        self.names = loaded.names
-        self.input_hw = loaded.input_hw
-        self._slot: Slot = _create_slots(openvino_device, 1, loaded)[0]
+        self._slot: Slot | None = None
+        self.names = self._compiled.model.names
+        _check_classes(self._detect, self.names)
 
     def __call__(self, image: Image | str | Path) -> Detections:
         """Detect.
@@ -248,25 +293,37 @@ class Detector:
             image = read_image(Path(image))
         frame = Frame(image, 0, 0.0, 0, source)
         with self._lock:
-            slot = self._slot
+            slot = self._slot or self._plan(image)
             error = steps.start(slot, frame, Timings(), _no_clock)
             if error is None:
                 error = steps.wait(slot, self._config.device_timeout_s, self._device_name, _no_clock)
             if error is not None:
                 raise error
-            result = steps.decode(slot, partial(_decode, model=self._model, config=self._detect), _no_clock)
+            result = steps.decode(slot, Decoder(self._compiled, self._detect), _no_clock)
             steps.release(slot)
         if result.error is not None:
             raise result.error
         return result.detections
+
+    @property
+    def input_hw(self) -> tuple[int, int]:
+        """The input's (height, width), pixels; the model's own until the first picture."""
+        return self._compiled.input_hw
+
+    def _plan(self, image: Image) -> Slot:
+        height, width = image.shape[:2] if image.ndim >= 2 else (0, 0)
+        self._compiled.plan({(height, width): 1} if height and width else {})
+        self._slot = self._compiled.create_slots()[0]
+        return self._slot
 
 
 def _load(
     path: str | Path,
     names: tuple[str, ...] | str | Path | None,
     device_config: DeviceConfig,
+    detect: DetectConfig,
     config: RunConfig,
-) -> tuple[Model, OpenVINODevice]:
+) -> CompiledModel:
     core = _core()
     if isinstance(names, (str, Path)):
         names = load_names(Path(names))
@@ -278,21 +335,13 @@ def _load(
         task=device_config.task,
         core=core,
     )
-    return model, OpenVINODevice(model, device_config, config.mode, core)
-
-
-def _create_slots(device: OpenVINODevice, num_slots: int, model: Model) -> list[Slot]:
-    return create_slots(device, num_slots, fit=model.input.fit, pad_value=model.input.pad_value)
+    return CompiledModel(model, device_config, detect, config.mode, config.nireq, core)
 
 
 def _core() -> ov.Core:
     import openvino
 
     return openvino.Core()
-
-
-def _decode(outputs: Outputs, letterbox: Letterbox, *, model: Model, config: DetectConfig) -> Detections:
-    return decode(outputs, letterbox, model.output, config, model.names)
 
 
 def _open_mixed(sources: tuple[str | int | Path | Source, ...], *, read_ahead: bool) -> list[Source]:

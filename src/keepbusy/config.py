@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args, get_type_hints
 
 from keepbusy.errors import ConfigError
-from keepbusy.forms import Family, Task
+from keepbusy.forms import Family, HeadStrategy, Task
 
 Mode = Literal["async", "sync"]
 Hint = Literal["latency", "throughput"]
 OnError = Literal["raise", "skip"]
 Precision = Literal["f32", "f16", "bf16"]
+HeadChoice = HeadStrategy | Literal["auto"]
+ShapeChoice = Literal["auto", "square", "rect"] | tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +56,15 @@ class DeviceConfig:
         device: OpenVINO's device name: CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...
         hint: OpenVINO's performance hint; None chooses `throughput` for async and `latency` for sync.
         nstreams: Number of device streams; None leaves it to the hint.
+        threads: CPU threads for inference; None leaves it to the hint.
         precision: Number type that the device computes in; None leaves it to the device, which takes the fastest
             that it has (bf16 on CPUs with instructions for it).
-        cache_dir: Folder for compiled models; None for no cache.
-        imgsz: Input size (height, width) in pixels for models with a dynamic input; None for the model's own,
-            or 640x640 where it has none.
+        cache_dir: Folder for compiled models; None for the user's cache folder, False for no cache.
+        imgsz: Input size (height, width) in pixels; None for the model's own, or 640x640 where it has none. Another
+            than its own needs a dynamic input, or a head that keepbusy can take off.
+        head: Where the detection head is computed; `auto` measures once for a model, device and shape, and remembers.
+        shape: `square` takes `imgsz` as it is; `rect` the smallest input that holds the frames at the same scale,
+            so that no grey bars are computed; `auto` is `rect` where the graph allows it; or (height, width).
         family: How the model's outputs are to be read; None to find out from the graph.
         task: What they say; None to find out.
     """
@@ -66,21 +72,30 @@ class DeviceConfig:
     device: str = "CPU"
     hint: Hint | None = None
     nstreams: int | None = None
+    threads: int | None = None
     precision: Precision | None = None
-    cache_dir: Path | None = None
+    cache_dir: Path | Literal[False] | None = None
     imgsz: tuple[int, int] | None = None
+    head: HeadChoice = "auto"
+    shape: ShapeChoice = "auto"
     family: Family | None = None
     task: Task | None = None
 
     def __post_init__(self) -> None:
-        for name in ("hint", "precision", "family", "task"):
+        for name in ("hint", "precision", "head", "family", "task"):
             _check_choice(self, name)
         if not self.device.strip():
             raise ConfigError("device: is empty", hint="`keepbusy devices` lists what there is")
-        if self.nstreams is not None:
-            _check_range("nstreams", self.nstreams, 1, None)
+        for name in ("nstreams", "threads"):
+            if getattr(self, name) is not None:
+                _check_range(name, getattr(self, name), 1, None)
         for side in self.imgsz or ():
             _check_range("imgsz", side, 32, 8192)
+        if isinstance(self.shape, str):
+            _check_choice(self, "shape")
+        else:
+            for side in self.shape:
+                _check_range("shape", side, 32, 8192)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +109,8 @@ class RunConfig:
         on_error: `raise` stops the run at the first failed frame; `skip` yields it as a result with an error.
         device_timeout_s: A device that takes longer for one frame is reported as not answering. Half a minute
             is far above any frame and below a person's patience.
+        read_threads: Threads that decode pictures or one video ahead; None for as many as pay.
+        prepare_threads: Threads that lay frames into their input; None for as many as pay.
         channel_frames: Frames that may wait between a source and its preparation. Four evens out a decoder's
             bursts and is small enough for 4K frames (25 MB each).
         results_buffered: Finished results that may wait for the consumer.
@@ -103,14 +120,17 @@ class RunConfig:
     nireq: int | None = None
     on_error: OnError = "raise"
     device_timeout_s: float = 30.0
+    read_threads: int | None = None
+    prepare_threads: int | None = None
     channel_frames: int = 4
     results_buffered: int = 4
 
     def __post_init__(self) -> None:
         _check_choice(self, "mode")
         _check_choice(self, "on_error")
-        if self.nireq is not None:
-            _check_range("nireq", self.nireq, 1, None)
+        for name in ("nireq", "read_threads", "prepare_threads"):
+            if getattr(self, name) is not None:
+                _check_range(name, getattr(self, name), 1, None)
         for name in ("channel_frames", "results_buffered"):
             _check_range(name, getattr(self, name), 1, None)
         if not self.device_timeout_s > 0:
@@ -147,9 +167,12 @@ class Options(TypedDict, total=False):
 
     hint: Hint | None
     nstreams: int | None
+    threads: int | None
     precision: Precision | None
-    cache_dir: Path | None
+    cache_dir: Path | Literal[False] | None
     imgsz: tuple[int, int] | None
+    head: HeadChoice
+    shape: ShapeChoice
     family: Family | None
     task: Task | None
     conf: float
@@ -162,6 +185,8 @@ class Options(TypedDict, total=False):
     nireq: int | None
     on_error: OnError
     device_timeout_s: float
+    read_threads: int | None
+    prepare_threads: int | None
     channel_frames: int
     results_buffered: int
 

@@ -8,7 +8,9 @@ A *slot* is one request with the frame that is now in it.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from keepbusy.config import DeviceConfig, Mode
 from keepbusy.decode.candidates import Outputs
-from keepbusy.errors import ConfigError, DeviceError, DeviceTimeoutError, ModelError, first_line
+from keepbusy.errors import ConfigError, DeviceError, DeviceTimeoutError, FrameError, ModelError, first_line
 from keepbusy.forms import Fit
 from keepbusy.letterbox import GREY, Letterbox, Letterboxer
 from keepbusy.types import Frame, Timings
@@ -25,7 +27,10 @@ from keepbusy.types import Frame, Timings
 if TYPE_CHECKING:
     import openvino as ov
 
-    from keepbusy.models.load import Model
+    from keepbusy.models.prepare import Prepared
+
+SizeHW = tuple[int, int]
+"""(height, width), pixels."""
 
 EXTRA_REQUESTS = 2
 """Slots above what the device calls optimal: one being filled and one being emptied while it works on the rest."""
@@ -91,18 +96,138 @@ class Device(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Slot:
-    """One request, and the frame now in it."""
+class Shapes:
+    """The device in every input shape that is in use: one shape for each aspect ratio of the frames. Thread-safe.
+
+    Args:
+        choose: A frame's (height, width) → the input's.
+        compile_for: An input's (height, width) → the device with the model compiled for it.
+        fit: How frames are laid into the input.
+        pad_value: The grey of the bars.
+    """
+
+    def __init__(
+        self,
+        choose: Callable[[SizeHW], SizeHW],
+        compile_for: Callable[[SizeHW], Device],
+        *,
+        fit: Fit = "letterbox",
+        pad_value: int = GREY,
+    ) -> None:
+        self._choose = choose
+        self._compile_for = compile_for
+        self._fit: Fit = fit
+        self._pad_value = pad_value
+        self._devices: dict[SizeHW, Device] = {}
+        self._chosen: dict[SizeHW, SizeHW] = {}
+        self._lock = threading.RLock()
+
+    def input_hw_for(self, frame_hw: SizeHW) -> SizeHW:
+        """The input shape for frames of a size: the same one each time it is asked for."""
+        chosen = self._chosen.get(frame_hw)
+        if chosen is None:
+            with self._lock:
+                chosen = self._chosen.setdefault(frame_hw, self._choose(frame_hw))
+        return chosen
+
+    def device(self, input_hw: SizeHW) -> Device:
+        """The device in one shape; compiled at the first call."""
+        with self._lock:
+            if input_hw not in self._devices:
+                self._devices[input_hw] = self._compile_for(input_hw)
+            return self._devices[input_hw]
+
+    def create_seat(self, input_hw: SizeHW) -> Seat:
+        """A warm request with its input."""
+        with self._lock:
+            return _create_seat(self.device(input_hw), self._fit, self._pad_value)
+
+    @property
+    def compiled(self) -> list[SizeHW]:
+        """The input shapes compiled so far."""
+        return list(self._devices)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seat:
+    """One request and what writes into its input."""
 
     request: Request
     letterboxer: Letterboxer
-    frame: Frame | None = None
-    letterbox: Letterbox | None = None
-    timings: Timings = field(default_factory=Timings)
 
 
-def create_slots(device: Device, num_slots: int, *, fit: Fit = "letterbox", pad_value: int = GREY) -> list[Slot]:
+class Slot:
+    """One place in flight: a request in each input shape that it has met, and the frame now in it.
+
+    Args:
+        seat: The request to begin with.
+        shapes: Where requests for other frames come from; None where all frames take the same.
+
+    Attributes:
+        seat: The request of the frame now in it.
+        frame: That frame; None where the slot is free.
+        letterbox: How it was laid into the input.
+        timings: Its times.
+        error: Why the frame could not be started; None where it could.
+        is_tried: Set once the frame has been started, or could not be.
+    """
+
+    __slots__ = (
+        "_frame_hw",
+        "_seats",
+        "_shapes",
+        "error",
+        "frame",
+        "is_tried",
+        "letterbox",
+        "seat",
+        "timings",
+    )
+
+    def __init__(self, seat: Seat, shapes: Shapes | None = None) -> None:
+        self.seat = seat
+        self.frame: Frame | None = None
+        self.letterbox: Letterbox | None = None
+        self.timings = Timings()
+        self.error: FrameError | None = None
+        self.is_tried = threading.Event()
+        self._shapes = shapes
+        self._seats: dict[SizeHW, Seat] = {} if shapes is None else {seat.request.input.shape[:2]: seat}
+        self._frame_hw: SizeHW | None = None
+
+    @property
+    def request(self) -> Request:
+        """The request of the frame now in it."""
+        return self.seat.request
+
+    def request_for(self, input_hw: SizeHW) -> Request:
+        """The warm request in an input shape."""
+        self.warm(input_hw)
+        return self._seats[input_hw].request if self._shapes is not None else self.seat.request
+
+    def turn_to(self, frame_hw: SizeHW) -> None:
+        """Take the request whose input is right for frames of a size."""
+        if self._shapes is None or frame_hw == self._frame_hw:
+            return
+        input_hw = self._shapes.input_hw_for(frame_hw)
+        self.warm(input_hw)
+        self.seat = self._seats[input_hw]
+        self._frame_hw = frame_hw
+
+    def warm(self, input_hw: SizeHW) -> None:
+        """Have a warm request in an input shape."""
+        if self._shapes is not None and input_hw not in self._seats:
+            self._seats[input_hw] = self._shapes.create_seat(input_hw)
+
+
+def create_slots(
+    device: Device,
+    num_slots: int,
+    *,
+    fit: Fit = "letterbox",
+    pad_value: int = GREY,
+    shapes: Shapes | None = None,
+) -> list[Slot]:
     """Make slots and warm each of them up, one after the other.
 
     Serially, because the first inference of a request may still compile or allocate, and doing so in several at
@@ -113,27 +238,27 @@ def create_slots(device: Device, num_slots: int, *, fit: Fit = "letterbox", pad_
         num_slots: How many.
         fit: How frames are laid into the input.
         pad_value: The grey of the bars.
+        shapes: Where requests for frames of other shapes come from.
 
     Raises:
         DeviceError: A request cannot be made, or its first inference fails.
     """
-    slots: list[Slot] = []
-    for _ in range(num_slots):
-        try:
-            request = device.create_request()
-            request.input[...] = GREY
-            request.start()
-            is_done = request.wait(COMPILE_WARM_UP_TIMEOUT_S)
-        except DeviceError:
-            raise
-        except Exception as error:
-            raise DeviceError(f"device {device.name}: the first inference failed: {first_line(error)}") from error
-        if not is_done:
-            raise DeviceTimeoutError(
-                f"device {device.name}: the first inference took over {COMPILE_WARM_UP_TIMEOUT_S:g} s"
-            )
-        slots.append(Slot(request, Letterboxer(request.input, fit, pad_value)))
-    return slots
+    return [Slot(_create_seat(device, fit, pad_value), shapes) for _ in range(num_slots)]
+
+
+def _create_seat(device: Device, fit: Fit, pad_value: int) -> Seat:
+    try:
+        request = device.create_request()
+        request.input[...] = GREY
+        request.start()
+        is_done = request.wait(COMPILE_WARM_UP_TIMEOUT_S)
+    except DeviceError:
+        raise
+    except Exception as error:
+        raise DeviceError(f"device {device.name}: the first inference failed: {first_line(error)}") from error
+    if not is_done:
+        raise DeviceTimeoutError(f"device {device.name}: the first inference took over {COMPILE_WARM_UP_TIMEOUT_S:g} s")
+    return Seat(request, Letterboxer(request.input, fit, pad_value))
 
 
 class OpenVINORequest:
@@ -181,7 +306,7 @@ class OpenVINODevice:
     """A model compiled for an OpenVINO device.
 
     Args:
-        model: The model.
+        model: The graph, ready to compile.
         config: Device name, hint, streams, cache.
         mode: Chooses the hint where none is given: throughput for async, latency for sync.
         core: The OpenVINO core to compile with.
@@ -195,7 +320,7 @@ class OpenVINODevice:
 
     def __init__(
         self,
-        model: Model,
+        model: Prepared,
         config: DeviceConfig,
         mode: Mode,
         core: ov.Core,
@@ -209,11 +334,13 @@ class OpenVINODevice:
         properties: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
         if config.nstreams is not None:
             properties["NUM_STREAMS"] = str(config.nstreams)
+        if config.threads is not None:
+            properties["INFERENCE_NUM_THREADS"] = str(config.threads)
         if config.precision is not None:
             properties["INFERENCE_PRECISION_HINT"] = config.precision
         if with_layer_times:
             properties["PERF_COUNT"] = "YES"
-        if config.cache_dir is not None:
+        if config.cache_dir:
             properties["CACHE_DIR"] = str(_usable_cache(config.cache_dir))
         check_device(config.device, core)
         try:

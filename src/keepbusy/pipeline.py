@@ -19,10 +19,11 @@ The contract
 Threads
 -------
 ```
-reader (one a source) ──▶ FairChannel ──▶ starter ──▶ [in flight, in order] ──▶ collector ──▶ [results] ──▶ next()
-                                             ▲                                      │
-                                             └────────────── free slots ────────────┘
+reader (one a source) ──▶ FairChannel ──▶ starters ──▶ [in flight, in order] ──▶ collector ──▶ [results] ──▶ next()
+                                             ▲                                       │
+                                             └────────────── free slots ─────────────┘
 ```
+One starter is enough on few cores; on many, `prepare_threads` of them lay out frames side by side.
 A frame that failed before it reached the device travels along the same way without a slot, so that it keeps its
 place. `SyncRun` (`run_sync.py`) is the same steps in the caller's thread, one after the other, with one slot and no
 overlap (videos are then decoded without reading ahead, too).
@@ -38,6 +39,7 @@ from collections.abc import Callable, Sequence
 from keepbusy import steps
 from keepbusy.channel import Channel, FairChannel
 from keepbusy.config import RunConfig
+from keepbusy.cores import usable_cores
 from keepbusy.engine import Slot
 from keepbusy.errors import FrameError
 from keepbusy.run import Job, Read, Run, give_up, index_of
@@ -117,6 +119,7 @@ class _Shared:
         self.in_flight: Channel[Slot | Result] = Channel(len(job.slots))
         self.results: Channel[Result] = Channel(job.config.results_buffered)
         self.is_closing = threading.Event()
+        self.turn = threading.Lock()
         self._threads_lock = threading.Lock()
         for slot in job.slots:
             self.free.put(slot)
@@ -124,7 +127,7 @@ class _Shared:
             threading.Thread(target=self._guard, args=(body, *args), name=f"keepbusy-{name}")
             for name, body, args in (
                 *((f"read-{i}", self.read, (i,)) for i in range(len(job.sources))),
-                ("prepare", self.start_frames, ()),
+                *((f"prepare-{i}", self.start_frames, ()) for i in range(_num_starters(job))),
                 ("decode", self.collect, ()),
             )
         ]
@@ -142,6 +145,7 @@ class _Shared:
         self.in_flight.close()
         self.results.close()
         for slot in self.job.slots:
+            slot.is_tried.set()
             if slot.frame is not None:
                 with contextlib.suppress(Exception):
                     slot.request.cancel()
@@ -159,6 +163,8 @@ class _Shared:
             self.free.close()
             self.in_flight.close()
             self.results.end()
+            for slot in self.job.slots:
+                slot.is_tried.set()
         with self._threads_lock:
             self._num_running -= 1
             is_last = self._num_running == 0
@@ -199,35 +205,41 @@ class _Shared:
             self.frames.end()
 
     def start_frames(self) -> None:
-        """Starter thread: frames into free slots, slots onto the device."""
+        """Starter threads: frames into free slots, slots onto the device.
+
+        They take turns at taking a slot and a frame, so that slots are in flight in the frames' order; the work itself
+        is done side by side. A slot is handed to the collector before its frame is in it: `is_tried` says when.
+        """
         lane = self.stats.lane("prepare")
         now_ns = self.stats.clock.now_ns
         slot: Slot | None = None
-        slot_wanted_ns = slot_free_ns = 0
         while True:
-            if slot is None:
+            with self.turn:
                 # The slot first, then the frame: a live source's frame stays replaceable until it can be started.
                 slot_wanted_ns = lane.begin()
-                slot = self.free.get()
+                slot = slot or self.free.get()
                 slot_free_ns = lane.waited_for_output()
-            entry = self.frames.get()
-            if slot is None or entry is None:
-                break
-            item, source_id, timings = entry
-            timings.slot_wanted_ns, timings.slot_free_ns = slot_wanted_ns, slot_free_ns
-            timings.prepare_start_ns = lane.waited_for_input()
-            if isinstance(item, FrameError):
-                entrusted: Slot | Result = steps.failure(steps.unread_frame(item, source_id), timings, item)
-            else:
-                error = steps.start(slot, item, timings, now_ns)
-                lane.was_busy()
-                lane.num_frames += 1
-                if error is not None:
-                    entrusted = steps.failure(item, timings, error)
+                entry = self.frames.get()
+                if slot is None or entry is None:
+                    break
+                item, source_id, timings = entry
+                timings.slot_wanted_ns, timings.slot_free_ns = slot_wanted_ns, slot_free_ns
+                timings.prepare_start_ns = lane.waited_for_input()
+                if isinstance(item, FrameError):
+                    entrusted: Slot | Result = steps.failure(steps.unread_frame(item, source_id), timings, item)
                 else:
-                    entrusted, slot = slot, None
-            if not self.in_flight.put(entrusted):
-                break
+                    slot.is_tried.clear()
+                    slot.frame, slot.timings = item, timings
+                    entrusted = slot
+                if not self.in_flight.put(entrusted):
+                    break
+            if isinstance(item, FrameError):
+                continue
+            slot.error = steps.start(slot, item, timings, now_ns)
+            slot.is_tried.set()
+            slot = None
+            lane.was_busy()
+            lane.num_frames += 1
         self.in_flight.end()
 
     def collect(self) -> None:
@@ -237,12 +249,16 @@ class _Shared:
         while (item := self.in_flight.get()) is not None:
             result = item if isinstance(item, Result) else None
             if isinstance(item, Slot):
+                item.is_tried.wait()
+                if self.is_closing.is_set() or self.fatal is not None:
+                    return
                 frame, timings = item.frame, item.timings
                 assert frame is not None
-                error = steps.wait(item, self.job.config.device_timeout_s, self.job.device_name, now_ns)
+                error = item.error or steps.wait(item, self.job.config.device_timeout_s, self.job.device_name, now_ns)
                 if self.is_closing.is_set():
                     return
-                self.stats.frame_inferred(timings)
+                if item.error is None:
+                    self.stats.frame_inferred(timings)
                 lane.waited_for_input()
                 if error is not None:
                     result = steps.failure(frame, timings, error)
@@ -258,6 +274,12 @@ class _Shared:
                 return
             lane.waited_for_output()
         self.results.end()
+
+
+def _num_starters(job: Job) -> int:
+    """One starter for four cores: laying a frame out takes a quarter of what its inference does, or less."""
+    wanted = job.config.prepare_threads or int(usable_cores()) // 4
+    return max(1, min(wanted, len(job.slots)))
 
 
 _LIVE_RUNS: weakref.WeakSet[AsyncRun] = weakref.WeakSet()

@@ -10,14 +10,15 @@ import dataclasses
 from collections.abc import Callable
 
 from keepbusy.decode.candidates import Outputs
-from keepbusy.engine import Slot
+from keepbusy.decode.tail import TooManyCandidatesError
+from keepbusy.engine import Seat, Slot
 from keepbusy.errors import DeviceTimeoutError, FrameError, SourceError, Stage, first_line
 from keepbusy.letterbox import Letterbox
 from keepbusy.sources.base import Source
 from keepbusy.types import Detections, Frame, Result, Timings
 
 Decode = Callable[[Outputs, Letterbox], Detections]
-"""A model's outputs for one frame → its detections."""
+"""A model's outputs for one frame → its detections. May have a method `redo(seat, letterbox)`, see `decode`."""
 
 
 def read(source: Source, source_id: int, next_index: int) -> tuple[Frame | FrameError | None, bool]:
@@ -47,16 +48,16 @@ def read(source: Source, source_id: int, next_index: int) -> tuple[Frame | Frame
 def start(slot: Slot, frame: Frame, timings: Timings, now_ns: Callable[[], int]) -> FrameError | None:
     """Put a frame into a free slot and start it on the device; the error if that cannot be done."""
     stage: Stage = "prepare"
+    slot.frame, slot.timings = frame, timings
     try:
-        if frame.image is None:
+        if frame.picture is None:
             raise ValueError("the frame has no image")
-        slot.letterbox = slot.letterboxer.write(frame.image)
-        slot.frame, slot.timings = frame, timings
+        slot.turn_to((frame.height, frame.width))
+        slot.letterbox = slot.seat.letterboxer.write(frame.picture)
         stage = "infer"
         timings.prepare_end_ns = timings.infer_start_ns = now_ns()
         slot.request.start()
     except Exception as error:
-        slot.frame = None
         return blame(error, stage, frame)
     return None
 
@@ -86,12 +87,20 @@ def wait(slot: Slot, timeout_s: float, device_name: str, now_ns: Callable[[], in
 
 
 def decode(slot: Slot, decode_outputs: Decode, now_ns: Callable[[], int]) -> Result:
-    """A finished slot's outputs → the frame's result."""
+    """A finished slot's outputs → the frame's result.
+
+    Where the graph has left out cells that count, the frame is inferred again with `decode_outputs.redo`, from what is
+    still in the slot's input.
+    """
     frame, letterbox, timings = slot.frame, slot.letterbox, slot.timings
     assert frame is not None and letterbox is not None
     timings.decode_start_ns = now_ns()
     try:
-        detections = decode_outputs(slot.request.outputs, letterbox)
+        try:
+            detections = decode_outputs(slot.request.outputs, letterbox)
+        except TooManyCandidatesError:
+            redo: Callable[[Seat, Letterbox], Detections] = getattr(decode_outputs, "redo")  # noqa: B009
+            detections = redo(slot.seat, letterbox)
     except Exception as error:
         return failure(frame, timings, blame(error, "decode", frame))
     timings.decode_end_ns = now_ns()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from keepbusy.config import RunConfig
 from keepbusy.decode.candidates import Outputs
-from keepbusy.engine import create_slots
+from keepbusy.engine import Seat, create_slots
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.letterbox import Letterbox, Letterboxer
 from keepbusy.pipeline import start_run
@@ -309,7 +309,7 @@ def scripted_run(
     slots = create_slots(device, num_slots)
     if prepare_s:
         for slot in slots:
-            slot.letterboxer = _SlowLetterboxer(slot.request.input, prepare_s)
+            slot.seat = Seat(slot.request, _SlowLetterboxer(slot.request.input, prepare_s))
     return start_run(sources, slots, decode, config, device_name=device.name, stats=stats)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keepbusy.cores import affinity_cores, cgroup_quota_cores, usable_cores
+
 COMPARABLE = {
     "cpu_model": "CPU",
     "usable_cores": "usable cores",
@@ -22,14 +24,13 @@ COMPARABLE = {
 }
 """What must agree for throughputs to be comparable: key → name in messages."""
 
-_CGROUP = Path("/sys/fs/cgroup")
-
 
 def describe(
     model: Path,
     sources: Sequence[str],
     *,
     device: str,
+    head: str,
     input_hw: tuple[int, int],
     nireq: int,
     properties: Mapping[str, str],
@@ -40,6 +41,7 @@ def describe(
         model: The model's file.
         sources: As the user named them; only the last part of a path is kept.
         device: OpenVINO's device name.
+        head: How the detection head is computed.
         input_hw: The model input's (height, width), pixels.
         nireq: Slots of the async pipeline.
         properties: What the compiled model says of itself: hint, streams, precision, ...
@@ -52,7 +54,7 @@ def describe(
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "cpu_model": cpu_model(),
         "num_cores": os.cpu_count() or 1,
-        "affinity_cores": _affinity_cores(),
+        "affinity_cores": affinity_cores(),
         "cgroup_quota_cores": cgroup_quota_cores(),
         "usable_cores": usable_cores(),
         "load_average": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
@@ -70,6 +72,7 @@ def describe(
         "requests": nireq,
         "model": model.name,
         "model_sha256": _digest(model),
+        "head": head,
         "input_hw": list(input_hw),
         "sources": [Path(source).name or source for source in sources],
     }
@@ -96,33 +99,6 @@ def cpu_model() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def usable_cores() -> float:
-    """Cores that this process may use: the least of what the machine, the affinity and the cgroup allow."""
-    quota = cgroup_quota_cores()
-    return min(_affinity_cores(), quota) if quota is not None else float(_affinity_cores())
-
-
-def cgroup_quota_cores(root: Path = _CGROUP) -> float | None:
-    """The cgroup's CPU quota in cores; None where there is none. Reads cgroup v2, then v1."""
-    try:
-        quota, period = (root / "cpu.max").read_text(encoding="ascii").split()
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        quota_us = int((root / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii"))
-        period_us = int((root / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii"))
-        return quota_us / period_us if quota_us > 0 else None
-    except (OSError, ValueError):
-        return None
-
-
-def _affinity_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _digest(model: Path) -> str:

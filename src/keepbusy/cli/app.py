@@ -16,7 +16,11 @@ from keepbusy.cli.bench import bench
 from keepbusy.cli.demo import demo
 from keepbusy.cli.detect import detect
 from keepbusy.cli.devices import devices
+from keepbusy.cli.eval import evaluate
 from keepbusy.cli.model_info import model_info
+from keepbusy.cli.models import models
+from keepbusy.cli.notes import show_notes
+from keepbusy.cli.verify import verify
 from keepbusy.errors import ConfigError, KeepbusyError
 
 EXIT_FAILED = 1
@@ -39,7 +43,10 @@ app.command("bench")(bench)
 app.command("detect")(detect)
 app.command("demo")(demo)
 app.command("devices")(devices)
+app.command("eval")(evaluate)
 app.command("model-info")(model_info)
+app.command("models")(models)
+app.command("verify")(verify)
 
 
 class _Terminated(BaseException):
@@ -68,6 +75,7 @@ def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 usage, 130 interrupted, 143 terminated."""
     signal.signal(signal.SIGTERM, _raise_terminated)
     is_debug = "--debug" in sys.argv
+    show_notes()
     console = Console(stderr=True)
     try:
         app(standalone_mode=True)

@@ -16,12 +16,14 @@ from keepbusy.cli.options import (
     CacheDirOption,
     DebugOption,
     DeviceOption,
+    HeadOption,
     ImgszOption,
     ModelOption,
     PrecisionOption,
+    ShapeOption,
 )
-from keepbusy.cli.parse import parse_nireq, parse_size
-from keepbusy.config import Hint, Mode, Precision
+from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_shape, parse_size
+from keepbusy.config import HeadChoice, Hint, Mode, Precision
 from keepbusy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ def bench(
         bool, typer.Option("--force", help="Compare with a baseline of other conditions.", rich_help_panel=_CHECK)
     ] = False,
     imgsz: ImgszOption = None,
+    shape: ShapeOption = "auto",
+    head: HeadOption = "auto",
     nireq: Annotated[
         str, typer.Option(metavar="auto|N", help="Infer requests in flight, of async.", rich_help_panel=_RUN)
     ] = "auto",
@@ -128,8 +132,10 @@ def bench(
         model = model or default_model
         sources = sources or [str(default_source)]
     assert model is not None
-
     from keepbusy.api import Pipeline
+    from keepbusy.cli.models import find_model_with_progress
+
+    model = find_model_with_progress(model)
 
     modes: tuple[Mode, ...] = ("sync", "async")
     with ExitStack() as stack:
@@ -140,21 +146,26 @@ def bench(
                     device,
                     mode=mode,
                     imgsz=parse_size(imgsz),
+                    shape=parse_shape(shape),
+                    head=cast(HeadChoice, head),
                     nireq=parse_nireq(nireq) if mode == "async" else None,
                     nstreams=nstreams if mode == "async" else None,
                     hint=cast("Hint | None", hint),
                     precision=cast("Precision | None", precision),
                     conf=conf,
-                    cache_dir=cache_dir,
+                    cache_dir=parse_cache_dir(cache_dir),
                 )
             )
             for mode in modes
         }
         main = pipelines["async"]
+        for pipeline in pipelines.values():
+            pipeline.plan(*sources)
         environment = describe(
             model,
             sources,
             device=device,
+            head=main.head,
             input_hw=main.input_hw,
             nireq=main.num_slots,
             properties=main.device.describe(),

@@ -15,15 +15,20 @@ from keepbusy.cli.options import (
     CacheDirOption,
     DebugOption,
     DeviceOption,
+    FamilyOption,
+    HeadOption,
     ImgszOption,
     ModelOption,
     PrecisionOption,
+    ShapeOption,
+    TaskOption,
 )
-from keepbusy.cli.parse import parse_classes, parse_nireq, parse_size
+from keepbusy.cli.parse import parse_cache_dir, parse_classes, parse_nireq, parse_shape, parse_size
 from keepbusy.cli.progress import print_summary, progress_line
-from keepbusy.config import Hint, Mode, OnError, Precision, SelectConfig
+from keepbusy.config import HeadChoice, Hint, Mode, OnError, Precision, SelectConfig
 
 if TYPE_CHECKING:
+    from keepbusy.forms import Family, Task
     from keepbusy.types import Timings
 
 TRACED_FRAMES = 10_000
@@ -84,7 +89,11 @@ def detect(
         typer.Option("--agnostic-nms", help="Boxes suppress each other across classes.", rich_help_panel=_POST),
     ] = False,
     names: Annotated[Path | None, typer.Option(help="Class names: text or YOLO YAML.", rich_help_panel=_POST)] = None,
+    family: FamilyOption = None,
+    task: TaskOption = None,
     imgsz: ImgszOption = None,
+    shape: ShapeOption = "auto",
+    head: HeadOption = "auto",
     mode: Annotated[
         str,
         typer.Option(
@@ -139,6 +148,7 @@ def detect(
     """
     from keepbusy.api import Pipeline
     from keepbusy.bench.trace import write_trace
+    from keepbusy.cli.models import find_model_with_progress
     from keepbusy.cli.outputs import open_sinks
     from keepbusy.embedded import embedded_clip, embedded_model
     from keepbusy.models import load_names
@@ -151,8 +161,7 @@ def detect(
         check_file(trace)
     given_names = load_names(names) if names else None
     select = SelectConfig(loop=loop, limit=limit, stride=stride)
-    if model is None:
-        model = embedded_model()
+    model = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
     opened = open_sources(sources or [embedded_clip()], read_ahead=mode != "sync")
     try:
         with Pipeline(
@@ -164,12 +173,16 @@ def detect(
             max_det=max_det,
             agnostic_nms=agnostic_nms,
             imgsz=parse_size(imgsz),
+            shape=parse_shape(shape),
+            head=cast(HeadChoice, head),
+            family=cast("Family | None", family),
+            task=cast("Task | None", task),
             mode=cast(Mode, mode),
             nireq=parse_nireq(nireq),
             hint=cast("Hint | None", hint),
             nstreams=nstreams,
             precision=cast("Precision | None", precision),
-            cache_dir=cache_dir,
+            cache_dir=parse_cache_dir(cache_dir),
             on_error=cast(OnError, on_error),
             device_timeout_s=device_timeout,
         ) as pipeline:

@@ -57,6 +57,7 @@ def _describe(loaded: Model) -> dict[str, Any]:
     import dataclasses
 
     from keepbusy.bench.graph import METHOD, graph_cost
+    from keepbusy.models.prepare import prepare
 
     # The operations are those of the network alone: the preprocessing has no convolution, and so adds none.
     return {
@@ -64,7 +65,7 @@ def _describe(loaded: Model) -> dict[str, Any]:
         "family": loaded.output.family,
         "num_classes": loaded.output.num_classes,
         "names": list(loaded.names),
-        "inputs": [_port(port) for port in loaded.graph.inputs],
+        "inputs": [_port(port) for port in prepare(loaded).graph.inputs],
         "outputs": [_port(port) for port in loaded.graph.outputs],
         **dataclasses.asdict(graph_cost(loaded.graph)),
         "method": METHOD,
@@ -87,8 +88,9 @@ def _profile(loaded: Model, device: str, num_inferences: int, core: Any) -> dict
     from keepbusy.config import DeviceConfig
     from keepbusy.engine import OpenVINODevice
     from keepbusy.errors import DeviceTimeoutError
+    from keepbusy.models.prepare import prepare
 
-    compiled = OpenVINODevice(loaded, DeviceConfig(device=device), "sync", core, with_layer_times=True)
+    compiled = OpenVINODevice(prepare(loaded), DeviceConfig(device=device), "sync", core, with_layer_times=True)
     request = compiled.create_request()
     fill_inputs([request])
 

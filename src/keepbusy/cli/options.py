@@ -15,14 +15,39 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="OpenVINO IR (.xml) or ONNX file. By default the street detector that the package carries.",
+        help="OpenVINO IR (.xml), ONNX file, or a name that `keepbusy models` lists. By default the street detector "
+        "that the package carries.",
         show_default=False,
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", "-d", help="CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...")]
 ImgszOption = Annotated[
     str | None,
-    typer.Option(metavar="N|HxW", help="Input size, for models that leave it open.", rich_help_panel=RUN_PANEL),
+    typer.Option(metavar="N|HxW", help="Input size; by default the model's own.", rich_help_panel=RUN_PANEL),
+]
+HeadOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|stock|tail|host",
+        help="Where the detection head is computed: as exported, in the graph for candidates only, or on the host. "
+        "auto measures once, and remembers.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
+ShapeOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|square|rect|HxW",
+        help="The input: --imgsz as it is (square), or without grey bars (rect). auto: rect where the model allows.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
+FamilyOption = Annotated[
+    str | None,
+    typer.Option(help="How the model's outputs are read, where the guess is wrong: yolov5, yolov8, yolox, ..."),
+]
+TaskOption = Annotated[
+    str | None, typer.Option(metavar="detect|segment|pose|obb|classify", help="What the model says; else found out.")
 ]
 PrecisionOption = Annotated[
     str | None,
@@ -30,5 +55,10 @@ PrecisionOption = Annotated[
         metavar="f32|f16|bf16", help="Number type on the device; by default its fastest.", rich_help_panel=RUN_PANEL
     ),
 ]
-CacheDirOption = Annotated[Path | None, typer.Option(help="Folder for compiled models.", rich_help_panel=RUN_PANEL)]
+CacheDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER|none", help="For compiled models; by default in the user's cache.", rich_help_panel=RUN_PANEL
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]

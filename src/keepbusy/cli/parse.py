@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Literal, cast
 
+from keepbusy.config import ShapeChoice
 from keepbusy.errors import ConfigError
 
 
@@ -16,6 +19,25 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
         raise ConfigError(f"--imgsz: {text!r} is not a size", hint="give 640, or height x width: 384x640")
     height = int(match[1])
     return height, int(match[2] or height)
+
+
+def parse_shape(text: str) -> ShapeChoice:
+    """`auto`, `square`, `rect`, or height x width."""
+    if text in {"auto", "square", "rect"}:
+        return cast("ShapeChoice", text)
+    try:
+        size = parse_size(text)
+    except ConfigError as error:
+        raise ConfigError(
+            f"--shape: {text!r} is not a shape", hint="give auto, square, rect, or height x width: 384x640"
+        ) from error
+    assert size is not None
+    return size
+
+
+def parse_cache_dir(folder: Path | None) -> Path | Literal[False] | None:
+    """A folder, or `none` for no cache."""
+    return False if folder is not None and str(folder) == "none" else folder
 
 
 def parse_nireq(text: str) -> int | None:

@@ -1,0 +1,392 @@
+"""A model on a device: with the head that is fastest there, in the input shapes that the frames need."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from keepbusy.cache import Notebook, compiled_folder, fingerprint
+from keepbusy.compare import ONE_FRAME, agree, floor_of
+from keepbusy.config import DetectConfig, DeviceConfig, Mode
+from keepbusy.decode import Outputs, TooManyCandidatesError, decode
+from keepbusy.embedded import embedded_clip
+from keepbusy.engine import EXTRA_REQUESTS, OpenVINODevice, Seat, Shapes, SizeHW, Slot, check_device, create_slots
+from keepbusy.errors import ConfigError, DeviceTimeoutError
+from keepbusy.forms import HeadStrategy
+from keepbusy.heads import Contender, choose_head
+from keepbusy.letterbox import Letterbox
+from keepbusy.models.head import Head, can_reshape, find_head
+from keepbusy.models.load import Model
+from keepbusy.models.prepare import Prepared, prepare
+from keepbusy.models.shapes import MAX_SHAPES, STRIDE_PX, plan_shapes, rectangle, smallest_holding
+from keepbusy.sources.video import Video
+from keepbusy.types import Detections, Image
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+log = logging.getLogger("keepbusy")
+
+LOW_CONF = 0.05
+"""Below this threshold, as in evaluations, a crowd of cells passes: the tail then decodes more of them."""
+
+MANY_CANDIDATES = 4096
+
+_TRIED_CONFS = (0.25, 0.1, 0.05, 0.02, 0.01)
+"""Thresholds of the check at the start: the highest at which the test picture has something in it."""
+
+_ENOUGH = 4
+_TEST_FRAME = 60
+
+
+class CompiledModel:
+    """Compiles what is needed, when it is needed, and decodes what comes of it. Thread-safe.
+
+    Args:
+        model: As loaded.
+        device: Device, precision, head, shape.
+        detect: Thresholds; those of `multi_label` rule the tail out.
+        mode: Chooses the performance hint, and the number of requests.
+        nireq: Requests in flight; None for what the device calls optimal and two more.
+        core: The OpenVINO core.
+
+    Attributes:
+        strategy: How the head is computed; known after `plan`.
+
+    Raises:
+        DeviceError: There is no such device.
+        ConfigError: The graph cannot take the head or the shape that is asked for.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        device: DeviceConfig,
+        detect: DetectConfig,
+        mode: Mode,
+        nireq: int | None,
+        core: ov.Core,
+    ) -> None:
+        check_device(device.device, core)
+        self.model = model
+        self.strategy: HeadStrategy = "stock"
+        self._config = device
+        self._detect = detect
+        self._mode = mode
+        self._nireq = nireq
+        self._core = core
+        self._lock = threading.RLock()
+        self._head = _find_head(model, device)
+        self._nominal_hw = device.imgsz or model.input_hw
+        self._is_rect = self._wants_rectangles()
+        self._main_hw: SizeHW | None = None
+        self._planned: list[SizeHW] = []
+        self._redoing: dict[SizeHW, tuple[Seat, Prepared]] = {}
+        self._outputs: dict[SizeHW, Prepared] = {}
+        self._shapes = Shapes(self._choose_shape, self._compile, fit=model.input.fit, pad_value=model.input.pad_value)
+        self._check_options()
+
+    def _check_options(self) -> None:
+        if self._config.head not in ("auto", "stock") and self._head is None:
+            log.warning("%s: its head is not one that can be replaced; it runs as exported", self.model.path)
+        wanted = self._choose_fixed()
+        if (
+            wanted != self.model.input_hw
+            and not self._is_rect
+            and not self._can_reshape_head()
+            and not self._is_dynamic()
+        ):
+            raise ConfigError(
+                f"{self.model.path}: has a fixed input of {self.model.input_hw[0]}x{self.model.input_hw[1]} "
+                f"(height x width), not {wanted[0]}x{wanted[1]}",
+                hint="leave --imgsz and --shape out, or export the model with a dynamic input (--dynamic)",
+            )
+        if self._head is not None and wanted != self.model.input_hw and any(side % STRIDE_PX for side in wanted):
+            raise ConfigError(
+                f"input size {wanted[0]}x{wanted[1]}: its sides are not multiples of {STRIDE_PX}",
+                hint=f"give {' x '.join(str(-(-side // STRIDE_PX) * STRIDE_PX) for side in wanted)} (height x width)",
+            )
+
+    def _wants_rectangles(self) -> bool:
+        can = self.model.input.fit == "letterbox" and (self._can_reshape_head() or self._is_dynamic())
+        if self._config.shape == "rect" and not can:
+            log.warning("%s: its input has a fixed shape and its head cannot be replaced: square", self.model.path)
+        return self._config.shape in ("rect", "auto") and can
+
+    def _can_reshape_head(self) -> bool:
+        model = self.model
+        return self._head is not None and can_reshape(model.graph, self._head, model.input_hw, model.input.shape)
+
+    def _is_dynamic(self) -> bool:
+        return None in self.model.input.size_hw
+
+    def plan(self, frame_sizes: Mapping[SizeHW, int]) -> None:
+        """Choose the head and compile for frames of some sizes, before any of them comes.
+
+        Args:
+            frame_sizes: (height, width) → how many frames have it; empty where nothing is known.
+
+        Raises:
+            ModelError: It does not compile.
+        """
+        with self._lock:
+            if self._is_rect and frame_sizes:
+                shapes = plan_shapes(frame_sizes, self._nominal_hw)
+            else:
+                shapes = [self._choose_fixed()]
+            self._planned += [shape for shape in shapes if shape not in self._planned]
+            if self._main_hw is None:
+                self._main_hw = shapes[0]
+                self.strategy = self._choose_strategy(shapes[0])
+                if self.strategy == "stock" and not self._is_dynamic():
+                    self._is_rect = False
+                    self._planned = [self._choose_fixed()]
+                    self._main_hw = self._planned[0]
+            for shape in self._planned:
+                self._shapes.device(shape)
+
+    @property
+    def input_hw(self) -> SizeHW:
+        """The input's (height, width) for most frames; the model's own before anything is planned."""
+        return self._main_hw or self._choose_fixed()
+
+    @property
+    def device(self) -> OpenVINODevice:
+        """The device with the model in its main shape; planned for the model's own shape where nothing is."""
+        with self._lock:
+            if self._main_hw is None:
+                self.plan({})
+            found = self._shapes.device(self.input_hw)
+        assert isinstance(found, OpenVINODevice)
+        return found
+
+    @property
+    def shapes(self) -> list[SizeHW]:
+        """The input shapes in use: (height, width), pixels."""
+        return list(self._planned)
+
+    @property
+    def num_slots(self) -> int:
+        """How many frames can be in flight."""
+        return self._num_slots(self.device)
+
+    def create_slots(self) -> list[Slot]:
+        """Warm slots in the main shape, as many as the configuration says."""
+        form = self.model.input
+        return create_slots(self.device, self.num_slots, fit=form.fit, pad_value=form.pad_value, shapes=self._shapes)
+
+    def warm(self, slots: Sequence[Slot]) -> None:
+        """Have slots ready for every planned shape."""
+        for slot in slots:
+            for shape in self._planned:
+                slot.warm(shape)
+
+    def _num_slots(self, device: OpenVINODevice) -> int:
+        return 1 if self._mode == "sync" else self._nireq or device.optimal_requests + EXTRA_REQUESTS
+
+    def decode(self, outputs: Outputs, letterbox: Letterbox, config: DetectConfig) -> Detections:
+        """A frame's outputs → its detections.
+
+        Raises:
+            TooManyCandidatesError: The tail has left out cells that count: the frame is to be done again by `redo`.
+        """
+        prepared = self._outputs[letterbox.input_hw]
+        return decode(outputs, letterbox, prepared.output, config, self.model.names)
+
+    def redo(self, seat: Seat, letterbox: Letterbox, config: DetectConfig) -> Detections:
+        """Infer a finished frame again, with every cell decoded, from what is still in its input."""
+        with self._lock:
+            if letterbox.input_hw not in self._redoing:
+                log.info("compiling a second graph, for frames with more than the usual number of candidates")
+                prepared = self._prepare("host", letterbox.input_hw)
+                device = OpenVINODevice(prepared, self._device_config(), "sync", self._core)
+                own = create_slots(device, 1)[0].seat
+                self._redoing[letterbox.input_hw] = (own, prepared)
+            own, prepared = self._redoing[letterbox.input_hw]
+            own.request.input[...] = seat.request.input
+            own.request.start()
+            if not own.request.wait(60.0):
+                raise DeviceTimeoutError(f"device {self._config.device}: no answer for 60 s")
+            return decode(own.request.outputs, letterbox, prepared.output, config, self.model.names)
+
+    def _choose_fixed(self) -> SizeHW:
+        return self._config.shape if isinstance(self._config.shape, tuple) else self._nominal_hw
+
+    def _choose_shape(self, frame_hw: SizeHW) -> SizeHW:
+        """The input shape for frames of a size; one that was not planned is compiled now, and that is said."""
+        if not self._is_rect:
+            return self._choose_fixed()
+        wanted = rectangle(frame_hw, self._nominal_hw)
+        held = smallest_holding(wanted, self._planned)
+        if held is not None and (held == wanted or len(self._planned) >= MAX_SHAPES):
+            return held
+        # The last place is kept for the shape that holds every frame.
+        if len(self._planned) >= MAX_SHAPES - 1:
+            wanted = held or self._nominal_hw
+        if wanted not in self._planned:
+            log.warning(
+                "frames of %dx%d were not expected: compiling the model for an input of %dx%d",
+                *reversed(frame_hw),
+                *reversed(wanted),
+            )
+            self._planned.append(wanted)
+        return wanted
+
+    def _compile(self, input_hw: SizeHW) -> OpenVINODevice:
+        prepared = self._prepare(self.strategy, input_hw)
+        self._outputs[input_hw] = prepared
+        return OpenVINODevice(prepared, self._device_config(), self._mode, self._core)
+
+    def _prepare(self, strategy: HeadStrategy, input_hw: SizeHW) -> Prepared:
+        max_candidates = MANY_CANDIDATES if self._detect.conf < LOW_CONF else None
+        return prepare(self.model, head=self._head, strategy=strategy, input_hw=input_hw, max_candidates=max_candidates)
+
+    def _device_config(self) -> DeviceConfig:
+        if self._config.cache_dir is not None:
+            return self._config
+        import openvino
+
+        folder = compiled_folder(openvino.__version__)
+        return dataclasses.replace(self._config, cache_dir=folder or False)
+
+    def _choose_strategy(self, input_hw: SizeHW) -> HeadStrategy:
+        wanted = self._config.head
+        if self._head is None:
+            return "stock"
+        allowed: list[HeadStrategy] = ["stock", "host"] if self._detect.multi_label else ["stock", "tail", "host"]
+        if wanted != "auto":
+            return wanted if wanted in allowed else "host"
+        is_other = self._config.imgsz is not None or isinstance(self._config.shape, tuple)
+        if is_other and input_hw != self.model.input_hw and not self._is_dynamic():
+            return "host" if self._detect.multi_label else "tail"  # The stock head cannot take this shape.
+        return choose_head(
+            allowed,
+            lambda strategy: self._contender(strategy, input_hw),
+            self._is_right,
+            test_picture,
+            self._key(input_hw),
+            Notebook(),
+        )
+
+    def _contender(self, strategy: HeadStrategy, input_hw: SizeHW) -> Contender:
+        """One strategy, compiled; the stock head of a graph with a fixed shape in that shape."""
+        own_hw = self.model.input_hw if strategy == "stock" and not self._is_dynamic() else input_hw
+        prepared = self._prepare(strategy, own_hw)
+        # Always with several in flight: sync and async must come to the same choice, and so to the same bytes.
+        device = OpenVINODevice(prepared, self._device_config(), "async", self._core)
+        form = self.model.input
+        num_slots = device.optimal_requests + EXTRA_REQUESTS
+        seats = [slot.seat for slot in create_slots(device, num_slots, fit=form.fit, pad_value=form.pad_value)]
+
+        def decode_seat(seat: Seat, letterbox: Letterbox) -> Detections:
+            try:
+                return decode(seat.request.outputs, letterbox, prepared.output, self._detect, self.model.names)
+            except TooManyCandidatesError:
+                return self.redo(seat, letterbox, self._detect)
+
+        return Contender(seats, decode_seat)
+
+    def _is_right(self, strategy: HeadStrategy) -> bool:
+        """Whether a strategy finds in the test picture what the stock head finds, both in the model's own shape."""
+        picture = test_picture()
+        found = [self._infer_once(one, self.model.input_hw, picture) for one in ("stock", strategy)]
+        for conf in _TRIED_CONFS:
+            detect = dataclasses.replace(self._detect, conf=floor_of(conf), classes=None, max_det=300)
+            try:
+                reference, candidate = (
+                    decode(outputs, letterbox, prepared.output, detect, self.model.names)
+                    for outputs, letterbox, prepared in found
+                )
+            except TooManyCandidatesError:
+                break
+            agreement = agree(reference, candidate, conf=conf)
+            if agreement.num_reference >= _ENOUGH or agreement.num_candidate >= _ENOUGH:
+                problems = agreement.problems(ONE_FRAME)
+                for problem in problems:
+                    log.warning("head %s: %s", strategy, problem)
+                return not problems
+        # Nothing in the picture that this model knows: the probe has shown that the formula is the graph's own.
+        return True
+
+    def _infer_once(
+        self, strategy: HeadStrategy, input_hw: SizeHW, picture: Image
+    ) -> tuple[Outputs, Letterbox, Prepared]:
+        prepared = self._prepare(strategy, input_hw)
+        device = OpenVINODevice(prepared, self._device_config(), "sync", self._core)
+        form = self.model.input
+        seat = create_slots(device, 1, fit=form.fit, pad_value=form.pad_value)[0].seat
+        letterbox = seat.letterboxer.write(picture)
+        seat.request.start()
+        if not seat.request.wait(60.0):
+            raise DeviceTimeoutError(f"device {self._config.device}: no answer for 60 s")
+        return tuple(output.copy() for output in seat.request.outputs), letterbox, prepared
+
+    def _key(self, input_hw: SizeHW) -> dict[str, Any]:
+        import openvino
+
+        import keepbusy
+
+        path = self.model.path
+        config = self._config
+        return {
+            "model": fingerprint([path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]),
+            "device": config.device,
+            "device_name": _device_name(config.device, self._core),
+            "precision": config.precision,
+            "hint": config.hint,
+            "nstreams": config.nstreams,
+            "threads": config.threads,
+            "input_hw": list(input_hw),
+            "is_low_conf": self._detect.conf < LOW_CONF,
+            "multi_label": self._detect.multi_label,
+            "openvino": openvino.__version__,
+            "keepbusy": keepbusy.__version__,
+        }
+
+
+class Decoder:
+    """What a run calls for each frame: outputs → detections, with the thresholds of the run.
+
+    Args:
+        compiled: The model.
+        config: Thresholds, classes and limits.
+    """
+
+    def __init__(self, compiled: CompiledModel, config: DetectConfig) -> None:
+        self._compiled = compiled
+        self._config = config
+
+    def __call__(self, outputs: Outputs, letterbox: Letterbox) -> Detections:
+        return self._compiled.decode(outputs, letterbox, self._config)
+
+    def redo(self, seat: Seat, letterbox: Letterbox) -> Detections:
+        """See `CompiledModel.redo`."""
+        return self._compiled.redo(seat, letterbox, self._config)
+
+
+def test_picture() -> Image:
+    """A busy picture that is always at hand: a frame of the clip that the package carries."""
+    clip = Video(str(embedded_clip()), "test picture", read_ahead=False)
+    try:
+        while (frame := clip.read()) is not None:
+            if frame.index == _TEST_FRAME and frame.image is not None:
+                return frame.image
+    finally:
+        clip.close()
+    raise RuntimeError("the embedded clip is too short")
+
+
+def _find_head(model: Model, config: DeviceConfig) -> Head | None:
+    if config.head == "stock":
+        return None
+    return find_head(model.graph, model.output, model.input_hw)
+
+
+def _device_name(name: str, core: ov.Core) -> str:
+    try:
+        return str(core.get_property(name, "FULL_DEVICE_NAME"))
+    except RuntimeError:
+        return name

@@ -1,0 +1,151 @@
+"""Where a graph's detection head begins, and what it computes.
+
+The convolutions that feed the output are found by walking up from it. What lies between them and the output is then
+not guessed from its operations but *probed*: run by itself on numbers made up for the purpose, and accepted only
+where the family's formula gives the same boxes, scores and extras. A graph that fails is used as exported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keepbusy.forms import OutputForm
+from keepbusy.models.head.probe import HeadProbe, probe_yolov5, probe_yolov8
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """One scale of a head.
+
+    Attributes:
+        stride_px: Pixels of the input a cell.
+        ports: Friendly names of the nodes that the head reads here: one with everything (YOLOv5), or boxes, classes
+            and, for masks and poses, what the task adds (YOLOv8 and relatives).
+        anchors_px: For YOLOv5: widths and heights, pixels of the input.
+    """
+
+    stride_px: int
+    ports: tuple[str, ...]
+    anchors_px: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """A head that is understood.
+
+    Attributes:
+        form: The outputs as exported.
+        levels: Its scales, finest first.
+        num_bins: Bins of a box side's distribution: 16 for YOLOv8 to 12, 1 where the distance itself is given.
+        num_extra: Numbers that the task adds to a row.
+    """
+
+    form: OutputForm
+    levels: tuple[Level, ...]
+    num_bins: int = 0
+    num_extra: int = 0
+
+
+def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> Head | None:
+    """Understand the head of a graph as exported; None where it is none that is known.
+
+    Args:
+        graph: Static, without preprocessing; not changed.
+        form: Its outputs.
+        input_hw: Its input's (height, width), pixels.
+    """
+    if form.family not in ("yolov5", "yolov8") or form.task not in ("detect", "segment", "pose"):
+        return None
+    ports = _find_ports(graph, form.outputs[0])
+    by_cells: dict[tuple[int, int], list[ov.Output]] = {}
+    for port in ports:
+        shape = port.get_partial_shape()
+        if shape.is_dynamic or len(shape) != 4:
+            return None
+        _, _, height, width = (int(axis) for axis in port.get_shape())
+        by_cells.setdefault((height, width), []).append(port)
+    cells = sorted(by_cells, key=lambda hw: -hw[0] * hw[1])
+    strides = [input_hw[0] // height for height, _ in cells]
+    if not cells or any((hw[0] * s, hw[1] * s) != input_hw for hw, s in zip(cells, strides, strict=True)):
+        return None
+    levels = [sorted(by_cells[hw], key=lambda port: int(port.get_shape()[1])) for hw in cells]
+    probe = HeadProbe(graph, [port for level in levels for port in level], form.outputs[0])
+    if form.family == "yolov5":
+        return _yolov5_head(probe, levels, strides, form)
+    return _yolov8_head(probe, levels, strides, form)
+
+
+def _yolov5_head(probe: HeadProbe, levels: list[list[ov.Output]], strides: list[int], form: OutputForm) -> Head | None:
+    if any(len(level) != 1 for level in levels):
+        return None
+    anchors = probe_yolov5(probe, strides, form)
+    if anchors is None:
+        return None
+    found = [
+        Level(stride, (_name(level[0]),), own) for level, stride, own in zip(levels, strides, anchors, strict=True)
+    ]
+    return Head(form, tuple(found), num_extra=form.num_coefficients)
+
+
+def _yolov8_head(probe: HeadProbe, levels: list[list[ov.Output]], strides: list[int], form: OutputForm) -> Head | None:
+    num_extra = form.num_coefficients or form.keypoints[0] * form.keypoints[1]
+    roles = probe_yolov8(probe, strides, form, num_extra)
+    if roles is None:
+        return None
+    order, num_bins = roles
+    found = [
+        Level(stride, tuple(_name(probe.ports[index]) for index in own))
+        for stride, own in zip(strides, order, strict=True)
+    ]
+    return Head(form, tuple(found), num_bins, num_extra)
+
+
+def _find_ports(graph: ov.Model, output: int) -> list[ov.Output]:
+    """The convolutions (with their bias) that the walk up from an output meets first.
+
+    The sum over a distribution's bins is a convolution too: the walk goes through it.
+    """
+    found: dict[str, ov.Output] = {}
+    seen: set[str] = set()
+    waiting = [graph.outputs[output].get_node()]
+    while waiting:
+        node = waiting.pop()
+        if node.get_friendly_name() in seen:
+            continue
+        seen.add(node.get_friendly_name())
+        if _is_boundary(node):
+            found[node.get_friendly_name()] = node.output(0)
+            continue
+        if node.get_type_name() == "ShapeOf":
+            continue  # Only a size is asked for; what has that size is another part of the network.
+        waiting += [node.input_value(index).get_node() for index in range(node.get_input_size())]
+    return list(found.values())
+
+
+def _is_boundary(node: ov.Node) -> bool:
+    if node.get_type_name() == "Add":
+        sources = [node.input_value(index).get_node() for index in range(2)]
+        kinds = [source.get_type_name() for source in sources]
+        return "Convolution" in kinds and _is_boundary(sources[kinds.index("Convolution")])
+    return node.get_type_name() == "Convolution" and not _sums_bins(node)
+
+
+def _sums_bins(convolution: ov.Node) -> bool:
+    """Whether a convolution only adds up a distribution's bins, weighted 0, 1, 2, ..."""
+    weights = convolution.input_value(1).get_node()
+    if weights.get_type_name() == "Convert":
+        weights = weights.input_value(0).get_node()
+    if weights.get_type_name() != "Constant":
+        return False
+    values = weights.get_data().reshape(-1)
+    return values.size > 1 and bool((values == np.arange(values.size)).all())
+
+
+def _name(port: ov.Output) -> str:
+    return str(port.get_node().get_friendly_name())

@@ -1,0 +1,197 @@
+"""A head run by itself on made-up numbers, to see whether a family's formula gives what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepbusy.forms import OutputForm
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+Array = NDArray[np.float64]
+Anchors = tuple[tuple[float, float], ...]
+
+_SEED = 20_240_101
+_SPREAD = 2.0
+"""Standard deviation of the made-up logits: what trained heads give, and not so much that a sigmoid saturates."""
+
+_BOX_TOLERANCE_PX = 0.05
+_SCORE_TOLERANCE = 1e-3
+"""Weights stored as fp16 (anchors, grids) and float32 sums differ from the formula in float64 by less than this."""
+
+
+class HeadProbe:
+    """The part of a graph between its last convolutions and one output.
+
+    Args:
+        graph: The graph; not changed.
+        ports: Where it is cut.
+        output: The output that is looked at.
+    """
+
+    def __init__(self, graph: ov.Model, ports: Sequence[ov.Output], output: int) -> None:
+        import openvino as ov
+        from openvino import opset13 as ops
+
+        self.ports = list(ports)
+        copy = graph.clone()
+        by_name = {node.get_friendly_name(): node for node in copy.get_ordered_ops()}
+        parameters = []
+        for port in ports:
+            parameter = ops.parameter(list(port.get_shape()), np.float32)
+            for target in by_name[port.get_node().get_friendly_name()].output(0).get_target_inputs():
+                target.replace_source_output(parameter.output(0))
+            parameters.append(parameter)
+        result = copy.outputs[output].get_node()
+        part = ov.Model([result], [*parameters, *copy.get_parameters()], "head")
+        self._inputs = [part.get_parameters().index(parameter) for parameter in parameters]
+        self._others = [index for index in range(len(part.inputs)) if index not in self._inputs]
+        self._shapes = [tuple(part.inputs[index].get_shape()) for index in range(len(part.inputs))]
+        self._compiled = ov.Core().compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(self, values: Sequence[Array]) -> Array:
+        """The output for made-up numbers at the ports, each (1, channels, h, w); without its first axis."""
+        given = {index: value.astype(np.float32) for index, value in zip(self._inputs, values, strict=True)}
+        given |= {index: np.zeros(self._shapes[index], np.float32) for index in self._others}
+        output: NDArray[np.float32] = self._compiled(given)[0]
+        return np.asarray(output[0], np.float64)
+
+    def zeros(self) -> list[Array]:
+        """Zero at every port."""
+        return [np.zeros(tuple(port.get_shape())) for port in self.ports]
+
+    def noise(self) -> list[Array]:
+        """Normal noise at every port, always the same."""
+        rng = np.random.default_rng(_SEED)
+        return [rng.normal(0, _SPREAD, tuple(port.get_shape())) for port in self.ports]
+
+
+def probe_yolov5(probe: HeadProbe, strides: Sequence[int], form: OutputForm) -> tuple[Anchors, ...] | None:
+    """YOLOv5's anchors by level, if its formula gives the head's output; else None.
+
+    Zero logits make every box its anchor. The formula (Ultralytics' YOLOv5, since v5.0): with s the sigmoid of a
+    cell's numbers, centre = (2 s - 0.5 + cell) x stride, size = (2 s)^2 x anchor, objectness and classes = s; mask
+    coefficients stay as they are. Rows: level, anchor, y, x.
+    """
+    width = 5 + form.num_classes + form.num_coefficients
+    grids = [tuple(port.get_shape())[2:] for port in probe.ports]
+    counts = [int(port.get_shape()[1]) // width for port in probe.ports]
+    if any(int(port.get_shape()[1]) != count * width for port, count in zip(probe.ports, counts, strict=True)):
+        return None
+    rows = probe.run(probe.zeros())
+    if rows.shape != (sum(n * h * w for n, (h, w) in zip(counts, grids, strict=True)), width):
+        return None
+    anchors: list[Anchors] = []
+    begin = 0
+    for count, (height, grid_w) in zip(counts, grids, strict=True):
+        sizes = rows[begin : begin + count * height * grid_w, 2:4].reshape(count, -1, 2)[:, 0]
+        anchors.append(tuple((float(w), float(h)) for w, h in sizes))
+        begin += count * height * grid_w
+    values = probe.noise()
+    expected = [
+        _yolov5_rows(value[0], own, stride, form) for value, own, stride in zip(values, anchors, strides, strict=True)
+    ]
+    return tuple(anchors) if _agrees(probe.run(values), np.concatenate(expected)) else None
+
+
+def _yolov5_rows(value: Array, anchors: Anchors, stride: int, form: OutputForm) -> Array:
+    channels, height, width = value.shape
+    rows = value.reshape(len(anchors), channels // len(anchors), height, width).transpose(0, 2, 3, 1).copy()
+    end = 5 + form.num_classes
+    rows[..., :end] = _sigmoid(rows[..., :end])
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
+    rows[..., :2] = (2 * rows[..., :2] - 0.5 + grid) * stride
+    rows[..., 2:4] = (2 * rows[..., 2:4]) ** 2 * np.array(anchors)[:, None, None]
+    flat: Array = rows.reshape(-1, rows.shape[-1])
+    return flat
+
+
+def probe_yolov8(
+    probe: HeadProbe, strides: Sequence[int], form: OutputForm, num_extra: int
+) -> tuple[list[tuple[int, ...]], int] | None:
+    """Which port is what, and the number of bins, if YOLOv8's formula gives the head's output; else None.
+
+    The formula (Ultralytics' YOLOv8, from generalized focal loss, arXiv 2006.04388): a box side's distance from the
+    cell's centre is the mean of its distribution over bins 0, 1, ... in strides; classes are sigmoids; mask
+    coefficients stay as they are; keypoints are (2 x + cell) x stride, their visibility a sigmoid. The output is
+    (4 + classes + extra, cells), the box as centre and size.
+
+    Returns:
+        By level: the indices of the ports for boxes, classes and, where there is any, extra.
+    """
+    num_roles = 3 if num_extra else 2
+    if len(probe.ports) != num_roles * len(strides):
+        return None
+    values = probe.noise()
+    found = probe.run(values)
+    if found.ndim != 2 or found.shape[0] != 4 + form.num_classes + num_extra:
+        return None
+    order: list[tuple[int, ...]] = []
+    expected: list[Array] = []
+    num_bins = 0
+    for level, stride in enumerate(strides):
+        own = range(level * num_roles, (level + 1) * num_roles)
+        roles = _roles(probe, values, found, own, form)
+        if roles is None:
+            return None
+        num_bins = values[roles[0]].shape[1] // 4
+        order.append(roles)
+        expected.append(_yolov8_columns([values[index][0] for index in roles], stride, num_bins, form))
+    return (order, num_bins) if _agrees(found.T, np.concatenate(expected, axis=1).T) else None
+
+
+def _roles(probe: HeadProbe, values: list[Array], found: Array, own: range, form: OutputForm) -> tuple[int, ...] | None:
+    """Tell a level's ports apart by the rows of the output that change with each."""
+    roles: dict[int, int] = {}
+    ends = (0, 4, 4 + form.num_classes, found.shape[0])
+    for index in own:
+        changed = list(values)
+        changed[index] = values[index] + 1.0 + values[index] ** 2
+        rows = np.flatnonzero(np.abs(probe.run(changed) - found).max(axis=1) > 0)
+        role = [n for n in range(3) if len(rows) and ends[n] <= rows[0] and rows[-1] < ends[n + 1]]
+        if len(role) != 1:
+            return None
+        roles[role[0]] = index
+    return tuple(roles[role] for role in sorted(roles)) if sorted(roles) == list(range(len(own))) else None
+
+
+def _yolov8_columns(ports: list[Array], stride: int, num_bins: int, form: OutputForm) -> Array:
+    _, height, width = ports[0].shape
+    centres = np.stack(np.meshgrid(np.arange(width), np.arange(height))).reshape(2, -1) + 0.5
+    sides = ports[0].reshape(4, num_bins, -1)
+    if num_bins > 1:
+        weights = np.exp(sides - sides.max(axis=1, keepdims=True))
+        distances = (weights / weights.sum(axis=1, keepdims=True) * np.arange(num_bins)[:, None]).sum(axis=1)
+    else:
+        distances = sides[:, 0]
+    low, high = centres - distances[:2], centres + distances[2:]
+    columns = [(low + high) / 2 * stride, (high - low) * stride, _sigmoid(ports[1].reshape(form.num_classes, -1))]
+    if form.num_coefficients:
+        columns.append(ports[2].reshape(form.num_coefficients, -1))
+    elif form.keypoints[0]:
+        points = ports[2].reshape(*form.keypoints, -1).copy()
+        points[:, :2] = (points[:, :2] * 2 + (centres - 0.5)) * stride
+        points[:, 2:] = _sigmoid(points[:, 2:])
+        columns.append(points.reshape(-1, points.shape[-1]))
+    return np.concatenate(columns)
+
+
+def _agrees(found: Array, expected: Array) -> bool:
+    """Whether rows are the same: boxes (and what is in pixels with them) to a part of a pixel, the rest closely."""
+    if found.shape != expected.shape:
+        return False
+    gap = np.abs(found - expected)
+    # Weights in fp16 make a grid of 640 pixels uncertain by up to a quarter of a pixel: the share of it counts.
+    pixels = gap[:, :4] <= _BOX_TOLERANCE_PX + np.abs(expected[:, :4]) * 1e-3
+    rest = gap[:, 4:] <= _SCORE_TOLERANCE + np.abs(expected[:, 4:]) * 1e-3
+    return bool(pixels.all() and rest.all())
+
+
+def _sigmoid(value: Array) -> Array:
+    share: Array = 1 / (1 + np.exp(-value))
+    return share

@@ -1,0 +1,116 @@
+"""A model's graph made ready to compile: its head, its shape, and the preprocessing inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keepbusy.errors import ConfigError, ModelError, first_line
+from keepbusy.forms import HeadStrategy, InputForm, OutputForm
+from keepbusy.models.head import Head, raw_graph, tail_graph
+from keepbusy.models.load import Model
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A graph ready to compile.
+
+    Attributes:
+        graph: Takes uint8 (1, H, W, 3), BGR, 0 to 255; static.
+        path: The file that it came from.
+        input_hw: The input's (height, width), pixels.
+        input: What the network wants its pixels to be, and how frames are laid into it.
+        output: How its outputs are to be read.
+    """
+
+    graph: ov.Model
+    path: Path
+    input_hw: tuple[int, int]
+    input: InputForm
+    output: OutputForm
+
+
+def prepare(
+    model: Model,
+    *,
+    head: Head | None = None,
+    strategy: HeadStrategy = "stock",
+    input_hw: tuple[int, int] | None = None,
+    max_candidates: int | None = None,
+) -> Prepared:
+    """Put a model's graph together.
+
+    What the graph does to its new input: to the network's colour order, number type, range and layout; for YOLO that
+    is BGR → RGB and ÷ 255.
+
+    Args:
+        model: As loaded; not changed.
+        head: Its head, for strategies that change it.
+        strategy: `stock` keeps the head as exported, `tail` decodes candidates in the graph, `host` leaves the raw
+            numbers to the host.
+        input_hw: The input's (height, width); None for the model's own.
+        max_candidates: For `tail`: cells a level that are decoded; None for the default.
+
+    Raises:
+        ConfigError: The graph cannot take this shape.
+        ModelError: OpenVINO refuses it.
+    """
+    wanted_hw = input_hw or model.input_hw
+    shape = model.input.shape(wanted_hw)
+    if strategy == "stock" or head is None:
+        graph, output = _reshaped(model, wanted_hw), model.output
+    elif strategy == "tail":
+        options = {} if max_candidates is None else {"max_candidates": max_candidates}
+        graph, output = tail_graph(model.graph, head, shape, **options)
+    else:
+        graph, output = raw_graph(model.graph, head, shape)
+    return Prepared(_add_preprocessing(graph, model.input), model.path, wanted_hw, model.input, output)
+
+
+def _reshaped(model: Model, input_hw: tuple[int, int]) -> ov.Model:
+    graph = model.graph.clone()
+    if input_hw == model.input_hw:
+        return graph
+    if None not in model.input.size_hw:
+        raise ConfigError(
+            f"{model.path}: has a fixed input of {model.input_hw[0]}x{model.input_hw[1]} (height x width), "
+            f"not {input_hw[0]}x{input_hw[1]}",
+            hint="export the model with a dynamic input (--dynamic), or leave --imgsz and --shape out",
+        )
+    try:
+        graph.reshape(model.input.shape(input_hw))
+    except RuntimeError as error:
+        raise ModelError(
+            f"{model.path}: cannot be set to one picture of {input_hw[0]}x{input_hw[1]}: {first_line(error)}",
+            hint="leave --imgsz and --shape out",
+        ) from error
+    return graph
+
+
+def _add_preprocessing(graph: ov.Model, form: InputForm) -> ov.Model:
+    from openvino import Layout, Type
+    from openvino.preprocess import ColorFormat, PrePostProcessor
+
+    element_type = graph.inputs[0].element_type
+    steps = PrePostProcessor(graph)
+    image = steps.input()
+    image.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC")).set_color_format(ColorFormat.BGR)
+    image.model().set_layout(Layout(form.layout))
+    if not form.is_bgr:
+        image.preprocess().convert_color(ColorFormat.RGB)
+    if element_type != Type.u8:
+        # In float32, also where the network takes float16: there the mean and the division would lose digits.
+        image.preprocess().convert_element_type(Type.f32)
+        if any(form.mean):
+            image.preprocess().mean(list(form.mean))
+        if any(value != 1 for value in form.scale):
+            image.preprocess().scale(list(form.scale))
+        if element_type != Type.f32:
+            image.preprocess().convert_element_type(element_type)
+    for index in range(len(graph.outputs)):
+        steps.output(index).tensor().set_element_type(Type.f32)
+    return steps.build()
