@@ -18,7 +18,8 @@ from keepbusy.errors import ConfigError, DeviceTimeoutError
 from keepbusy.forms import HeadStrategy
 from keepbusy.heads import Contender, choose_head
 from keepbusy.letterbox import Letterbox
-from keepbusy.models.head import Head, can_reshape, find_head
+from keepbusy.models.head import Head, can_reshape
+from keepbusy.models.head.memory import model_files, recall_head
 from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared, prepare
 from keepbusy.models.shapes import MAX_SHAPES, STRIDE_PX, plan_shapes, rectangle, smallest_holding
@@ -329,10 +330,9 @@ class CompiledModel:
 
         import keepbusy
 
-        path = self.model.path
         config = self._config
         return {
-            "model": fingerprint([path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]),
+            "model": fingerprint(model_files(self.model.path)),
             "device": config.device,
             "device_name": _device_name(config.device, self._core),
             "precision": config.precision,
@@ -382,7 +382,7 @@ def test_picture() -> Image:
 def _find_head(model: Model, config: DeviceConfig) -> Head | None:
     if config.head == "stock":
         return None
-    return find_head(model.graph, model.output, model.input_hw)
+    return recall_head(model, Notebook())
 
 
 def _device_name(name: str, core: ov.Core) -> str:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from keepbusy.cli.options import DebugOption
+from keepbusy.cli.options import DebugOption, FamilyOption, TaskOption
 from keepbusy.cli.parse import parse_size
 
 if TYPE_CHECKING:
+    from keepbusy.forms import Family, Task
     from keepbusy.models.load import Model
 
 _ROWS_SHOWN = 12
+_FITS = {
+    "letterbox": "letterboxed, centred",
+    "corner": "letterboxed, in the corner",
+    "stretch": "stretched",
+    "crop": "scaled to cover, and cut",
+}
 
 
 def model_info(
@@ -25,6 +32,8 @@ def model_info(
     imgsz: Annotated[
         str | None, typer.Option(metavar="N|HxW", help="Input size, for models that leave it open.")
     ] = None,
+    family: FamilyOption = None,
+    task: TaskOption = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Measure the time of each layer type on the device.")
     ] = False,
@@ -40,10 +49,17 @@ def model_info(
     """
     import openvino
 
+    from keepbusy.cli.models import find_model_with_progress
     from keepbusy.models import load_model
 
     core = openvino.Core()
-    loaded = load_model(model, imgsz=parse_size(imgsz), core=core)
+    loaded = load_model(
+        find_model_with_progress(model),
+        imgsz=parse_size(imgsz),
+        family=cast("Family | None", family),
+        task=cast("Task | None", task),
+        core=core,
+    )
     info = _describe(loaded)
     if profile:
         info["profile"] = _profile(loaded, device, inferences, core)
@@ -63,6 +79,11 @@ def _describe(loaded: Model) -> dict[str, Any]:
     return {
         "model": str(loaded.path),
         "family": loaded.output.family,
+        "task": loaded.output.task,
+        "why": loaded.output.why,
+        "doubt": loaded.output.doubt,
+        "fit": loaded.input.fit,
+        "head": _head(loaded),
         "num_classes": loaded.output.num_classes,
         "names": list(loaded.names),
         "inputs": [_port(port) for port in prepare(loaded).graph.inputs],
@@ -70,6 +91,18 @@ def _describe(loaded: Model) -> dict[str, Any]:
         **dataclasses.asdict(graph_cost(loaded.graph)),
         "method": METHOD,
     }
+
+
+def _head(loaded: Model) -> str:
+    """What can be done with the head, in words."""
+    from keepbusy.models.head import can_reshape, find_head
+
+    head = find_head(loaded.graph, loaded.output, loaded.input_hw)
+    if head is None:
+        return "as exported: its formula is not one that can be replaced"
+    strides = ", ".join(str(level.stride_px) for level in head.levels)
+    is_free = can_reshape(loaded.graph, head, loaded.input_hw, loaded.input.shape)
+    return f"can be replaced (strides {strides})" + ("; takes any input shape" if is_free else "")
 
 
 def _port(port: Any) -> dict[str, Any]:
@@ -117,6 +150,12 @@ def _print(info: dict[str, Any]) -> None:
     table.add_column()
     table.add_row("model", info["model"])
     table.add_row("family", f"{info['family']}, {info['num_classes']} classes: {_some(info['names'])}")
+    table.add_row("task", info["task"])
+    table.add_row("concluded from", info["why"])
+    if info["doubt"]:
+        table.add_row("in doubt", info["doubt"])
+    table.add_row("frames are", _FITS[info["fit"]])
+    table.add_row("head", info["head"])
     for kind in ("inputs", "outputs"):
         for port in info[kind]:
             table.add_row(kind[:-1], f"{port['name']} {port['type']} {port['shape']}")

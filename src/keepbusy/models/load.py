@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from keepbusy.models.pixels import pixels_of
 
 if TYPE_CHECKING:
     import openvino as ov
+
+log = logging.getLogger("keepbusy")
 
 SUFFIXES = (".xml", ".onnx")
 
@@ -86,6 +89,8 @@ def load_model(
             ) from error
     metadata = read_metadata(graph, path)
     output = recognise_output(graph, input_hw, metadata, path, family=family, task=task)
+    if output.doubt:
+        log.info("%s: read as %s, %s (%s); %s", path.name, output.family, output.task, output.why, output.doubt)
     form = pixels_of(form, output, metadata)
     if names is not None and output.names_decide:
         output = dataclasses.replace(output, num_classes=len(names))

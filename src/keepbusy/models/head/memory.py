@@ -1,0 +1,66 @@
+"""A head that was understood once need not be probed again: the probe compiles and runs a part of the graph."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from keepbusy.cache import Notebook, fingerprint
+from keepbusy.models.head.find import Head, Level, find_head
+from keepbusy.models.load import Model
+
+_VERSION = 1
+"""To be raised when the probe or a formula changes: what was noted before then no longer counts."""
+
+
+def recall_head(model: Model, notebook: Notebook) -> Head | None:
+    """`find_head`, or what it found when this file was last seen."""
+    key = {
+        "what": "graph",
+        "version": _VERSION,
+        "model": fingerprint(model_files(model.path)),
+        "form": dataclasses.asdict(model.output) | {"why": "", "doubt": ""},
+        "input_hw": list(model.input_hw),
+    }
+    key = _plain(key)
+    known = notebook.read(key)
+    if known is not None:
+        return _from_record(known, model)
+    head = find_head(model.graph, model.output, model.input_hw)
+    notebook.write(key, _to_record(head))
+    return head
+
+
+def model_files(path: Path) -> list[Path]:
+    """The files that a model is made of."""
+    return [path, path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [path]
+
+
+def _to_record(head: Head | None) -> dict[str, Any]:
+    if head is None:
+        return {"levels": []}
+    levels = [
+        {
+            "stride_px": level.stride_px,
+            "ports": list(level.ports),
+            "anchors_px": [list(one) for one in level.anchors_px],
+        }
+        for level in head.levels
+    ]
+    return {"levels": levels, "num_bins": head.num_bins, "num_extra": head.num_extra}
+
+
+def _from_record(record: dict[str, Any], model: Model) -> Head | None:
+    levels = tuple(
+        Level(one["stride_px"], tuple(one["ports"]), tuple((w, h) for w, h in one["anchors_px"]))
+        for one in record["levels"]
+    )
+    return Head(model.output, levels, record["num_bins"], record["num_extra"]) if levels else None
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as they come back from JSON."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
