@@ -187,7 +187,7 @@ def test_frames_of_a_size_that_was_not_expected_are_said(tmp_path: Path, caplog:
         assert not caplog.records
         detector(np.zeros((128, 64, 3), np.uint8))
     assert [record.message for record in caplog.records] == [
-        "frames of 64x128 were not expected: compiling the model for an input of 64x128"
+        "frames of 64x128 were not expected: compiling the model for an input of 64x128 (width x height)"
     ]
 
 

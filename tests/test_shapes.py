@@ -18,10 +18,12 @@ SIZES = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
         ((432, 768), (384, 640)),
         ((1080, 1920), (384, 640)),
         ((720, 1280), (384, 640)),
-        ((480, 640), (480, 640)),
+        ((480, 640), (512, 640)),
+        ((427, 640), (448, 640)),
         ((1920, 1080), (640, 384)),
         ((640, 640), (640, 640)),
         ((1, 4000), (32, 640)),
+        ((16, 640), (64, 640)),
     ],
 )
 def test_the_rectangle_of_common_frames(frame_hw: tuple[int, int], expected: tuple[int, int]) -> None:
@@ -29,13 +31,14 @@ def test_the_rectangle_of_common_frames(frame_hw: tuple[int, int], expected: tup
 
 
 @given(frame_hw=SIZES, nominal_hw=st.sampled_from([(640, 640), (384, 640), (320, 320)]))
-def test_a_rectangle_holds_the_frame_at_full_scale_and_nothing_smaller_does(
+def test_a_rectangle_is_the_cells_that_the_frame_covers_in_the_whole_input(
     frame_hw: tuple[int, int], nominal_hw: tuple[int, int]
 ) -> None:
     shape = rectangle(frame_hw, nominal_hw)
-    laid = Letterbox.fit(frame_hw, nominal_hw).resized_hw
-    for side, needed, most in zip(shape, laid, nominal_hw, strict=True):
-        assert side % 32 == 0 and needed <= side < needed + 32 and side <= most
+    whole = Letterbox.fit(frame_hw, nominal_hw)
+    for axis, begin in enumerate((whole.top_px, whole.left_px)):
+        used = {cell // 32 for cell in range(begin, begin + whole.resized_hw[axis])}
+        assert shape[axis] == 32 * len(used) <= nominal_hw[axis]
 
 
 @given(st.dictionaries(SIZES, st.integers(1, 50), min_size=1, max_size=12))

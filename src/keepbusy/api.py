@@ -169,6 +169,11 @@ class Pipeline:
         return self._compiled.strategy
 
     @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """The input shapes in use: (height, width), pixels."""
+        return self._compiled.shapes
+
+    @property
     def input_hw(self) -> tuple[int, int]:
         """The input's (height, width) for most frames, pixels; the model's own until sources are known."""
         return self._compiled.input_hw

@@ -229,7 +229,7 @@ class CompiledModel:
             wanted = held or self._nominal_hw
         if wanted not in self._planned:
             log.warning(
-                "frames of %dx%d were not expected: compiling the model for an input of %dx%d",
+                "frames of %dx%d were not expected: compiling the model for an input of %dx%d (width x height)",
                 *reversed(frame_hw),
                 *reversed(wanted),
             )

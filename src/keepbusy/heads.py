@@ -19,9 +19,9 @@ from keepbusy.types import Detections, Image
 
 log = logging.getLogger("keepbusy")
 
-ROUNDS = 3
-WINDOW_S = 0.15
-"""Each strategy is measured in turn, in so many rounds of so long: a second and a half for three of them, once."""
+ROUNDS = 5
+WINDOW_S = 0.2
+"""Each strategy is measured in turn, in so many rounds of so long: three seconds for three of them, once."""
 
 _WORTH_IT = 1.02
 """The head is changed only for more than this: within it, two measurements cannot be told apart."""

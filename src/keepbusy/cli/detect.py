@@ -25,7 +25,7 @@ from keepbusy.cli.options import (
 )
 from keepbusy.cli.parse import parse_cache_dir, parse_classes, parse_nireq, parse_shape, parse_size
 from keepbusy.cli.progress import print_summary, progress_line
-from keepbusy.config import HeadChoice, Hint, Mode, OnError, Precision, SelectConfig
+from keepbusy.config import OnError, SelectConfig
 
 if TYPE_CHECKING:
     from keepbusy.forms import Family, Task
@@ -39,6 +39,7 @@ _POST, _READ = "What counts as a detection", "What is read"
 
 
 def detect(
+    context: typer.Context,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -115,6 +116,23 @@ def detect(
         ),
     ] = None,
     nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams.", rich_help_panel=_RUN)] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for inference.", rich_help_panel=_RUN)] = None,
+    read_threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads that decode ahead; by default as many as pay.", rich_help_panel=_RUN),
+    ] = None,
+    prepare_threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads that lay frames out; by default as many as pay.", rich_help_panel=_RUN),
+    ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Options that `keepbusy tune` found; those given here come first.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     precision: PrecisionOption = None,
     cache_dir: CacheDirOption = None,
     on_error: Annotated[
@@ -162,7 +180,29 @@ def detect(
     given_names = load_names(names) if names else None
     select = SelectConfig(loop=loop, limit=limit, stride=stride)
     model = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
-    opened = open_sources(sources or [embedded_clip()], read_ahead=mode != "sync")
+    options = _tuned(
+        context,
+        profile,
+        model,
+        device,
+        {
+            "imgsz": parse_size(imgsz),
+            "shape": parse_shape(shape),
+            "head": head,
+            "mode": mode,
+            "nireq": parse_nireq(nireq),
+            "hint": hint,
+            "nstreams": nstreams,
+            "threads": threads,
+            "precision": precision,
+            "read_threads": read_threads,
+            "prepare_threads": prepare_threads,
+        },
+    )
+    mode = options["mode"]
+    opened = open_sources(
+        sources or [embedded_clip()], read_ahead=mode != "sync", read_threads=options.get("read_threads")
+    )
     try:
         with Pipeline(
             model,
@@ -172,19 +212,12 @@ def detect(
             iou=iou,
             max_det=max_det,
             agnostic_nms=agnostic_nms,
-            imgsz=parse_size(imgsz),
-            shape=parse_shape(shape),
-            head=cast(HeadChoice, head),
             family=cast("Family | None", family),
             task=cast("Task | None", task),
-            mode=cast(Mode, mode),
-            nireq=parse_nireq(nireq),
-            hint=cast("Hint | None", hint),
-            nstreams=nstreams,
-            precision=cast("Precision | None", precision),
             cache_dir=parse_cache_dir(cache_dir),
             on_error=cast(OnError, on_error),
             device_timeout_s=device_timeout,
+            **options,
         ) as pipeline:
             pipeline.set_classes(parse_classes(classes, pipeline.names))
             sinks = open_sinks(opened, save=save, json=json, save_txt=save_txt, save_conf=save_conf, show=show)
@@ -211,6 +244,22 @@ def detect(
     finally:
         for source in opened:
             source.close()
+
+
+def _tuned(
+    context: typer.Context, profile: Path | None, model: Path, device: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The options of a run: those given on the command line, then the profile's, then the defaults."""
+    if profile is None:
+        return options
+    from keepbusy.profile import load_profile, merge_options, origin, warn_of_differences
+
+    loaded = load_profile(profile)
+    warn_of_differences(loaded, profile, origin(model, device))
+    sources = {name: context.get_parameter_source(name) for name in options}
+    is_given = {name: source is not None and source.name != "DEFAULT" for name, source in sources.items()}
+    given = {name: value for name, value in options.items() if is_given[name]}
+    return {**options, **merge_options(loaded, given)}
 
 
 def _total(sources: list[Any], select: SelectConfig) -> int | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from keepbusy.config import SelectConfig
 from keepbusy.engine import Request
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.run import Run
-from keepbusy.sources.base import Selection, Source
+from keepbusy.sources.base import Selection, Source, frame_sizes
 from keepbusy.types import Detections, Frame
 
 BATCH = 4
@@ -58,7 +58,12 @@ class Runner(Protocol):
 
     @property
     def requests(self) -> list[Request]:
-        """Its requests; their inputs are looked at between runs."""
+        """Its requests in the main shape; their inputs are looked at between runs."""
+        ...
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """The input shapes in use: (height, width), pixels."""
         ...
 
 
@@ -192,11 +197,13 @@ def verify(
     tallies = [_Tally(threshold, num_worst) for threshold in confs_of(conf)]
     preparation = Preparation()
     num_frames = 0
+    # Known before the first batch, so that each side compiles for all of them at once, as it would in a plain run.
+    sizes_hw = frame_sizes(sources)
     with contextlib.ExitStack() as stack:
         for source in sources:
             stack.callback(source.close)
         for batch in _batches(_spread(sources, max_frames)):
-            expected, found = (_detect(side, batch) for side in (reference, candidate))
+            expected, found = (_detect(side, batch, sizes_hw) for side in (reference, candidate))
             preparation = _compare_inputs(reference, candidate, preparation)
             for frame, ours, theirs in zip(batch, expected, found, strict=True):
                 for tally in tallies:
@@ -256,8 +263,9 @@ class _Batch:
     is_live = False
     fps: float | None = None
 
-    def __init__(self, frames: Sequence[Frame]) -> None:
+    def __init__(self, frames: Sequence[Frame], sizes_hw: Mapping[tuple[int, int], int]) -> None:
         self.num_frames: int | None = len(frames)
+        self.sizes_hw = sizes_hw
         self._frames = frames
         self._next = 0
 
@@ -300,9 +308,9 @@ def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
         yield batch
 
 
-def _detect(side: Runner, batch: Sequence[Frame]) -> list[Detections]:
+def _detect(side: Runner, batch: Sequence[Frame], sizes_hw: Mapping[tuple[int, int], int]) -> list[Detections]:
     found: list[Detections] = []
-    with side.run(_Batch(batch)) as run:
+    with side.run(_Batch(batch, sizes_hw)) as run:
         for result in run:
             if result.error is not None:
                 raise result.error
@@ -320,9 +328,10 @@ def _compare_inputs(reference: Runner, candidate: Runner, so_far: Preparation) -
 
     A slot keeps its input until its next frame, so that one of the candidate's must equal the reference's only one.
     """
+    if len(candidate.shapes) > 1:
+        return so_far  # Each shape has requests of its own: it is not known which of them had the frame.
     ours = reference.requests[-1].input
     theirs = [request.input for request in candidate.requests]
-    # Slots may have inputs of several sizes, one for each shape of frames: then it is not known which to look at.
     if any(one.shape != ours.shape for one in theirs):
         return so_far
     share = min(0.0 if np.array_equal(ours, one) else float((ours != one).any(axis=2).mean()) for one in theirs)

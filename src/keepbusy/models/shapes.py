@@ -18,7 +18,10 @@ _WORTH_IT = 0.03
 
 
 def rectangle(frame_hw: SizeHW, nominal_hw: SizeHW, stride_px: int = STRIDE_PX) -> SizeHW:
-    """The smallest input that holds a frame at the scale that it would have in the nominal one.
+    """The part of the nominal input that holds the frame, cut at whole cells of the coarsest stride.
+
+    Cut there, every cell sees what it would see in the nominal input, but for the grey that is gone. A rectangle that
+    were a few pixels smaller but shifted against the cells would find noticeably other boxes.
 
     Args:
         frame_hw: The frame's (height, width), pixels.
@@ -26,10 +29,13 @@ def rectangle(frame_hw: SizeHW, nominal_hw: SizeHW, stride_px: int = STRIDE_PX) 
         stride_px: What the sides must be multiples of.
     """
     scale = min(nominal_hw[0] / frame_hw[0], nominal_hw[1] / frame_hw[1])
-    # Whole pixels first: 640.0000001 must not become 672.
-    sides = [max(1, round(side * scale)) for side in frame_hw]
-    height, width = (math.ceil(side / stride_px) * stride_px for side in sides)
-    return height, width
+    sides: list[int] = []
+    for side, nominal in zip(frame_hw, nominal_hw, strict=True):
+        laid = max(1, round(side * scale))
+        begin = (nominal - laid) // 2
+        end = math.ceil((begin + laid) / stride_px) * stride_px
+        sides.append(end - begin // stride_px * stride_px)
+    return sides[0], sides[1]
 
 
 def plan_shapes(
