@@ -47,7 +47,7 @@ def measure(video: Path, model: Path, device: str, rounds: int, seconds: float) 
         lines = [
             f"{model.stem}:",
             "",
-            "| head, shape | taken | end to end, frames/s | to as exported | model alone, frames/s | end to end / alone |",
+            "| head, shape | taken | end to end, frames/s | to as exported | model alone, frames/s | share of it |",
             "| --- | --- | ---: | ---: | ---: | ---: |",
         ]
         for name, pipeline in pipelines.items():

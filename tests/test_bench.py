@@ -265,7 +265,13 @@ def test_a_baseline_from_elsewhere_is_refused_with_all_differences(tmp_path: Pat
 
 def test_the_environment_is_described(tmp_path: Path, blob_model: Path) -> None:
     found = environment.describe(
-        blob_model, ["some/folder/street.mp4", "0"], device="CPU", head="stock", input_hw=(64, 96), nireq=3, properties={}
+        blob_model,
+        ["some/folder/street.mp4", "0"],
+        device="CPU",
+        head="stock",
+        input_hw=(64, 96),
+        nireq=3,
+        properties={},
     )
     json.dumps(found)
     assert found["sources"] == ["street.mp4", "0"] and found["input_hw"] == [64, 96] and found["cpu_model"]

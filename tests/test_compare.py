@@ -71,8 +71,8 @@ def test_overlaps_are_those_of_the_definition() -> None:
     a, b = found(*boxes[:5].tolist()), found(*boxes[5:].tolist())
     expected = [[overlap(tuple(one), tuple(other)) for other in b.boxes_xyxy.tolist()] for one in a.boxes_xyxy.tolist()]
     np.testing.assert_allclose(box_overlaps(a, b), expected, atol=1e-6)
-    point = found((5, 5, 5, 5, 0.5, 0))
-    assert box_overlaps(point, point).tolist() == [[0.0]]
+    flat = found((5, 5, 5, 9, 0.5, 0), (7, 5, 7, 9, 0.5, 0), (5, 5, 9, 9, 0.5, 0))
+    assert box_overlaps(flat, flat).tolist() == np.eye(3).tolist()
 
 
 def test_other_classes_do_not_match_and_are_named_as_such() -> None:

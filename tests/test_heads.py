@@ -94,7 +94,7 @@ def test_tail_and_host_agree_in_the_rectangle_too(kind: Kind, tmp_path: Path) ->
     picture = pictures()[2]
     tail, host = (kb.Detector(path, head=head, shape="rect", **EXACT) for head in ("tail", "host"))  # type: ignore[arg-type]
     same(host(picture), tail(picture))
-    assert tail.input_hw == host.input_hw == (32, 128)
+    assert tail.input_hw == host.input_hw == (64, 128)
 
 
 def test_several_labels_a_box_are_left_to_the_host(tmp_path: Path) -> None:

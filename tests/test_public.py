@@ -16,7 +16,7 @@ PACKAGE = Path(keepbusy.__file__).parent
 # A module may import from its own row and from rows above it, never from below.
 LAYERS = (
     ("errors", "forms", "masks", "types", "config", "embedded", "cache"),
-    ("stats", "cores", "compare", "channel", "letterbox", "decode"),
+    ("stats", "cores", "compare", "profile", "channel", "pictures", "letterbox", "decode"),
     ("sources",),
     ("models",),
     ("engine",),
@@ -29,6 +29,7 @@ LAYERS = (
     ("sinks", "evaluate"),
     ("api", "testing"),
     ("bench",),
+    ("optimize", "tune"),
     ("cli",),
     ("__main__",),
 )

@@ -20,7 +20,7 @@ from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models import load_model, load_names
 from keepbusy.pipeline import start_run
 from keepbusy.run import Run
-from keepbusy.sources import Selection, Source, frame_sizes, open_sources
+from keepbusy.sources import Selection, Source, allow_reduced, frame_sizes, open_sources
 from keepbusy.sources.images import read_image
 from keepbusy.types import Detections, Frame, Image, Result, Timings
 
@@ -112,8 +112,12 @@ class Pipeline:
             self._is_busy = True
         opened: list[Source] = []
         try:
-            opened = _open_mixed(sources, read_ahead=self._config.mode == "async")
+            opened = self._open(sources)
             self._plan(opened)
+            if not self._config.pixels:
+                # The longer side of what a crop is cut from may be twice the input's.
+                side_px = max(self.input_hw) * (2 if self.model.input.fit == "crop" else 1)
+                allow_reduced(opened, side_px)
             run = start_run(
                 [Selection(source, select) for source in opened],
                 self._slots,
@@ -140,13 +144,17 @@ class Pipeline:
             ModelError: The model does not compile.
         """
         self._check_open()
-        opened = _open_mixed(sources, read_ahead=False)
+        opened = _open_mixed(sources, read_ahead=False, read_threads=1)
         try:
             self._plan(opened)
         finally:
             for given, source in zip(sources, opened, strict=False):
                 if given is not source:
                     source.close()
+
+    def _open(self, sources: tuple[str | int | Path | Source, ...]) -> list[Source]:
+        config = self._config
+        return _open_mixed(sources, read_ahead=config.mode == "async", read_threads=config.read_threads)
 
     def _plan(self, opened: Sequence[Source]) -> None:
         self._compiled.plan(frame_sizes(opened))
@@ -349,7 +357,9 @@ def _core() -> ov.Core:
     return openvino.Core()
 
 
-def _open_mixed(sources: tuple[str | int | Path | Source, ...], *, read_ahead: bool) -> list[Source]:
+def _open_mixed(
+    sources: tuple[str | int | Path | Source, ...], *, read_ahead: bool, read_threads: int | None
+) -> list[Source]:
     """Open what is named and keep what is open already, in the order given."""
     opened: list[Source] = []
     named: list[str | int | Path] = []
@@ -358,9 +368,9 @@ def _open_mixed(sources: tuple[str | int | Path | Source, ...], *, read_ahead: b
             if isinstance(source, (str, int, Path)):
                 named.append(source)
                 continue
-            opened += [*open_sources(named, read_ahead=read_ahead), source]
+            opened += [*open_sources(named, read_ahead=read_ahead, read_threads=read_threads), source]
             named = []
-        return opened + open_sources(named, read_ahead=read_ahead)
+        return opened + open_sources(named, read_ahead=read_ahead, read_threads=read_threads)
     except BaseException:
         for one in opened:
             one.close()

@@ -242,7 +242,8 @@ def match(overlaps: Floats, min_iou: float = MIN_IOU) -> NDArray[np.int64]:
 def box_overlaps(a: Detections, b: Detections) -> Floats:
     """Intersection over union of every box of one with every box of the other, float64 (N, M).
 
-    Rotated boxes are taken with their rotation where both sides have it. A box without an area overlaps nothing.
+    Rotated boxes are taken with their rotation where both sides have it. A box without an area (one that the frame's
+    edge has cut off) overlaps only its like.
     """
     boxes_a, boxes_b = a.boxes_xyxy.astype(np.float64), b.boxes_xyxy.astype(np.float64)
     top_left = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
@@ -251,6 +252,8 @@ def box_overlaps(a: Detections, b: Detections) -> Floats:
     areas_a, areas_b = ((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (boxes_a, boxes_b))
     union = areas_a[:, None] + areas_b[None, :] - common
     overlaps: Floats = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    gaps = np.abs(boxes_a[:, None] - boxes_b[None, :]).max(axis=2, initial=0.0)
+    overlaps[(union <= 0) & (gaps < 1)] = 1.0
     if a.boxes_xywhr is not None and b.boxes_xywhr is not None:
         for row, column in np.argwhere(common > 0).tolist():
             overlaps[row, column] = _rotated_overlap(a.boxes_xywhr[row].tolist(), b.boxes_xywhr[column].tolist())

@@ -14,15 +14,15 @@ from keepbusy.config import DetectConfig, DeviceConfig, Mode
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
 from keepbusy.embedded import embedded_clip
 from keepbusy.engine import EXTRA_REQUESTS, OpenVINODevice, Seat, Shapes, SizeHW, Slot, check_device, create_slots
-from keepbusy.errors import ConfigError, DeviceTimeoutError
+from keepbusy.errors import ConfigError, DeviceTimeoutError, ModelError
 from keepbusy.forms import HeadStrategy
 from keepbusy.heads import Contender, choose_head
-from keepbusy.letterbox import Letterbox
+from keepbusy.letterbox import CELL_PX, Laying, Letterbox
 from keepbusy.models.head import Head, can_reshape
 from keepbusy.models.head.memory import model_files, recall_head
 from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared, prepare
-from keepbusy.models.shapes import MAX_SHAPES, STRIDE_PX, plan_shapes, rectangle, smallest_holding
+from keepbusy.models.shapes import MAX_SHAPES, plan_shapes, rectangle, smallest_holding
 from keepbusy.sources.video import Video
 from keepbusy.types import Detections, Image
 
@@ -87,10 +87,16 @@ class CompiledModel:
         self._planned: list[SizeHW] = []
         self._redoing: dict[SizeHW, tuple[Seat, Prepared]] = {}
         self._outputs: dict[SizeHW, Prepared] = {}
-        self._shapes = Shapes(self._choose_shape, self._compile, fit=model.input.fit, pad_value=model.input.pad_value)
+        self._laying = Laying(model.input.fit, model.input.pad_value, self._nominal_hw if self._is_rect else None)
+        self._shapes = Shapes(self._choose_shape, self._compile, self._laying)
         self._check_options()
 
     def _check_options(self) -> None:
+        if self.model.output.is_tail and self._detect.multi_label:
+            raise ConfigError(
+                f"{self.model.path}: this rewritten graph gives each box's best class only, evaluations want all",
+                hint="evaluate the model that it was made from, or with --single-label and --conf 0.25",
+            )
         if self._config.head not in ("auto", "stock") and self._head is None:
             log.warning("%s: its head is not one that can be replaced; it runs as exported", self.model.path)
         wanted = self._choose_fixed()
@@ -105,16 +111,16 @@ class CompiledModel:
                 f"(height x width), not {wanted[0]}x{wanted[1]}",
                 hint="leave --imgsz and --shape out, or export the model with a dynamic input (--dynamic)",
             )
-        if self._head is not None and wanted != self.model.input_hw and any(side % STRIDE_PX for side in wanted):
+        if self._head is not None and wanted != self.model.input_hw and any(side % CELL_PX for side in wanted):
             raise ConfigError(
-                f"input size {wanted[0]}x{wanted[1]}: its sides are not multiples of {STRIDE_PX}",
-                hint=f"give {' x '.join(str(-(-side // STRIDE_PX) * STRIDE_PX) for side in wanted)} (height x width)",
+                f"input size {wanted[0]}x{wanted[1]}: its sides are not multiples of {CELL_PX}",
+                hint=f"give {' x '.join(str(-(-side // CELL_PX) * CELL_PX) for side in wanted)} (height x width)",
             )
 
     def _wants_rectangles(self) -> bool:
         can = self.model.input.fit == "letterbox" and (self._can_reshape_head() or self._is_dynamic())
         if self._config.shape == "rect" and not can:
-            log.warning("%s: its input has a fixed shape and its head cannot be replaced: square", self.model.path)
+            log.warning("%s: its network or its head does not take other input shapes: square", self.model.path)
         return self._config.shape in ("rect", "auto") and can
 
     def _can_reshape_head(self) -> bool:
@@ -176,8 +182,7 @@ class CompiledModel:
 
     def create_slots(self) -> list[Slot]:
         """Warm slots in the main shape, as many as the configuration says."""
-        form = self.model.input
-        return create_slots(self.device, self.num_slots, fit=form.fit, pad_value=form.pad_value, shapes=self._shapes)
+        return create_slots(self.device, self.num_slots, self._laying, self._shapes)
 
     def warm(self, slots: Sequence[Slot]) -> None:
         """Have slots ready for every planned shape."""
@@ -199,6 +204,11 @@ class CompiledModel:
 
     def redo(self, seat: Seat, letterbox: Letterbox, config: DetectConfig) -> Detections:
         """Infer a finished frame again, with every cell decoded, from what is still in its input."""
+        if self.model.output.is_tail:
+            raise ModelError(
+                "more candidates than this rewritten graph decodes",
+                hint="raise --conf, or run the model that it was made from",
+            )
         with self._lock:
             if letterbox.input_hw not in self._redoing:
                 log.info("compiling a second graph, for frames with more than the usual number of candidates")
@@ -255,22 +265,35 @@ class CompiledModel:
 
     def _choose_strategy(self, input_hw: SizeHW) -> HeadStrategy:
         wanted = self._config.head
-        if self._head is None:
+        if self._head is None or wanted == "stock":
             return "stock"
-        allowed: list[HeadStrategy] = ["stock", "host"] if self._detect.multi_label else ["stock", "tail", "host"]
-        if wanted != "auto":
-            return wanted if wanted in allowed else "host"
-        is_other = self._config.imgsz is not None or isinstance(self._config.shape, tuple)
-        if is_other and input_hw != self.model.input_hw and not self._is_dynamic():
-            return "host" if self._detect.multi_label else "tail"  # The stock head cannot take this shape.
-        return choose_head(
-            allowed,
-            lambda strategy: self._contender(strategy, input_hw),
-            self._is_right,
-            test_picture,
-            self._key(input_hw),
-            Notebook(),
-        )
+        changed: list[HeadStrategy] = ["host"] if self._detect.multi_label else ["tail", "host"]
+        can_be_stock = self._choose_fixed() == self.model.input_hw or self._is_dynamic()
+        if wanted == "auto" and can_be_stock:
+            return choose_head(
+                ["stock", *changed],
+                lambda strategy: self._contender(strategy, input_hw),
+                self._is_proved,
+                test_picture,
+                self._key(input_hw),
+                Notebook(),
+            )
+        if wanted in changed:
+            changed = [wanted, *(strategy for strategy in changed if strategy != wanted)]
+        for strategy in changed:
+            if self._is_proved(strategy):
+                return strategy
+            log.warning("head %s does not give the model's own detections on this device: not used", strategy)
+        return "stock"
+
+    def _is_proved(self, strategy: HeadStrategy) -> bool:
+        """`_is_right`, or what it said when this model was last on this device."""
+        key = {"what": "right", "strategy": strategy, **self._key(self.model.input_hw)}
+        known = Notebook().read(key)
+        if known is None:
+            known = {"is_right": self._is_right(strategy)}
+            Notebook().write(key, known)
+        return bool(known["is_right"])
 
     def _contender(self, strategy: HeadStrategy, input_hw: SizeHW) -> Contender:
         """One strategy, compiled; the stock head of a graph with a fixed shape in that shape."""
@@ -278,9 +301,8 @@ class CompiledModel:
         prepared = self._prepare(strategy, own_hw)
         # Always with several in flight: sync and async must come to the same choice, and so to the same bytes.
         device = OpenVINODevice(prepared, self._device_config(), "async", self._core)
-        form = self.model.input
         num_slots = device.optimal_requests + EXTRA_REQUESTS
-        seats = [slot.seat for slot in create_slots(device, num_slots, fit=form.fit, pad_value=form.pad_value)]
+        seats = [slot.seat for slot in create_slots(device, num_slots, self._laying)]
 
         def decode_seat(seat: Seat, letterbox: Letterbox) -> Detections:
             try:
@@ -295,7 +317,8 @@ class CompiledModel:
         picture = test_picture()
         found = [self._infer_once(one, self.model.input_hw, picture) for one in ("stock", strategy)]
         for conf in _TRIED_CONFS:
-            detect = dataclasses.replace(self._detect, conf=floor_of(conf), classes=None, max_det=300)
+            # Nothing suppressed: of two equals, which one goes depends on their order, which heads do not share.
+            detect = dataclasses.replace(self._detect, conf=floor_of(conf), classes=None, iou=1.0, max_det=1000)
             try:
                 reference, candidate = (
                     decode(outputs, letterbox, prepared.output, detect, self.model.names)
@@ -317,8 +340,7 @@ class CompiledModel:
     ) -> tuple[Outputs, Letterbox, Prepared]:
         prepared = self._prepare(strategy, input_hw)
         device = OpenVINODevice(prepared, self._device_config(), "sync", self._core)
-        form = self.model.input
-        seat = create_slots(device, 1, fit=form.fit, pad_value=form.pad_value)[0].seat
+        seat = create_slots(device, 1, self._laying)[0].seat
         letterbox = seat.letterboxer.write(picture)
         seat.request.start()
         if not seat.request.wait(60.0):
@@ -380,7 +402,7 @@ def test_picture() -> Image:
 
 
 def _find_head(model: Model, config: DeviceConfig) -> Head | None:
-    if config.head == "stock":
+    if config.head == "stock" or model.output.is_tail:
         return None
     return recall_head(model, Notebook())
 

@@ -111,6 +111,8 @@ class RunConfig:
             is far above any frame and below a person's patience.
         read_threads: Threads that decode pictures or one video ahead; None for as many as pay.
         prepare_threads: Threads that lay frames into their input; None for as many as pay.
+        pixels: Somebody looks at the frames' pixels. False lets large JPEGs be decoded at a part of their size, which
+            moves boxes a little; `frame.image` still works, and reads the file again.
         channel_frames: Frames that may wait between a source and its preparation. Four evens out a decoder's
             bursts and is small enough for 4K frames (25 MB each).
         results_buffered: Finished results that may wait for the consumer.
@@ -122,6 +124,7 @@ class RunConfig:
     device_timeout_s: float = 30.0
     read_threads: int | None = None
     prepare_threads: int | None = None
+    pixels: bool = True
     channel_frames: int = 4
     results_buffered: int = 4
 
@@ -187,6 +190,7 @@ class Options(TypedDict, total=False):
     device_timeout_s: float
     read_threads: int | None
     prepare_threads: int | None
+    pixels: bool
     channel_frames: int
     results_buffered: int
 

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from keepbusy.config import DeviceConfig, Mode
 from keepbusy.decode.candidates import Outputs
 from keepbusy.errors import ConfigError, DeviceError, DeviceTimeoutError, FrameError, ModelError, first_line
-from keepbusy.forms import Fit
-from keepbusy.letterbox import GREY, Letterbox, Letterboxer
+from keepbusy.letterbox import GREY, LETTERBOXED, Laying, Letterbox, Letterboxer
 from keepbusy.types import Frame, Timings
 
 if TYPE_CHECKING:
@@ -102,22 +101,18 @@ class Shapes:
     Args:
         choose: A frame's (height, width) → the input's.
         compile_for: An input's (height, width) → the device with the model compiled for it.
-        fit: How frames are laid into the input.
-        pad_value: The grey of the bars.
+        laying: How frames are laid into the input.
     """
 
     def __init__(
         self,
         choose: Callable[[SizeHW], SizeHW],
         compile_for: Callable[[SizeHW], Device],
-        *,
-        fit: Fit = "letterbox",
-        pad_value: int = GREY,
+        laying: Laying = LETTERBOXED,
     ) -> None:
         self._choose = choose
         self._compile_for = compile_for
-        self._fit: Fit = fit
-        self._pad_value = pad_value
+        self._laying = laying
         self._devices: dict[SizeHW, Device] = {}
         self._chosen: dict[SizeHW, SizeHW] = {}
         self._lock = threading.RLock()
@@ -140,7 +135,7 @@ class Shapes:
     def create_seat(self, input_hw: SizeHW) -> Seat:
         """A warm request with its input."""
         with self._lock:
-            return _create_seat(self.device(input_hw), self._fit, self._pad_value)
+            return _create_seat(self.device(input_hw), self._laying)
 
     @property
     def compiled(self) -> list[SizeHW]:
@@ -223,9 +218,7 @@ class Slot:
 def create_slots(
     device: Device,
     num_slots: int,
-    *,
-    fit: Fit = "letterbox",
-    pad_value: int = GREY,
+    laying: Laying = LETTERBOXED,
     shapes: Shapes | None = None,
 ) -> list[Slot]:
     """Make slots and warm each of them up, one after the other.
@@ -236,17 +229,16 @@ def create_slots(
     Args:
         device: What makes the requests.
         num_slots: How many.
-        fit: How frames are laid into the input.
-        pad_value: The grey of the bars.
+        laying: How frames are laid into the input.
         shapes: Where requests for frames of other shapes come from.
 
     Raises:
         DeviceError: A request cannot be made, or its first inference fails.
     """
-    return [Slot(_create_seat(device, fit, pad_value), shapes) for _ in range(num_slots)]
+    return [Slot(_create_seat(device, laying), shapes) for _ in range(num_slots)]
 
 
-def _create_seat(device: Device, fit: Fit, pad_value: int) -> Seat:
+def _create_seat(device: Device, laying: Laying) -> Seat:
     try:
         request = device.create_request()
         request.input[...] = GREY
@@ -258,7 +250,7 @@ def _create_seat(device: Device, fit: Fit, pad_value: int) -> Seat:
         raise DeviceError(f"device {device.name}: the first inference failed: {first_line(error)}") from error
     if not is_done:
         raise DeviceTimeoutError(f"device {device.name}: the first inference took over {COMPILE_WARM_UP_TIMEOUT_S:g} s")
-    return Seat(request, Letterboxer(request.input, fit, pad_value))
+    return Seat(request, Letterboxer(request.input, laying))
 
 
 class OpenVINORequest:
@@ -348,7 +340,9 @@ class OpenVINODevice:
         except RuntimeError as error:
             raise ModelError(
                 f"{model.path}: does not compile for device {config.device}: {first_line(error)}",
-                hint="try --device CPU, which runs every model that OpenVINO reads",
+                hint="export it as OpenVINO IR instead of ONNX"
+                if config.device == "CPU"
+                else "try --device CPU, which runs nearly every model that OpenVINO reads",
             ) from error
 
     @property

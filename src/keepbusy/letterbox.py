@@ -9,10 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.forms import Fit
-from keepbusy.types import Image
+from keepbusy.pictures import Planes, Reduced, shrink
+from keepbusy.types import Image, Picture
 
 GREY = 114
 """The grey of the bars, as in YOLOv5's training."""
+
+CELL_PX = 32
+"""The coarsest stride of a YOLO head: sides of the input are multiples of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Laying:
+    """How frames are laid into a model's inputs.
+
+    Attributes:
+        fit: The rule.
+        pad_value: The grey of the bars, 0 to 255.
+        nominal_hw: The model's own input, (height, width) in pixels, where inputs are parts of it without grey bars;
+            see `Letterbox.fit`.
+    """
+
+    fit: Fit = "letterbox"
+    pad_value: int = GREY
+    nominal_hw: tuple[int, int] | None = None
+
+
+LETTERBOXED = Laying()
+"""As YOLO does it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +64,28 @@ class Letterbox:
     top_px: int
 
     @classmethod
-    def fit(cls, frame_hw: tuple[int, int], input_hw: tuple[int, int], fit: Fit = "letterbox") -> Letterbox:
-        """The letterbox that fits a frame of one size into an input of another."""
+    def fit(
+        cls,
+        frame_hw: tuple[int, int],
+        input_hw: tuple[int, int],
+        fit: Fit = "letterbox",
+        nominal_hw: tuple[int, int] | None = None,
+    ) -> Letterbox:
+        """The letterbox that fits a frame of one size into an input of another.
+
+        Args:
+            frame_hw: The frame's (height, width), pixels.
+            input_hw: The input's (height, width), pixels.
+            fit: The rule.
+            nominal_hw: The model's own input, where `input_hw` is a part of it without grey bars: a `letterbox` then
+                keeps its scale, and its place against the cells of the network, so that it finds the same.
+        """
+        if fit == "letterbox" and nominal_hw is not None and nominal_hw != input_hw:
+            whole = cls.fit(frame_hw, nominal_hw)
+            height, width = whole.resized_hw
+            top, left = _shift(whole.top_px, height, input_hw[0]), _shift(whole.left_px, width, input_hw[1])
+            if top is not None and left is not None:
+                return cls(frame_hw, input_hw, whole.scale_xy, whole.resized_hw, left, top)
         ratios = (input_hw[0] / frame_hw[0], input_hw[1] / frame_hw[1])
         if fit == "stretch":
             return cls(frame_hw, input_hw, (ratios[1], ratios[0]), input_hw, 0, 0)
@@ -77,58 +121,86 @@ class Letterbox:
         return points_xy
 
 
+def _shift(begin: int, length: int, side: int) -> int | None:
+    """Where something begins in a shorter side, moved by whole cells only, near the middle; None if it does not fit."""
+    place = begin % CELL_PX
+    spare = (side - place - length) // CELL_PX
+    return None if spare < 0 else place + spare // 2 * CELL_PX
+
+
 class Letterboxer:
     """Writes frames into one input tensor and remembers its bars. One thread at a time.
 
-    The bars are painted only when the geometry changes, and nothing is allocated per frame.
+    The bars are painted only when the geometry changes, and nothing is set up per frame.
 
     Args:
         tensor: uint8 (H, W, 3), C-contiguous: the memory that the device reads.
-        fit: How frames are laid into it.
-        pad_value: The grey of the bars.
+        laying: How frames are laid into it.
     """
 
-    def __init__(self, tensor: NDArray[np.uint8], fit: Fit = "letterbox", pad_value: int = GREY) -> None:
+    def __init__(self, tensor: NDArray[np.uint8], laying: Laying = LETTERBOXED) -> None:
         self._tensor = tensor
         self._input_hw = (int(tensor.shape[0]), int(tensor.shape[1]))
-        self._fit: Fit = fit
-        self._pad_value = pad_value
+        self._laying = laying
         self._letterbox: Letterbox | None = None
         self._window = tensor
 
-    def write(self, image: Image) -> Letterbox:
+    def write(self, picture: Image | Picture) -> Letterbox:
         """Resize a picture into the tensor; returns how it was laid.
 
+        A decoder's planes are resized before they are converted where that makes them smaller (`keepbusy.pictures`); a
+        picture that was read at a part of its size is laid as the whole one would be.
+
         Args:
-            image: uint8 (H, W, 3), BGR.
+            picture: uint8 (H, W, 3), BGR, or a frame's `picture`.
 
         Raises:
             ValueError: The picture is not of that form.
+            FrameError: It has to be read from its file again, and cannot be.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-            raise ValueError(f"the picture must be uint8 (H, W, 3), and is {image.dtype} {image.shape}")
-        frame_hw = (image.shape[0], image.shape[1])
+        frame_hw = _checked_size(picture)
         letterbox = self._letterbox
         if letterbox is None or letterbox.frame_hw != frame_hw:
             letterbox = self._lay(frame_hw)
-        height, width = letterbox.resized_hw
-        if self._fit == "crop":
+        self._resize(picture, letterbox)
+        if self._laying.fit == "crop":
             top, left = -letterbox.top_px, -letterbox.left_px
-            whole = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-            np.copyto(self._tensor, whole[top : top + self._input_hw[0], left : left + self._input_hw[1]])
-        elif frame_hw == letterbox.resized_hw:
+            np.copyto(self._tensor, self._window[top : top + self._input_hw[0], left : left + self._input_hw[1]])
+        return letterbox
+
+    def _resize(self, picture: Image | Picture, letterbox: Letterbox) -> None:
+        height, width = letterbox.resized_hw
+        if isinstance(picture, Planes) and height * width < letterbox.frame_hw[0] * letterbox.frame_hw[1]:
+            shrink(picture, self._window)
+            return
+        if isinstance(picture, np.ndarray):
+            image = picture
+        elif isinstance(picture, Reduced) and picture.pixels.shape[0] >= height and picture.pixels.shape[1] >= width:
+            image = picture.pixels
+        else:
+            image = picture.image
+        if image.shape[:2] == letterbox.resized_hw:
             np.copyto(self._window, image)
         else:
             cv2.resize(image, (width, height), dst=self._window, interpolation=cv2.INTER_LINEAR)
-        return letterbox
 
     def _lay(self, frame_hw: tuple[int, int]) -> Letterbox:
-        letterbox = Letterbox.fit(frame_hw, self._input_hw, self._fit)
+        letterbox = Letterbox.fit(frame_hw, self._input_hw, self._laying.fit, self._laying.nominal_hw)
         height, width = letterbox.resized_hw
-        if self._fit != "crop":
-            self._tensor[...] = self._pad_value
+        if self._laying.fit == "crop":
+            self._window = np.empty((height, width, 3), np.uint8)
+        else:
+            self._tensor[...] = self._laying.pad_value
             self._window = self._tensor[
                 letterbox.top_px : letterbox.top_px + height, letterbox.left_px : letterbox.left_px + width
             ]
         self._letterbox = letterbox
         return letterbox
+
+
+def _checked_size(picture: Image | Picture) -> tuple[int, int]:
+    if not isinstance(picture, np.ndarray):
+        return picture.shape_hw
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        raise ValueError(f"the picture must be uint8 (H, W, 3), and is {picture.dtype} {picture.shape}")
+    return int(picture.shape[0]), int(picture.shape[1])

@@ -5,10 +5,10 @@ The contract
 1. A ring of slots, no callbacks. Frames are started in order and collected in order: the collector waits for the
    *oldest* slot in flight, which releases the GIL, gives order for free, and leaves each error with its frame.
 2. Slots are the only credit. Alive at any moment are at most, for each source, `channel_frames` (1 if live) + 1
-   being read, and for the run, 1 being prepared, one a slot, and `results_buffered` + 1 being handed over; each is
-   one decoded picture (width x height x 3 bytes). A slow consumer slows finite sources; live sources drop their
-   oldest waiting frame, which stays replaceable until a slot is free for it, and every drop is counted. Nothing
-   grows with time.
+   being read, and for the run, one being prepared for each starter, one a slot, and `results_buffered` + 1 being
+   handed over; each is one decoded picture (width x height x 3 bytes; half of that for a video's frame until its
+   `image` is asked for). A slow consumer slows finite sources; live sources drop their oldest waiting frame, which
+   stays replaceable until a slot is free for it, and every drop is counted. Nothing grows with time.
 3. One result for each frame read, in order for each source. A frame that fails is a result with its error
    (`on_error="skip"`), or ends the run: the results before it are delivered, then its error is raised from `next()`.
 4. Every wait can be woken. `close()` (also called by the end of a `with` block, by garbage collection and at the

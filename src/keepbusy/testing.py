@@ -30,7 +30,7 @@ from keepbusy.pipeline import start_run
 from keepbusy.run import Run
 from keepbusy.sources.base import Source
 from keepbusy.stats import Clock, MonotonicClock, RunStats
-from keepbusy.types import Detections, Frame, Image
+from keepbusy.types import Detections, Frame, Image, Picture
 
 
 class ManualClock:
@@ -318,6 +318,6 @@ class _SlowLetterboxer(Letterboxer):
         super().__init__(tensor)
         self._prepare_s = prepare_s
 
-    def write(self, image: Image) -> Letterbox:
+    def write(self, picture: Image | Picture) -> Letterbox:
         time.sleep(self._prepare_s)
-        return super().write(image)
+        return super().write(picture)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,27 @@ Image = NDArray[np.uint8]
 """A picture: uint8, shape (H, W, 3), colour order BGR, C-contiguous."""
 
 
+class Picture(Protocol):
+    """A picture that becomes pixels only where they are asked for. Thread-safe."""
+
+    @property
+    def shape_hw(self) -> tuple[int, int]:
+        """Height and width of `image`, pixels; known without making it."""
+        ...
+
+    @property
+    def image(self) -> Image:
+        """The picture at full size; made at the first call, then kept."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One picture of one source.
 
     Attributes:
-        image: uint8 (H, W, 3), BGR; None where the frame could not be read.
+        picture: The picture as its source has it: uint8 (H, W, 3), BGR, or what becomes that when it is asked for;
+            None where the frame could not be read. To look at it, take `image`.
         index: Position within its source, from 0. A live source that drops frames leaves gaps.
         timestamp_s: Seconds since the start of the source: the container's clock for files, the time of
             capture for cameras, the index for pictures of a folder.
@@ -32,21 +47,42 @@ class Frame:
         source: That source's name; for a folder or a list, the file's own path.
     """
 
-    image: Image | None
+    picture: Image | Picture | None
     index: int
     timestamp_s: float
     source_id: int
     source: str
 
     @property
+    def image(self) -> Image | None:
+        """uint8 (H, W, 3), BGR; None where the frame could not be read.
+
+        Frames of videos keep what the decoder gave until this is first asked for, in the thread that asks: a run whose
+        frames nobody looks at never makes them. Treat it as read-only: all who ask get the same array.
+
+        Raises:
+            FrameError: The picture has to be read from its file again, and cannot be.
+        """
+        picture = self.picture
+        return picture if picture is None or isinstance(picture, np.ndarray) else picture.image
+
+    @property
     def width(self) -> int:
         """Width in pixels, 0 where the frame could not be read."""
-        return 0 if self.image is None else int(self.image.shape[1])
+        return self._shape_hw()[1]
 
     @property
     def height(self) -> int:
         """Height in pixels, 0 where the frame could not be read."""
-        return 0 if self.image is None else int(self.image.shape[0])
+        return self._shape_hw()[0]
+
+    def _shape_hw(self) -> tuple[int, int]:
+        picture = self.picture
+        if picture is None:
+            return 0, 0
+        if isinstance(picture, np.ndarray):
+            return int(picture.shape[0]), int(picture.shape[1])
+        return picture.shape_hw
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +98,8 @@ class Detections:
         keypoints: For poses: float32 (N, K, 3): x and y in pixels of the frame, and confidence 0 to 1 (1 where the
             model has none).
         boxes_xywhr: For rotated boxes: float32 (N, 5): centre, width, height in pixels of the frame, and the angle in
-            radians, clockwise; `boxes_xyxy` then is the upright box around each.
+            radians, clockwise, 0 to pi/2, from the x axis to the side that is called width; `boxes_xyxy` then is the
+            upright box around each.
         probabilities: For classification: float32 (C,), of the whole frame; there are no boxes then.
     """
 
@@ -87,8 +124,23 @@ class Detections:
         """The class name of detection `index`."""
         return self.names[int(self.class_id[index])]
 
+    @property
+    def boxes_xyxyxyxy(self) -> NDArray[np.float32] | None:
+        """The corners of rotated boxes: float32 (N, 4, 2), pixels of the frame, in order around the box; else None."""
+        return None if self.boxes_xywhr is None else corners_of_rotated(self.boxes_xywhr)
+
+    def top(self, k: int = 5) -> list[tuple[int, float]]:
+        """The k most probable classes of a classification: (class id, probability); empty for other tasks."""
+        if self.probabilities is None:
+            return []
+        best = np.argsort(-self.probabilities, kind="stable")[: max(0, k)]
+        return [(int(class_id), float(self.probabilities[class_id])) for class_id in best]
+
     def to_supervision(self) -> supervision.Detections:
         """The same detections as a `supervision.Detections`, with `data["class_name"]` filled.
+
+        Masks become its `mask`, bool (N, H, W); the corners of rotated boxes `data["xyxyxyxy"]`, float32 (N, 4, 2).
+        Keypoints have a class of their own there: `to_supervision_keypoints`.
 
         Raises:
             MissingExtraError: supervision is not installed.
@@ -97,11 +149,54 @@ class Detections:
             import supervision
         except ImportError as error:
             raise MissingExtraError("to_supervision()", extra="supervision") from error
-        class_names = np.array([self.names[i] for i in self.class_id], dtype=np.str_)
-        data: dict[str, Any] = {"class_name": class_names}
+        data: dict[str, Any] = {"class_name": self._class_names()}
+        if self.boxes_xywhr is not None:
+            data["xyxyxyxy"] = self.boxes_xyxyxyxy
         return supervision.Detections(
-            xyxy=self.boxes_xyxy, confidence=self.confidence, class_id=self.class_id, data=data
+            xyxy=self.boxes_xyxy,
+            mask=None if self.masks is None else self.masks.to_array(),
+            confidence=self.confidence,
+            class_id=self.class_id,
+            data=data,
         )
+
+    def to_supervision_keypoints(self) -> supervision.KeyPoints:
+        """The keypoints as a `supervision.KeyPoints`, with `data["class_name"]` filled.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+            ValueError: The detections have no keypoints.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise MissingExtraError("to_supervision_keypoints()", extra="supervision") from error
+        if self.keypoints is None:
+            raise ValueError("the detections have no keypoints: the model's task is not pose")
+        # The third is the confidence of each keypoint: by position, because its name differs between versions.
+        return supervision.KeyPoints(
+            self.keypoints[..., :2], self.class_id, self.keypoints[..., 2], data={"class_name": self._class_names()}
+        )
+
+    def _class_names(self) -> NDArray[np.str_]:
+        return np.array([self.names[i] for i in self.class_id], dtype=np.str_)
+
+
+def corners_of_rotated(boxes_xywhr: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The corners of rotated boxes, in order around each.
+
+    Args:
+        boxes_xywhr: float32 (N, 5): centre, width, height, angle in radians, clockwise.
+
+    Returns:
+        float32 (N, 4, 2): x and y.
+    """
+    half, angle = boxes_xywhr[:, 2:4] / 2, boxes_xywhr[:, 4]
+    cos, sin = np.cos(angle), np.sin(angle)
+    along = np.stack((cos * half[:, 0], sin * half[:, 0]), axis=1)
+    across = np.stack((-sin * half[:, 1], cos * half[:, 1]), axis=1)
+    offsets = np.stack((along + across, along - across, -along - across, across - along), axis=1)
+    return (boxes_xywhr[:, None, :2] + offsets).astype(np.float32, copy=False)
 
 
 @dataclass(slots=True)

@@ -20,6 +20,8 @@ from keepbusy.cli.eval import evaluate
 from keepbusy.cli.model_info import model_info
 from keepbusy.cli.models import models
 from keepbusy.cli.notes import show_notes
+from keepbusy.cli.optimize import optimize
+from keepbusy.cli.tune import tune
 from keepbusy.cli.verify import verify
 from keepbusy.errors import ConfigError, KeepbusyError
 
@@ -46,6 +48,8 @@ app.command("devices")(devices)
 app.command("eval")(evaluate)
 app.command("model-info")(model_info)
 app.command("models")(models)
+app.command("optimize")(optimize)
+app.command("tune")(tune)
 app.command("verify")(verify)
 
 

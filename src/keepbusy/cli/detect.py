@@ -217,6 +217,7 @@ def detect(
             cache_dir=parse_cache_dir(cache_dir),
             on_error=cast(OnError, on_error),
             device_timeout_s=device_timeout,
+            pixels=save is not None or show,
             **options,
         ) as pipeline:
             pipeline.set_classes(parse_classes(classes, pipeline.names))
@@ -252,14 +253,20 @@ def _tuned(
     """The options of a run: those given on the command line, then the profile's, then the defaults."""
     if profile is None:
         return options
+    from keepbusy.cores import usable_cores
     from keepbusy.profile import load_profile, merge_options, origin, warn_of_differences
 
     loaded = load_profile(profile)
-    warn_of_differences(loaded, profile, origin(model, device))
-    sources = {name: context.get_parameter_source(name) for name in options}
-    is_given = {name: source is not None and source.name != "DEFAULT" for name, source in sources.items()}
-    given = {name: value for name, value in options.items() if is_given[name]}
-    return {**options, **merge_options(loaded, given)}
+    warn_of_differences(loaded, profile, origin(model, device, usable_cores=usable_cores()))
+    merged = {**options, **merge_options(loaded, {name: options[name] for name in options if _is_given(context, name)})}
+    if merged["mode"] == "sync" and not _is_given(context, "nireq"):
+        merged["nireq"] = None
+    return merged
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _total(sources: list[Any], select: SelectConfig) -> int | None:

@@ -13,6 +13,7 @@ from keepbusy.models.outputs_lists import boxes_and_scores, classes, lists, ssd,
 from keepbusy.models.outputs_rows import anchors, cells, selected
 from keepbusy.models.outputs_tasks import Impossible
 from keepbusy.models.outputs_view import View, look
+from keepbusy.models.saved_form import read_form
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -75,6 +76,9 @@ def recognise_output(
         ModelError: No output has a form that is understood.
         ConfigError: The outputs cannot be of the family or task that the user names.
     """
+    saved = read_form(graph, path)
+    if saved is not None and family in (None, saved.family) and task in (None, saved.task):
+        return saved
     view = look(graph, input_hw, metadata, path, family, task)
     said = view.words.task
     if family is None and task is None and said and said not in get_args(Task):

@@ -44,7 +44,8 @@ def write_form(graph: ov.Model, form: InputForm, output: OutputForm, names: Name
     for key, value in model_info.items():
         graph.set_rt_info(value, ["model_info", key])
     graph.set_rt_info(str(VERSION), [SECTION, "version"])
-    graph.set_rt_info(json.dumps(dataclasses.asdict(output)), [SECTION, "output"])
+    note = dataclasses.replace(output, why="it says so: keepbusy has rewritten it", doubt="")
+    graph.set_rt_info(json.dumps(dataclasses.asdict(note)), [SECTION, "output"])
 
 
 def read_form(graph: ov.Model, path: object) -> OutputForm | None:
@@ -61,7 +62,7 @@ def read_form(graph: ov.Model, path: object) -> OutputForm | None:
         return None
     if _text(graph, "version") != str(VERSION):
         raise ModelError(f"{path}: was rewritten by another version of keepbusy", hint=_HINT)
-    with contextlib.suppress(ValueError, TypeError, KeyError):
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
         content = json.loads(_text(graph, "output"))
         form = OutputForm(**{key: _tuples(value) for key, value in content.items()})
         if form.family in get_args(Family) and form.task in get_args(Task) and form.outputs:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-SizeHW = tuple[int, int]
+from keepbusy.letterbox import CELL_PX
 
-STRIDE_PX = 32
-"""The coarsest stride of a YOLO head: sides of the input are multiples of it."""
+SizeHW = tuple[int, int]
 
 MAX_SHAPES = 4
 """Input shapes in use at the same time: enough for pictures of every common aspect ratio, upright and lying."""
@@ -17,7 +16,7 @@ _WORTH_IT = 0.03
 """A further shape is used if it saves more than this share of the pixels."""
 
 
-def rectangle(frame_hw: SizeHW, nominal_hw: SizeHW, stride_px: int = STRIDE_PX) -> SizeHW:
+def rectangle(frame_hw: SizeHW, nominal_hw: SizeHW, stride_px: int = CELL_PX) -> SizeHW:
     """The part of the nominal input that holds the frame, cut at whole cells of the coarsest stride.
 
     Cut there, every cell sees what it would see in the nominal input, but for the grey that is gone. A rectangle that
@@ -39,7 +38,7 @@ def rectangle(frame_hw: SizeHW, nominal_hw: SizeHW, stride_px: int = STRIDE_PX) 
 
 
 def plan_shapes(
-    frame_sizes: Mapping[SizeHW, int], nominal_hw: SizeHW, *, stride_px: int = STRIDE_PX, max_shapes: int = MAX_SHAPES
+    frame_sizes: Mapping[SizeHW, int], nominal_hw: SizeHW, *, stride_px: int = CELL_PX, max_shapes: int = MAX_SHAPES
 ) -> list[SizeHW]:
     """A small set of input shapes for many sizes of frames, each at full scale in at least one of them.
 

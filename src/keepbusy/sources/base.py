@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from keepbusy.config import SelectConfig
@@ -49,6 +50,32 @@ class Source(Protocol):
     def close(self) -> None:
         """Release what it holds; further calls do nothing."""
         ...
+
+
+def frame_sizes(sources: Iterable[Source]) -> dict[tuple[int, int], int]:
+    """The sizes of the frames to come, as far as the sources know them: (height, width), pixels → how many.
+
+    A source says it with an attribute `sizes_hw`, a mapping like the one returned; it may leave that out, and then the
+    model is compiled for its frames when the first one comes.
+    """
+    found: dict[tuple[int, int], int] = {}
+    for source in sources:
+        sizes: Mapping[tuple[int, int], int] = getattr(source, "sizes_hw", {})
+        for size_hw, count in sizes.items():
+            found[size_hw] = found.get(size_hw, 0) + count
+    return found
+
+
+def allow_reduced(sources: Iterable[Source], min_long_side_px: int | None) -> None:
+    """Let sources that can deliver pictures at a part of their size, where nobody looks at the pixels.
+
+    Args:
+        sources: Those without a method of this name are left as they are.
+        min_long_side_px: How long the longer side must be at least; None for whole pictures.
+    """
+    for source in sources:
+        if (allow := getattr(source, "allow_reduced", None)) is not None:
+            allow(min_long_side_px)
 
 
 class Selection:

@@ -37,6 +37,8 @@ class Camera:
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps: float | None = fps if fps > 0 else None
+        height, width = (int(self._capture.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
+        self.sizes_hw = {(height, width): 1} if height > 0 and width > 0 else {}
         self._start_s = time.monotonic()
         self._index = 0
         self._is_over = False

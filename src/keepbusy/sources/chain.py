@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from keepbusy.errors import FrameError, SourceError
-from keepbusy.sources.base import Source
+from keepbusy.sources.base import Source, allow_reduced
 from keepbusy.types import Frame
 
 
@@ -28,6 +28,7 @@ class Chain:
         self._parts = list(parts)
         self._next = 0
         self._current: Source | None = None
+        self._min_long_side_px: int | None = None
 
     def read(self) -> Frame | None:
         while self._open_current():
@@ -54,6 +55,10 @@ class Chain:
         self._close_current()
         self._next = len(self._parts)
 
+    def allow_reduced(self, min_long_side_px: int | None) -> None:
+        """See `keepbusy.sources.base.allow_reduced`; for each part."""
+        self._min_long_side_px = min_long_side_px
+
     def _open_current(self) -> bool:
         if self._current is not None:
             return True
@@ -74,6 +79,7 @@ class Chain:
                 frame_index=0,
                 hint="give cameras and streams as sources of their own on the command line",
             )
+        allow_reduced([current], self._min_long_side_px)
         self._current = current
         return True
 

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from keepbusy.cores import usable_cores
 from keepbusy.errors import FrameError, first_line
+from keepbusy.pictures import Reduced
+from keepbusy.sources.jpeg import decode_reduced, divisor_for, read_header
 from keepbusy.types import Frame, Image
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".jpeg", ".jpg", ".jp2", ".png", ".pgm", ".ppm", ".pbm", ".tif", ".tiff", ".webp", ".avif"}
 )
+
+MAX_AUTO_THREADS = 4
+"""Threads that read pictures where nobody says how many: half of the cores, and no more than this. Four keep up with
+some hundred photographs a second; the rest is the device's."""
+
+MAX_SIZES = 500
+"""At most so many files are asked for their size: it takes some tens of microseconds each."""
 
 
 def is_picture(name: str | Path) -> bool:
@@ -24,29 +37,67 @@ def is_picture(name: str | Path) -> bool:
 class ImageFiles:
     """Pictures in files, in the order given. Finite; each file is one frame, its index is its place.
 
+    Several are read at once, ahead of the one that is asked for: at most one more than there are threads. The threads
+    start with the first `read` and end with `close`.
+
     Args:
         paths: The files.
         name: What the user called them.
         source_id: The source's number in the run.
+        read_threads: How many are read at once; 1 reads each when it is asked for, in the asking thread; None chooses.
     """
 
     is_live = False
     fps: float | None = None
 
-    def __init__(self, paths: Sequence[Path], name: str, source_id: int = 0) -> None:
+    def __init__(
+        self, paths: Sequence[Path], name: str, source_id: int = 0, *, read_threads: int | None = None
+    ) -> None:
         self.name = name
         self.num_frames: int | None = len(paths)
         self._paths = list(paths)
         self._source_id = source_id
+        self._min_long_side_px: int | None = None
+        self._sizes_hw: dict[tuple[int, int], int] | None = None
         self._next = 0
+        self._last_read = -1
+        wanted = max(1, min(MAX_AUTO_THREADS, int(usable_cores() // 2))) if read_threads is None else read_threads
+        self._num_threads = min(wanted, len(self._paths))
+        self._executor: ThreadPoolExecutor | None = None
+        self._ahead: dict[int, Future[Image | Reduced]] = {}
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def allow_reduced(self, min_long_side_px: int | None) -> None:
+        """Say that nobody looks at the pixels: big JPEGs may then be decoded at a half, a quarter or an eighth.
+
+        Frames keep the size of the whole picture, and their `image` reads it from the file. To be said before the
+        first `read`.
+
+        Args:
+            min_long_side_px: What the longer side must keep; None decodes all of them whole.
+        """
+        self._min_long_side_px = min_long_side_px
+
+    @property
+    def sizes_hw(self) -> dict[tuple[int, int], int]:
+        """Sizes of the pictures, from the headers of at most `MAX_SIZES` files: (height, width), pixels → how many.
+
+        Files that cannot be understood are left out.
+        """
+        if self._sizes_hw is None:
+            self._sizes_hw = _sizes_of(self._paths)
+        return self._sizes_hw
 
     def read(self) -> Frame | None:
-        if self._next >= len(self._paths):
-            return None
         index = self._next
+        if index >= len(self._paths):
+            return None
         self._next += 1
         path = self._paths[index]
-        return Frame(read_image(path, index), index, float(index), self._source_id, str(path))
+        future = self._look_ahead(index)
+        picture = self._read_file(index) if future is None else future.result()
+        return Frame(picture, index, float(index), self._source_id, str(path))
 
     def skip(self) -> bool:
         self._next += 1
@@ -54,9 +105,39 @@ class ImageFiles:
 
     def rewind(self) -> None:
         self._next = 0
+        self._last_read = -1
 
     def close(self) -> None:
-        self._next = len(self._paths)
+        with self._lock:
+            self._is_closed = True
+            self._next = len(self._paths)
+            executor, self._executor = self._executor, None
+            ahead, self._ahead = self._ahead, {}
+        for future in ahead.values():
+            future.cancel()
+        if executor is not None:
+            executor.shutdown()
+
+    def _read_file(self, index: int) -> Image | Reduced:
+        return read_picture(self._paths[index], index, self._min_long_side_px)
+
+    def _look_ahead(self, index: int) -> Future[Image | Reduced] | None:
+        """Have this picture and the next ones read by threads; None where there are none."""
+        # Whoever selects every n-th picture passes over the others: the distance goes on as it was.
+        step = max(1, index - self._last_read)
+        self._last_read = index
+        with self._lock:
+            if self._num_threads <= 1 or self._is_closed:
+                return None
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._num_threads, thread_name_prefix="keepbusy-read-picture")
+            wanted = range(index, min(len(self._paths), index + step * (self._num_threads + 1)), step)
+            for unwanted in self._ahead.keys() - set(wanted):
+                self._ahead.pop(unwanted).cancel()
+            for one in wanted:
+                if one not in self._ahead:
+                    self._ahead[one] = self._executor.submit(self._read_file, one)
+            return self._ahead.pop(index)
 
 
 def read_image(path: Path, index: int = 0) -> Image:
@@ -68,8 +149,24 @@ def read_image(path: Path, index: int = 0) -> Image:
     Raises:
         FrameError: The file cannot be read, or is no picture.
     """
+    picture = read_picture(path, index)
+    return picture if isinstance(picture, np.ndarray) else picture.image
+
+
+def read_picture(path: Path, index: int = 0, min_long_side_px: int | None = None) -> Image | Reduced:
+    """Read one picture, a big JPEG at a part of its size where that is allowed.
+
+    Args:
+        path: The file.
+        index: The frame to blame.
+        min_long_side_px: What the longer side must keep where a JPEG is decoded at a part of its size; None decodes it
+            whole.
+
+    Raises:
+        FrameError: As for `read_image`.
+    """
     try:
-        content = np.fromfile(path, np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise FrameError(
             f"cannot read the file: {error.strerror or first_line(error)}",
@@ -77,15 +174,22 @@ def read_image(path: Path, index: int = 0) -> Image:
             source=str(path),
             frame_index=index,
         ) from error
+    header = read_header(content)
+    encoded = np.frombuffer(content, np.uint8)
     image = None
     cause: Exception | None = None
-    if content.size and not _is_cut_jpeg(content.tobytes()):
+    if content and not (header is not None and header.is_cut(content)):
         try:
-            image = cv2.imdecode(content, cv2.IMREAD_COLOR)
+            if header is not None and header.shape_hw is not None and min_long_side_px is not None:
+                divisor = divisor_for(header.shape_hw, min_long_side_px)
+                found = decode_reduced(encoded, header.shape_hw, divisor) if divisor is not None else None
+                if found is not None:
+                    return Reduced(found[1], found[0], partial(read_image, path, index))
+            image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
         except cv2.error as error:
             cause = error
     if image is None:
-        what = "is empty" if not content.size else "is not a picture, or is damaged"
+        what = "is empty" if not content else "is not a picture, or is damaged"
         raise FrameError(
             f"the file {what}",
             stage="read",
@@ -96,21 +200,21 @@ def read_image(path: Path, index: int = 0) -> Image:
     return np.asarray(image, np.uint8)
 
 
-def _is_cut_jpeg(content: bytes) -> bool:
-    """Whether a JPEG lacks its end marker: decoders fill the missing part with grey and say nothing.
+def _sizes_of(paths: Sequence[Path]) -> dict[tuple[int, int], int]:
+    found: dict[tuple[int, int], int] = {}
+    for path in _evenly(paths, MAX_SIZES):
+        size_hw = _size_of(path)
+        if size_hw is not None:
+            found[size_hw] = found.get(size_hw, 0) + 1
+    return found
 
-    Walks the segments up to the start of the scan (ITU T.81, annex B), because a thumbnail inside the header has
-    an end marker of its own.
-    """
-    if not content.startswith(b"\xff\xd8"):
-        return False
-    position = 2
-    while position + 4 <= len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker == 0xDA:
-            return content.find(b"\xff\xd9", position) < 0
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    return False
+
+def _size_of(path: Path) -> tuple[int, int] | None:
+    import imagesize
+
+    width, height = imagesize.get(path, exif_rotation=True)  # -1 where it cannot tell
+    return (int(height), int(width)) if height > 0 and width > 0 else None
+
+
+def _evenly(paths: Sequence[Path], num: int) -> Iterable[Path]:
+    return paths if len(paths) <= num else (paths[index * len(paths) // num] for index in range(num))

@@ -6,6 +6,7 @@ import glob
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from keepbusy.errors import SourceError, first_line
 from keepbusy.sources.base import Source
@@ -22,7 +23,20 @@ VIDEO_SUFFIXES = frozenset(
 LIST_SUFFIXES = frozenset({".txt", ".streams"})
 
 
-def open_source(spec: str | int | Path, *, source_id: int = 0, read_ahead: bool = True) -> Source:
+class _How(NamedTuple):
+    """How files are to be read."""
+
+    read_ahead: bool
+    read_threads: int | None
+
+    @property
+    def picture_threads(self) -> int | None:
+        return self.read_threads if self.read_ahead else 1
+
+
+def open_source(
+    spec: str | int | Path, *, source_id: int = 0, read_ahead: bool = True, read_threads: int | None = None
+) -> Source:
     """Open what the user named.
 
     Args:
@@ -30,12 +44,15 @@ def open_source(spec: str | int | Path, *, source_id: int = 0, read_ahead: bool 
             comments), a video file, a camera's number, a URL (rtsp, rtmp, http, https, udp, ...), or a synthetic
             scene (`synth:street?seed=1&size=1280x720&fps=30&frames=300`).
         source_id: The source's number in the run.
-        read_ahead: Let a video's decoder work on the next frames in the background.
+        read_ahead: Let decoders work on the next frames of a video, and the next pictures of a folder, in the
+            background.
+        read_threads: Threads that read a folder's pictures, or a video's decoder uses; None chooses.
 
     Raises:
         SourceError: It does not exist, cannot be opened or has nothing in it.
     """
     text = str(spec)
+    how = _How(read_ahead, read_threads)
     if text.isdecimal():
         from keepbusy.sources.camera import Camera
 
@@ -45,26 +62,29 @@ def open_source(spec: str | int | Path, *, source_id: int = 0, read_ahead: bool 
 
         return Street(text, source_id)
     if "://" in text:
-        return Video(text, text, source_id, read_ahead=read_ahead)
+        return Video(text, text, source_id, read_ahead=read_ahead, read_threads=read_threads)
     path = Path(text)
     if path.is_dir():
-        return _open_files(_list_folder(path), text, source_id, read_ahead)
+        return _open_files(_list_folder(path), text, source_id, how)
     if path.is_file():
-        return _open_file(path, source_id, read_ahead)
+        return _open_file(path, source_id, how)
     if glob.has_magic(text):
-        return _open_files(_list_glob(text), text, source_id, read_ahead)
+        return _open_files(_list_glob(text), text, source_id, how)
     raise SourceError(
         f"{text}: no such file, folder or camera",
         hint="give a picture, video, folder, quoted glob, list (.txt), camera number, URL or synth:street",
     )
 
 
-def open_sources(specs: Sequence[str | int | Path], *, read_ahead: bool = True) -> list[Source]:
+def open_sources(
+    specs: Sequence[str | int | Path], *, read_ahead: bool = True, read_threads: int | None = None
+) -> list[Source]:
     """Open several; pictures that follow each other become one source. All are closed again if one fails.
 
     Args:
         specs: What `open_source` takes.
-        read_ahead: Let decoders of videos work on the next frames in the background.
+        read_ahead: As for `open_source`.
+        read_threads: As for `open_source`; for each source.
 
     Raises:
         SourceError: One of them cannot be opened.
@@ -75,9 +95,13 @@ def open_sources(specs: Sequence[str | int | Path], *, read_ahead: bool = True) 
             source_id = len(sources)
             if len(run) > 1:
                 name = f"{run[0]} and {len(run) - 1} more"
-                sources.append(ImageFiles([Path(str(spec)) for spec in run], name, source_id))
+                paths = [Path(str(spec)) for spec in run]
+                how = _How(read_ahead, read_threads)
+                sources.append(ImageFiles(paths, name, source_id, read_threads=how.picture_threads))
             else:
-                sources.append(open_source(run[0], source_id=source_id, read_ahead=read_ahead))
+                sources.append(
+                    open_source(run[0], source_id=source_id, read_ahead=read_ahead, read_threads=read_threads)
+                )
     except BaseException:
         for source in sources:
             source.close()
@@ -98,24 +122,25 @@ def _group_images(specs: Sequence[str | int | Path]) -> list[list[str | int | Pa
     return groups
 
 
-def _open_file(path: Path, source_id: int, read_ahead: bool) -> Source:
+def _open_file(path: Path, source_id: int, how: _How) -> Source:
     if path.suffix.lower() in LIST_SUFFIXES:
-        return _open_list(path, source_id, read_ahead)
-    return _open_files([path], str(path), source_id, read_ahead)
+        return _open_list(path, source_id, how)
+    return _open_files([path], str(path), source_id, how)
 
 
-def _open_files(paths: Sequence[Path], name: str, source_id: int, read_ahead: bool) -> Source:
+def _open_files(paths: Sequence[Path], name: str, source_id: int, how: _How) -> Source:
     if all(is_picture(path) for path in paths):
-        return ImageFiles(paths, name, source_id)
+        return ImageFiles(paths, name, source_id, read_threads=how.picture_threads)
     if len(paths) == 1:
-        return Video(str(paths[0]), str(paths[0]), source_id, read_ahead=read_ahead)
+        name = str(paths[0])
+        return Video(name, name, source_id, read_ahead=how.read_ahead, read_threads=how.read_threads)
     parts: list[tuple[str, Callable[[], Source]]] = [
-        (str(path), partial(_open_file, path, source_id, read_ahead)) for path in paths
+        (str(path), partial(_open_file, path, source_id, how)) for path in paths
     ]
     return Chain(parts, name)
 
 
-def _open_list(path: Path, source_id: int, read_ahead: bool) -> Source:
+def _open_list(path: Path, source_id: int, how: _How) -> Source:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -136,7 +161,10 @@ def _open_list(path: Path, source_id: int, read_ahead: bool) -> Source:
         spec = str(beside) if is_beside else entry
         if Path(spec).suffix.lower() in LIST_SUFFIXES:
             raise SourceError(f"{path}: {entry}: a list cannot hold another list")
-        parts.append((spec, partial(open_source, spec, source_id=source_id, read_ahead=read_ahead)))
+        open_part = partial(
+            open_source, spec, source_id=source_id, read_ahead=how.read_ahead, read_threads=how.read_threads
+        )
+        parts.append((spec, open_part))
     return Chain(parts, str(path))
 
 

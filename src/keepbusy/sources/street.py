@@ -27,6 +27,7 @@ class Street:
         self.name = spec
         self.fps: float | None = parsed.fps
         self.num_frames: int | None = parsed.frames
+        self.sizes_hw = {(parsed.height, parsed.width): parsed.frames or 1}
         self._fps = parsed.fps
         self._source_id = source_id
         self._next = 0

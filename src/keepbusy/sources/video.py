@@ -1,7 +1,7 @@
 """Video files and network streams, decoded with PyAV.
 
 PyAV rather than OpenCV's VideoCapture: the container's own timestamps, errors that can be told from the end of
-the file, and, with one converter kept for the whole file, less time per frame (`docs/performance.md`).
+the file, and the decoder's own planes, which are converted only where somebody looks at them (`keepbusy.pictures`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepbusy.errors import FrameError, SourceError, first_line
+from keepbusy.pictures import Converter, Planes
 from keepbusy.types import Frame, Image
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Video:
         source_id: The source's number in the run.
         read_ahead: Decode the next frames in the background while one is being used; otherwise only while `read`
             waits.
+        read_threads: Threads of the decoder; None leaves their number to FFmpeg.
         timeout_s: For URLs: the longest silence.
 
     Raises:
@@ -45,12 +47,14 @@ class Video:
         source_id: int = 0,
         *,
         read_ahead: bool = True,
+        read_threads: int | None = None,
         timeout_s: float = STREAM_TIMEOUT_S,
     ) -> None:
         self._location = location
         self._is_url = "://" in location
         self._timeout_s = timeout_s
         self._thread_type = "AUTO" if read_ahead else "SLICE"
+        self._read_threads = read_threads
         self._source_id = source_id
         self.name = name
         self._container: Any = self._open()
@@ -62,7 +66,6 @@ class Video:
 
     def _open(self) -> Any:
         import av
-        from av.video.reformatter import VideoReformatter
 
         options: dict[str, Any] = {"timeout": self._timeout_s} if self._is_url else {}
         if self._location.lower().startswith(("rtsp://", "rtsps://")):
@@ -82,10 +85,14 @@ class Video:
                 container.close()
         self._stream = container.streams.video[0]
         self._stream.thread_type = self._thread_type
-        self._reformatter = VideoReformatter()
+        if self._read_threads is not None:
+            self._stream.thread_count = self._read_threads
+        self._converter = Converter()
         self._frames: Iterator[VideoFrame] = container.decode(self._stream)
         self._start_s: float | None = None
         self._index = 0
+        self._first: VideoFrame | None = None
+        self._failure: FrameError | None = None
         self._is_over = False
         return container
 
@@ -97,10 +104,10 @@ class Video:
         self._index += 1
         timestamp_s = self._timestamp(decoded, index)
         try:
-            image = self._to_image(decoded)
+            picture = self._to_picture(decoded)
         except Exception as error:
             raise self._error(index, f"cannot be converted: {_reason(error)}") from error
-        return Frame(image, index, timestamp_s, self._source_id, self.name)
+        return Frame(picture, index, timestamp_s, self._source_id, self.name)
 
     def skip(self) -> bool:
         decoded = self._decode()
@@ -116,12 +123,34 @@ class Video:
 
     def close(self) -> None:
         self._is_over = True
+        self._first = None
         if self._container is not None:
             self._frames = iter(())
             self._container.close()
             self._container = None
 
+    @property
+    def sizes_hw(self) -> dict[tuple[int, int], int]:
+        """The size of its pictures as they will be shown, from the first one, which is kept for `read`."""
+        if self._first is None and self._failure is None and self._index == 0:
+            try:
+                self._first = self._decode()
+            except FrameError as error:
+                self._failure = error
+        first = self._first
+        if first is None:
+            return {}
+        is_upright = round(first.rotation / 90) % 2 == 1
+        size_hw = (first.width, first.height) if is_upright else (first.height, first.width)
+        return {size_hw: self.num_frames or 1}
+
     def _decode(self) -> VideoFrame | None:
+        first, self._first = self._first, None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        if first is not None:
+            return first
         if self._is_over:
             return None
         import av
@@ -166,13 +195,12 @@ class Video:
             self._start_s = seconds
         return seconds - self._start_s
 
-    def _to_image(self, decoded: VideoFrame) -> Image:
-        converted = self._reformatter.reformat(decoded, format="bgr24", threads=1)
-        image: Image = np.asarray(converted.to_ndarray(), np.uint8)
+    def _to_picture(self, decoded: VideoFrame) -> Image | Planes:
         quarter_turns = round(decoded.rotation / 90) % 4
-        if quarter_turns:
-            image = np.ascontiguousarray(np.rot90(image, quarter_turns))
-        return image
+        if not quarter_turns and Planes.fits(decoded):
+            return Planes(decoded, self._converter)
+        image = self._converter.convert(decoded)
+        return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
 
 
 def _reason(error: BaseException) -> str:

@@ -1,0 +1,262 @@
+"""`keepbusy optimize`: a quicker form of a model, with the proof that it is quicker and still right."""
+
+from __future__ import annotations
+
+import json as json_module
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from keepbusy.cli.options import OUTPUT_PANEL, RUN_PANEL, DebugOption, DeviceOption, ImgszOption
+from keepbusy.cli.parse import parse_size
+from keepbusy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keepbusy.config import ShapeChoice
+    from keepbusy.optimize import Report
+    from keepbusy.optimize.frames import Frames
+
+EXIT_REFUSED = 1
+
+STREET = "synth:street?seed=2000001&size=1280x720&frames=3000"
+CALIBRATION_STREET = "synth:street?seed=3000001&size=1280x720&frames=3000"
+"""For the model that the package carries: two streets that it was not trained on."""
+
+_RUN, _OUT = RUN_PANEL, OUTPUT_PANEL
+_INT8, _DATA, _LIMITS = "INT8", "What it is judged by", "What it must reach"
+
+
+def optimize(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.", show_default=False)
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="OpenVINO IR (.xml), ONNX file, or a name that `keepbusy models` lists. By default the street "
+            "detector that the package carries.",
+            show_default=False,
+        ),
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantize with NNCF (pip install 'keepbusy\\[quantize]').")
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Labelled data as for `keepbusy eval` (mAP decides), or any video or pictures (agreement with the "
+            "original decides). Needed for models that are not the package's own.",
+            rich_help_panel=_DATA,
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which part of a YOLO data set.", rich_help_panel=_DATA)] = "val",
+    limit: Annotated[
+        int, typer.Option(min=1, help="At most so many frames, from all over the data.", rich_help_panel=_DATA)
+    ] = 256,
+    names: Annotated[
+        Path | None, typer.Option(help="The model's class names: text or YOLO YAML.", rich_help_panel=_DATA)
+    ] = None,
+    max_drop: Annotated[
+        float,
+        typer.Option(min=0, metavar="POINTS", help="Points of mAP50-95 that may be lost.", rich_help_panel=_LIMITS),
+    ] = 1.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Save it though the figures speak against it.", rich_help_panel=_LIMITS)
+    ] = False,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="What INT8 is calibrated on: labelled data, a video, pictures; no labels are needed. By default the "
+            "split `train` of a YOLO data set, else --data.",
+            rich_help_panel=_INT8,
+            show_default=False,
+        ),
+    ] = None,
+    calibration_frames: Annotated[
+        int, typer.Option(min=1, help="At most so many, from all over.", rich_help_panel=_INT8)
+    ] = 128,
+    head: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|float|int8",
+            help="Number type of the head's last convolutions; auto makes both and keeps float where that pays.",
+            rich_help_panel=_INT8,
+        ),
+    ] = "auto",
+    accuracy_control: Annotated[
+        bool,
+        typer.Option(
+            "--accuracy-control",
+            help="Put layers back to float until --max-drop is kept. Slow: every try is scored.",
+            rich_help_panel=_INT8,
+        ),
+    ] = False,
+    device: DeviceOption = "CPU",
+    shape: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|square|HxW",
+            help="Input of the rewritten graph; auto fits the frames of the data, without grey bars.",
+            rich_help_panel=_RUN,
+        ),
+    ] = "auto",
+    imgsz: ImgszOption = None,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often each speed is measured, in turn.", rich_help_panel=_RUN)
+    ] = 5,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of each measurement.", rich_help_panel=_RUN)] = 1.0,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="All figures as JSON.", rich_help_panel=_OUT)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.", rich_help_panel=_OUT)] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Save a model in its quickest form: head and input rewritten, or INT8 as well. Exit code 1 if it does not pay.
+
+    Speed and accuracy of the original and of the new form are measured on this device. Nothing is saved if the new
+    one is not faster than the original in the device's best number type, or if accuracy falls by more than --max-drop.
+
+    \b
+    keepbusy optimize yolov5n.xml -o fast/ --data street.mp4
+    keepbusy optimize yolov5n.xml -o fast/ --int8 --data coco.yaml
+    keepbusy optimize yolov5n.xml -o fast/ --int8 --data val/ --calibrate train/ --max-drop 0.5
+    keepbusy optimize -o fast/ --int8
+    keepbusy detect street.mp4 -m fast/yolov5n-int8.xml
+    """
+    from keepbusy.cli.models import find_model_with_progress
+    from keepbusy.embedded import embedded_model
+    from keepbusy.models import load_names
+    from keepbusy.optimize import OptimizeConfig
+    from keepbusy.optimize import optimize as run_optimization
+    from keepbusy.sinks.naming import check_file, make_folder
+
+    config = OptimizeConfig(
+        device=device,
+        imgsz=parse_size(imgsz),
+        shape=_parse_shape(shape),
+        int8=int8,
+        float_head=_parse_head(head),
+        accuracy_control=accuracy_control,
+        calibration_frames=calibration_frames,
+        max_drop=max_drop,
+        rounds=rounds,
+        seconds=seconds,
+        force=force,
+        names=load_names(names) if names else None,
+    )
+    if not int8 and calibrate is not None:
+        raise ConfigError("--calibrate: is for --int8", hint="add --int8")
+    path = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
+    if json is not None and json != "-":
+        check_file(Path(json))
+    make_folder(output)
+    frames, calibration = _open(
+        data, calibrate, is_own=model is None, split=split, limit=limit, calibration_frames=calibration_frames
+    )
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with _progress(console, is_wanted=not quiet) as on_step:
+        report = run_optimization(path, output, frames, calibration if int8 else None, config, on_step=on_step)
+    _show(report, console, json=json, is_quiet=quiet)
+    if report.is_refused and not force:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _open(
+    data: str | None, calibrate: str | None, *, is_own: bool, split: str, limit: int, calibration_frames: int
+) -> tuple[Frames, Frames | None]:
+    """What it is judged by, and what it is calibrated on; None for the same."""
+    from keepbusy.optimize.frames import open_frames
+
+    if data is None and not is_own:
+        raise ConfigError(
+            "--data: what is the model to be judged by?",
+            hint="name labelled data, as for `keepbusy eval`, or a video or pictures like those that it is for",
+        )
+    frames = open_frames(data or STREET, limit, split=split)
+    if calibrate is not None:
+        return frames, open_frames(calibrate, calibration_frames, split="train")
+    if data is None:
+        return frames, open_frames(CALIBRATION_STREET, calibration_frames)
+    if data.lower().endswith((".yaml", ".yml")) and split != "train":
+        try:
+            return frames, open_frames(data, calibration_frames, split="train")
+        except ConfigError:
+            pass  # It has no such split.
+    return frames, None
+
+
+def _parse_shape(text: str) -> ShapeChoice:
+    if text == "auto":
+        return "auto"
+    if text == "square":
+        return "square"
+    try:
+        size = parse_size(text)
+    except ConfigError as error:
+        raise ConfigError(
+            f"--shape: {text!r} is none of the choices", hint="give auto, square, or height x width: 384x640"
+        ) from error
+    assert size is not None
+    return size
+
+
+def _parse_head(text: str) -> bool | None:
+    choices = {"auto": None, "float": True, "int8": False}
+    if text not in choices:
+        raise ConfigError(f"--head: {text!r} is none of the choices", hint=f"choose from {', '.join(choices)}")
+    return choices[text]
+
+
+@contextmanager
+def _progress(console: Console, *, is_wanted: bool) -> Iterator[Callable[[str], None]]:
+    # The same model is compiled many times over: what the library notes of each would be read as news.
+    log = logging.getLogger("keepbusy")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        if not (is_wanted and console.is_terminal):
+            yield lambda _text: None
+            return
+        with console.status("reading the model") as status:
+            yield lambda text: status.update(text.replace("[", r"\["))
+    finally:
+        log.setLevel(level)
+
+
+def _show(report: Report, console: Console, *, json: str | None, is_quiet: bool) -> None:
+    from keepbusy.optimize.report import to_dict
+    from keepbusy.optimize.tables import render
+    from keepbusy.sinks.naming import write_error
+
+    if not is_quiet:
+        Console(stderr=json == "-", highlight=False, soft_wrap=True).print(render(report))
+        for note in report.notes:
+            console.print(f"[dim]note:[/] {note.replace('[', chr(92) + '[')}")
+    if json is not None:
+        text = json_module.dumps(to_dict(report), indent=1) + "\n"
+        if json == "-":
+            sys.stdout.write(text)
+        else:
+            try:
+                Path(json).write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise write_error(json, error) from error
+    word = "[bold yellow]saved all the same:[/]" if report.files else "[bold red]refused:[/]"
+    for line in report.refusals:
+        console.print(f"{word} {line.replace('[', chr(92) + '[')}")
+    if report.refusals and not report.files:
+        more = ", --accuracy-control keeps more of it in float" if report.is_too_inaccurate else ""
+        console.print(f"[bold cyan]hint:[/] nothing was saved; --force saves it all the same{more}")
+    if not is_quiet:
+        for path in report.files:
+            console.print(f"wrote {path}", markup=False)

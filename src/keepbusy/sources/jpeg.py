@@ -1,0 +1,96 @@
+"""What the header of a JPEG tells (ITU T.81, annex B), and decoding it at a part of its size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+
+from keepbusy.types import Image
+
+Divisor = Literal[2, 4, 8]
+
+_REDUCED: dict[Divisor, int] = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+}
+_START_OF_SCAN = 0xDA
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """What stands before the first scan of a JPEG.
+
+    Attributes:
+        shape_hw: Height and width as stored, pixels, before an orientation tag is followed; None where the header
+            does not tell.
+        scan: Where the first scan begins in the file, bytes; None where there is none.
+    """
+
+    shape_hw: tuple[int, int] | None
+    scan: int | None
+
+    def is_cut(self, content: bytes) -> bool:
+        """Whether the end marker is missing: decoders fill the missing part with grey and say nothing.
+
+        It is looked for behind the start of the scan, because a thumbnail inside the header has an end marker of its
+        own.
+        """
+        return self.scan is not None and content.rfind(b"\xff\xd9", self.scan) < 0
+
+
+def read_header(content: bytes) -> JpegHeader | None:
+    """Walk the segments of a JPEG up to its first scan; None if the bytes are no JPEG."""
+    if not content.startswith(b"\xff\xd8"):
+        return None
+    shape_hw: tuple[int, int] | None = None
+    position = 2
+    while position + 4 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker == _START_OF_SCAN:
+            return JpegHeader(shape_hw, position)
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        if marker in _FRAME_HEADERS and position + 9 <= len(content):
+            height = int.from_bytes(content[position + 5 : position + 7], "big")
+            width = int.from_bytes(content[position + 7 : position + 9], "big")
+            shape_hw = (height, width) if height and width else None
+        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return JpegHeader(shape_hw, None)
+
+
+def divisor_for(shape_hw: tuple[int, int], min_long_side_px: int) -> Divisor | None:
+    """The largest divisor that leaves a picture's longer side at least this long; None if even 2 is too much."""
+    for divisor in _REDUCED:
+        if max(shape_hw) // divisor >= min_long_side_px:
+            return divisor
+    return None
+
+
+def decode_reduced(content: Image, shape_hw: tuple[int, int], divisor: Divisor) -> tuple[Image, tuple[int, int]] | None:
+    """Decode a JPEG at a part of its size, which skips most of the work, with its orientation tag followed.
+
+    Args:
+        content: uint8 (bytes,), the file.
+        shape_hw: As its header tells.
+        divisor: What the sides are divided by, and rounded up.
+
+    Returns:
+        uint8 (H, W, 3), BGR, and height and width of the whole picture as it is to be seen; None where the decoder does
+        not give what was expected, or where sides that differ become equal, so that which way up it is cannot be told.
+    """
+    height, width = -(-shape_hw[0] // divisor), -(-shape_hw[1] // divisor)
+    if height == width and shape_hw[0] != shape_hw[1]:
+        return None
+    image = cv2.imdecode(content, _REDUCED[divisor])
+    if image is None or image.dtype != "uint8" or image.ndim != 3:
+        return None
+    if image.shape[:2] == (height, width):
+        return image, shape_hw  # type: ignore[return-value]
+    if image.shape[:2] == (width, height):
+        return image, (shape_hw[1], shape_hw[0])  # type: ignore[return-value]
+    return None
