@@ -18,6 +18,12 @@ from keepbusy.types import Frame, Image
 if TYPE_CHECKING:
     from av import VideoFrame
 
+PIXELS_A_THREAD = 1920 * 1080
+"""One thread decodes some hundred 1080p pictures a second. FFmpeg's own choice, one for each core and one more, costs a
+third more CPU time a picture at 768x432, which a device that is the CPU then lacks."""
+
+MAX_THREADS = 8
+
 STREAM_TIMEOUT_S = 10.0
 """A network stream that is silent for so long has failed. Also the longest that closing a silent one takes."""
 
@@ -33,7 +39,7 @@ class Video:
         source_id: The source's number in the run.
         read_ahead: Decode the next frames in the background while one is being used; otherwise only while `read`
             waits.
-        read_threads: Threads of the decoder; None leaves their number to FFmpeg.
+        read_threads: Threads of the decoder; None for one for each 1080p of a picture, see `PIXELS_A_THREAD`.
         timeout_s: For URLs: the longest silence.
 
     Raises:
@@ -85,8 +91,8 @@ class Video:
                 container.close()
         self._stream = container.streams.video[0]
         self._stream.thread_type = self._thread_type
-        if self._read_threads is not None:
-            self._stream.thread_count = self._read_threads
+        if self._thread_type == "AUTO":
+            self._stream.thread_count = self._read_threads or _num_threads(self._stream)
         self._converter = Converter()
         self._frames: Iterator[VideoFrame] = container.decode(self._stream)
         self._start_s: float | None = None
@@ -201,6 +207,11 @@ class Video:
             return Planes(decoded, self._converter)
         image = self._converter.convert(decoded)
         return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+
+
+def _num_threads(stream: Any) -> int:
+    num_pixels = (stream.width or 0) * (stream.height or 0)
+    return max(1, min(round(num_pixels / PIXELS_A_THREAD), MAX_THREADS))
 
 
 def _reason(error: BaseException) -> str:
