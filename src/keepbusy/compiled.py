@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from keepbusy.cache import Notebook, compiled_folder, fingerprint
 from keepbusy.compare import ONE_FRAME, agree, floor_of
 from keepbusy.config import DetectConfig, DeviceConfig, Mode
+from keepbusy.cores import usable_cores
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
 from keepbusy.embedded import embedded_clip
 from keepbusy.engine import EXTRA_REQUESTS, OpenVINODevice, Seat, Shapes, SizeHW, Slot, check_device, create_slots
@@ -38,6 +39,9 @@ MANY_CANDIDATES = 4096
 
 _TRIED_CONFS = (0.25, 0.1, 0.05, 0.02, 0.01)
 """Thresholds of the check at the start: the highest at which the test picture has something in it."""
+
+CORES_FOR_ONE = 8
+"""Of so many cores, one is left to the stages beside inference."""
 
 _ENOUGH = 4
 _TEST_FRAME = 60
@@ -256,12 +260,14 @@ class CompiledModel:
         return prepare(self.model, head=self._head, strategy=strategy, input_hw=input_hw, max_candidates=max_candidates)
 
     def _device_config(self) -> DeviceConfig:
-        if self._config.cache_dir is not None:
-            return self._config
-        import openvino
+        config = self._config
+        if config.cache_dir is None:
+            import openvino
 
-        folder = compiled_folder(openvino.__version__)
-        return dataclasses.replace(self._config, cache_dir=folder or False)
+            config = dataclasses.replace(config, cache_dir=compiled_folder(openvino.__version__) or False)
+        if config.device == "CPU" and config.threads is None and config.nstreams is None:
+            config = dataclasses.replace(config, threads=_inference_threads(int(usable_cores())))
+        return config
 
     def _choose_strategy(self, input_hw: SizeHW) -> HeadStrategy:
         wanted = self._config.head
@@ -367,6 +373,16 @@ class CompiledModel:
             "openvino": openvino.__version__,
             "keepbusy": keepbusy.__version__,
         }
+
+
+def _inference_threads(num_cores: int) -> int | None:
+    """Threads for inference where the device and the other stages share the cores; None leaves it to the device.
+
+    On sixteen cores, where Python's threads otherwise wait for one, leaving two of them to reading and preparing made
+    the whole a sixth quicker. On few cores it costs more than it brings.
+    """
+    num_left = num_cores // CORES_FOR_ONE
+    return num_cores - num_left if num_left else None
 
 
 class Decoder:

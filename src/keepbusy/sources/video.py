@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keepbusy.cores import usable_cores
 from keepbusy.errors import FrameError, SourceError, first_line
 from keepbusy.pictures import Converter, Planes
 from keepbusy.types import Frame, Image
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 PIXELS_A_THREAD = 1920 * 1080
 """One thread decodes some hundred 1080p pictures a second. FFmpeg's own choice, one for each core and one more, costs a
 third more CPU time a picture at 768x432, which a device that is the CPU then lacks."""
+
+CORES_A_THREAD = 4
+"""On many cores one thread for so many of them: a model that does 900 frames a second wants more than one decodes."""
 
 MAX_THREADS = 8
 
@@ -39,7 +43,7 @@ class Video:
         source_id: The source's number in the run.
         read_ahead: Decode the next frames in the background while one is being used; otherwise only while `read`
             waits.
-        read_threads: Threads of the decoder; None for one for each 1080p of a picture, see `PIXELS_A_THREAD`.
+        read_threads: Threads of the decoder; None for one for each 1080p of a picture, more where there are many cores.
         timeout_s: For URLs: the longest silence.
 
     Raises:
@@ -210,8 +214,9 @@ class Video:
 
 
 def _num_threads(stream: Any) -> int:
-    num_pixels = (stream.width or 0) * (stream.height or 0)
-    return max(1, min(round(num_pixels / PIXELS_A_THREAD), MAX_THREADS))
+    by_pixels = round((stream.width or 0) * (stream.height or 0) / PIXELS_A_THREAD)
+    by_cores = int(usable_cores()) // CORES_A_THREAD
+    return max(1, min(max(by_pixels, by_cores), MAX_THREADS))
 
 
 def _reason(error: BaseException) -> str:
