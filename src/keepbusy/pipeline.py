@@ -277,8 +277,8 @@ class _Shared:
 
 
 def _num_starters(job: Job) -> int:
-    """One starter for four cores: laying a frame out takes a quarter of what its inference does, or less."""
-    wanted = job.config.prepare_threads or int(usable_cores()) // 4
+    """One starter for eight cores: more of them get into each other's way (`docs/performance.md`)."""
+    wanted = job.config.prepare_threads or int(usable_cores()) // 8
     return max(1, min(wanted, len(job.slots)))
 
 
