@@ -67,6 +67,7 @@ def main() -> None:
         *((f"keepbusy async, {n} requests", {"nireq": n}) for n in options.nireq),
     ):
         pipeline = kb.Pipeline(options.model, options.device, **settings)  # type: ignore[arg-type]
+        pipeline.plan(options.video)
         contenders[label] = lambda p=pipeline: end_to_end(p, options.video, seconds)  # type: ignore[misc]
     for api in ("sync", "async"):
         contenders[f"benchmark_app {api}"] = lambda a=api: benchmark_app(options.model, a, options.device, seconds)  # type: ignore[misc]

@@ -28,7 +28,10 @@ from keepbusy.embedded import embedded_clip, embedded_model
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench"
 CHART = ROOT / "docs" / "images" / "peers.svg"
-NAMES = ("environment", "main-job", "scripted-bound", "memory", "model-only", "predicted-bound", "peers")
+NAMES = (
+    *("environment", "main-job", "heads", "peers", "model-only"),
+    *("engine-only", "scripted-bound", "predicted-bound", "memory"),
+)
 
 Command = list[str]
 
@@ -40,6 +43,11 @@ def commands(name: str, options: argparse.Namespace) -> list[Command]:
     if name == "main-job":
         length = ["--rounds", "1", "--seconds", "1"] if is_quick else ["--rounds", "7", "--seconds", "7"]
         return [["benchmarks/main_job.py", video, model, *device, *length]]
+    if name == "heads":
+        length = ["--rounds", "1", "--seconds", "0.5"] if is_quick else ["--rounds", "3", "--seconds", "2"]
+        return [["benchmarks/heads.py", video, model, *device, *length]]
+    if name == "engine-only":
+        return [["benchmarks/engine_only.py", *(["--rounds", "1", "--frames", "1000"] if is_quick else [])]]
     if name == "scripted-bound":
         return [["benchmarks/scripted_bound.py", "--rounds", "1" if is_quick else "5"]]
     if name == "memory":
@@ -97,7 +105,7 @@ def run_one(name: str, options: argparse.Namespace) -> str:
             raise RuntimeError(f"{command[0]} ended with exit status {ended.returncode}: see above")
         output = without_paths(ended.stdout, options).strip("\n")
         shown = without_paths(" ".join(["python", *command]), options)
-        if name == "peers":
+        if name in ("peers", "heads"):
             parts.append(output)
         else:
             parts.append(f"`{shown}`, {time.strftime('%Y-%m-%d')}:\n\n```text\n{output}\n```")

@@ -134,6 +134,8 @@ def gather(options: argparse.Namespace, stack: ExitStack) -> Field:
         for name in others:
             field.drop(name, f"no model that it reads could be made: {error}")
         return field
+    name = "keepbusy async, newer head"
+    field.start(stack, Contender(name, other, other_bound), here, "keepbusy_run", other_model, mode="async")
     for name, module in others.items():
         field.start(stack, Contender(name, other, other_bound), python, module, other_model)
     if any(name in field.measures for name in others):

@@ -13,6 +13,8 @@ def load(options: argparse.Namespace) -> Callable[[], Frames]:
     """Compile the model."""
     pipeline = kb.Pipeline(options.model, options.device, mode=options.mode, conf=CONF, iou=IOU, max_det=MAX_BOXES)
 
+    pipeline.plan(options.video)
+
     def begin() -> Frames:
         with pipeline.run(options.video, loop=True) as run:
             for result in run:
