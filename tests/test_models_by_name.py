@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from keepbusy.cli.models import find_model_with_progress, models
 from keepbusy.errors import ConfigError, KeepbusyError, ModelError
 from keepbusy.models.store import ModelStore, find_model
-from keepbusy.models.store_catalogue import CATALOGUE, KnownModel, find_known
+from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known
 from tests.http_server import WAIT_S, ReleasePage, release_page
 
 CONTENT = random.Random(7).randbytes(1_000_000)
@@ -398,7 +398,7 @@ FETCH = """
 import sys
 from keepbusy.errors import ModelError
 from keepbusy.models.store import ModelStore, find_model
-from keepbusy.models.store_catalogue import KnownModel
+from keepbusy.models.store.catalogue import KnownModel
 folder, url, sha256 = sys.argv[1:]
 known = KnownModel(name="tiny", family="Tiny", url=url, licence="MIT", licence_url=url, sha256=sha256 or None)
 def say(*words):

@@ -16,7 +16,7 @@ from keepbusy.cli.options import DebugOption
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from keepbusy.models.store_catalogue import KnownModel
+    from keepbusy.models.store.catalogue import KnownModel
 
 _VERIFIED = {True: "published SHA-256", False: "SHA-256 of the first download"}
 

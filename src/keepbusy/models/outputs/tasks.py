@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from keepbusy.forms import Task
-from keepbusy.models.outputs_view import Port, View
+from keepbusy.models.outputs.view import Port, View
 
 POSE_NUMBERS = 17 * 3
 """COCO's keypoints of a person, which nearly all pose models have."""

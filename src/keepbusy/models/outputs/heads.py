@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from keepbusy.forms import OutputForm
-from keepbusy.models.outputs_graph import numbers_from
-from keepbusy.models.outputs_tasks import Impossible, split_rest
-from keepbusy.models.outputs_view import Port, View
+from keepbusy.models.outputs.graph import numbers_from
+from keepbusy.models.outputs.tasks import Impossible, split_rest
+from keepbusy.models.outputs.view import Port, View
 
 AnchorsPx = tuple[tuple[tuple[float, float], ...], ...]
 

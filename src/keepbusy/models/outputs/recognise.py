@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, get_args
 from keepbusy.errors import ConfigError
 from keepbusy.forms import FAMILIES, Family, OutputForm, Task
 from keepbusy.models.describe import not_understood, outputs_text
-from keepbusy.models.outputs_heads import anchor_heads
-from keepbusy.models.outputs_lists import boxes_and_scores, classes, lists, ssd, suppressed_rows
-from keepbusy.models.outputs_rows import anchors, cells, selected
-from keepbusy.models.outputs_tasks import Impossible
-from keepbusy.models.outputs_view import View, look
+from keepbusy.models.outputs.heads import anchor_heads
+from keepbusy.models.outputs.lists import boxes_and_scores, classes, lists, ssd, suppressed_rows
+from keepbusy.models.outputs.rows import anchors, cells, selected
+from keepbusy.models.outputs.tasks import Impossible
+from keepbusy.models.outputs.view import View, look
 from keepbusy.models.saved_form import read_form
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from keepbusy.forms import OutputForm
-from keepbusy.models.outputs_graph import numbers_from, source_of, tail_types
-from keepbusy.models.outputs_rows import MAX_SELECTED, count_by_names
-from keepbusy.models.outputs_tasks import Impossible, names_doubt
-from keepbusy.models.outputs_view import STRIDES_PX, Port, View
+from keepbusy.models.outputs.graph import numbers_from, source_of, tail_types
+from keepbusy.models.outputs.rows import MAX_SELECTED, count_by_names
+from keepbusy.models.outputs.tasks import Impossible, names_doubt
+from keepbusy.models.outputs.view import STRIDES_PX, Port, View
 
 COCO_WITH_NO_OBJECT = (92, 81)
 """Scores of DETR for COCO's 91 ids, or its 80 classes, with "no object" behind them."""

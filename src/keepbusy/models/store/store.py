@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 from keepbusy.cache import cache_folder
 from keepbusy.errors import ConfigError, ModelError
-from keepbusy.models.store_catalogue import CATALOGUE, KnownModel, find_known, near_names
-from keepbusy.models.store_download import FetchError, OnProgress, discard_part, disk, fetch_part
+from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known, near_names
+from keepbusy.models.store.download import FetchError, OnProgress, discard_part, disk, fetch_part
 
 MIRROR_VARIABLE = "KEEPBUSY_MODELS_URL"
 
