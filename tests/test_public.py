@@ -20,7 +20,7 @@ LAYERS = (
     ("sources",),
     ("models",),
     ("engine",),
-    ("heads",),
+    ("heads", "proof"),
     ("compiled",),
     ("steps",),
     ("run",),

@@ -31,7 +31,7 @@ def cache_folder() -> Path:
 
 def compiled_folder(version: str) -> Path | None:
     """The folder for compiled models of one OpenVINO version, made and pruned; None where it cannot be written."""
-    folder = cache_folder() / "compiled" / version
+    folder = cache_folder() / "compiled" / version.replace("/", "_")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         prune(folder.parent, MAX_COMPILED_BYTES)

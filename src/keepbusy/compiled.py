@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.cache import Notebook, compiled_folder, fingerprint
-from keepbusy.compare import ONE_FRAME, agree, floor_of
 from keepbusy.config import DetectConfig, DeviceConfig, Mode
 from keepbusy.cores import usable_cores
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
-from keepbusy.embedded import embedded_clip
 from keepbusy.engine import EXTRA_REQUESTS, OpenVINODevice, Seat, Shapes, SizeHW, Slot, check_device, create_slots
 from keepbusy.errors import ConfigError, DeviceTimeoutError, ModelError
 from keepbusy.forms import HeadStrategy
@@ -24,8 +22,8 @@ from keepbusy.models.head.memory import model_files, recall_head
 from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared, prepare
 from keepbusy.models.shapes import MAX_SHAPES, plan_shapes, rectangle, smallest_holding
-from keepbusy.sources.video import Video
-from keepbusy.types import Detections, Image
+from keepbusy.proof import gives_the_same, test_picture
+from keepbusy.types import Detections
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -37,14 +35,8 @@ LOW_CONF = 0.05
 
 MANY_CANDIDATES = 4096
 
-_TRIED_CONFS = (0.25, 0.1, 0.05, 0.02, 0.01)
-"""Thresholds of the check at the start: the highest at which the test picture has something in it."""
-
 CORES_FOR_ONE = 8
 """Of so many cores, one is left to the stages beside inference."""
-
-_ENOUGH = 4
-_TEST_FRAME = 60
 
 
 class CompiledModel:
@@ -293,11 +285,21 @@ class CompiledModel:
         return "stock"
 
     def _is_proved(self, strategy: HeadStrategy) -> bool:
-        """`_is_right`, or what it said when this model was last on this device."""
-        key = {"what": "right", "strategy": strategy, **self._key(self.model.input_hw)}
+        """Whether a strategy finds what the stock head finds, or did when this model was last on this device."""
+        own_hw = self.model.input_hw
+        key = {"what": "right", "strategy": strategy, **self._key(own_hw)}
         known = Notebook().read(key)
         if known is None:
-            known = {"is_right": self._is_right(strategy)}
+            is_right = gives_the_same(
+                self._prepare("stock", own_hw),
+                self._prepare(strategy, own_hw),
+                self._device_config(),
+                self._detect,
+                self._laying,
+                self.model.names,
+                self._core,
+            )
+            known = {"is_right": is_right}
             Notebook().write(key, known)
         return bool(known["is_right"])
 
@@ -317,41 +319,6 @@ class CompiledModel:
                 return self.redo(seat, letterbox, self._detect)
 
         return Contender(seats, decode_seat)
-
-    def _is_right(self, strategy: HeadStrategy) -> bool:
-        """Whether a strategy finds in the test picture what the stock head finds, both in the model's own shape."""
-        picture = test_picture()
-        found = [self._infer_once(one, self.model.input_hw, picture) for one in ("stock", strategy)]
-        for conf in _TRIED_CONFS:
-            # Nothing suppressed: of two equals, which one goes depends on their order, which heads do not share.
-            detect = dataclasses.replace(self._detect, conf=floor_of(conf), classes=None, iou=1.0, max_det=1000)
-            try:
-                reference, candidate = (
-                    decode(outputs, letterbox, prepared.output, detect, self.model.names)
-                    for outputs, letterbox, prepared in found
-                )
-            except TooManyCandidatesError:
-                break
-            agreement = agree(reference, candidate, conf=conf)
-            if agreement.num_reference >= _ENOUGH or agreement.num_candidate >= _ENOUGH:
-                problems = agreement.problems(ONE_FRAME)
-                for problem in problems:
-                    log.warning("head %s: %s", strategy, problem)
-                return not problems
-        # Nothing in the picture that this model knows: the probe has shown that the formula is the graph's own.
-        return True
-
-    def _infer_once(
-        self, strategy: HeadStrategy, input_hw: SizeHW, picture: Image
-    ) -> tuple[Outputs, Letterbox, Prepared]:
-        prepared = self._prepare(strategy, input_hw)
-        device = OpenVINODevice(prepared, self._device_config(), "sync", self._core)
-        seat = create_slots(device, 1, self._laying)[0].seat
-        letterbox = seat.letterboxer.write(picture)
-        seat.request.start()
-        if not seat.request.wait(60.0):
-            raise DeviceTimeoutError(f"device {self._config.device}: no answer for 60 s")
-        return tuple(output.copy() for output in seat.request.outputs), letterbox, prepared
 
     def _key(self, input_hw: SizeHW) -> dict[str, Any]:
         import openvino
@@ -403,18 +370,6 @@ class Decoder:
     def redo(self, seat: Seat, letterbox: Letterbox) -> Detections:
         """See `CompiledModel.redo`."""
         return self._compiled.redo(seat, letterbox, self._config)
-
-
-def test_picture() -> Image:
-    """A busy picture that is always at hand: a frame of the clip that the package carries."""
-    clip = Video(str(embedded_clip()), "test picture", read_ahead=False)
-    try:
-        while (frame := clip.read()) is not None:
-            if frame.index == _TEST_FRAME and frame.image is not None:
-                return frame.image
-    finally:
-        clip.close()
-    raise RuntimeError("the embedded clip is too short")
 
 
 def _find_head(model: Model, config: DeviceConfig) -> Head | None:

@@ -336,7 +336,7 @@ class OpenVINODevice:
             properties["CACHE_DIR"] = str(_usable_cache(config.cache_dir))
         check_device(config.device, core)
         try:
-            self._compiled = core.compile_model(model.graph, config.device, properties)
+            self._compiled = _compile(core, model.graph, config.device, properties)
         except RuntimeError as error:
             raise ModelError(
                 f"{model.path}: does not compile for device {config.device}: {first_line(error)}",
@@ -364,6 +364,16 @@ class OpenVINODevice:
 
     def create_request(self) -> OpenVINORequest:
         return OpenVINORequest(self._compiled.create_infer_request(), self._outputs)
+
+
+def _compile(core: ov.Core, graph: ov.Model, device: str, properties: dict[str, Any]) -> ov.CompiledModel:
+    """Compile, if need be without the cache: one that is full or damaged must not keep a model from running."""
+    try:
+        return core.compile_model(graph, device, properties)
+    except RuntimeError:
+        if "CACHE_DIR" not in properties:
+            raise
+    return core.compile_model(graph, device, {key: properties[key] for key in properties if key != "CACHE_DIR"})
 
 
 def check_device(name: str, core: ov.Core) -> None:
