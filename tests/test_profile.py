@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import keepbusy as kb
+from keepbusy.cache import model_fingerprint
 from keepbusy.config import Options
 from keepbusy.errors import ConfigError, SinkError
 from keepbusy.profile import (
@@ -19,7 +20,6 @@ from keepbusy.profile import (
     TunedProfile,
     load_profile,
     merge_options,
-    model_fingerprint,
     origin,
     save_profile,
     warn_of_differences,

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -69,6 +70,22 @@ def fingerprint(paths: list[Path]) -> str:
                 digest.update(block)
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def model_fingerprint(path: Path) -> str:
+    """A short name for a model's contents, its graph and its weights; read again only where a file has changed."""
+    files = (path, path.with_suffix(".bin")) if path.suffix.lower() == ".xml" else (path,)
+    stamps: list[tuple[Path, int, int]] = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            stamps.append((file, status.st_size, status.st_mtime_ns))
+    return _fingerprint_at(files, tuple(stamps))
+
+
+@lru_cache(maxsize=16)
+def _fingerprint_at(files: tuple[Path, ...], stamps: tuple[tuple[Path, int, int], ...]) -> str:
+    return fingerprint(list(files))
 
 
 class Notebook:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keepbusy.cache import Notebook, compiled_folder, fingerprint
+from keepbusy.cache import Notebook, compiled_folder, model_fingerprint
 from keepbusy.config import DetectConfig, DeviceConfig, Mode
 from keepbusy.cores import usable_cores
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
@@ -18,7 +18,7 @@ from keepbusy.forms import HeadStrategy
 from keepbusy.heads import Contender, choose_head
 from keepbusy.letterbox import CELL_PX, Laying, Letterbox
 from keepbusy.models.head import Head, can_reshape
-from keepbusy.models.head.memory import model_files, recall_head
+from keepbusy.models.head.memory import recall_head
 from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared, prepare
 from keepbusy.models.shapes import MAX_SHAPES, plan_shapes, rectangle, smallest_holding
@@ -78,6 +78,9 @@ class CompiledModel:
         self._lock = threading.RLock()
         self._head = _find_head(model, device)
         self._nominal_hw = device.imgsz or model.input_hw
+        self._can_reshape_head = self._head is not None and can_reshape(
+            model.graph, self._head, model.input_hw, model.input.shape
+        )
         self._is_rect = self._wants_rectangles()
         self._main_hw: SizeHW | None = None
         self._planned: list[SizeHW] = []
@@ -99,7 +102,7 @@ class CompiledModel:
         if (
             wanted != self.model.input_hw
             and not self._is_rect
-            and not self._can_reshape_head()
+            and not self._can_reshape_head
             and not self._is_dynamic()
         ):
             raise ConfigError(
@@ -114,14 +117,10 @@ class CompiledModel:
             )
 
     def _wants_rectangles(self) -> bool:
-        can = self.model.input.fit == "letterbox" and (self._can_reshape_head() or self._is_dynamic())
+        can = self.model.input.fit == "letterbox" and (self._can_reshape_head or self._is_dynamic())
         if self._config.shape == "rect" and not can:
             log.warning("%s: its network or its head does not take other input shapes: square", self.model.path)
         return self._config.shape in ("rect", "auto") and can
-
-    def _can_reshape_head(self) -> bool:
-        model = self.model
-        return self._head is not None and can_reshape(model.graph, self._head, model.input_hw, model.input.shape)
 
     def _is_dynamic(self) -> bool:
         return None in self.model.input.size_hw
@@ -327,7 +326,7 @@ class CompiledModel:
 
         config = self._config
         return {
-            "model": fingerprint(model_files(self.model.path)),
+            "model": model_fingerprint(self.model.path),
             "device": config.device,
             "device_name": _device_name(config.device, self._core),
             "precision": config.precision,

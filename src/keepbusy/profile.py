@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from keepbusy.cache import fingerprint
+from keepbusy.cache import model_fingerprint
 from keepbusy.config import Options, split_options
 from keepbusy.errors import ConfigError, SinkError, first_line
 
@@ -187,11 +187,6 @@ def save_profile(profile: TunedProfile, path: str | Path) -> None:
         raise SinkError(
             f"{path}: cannot be written: {error.strerror or error}", hint="give a file in a folder that can be written"
         ) from error
-
-
-def model_fingerprint(model: Path) -> str:
-    """A short name for a model's contents: its graph and its weights."""
-    return fingerprint([model, model.with_suffix(".bin")] if model.suffix == ".xml" else [model])
 
 
 def origin(

@@ -9,7 +9,7 @@ from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs, cxcywh_to_xyxy, make_candidates, pick_classes
 from keepbusy.decode.end_to_end import to_class_id
 from keepbusy.decode.finite import check_finite
-from keepbusy.decode.yolov5_raw import least_logit, sigmoid
+from keepbusy.decode.logits import least_logit, sigmoid
 from keepbusy.forms import OutputForm
 
 

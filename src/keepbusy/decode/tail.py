@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs, make_candidates
+from keepbusy.decode.logits import logit
 from keepbusy.forms import OutputForm
 
 
@@ -38,10 +37,3 @@ def tail_candidates(outputs: Outputs, form: OutputForm, input_hw: tuple[int, int
     rows = rows[~(rows[:, 4] <= config.conf)]
     extra = rows[:, 6:] if rows.shape[1] > 6 else None
     return make_candidates(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), extra, config)
-
-
-def logit(share: float) -> float:
-    """The number whose sigmoid is `share`; infinite for 0 and 1."""
-    if share <= 0:
-        return -math.inf
-    return math.inf if share >= 1 else math.log(share / (1 - share))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs, cxcywh_to_xyxy, make_candidates, pick_classes
 from keepbusy.decode.finite import check_finite
+from keepbusy.decode.logits import least_logit, sigmoid
 from keepbusy.forms import OutputForm
 
 
@@ -51,20 +50,6 @@ def yolov5_raw_candidates(
     every, box = np.concatenate(rows), np.concatenate(boxes)
     row, confidence, class_id = pick_classes(every[:, 5:end] * every[:, 4:5], config)
     return make_candidates(cxcywh_to_xyxy(box[row]), confidence, class_id, every[row, end:], config)
-
-
-def sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 / (1 + exp(-x)), written so that nothing overflows."""
-    half = np.float32(0.5)
-    result: NDArray[np.float32] = half + half * np.tanh(values * half)
-    return result
-
-
-def least_logit(conf: float) -> float:
-    """A logit that every score above `conf` exceeds: a little lower than exact, for float32's rounding."""
-    if conf <= 0:
-        return -math.inf
-    return math.inf if conf >= 1 else math.log(conf / (1 - conf)) - 1e-2
 
 
 def _least(form: OutputForm, config: DetectConfig) -> float:

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs, make_candidates, pick_classes
-from keepbusy.decode.tail import logit
-from keepbusy.decode.yolov5_raw import sigmoid
+from keepbusy.decode.logits import logit, sigmoid
 from keepbusy.forms import OutputForm
 
 Array = NDArray[np.float32]

@@ -162,10 +162,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "speed_up": {"over": base.name, **asdict(speed_up)},
         "drop_points": report.drop_points,
         "max_drop_points": report.max_drop,
-        "rows": [
-            {**asdict(row), "fps": row.fps, "ratio": _ratio(row, base).median if row.rounds_fps else None}
-            for row in report.rows
-        ],
+        "rows": [_row_to_dict(row, base) for row in report.rows],
         "notes": list(report.notes),
         "files": list(report.files),
         "settings": report.settings,

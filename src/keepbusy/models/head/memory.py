@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
-from keepbusy.cache import Notebook, fingerprint
+from keepbusy.cache import Notebook, model_fingerprint
 from keepbusy.models.head.find import Head, Level, find_head
 from keepbusy.models.load import Model
 
@@ -19,7 +18,7 @@ def recall_head(model: Model, notebook: Notebook) -> Head | None:
     key = {
         "what": "graph",
         "version": _VERSION,
-        "model": fingerprint(model_files(model.path)),
+        "model": model_fingerprint(model.path),
         "form": dataclasses.asdict(model.output) | {"why": "", "doubt": ""},
         "input_hw": list(model.input_hw),
     }
@@ -30,11 +29,6 @@ def recall_head(model: Model, notebook: Notebook) -> Head | None:
     head = find_head(model.graph, model.output, model.input_hw)
     notebook.write(key, _to_record(head))
     return head
-
-
-def model_files(path: Path) -> list[Path]:
-    """The files that a model is made of."""
-    return [path, path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [path]
 
 
 def _to_record(head: Head | None) -> dict[str, Any]:
