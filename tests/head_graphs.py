@@ -37,11 +37,11 @@ def head_graph(kind: Kind, *, input_hw: tuple[int, int] = (64, 96), num_classes:
     image.output(0).get_tensor().set_names({"images"})
     features = [_features(image, stride, rng) for stride in STRIDES]
     if kind.startswith("yolov5"):
-        outputs = [_yolov5(features, num_classes, NUM_PROTOTYPES if kind.endswith("seg") else 0, rng)]
+        outputs = [_yolov5(kind, features, num_classes, NUM_PROTOTYPES if kind.endswith("seg") else 0, rng)]
     else:
         num_extra = {"seg": NUM_PROTOTYPES, "pose": 3 * NUM_KEYPOINTS}.get(kind.partition("-")[2], 0)
         num_bins = 1 if kind == "yolo26" else NUM_BINS
-        outputs = [_yolov8(features, num_classes, num_bins, num_extra, kind.endswith("pose"), rng)]
+        outputs = [_yolov8(kind, features, num_classes, num_bins, num_extra, rng)]
     if kind.endswith("seg"):
         outputs.append(_conv(_pool(image, 4), NUM_PROTOTYPES, rng))
     return ov.Model(outputs, [image], kind)
@@ -55,19 +55,25 @@ def _pool(image: Any, stride: int) -> Any:
     return ops.avg_pool(image, [stride, stride], [0, 0], [0, 0], [stride, stride], exclude_pad=True)
 
 
-def _conv(node: Any, num_out: int, rng: np.random.Generator, *, bias: float = 0.0, spread: float = 1.5) -> Any:
+def _conv(node: Any, num_out: int, rng: np.random.Generator, *, kernel: int = 3, spread: float = 4.5) -> Any:
     num_in = int(node.output(0).get_shape()[1])
-    weights = rng.normal(0, spread, (num_out, num_in, 3, 3)).astype(np.float32)
-    biases = (rng.normal(0, 0.5, (1, num_out, 1, 1)) + bias).astype(np.float32)
-    return ops.add(ops.convolution(node, ops.constant(weights), [1, 1], [1, 1], [1, 1], [1, 1]), biases)
+    weights = rng.normal(0, spread / kernel, (num_out, num_in, kernel, kernel)).astype(np.float32)
+    biases = rng.normal(0, 0.5, (1, num_out, 1, 1)).astype(np.float32)
+    pads = [kernel // 2] * 2
+    return ops.add(ops.convolution(node, ops.constant(weights), [1, 1], pads, pads, [1, 1]), biases)
 
 
-def _yolov5(features: list[Any], num_classes: int, num_extra: int, rng: np.random.Generator) -> Any:
+def _last_kernel(kind: Kind) -> int:
+    """Heads end in 1x1 convolutions; the ones with masks do not here, so that this is tried, too."""
+    return 3 if kind.endswith("seg") else 1
+
+
+def _yolov5(kind: Kind, features: list[Any], num_classes: int, num_extra: int, rng: np.random.Generator) -> Any:
     rows = []
     width = 5 + num_classes + num_extra
     for feature, stride, anchors in zip(features, STRIDES, ANCHORS, strict=True):
         _, _, height, grid_w = feature.output(0).get_shape()
-        raw = _conv(feature, 3 * width, rng)
+        raw = _conv(feature, 3 * width, rng, kernel=_last_kernel(kind), spread=0.7)
         raw = ops.reshape(raw, np.array([1, 3, width, height, grid_w]), special_zero=False)
         raw = ops.transpose(raw, np.array([0, 1, 3, 4, 2]))
         known, extra = _split(raw, 4, [5 + num_classes, num_extra])
@@ -82,13 +88,13 @@ def _yolov5(features: list[Any], num_classes: int, num_extra: int, rng: np.rando
 
 
 def _yolov8(
-    features: list[Any], num_classes: int, num_bins: int, num_extra: int, is_pose: bool, rng: np.random.Generator
+    kind: Kind, features: list[Any], num_classes: int, num_bins: int, num_extra: int, rng: np.random.Generator
 ) -> Any:
-    def joined(num_channels: int, spread: float = 1.5) -> Any:
-        parts = [_conv(feature, num_channels, rng, spread=spread) for feature in features]
+    def joined(num_channels: int, spread: float = 0.3) -> Any:
+        parts = [_conv(feature, num_channels, rng, kernel=_last_kernel(kind), spread=spread) for feature in features]
         return ops.concat([ops.reshape(p, np.array([1, num_channels, -1]), special_zero=False) for p in parts], 2)
 
-    sides, classes = joined(4 * num_bins, 0.3), joined(num_classes)
+    sides, classes = joined(4 * num_bins, 0.2), joined(num_classes)
     centres, strides = _cells(features)
     if num_bins > 1:
         bins = ops.reshape(sides, np.array([1, 4, num_bins, -1]), special_zero=False)
@@ -101,7 +107,7 @@ def _yolov8(
     middle = ops.divide(ops.add(first, last), np.float32(2))
     boxes = ops.multiply(ops.concat([middle, ops.subtract(last, first)], 1), strides)
     parts = [boxes, ops.sigmoid(classes)]
-    if is_pose:
+    if kind.endswith("pose"):
         points = ops.reshape(joined(num_extra), np.array([1, NUM_KEYPOINTS, 3, -1]), special_zero=False)
         xy, seen = _split(points, 2, [2, 1])
         xy = ops.multiply(ops.add(ops.multiply(xy, np.float32(2)), centres[None] - np.float32(0.5)), strides[None])

@@ -16,12 +16,15 @@ from openvino import opset13 as ops
 import keepbusy as kb
 from keepbusy.cache import Notebook
 from keepbusy.compiled import CompiledModel
+from keepbusy.config import DetectConfig
+from keepbusy.decode import TooManyCandidatesError, decode
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.engine import create_slots
 from keepbusy.forms import HeadStrategy
 from keepbusy.heads import Contender, choose_head
+from keepbusy.letterbox import Letterbox
 from keepbusy.models import load_model
-from keepbusy.models.head import Head, find_head
+from keepbusy.models.head import Head, find_head, raw_graph, tail_graph
 from keepbusy.testing import ScriptedDevice, numbered_image
 from keepbusy.types import Detections
 from tests.head_graphs import ANCHORS, NUM_BINS, STRIDES, Kind, head_graph, head_model
@@ -111,7 +114,7 @@ def test_several_labels_a_box_are_left_to_the_host(tmp_path: Path) -> None:
 def test_a_frame_with_too_many_candidates_is_done_again_exactly(
     kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keepbusy.compiled.MANY_CANDIDATES", 5)
+    monkeypatch.setattr("keepbusy.compiled.MANY_CELLS", 5)
     path = head_model(tmp_path / "m.xml", kind)
     options: Any = {**EXACT, "conf": 0.01}
     stock, tail = kb.Detector(path, head="stock", **options), kb.Detector(path, head="tail", shape="square", **options)
@@ -119,6 +122,33 @@ def test_a_frame_with_too_many_candidates_is_done_again_exactly(
         expected = stock(picture)
         assert len(expected) > 15
         same(expected, tail(picture))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tail_has_the_best_cells_and_says_what_it_left_out(kind: Kind, tmp_path: Path) -> None:
+    model = load_model(head_model(tmp_path / "m.xml", kind, input_hw=(128, 96)))
+    head = find_head(model.graph, model.output, model.input_hw)
+    image = np.random.default_rng(5).random((1, 3, 128, 96), np.float32)
+    found, forms = [], []
+    for graph, form in (
+        raw_graph(model.graph, head, [1, 3, 128, 96]),
+        tail_graph(model.graph, head, [1, 3, 128, 96], max_cells=150),
+    ):
+        compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        found.append(tuple(compiled(image).values()))
+        forms.append(form)
+    left_out = float(found[1][1][0])
+    conf = max(0.01, 1 / (1 + np.exp(-left_out)) + 1e-4)
+    num_anchors = 3 if kind.startswith("yolov5") else 1
+    assert len(found[1][0]) == num_anchors * (150 + 48 + 12)
+    config = DetectConfig(conf=conf, iou=1.0, max_det=1000)
+    letterbox = Letterbox.fit((128, 96), (128, 96))
+    names = [str(index) for index in range(3)]
+    whole, tail = (decode(outputs, letterbox, form, config, names) for outputs, form in zip(found, forms, strict=True))
+    assert len(whole) > 5
+    same(whole, tail)
+    with pytest.raises(TooManyCandidatesError):
+        decode(found[1], letterbox, forms[1], DetectConfig(conf=conf - 2e-4), names)
 
 
 def test_a_head_with_another_formula_is_left_alone(tmp_path: Path) -> None:

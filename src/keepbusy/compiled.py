@@ -33,7 +33,7 @@ log = logging.getLogger("keepbusy")
 LOW_CONF = 0.05
 """Below this threshold, as in evaluations, a crowd of cells passes: the tail then decodes more of them."""
 
-MANY_CANDIDATES = 4096
+MANY_CELLS = 4096
 
 CORES_FOR_ONE = 8
 """Of so many cores, one is left to the stages beside inference."""
@@ -247,8 +247,8 @@ class CompiledModel:
         return OpenVINODevice(prepared, self._device_config(), self._mode, self._core)
 
     def _prepare(self, strategy: HeadStrategy, input_hw: SizeHW) -> Prepared:
-        max_candidates = MANY_CANDIDATES if self._detect.conf < LOW_CONF else None
-        return prepare(self.model, head=self._head, strategy=strategy, input_hw=input_hw, max_candidates=max_candidates)
+        max_cells = MANY_CELLS if self._detect.conf < LOW_CONF else None
+        return prepare(self.model, head=self._head, strategy=strategy, input_hw=input_hw, max_cells=max_cells)
 
     def _device_config(self) -> DeviceConfig:
         config = self._config

@@ -10,6 +10,7 @@ from keepbusy.errors import ConfigError, ModelError, first_line
 from keepbusy.forms import HeadStrategy, InputForm, OutputForm
 from keepbusy.models.head import Head, raw_graph, tail_graph
 from keepbusy.models.load import Model
+from keepbusy.models.stem import take_rows
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -40,12 +41,12 @@ def prepare(
     head: Head | None = None,
     strategy: HeadStrategy = "stock",
     input_hw: tuple[int, int] | None = None,
-    max_candidates: int | None = None,
+    max_cells: int | None = None,
 ) -> Prepared:
     """Put a model's graph together.
 
     What the graph does to its new input: to the network's colour order, number type, range and layout; for YOLO that
-    is BGR → RGB and ÷ 255.
+    is BGR → RGB and ÷ 255. Where the head changes, the first convolution takes the frame's rows as they lie, if it can.
 
     Args:
         model: As loaded; not changed.
@@ -53,7 +54,7 @@ def prepare(
         strategy: `stock` keeps the head as exported, `tail` decodes candidates in the graph, `host` leaves the raw
             numbers to the host.
         input_hw: The input's (height, width); None for the model's own.
-        max_candidates: For `tail`: cells a level that are decoded; None for the default.
+        max_cells: For `tail`: cells of the finest level that are decoded; None for the default.
 
     Raises:
         ConfigError: The graph cannot take this shape.
@@ -64,11 +65,12 @@ def prepare(
     if strategy == "stock" or head is None:
         graph, output = _reshaped(model, wanted_hw), model.output
     elif strategy == "tail":
-        options = {} if max_candidates is None else {"max_candidates": max_candidates}
-        graph, output = tail_graph(model.graph, head, shape, **options)
+        graph, output = tail_graph(model.graph, head, shape, max_cells)
     else:
         graph, output = raw_graph(model.graph, head, shape)
-    return Prepared(_add_preprocessing(graph, model.input), model.path, wanted_hw, model.input, output)
+    if strategy == "stock" or not take_rows(graph, model.input):
+        _add_preprocessing(graph, model.input)
+    return Prepared(_with_float_outputs(graph), model.path, wanted_hw, model.input, output)
 
 
 def _reshaped(model: Model, input_hw: tuple[int, int]) -> ov.Model:
@@ -91,7 +93,7 @@ def _reshaped(model: Model, input_hw: tuple[int, int]) -> ov.Model:
     return graph
 
 
-def _add_preprocessing(graph: ov.Model, form: InputForm) -> ov.Model:
+def _add_preprocessing(graph: ov.Model, form: InputForm) -> None:
     from openvino import Layout, Type
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
@@ -111,6 +113,14 @@ def _add_preprocessing(graph: ov.Model, form: InputForm) -> ov.Model:
             image.preprocess().scale(list(form.scale))
         if element_type != Type.f32:
             image.preprocess().convert_element_type(element_type)
+    steps.build()
+
+
+def _with_float_outputs(graph: ov.Model) -> ov.Model:
+    from openvino import Type
+    from openvino.preprocess import PrePostProcessor
+
+    steps = PrePostProcessor(graph)
     for index in range(len(graph.outputs)):
         steps.output(index).tensor().set_element_type(Type.f32)
     return steps.build()
