@@ -260,6 +260,9 @@ class OpenVINORequest:
         self._request = request
         self._outputs = outputs
         self._input: NDArray[np.uint8] = request.get_input_tensor().data[0]
+        ports = [request.get_compiled_model().outputs[index] for index in outputs]
+        # Outputs of one size lie in the same memory for as long as the request lives.
+        self._views = None if any(port.get_partial_shape().is_dynamic for port in ports) else self._look()
 
     @property
     def input(self) -> NDArray[np.uint8]:
@@ -267,6 +270,9 @@ class OpenVINORequest:
 
     @property
     def outputs(self) -> Outputs:
+        return self._look() if self._views is None else self._views
+
+    def _look(self) -> Outputs:
         return tuple(self._request.get_output_tensor(index).data for index in self._outputs)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -103,11 +104,11 @@ class Letterbox:
         Args:
             boxes_xyxy: float32 (N, 4), pixels of the model's input.
         """
-        boxes_xyxy -= np.array((self.left_px, self.top_px) * 2, np.float32)
-        boxes_xyxy /= np.array(self.scale_xy * 2, np.float32)
-        height, width = self.frame_hw
-        np.clip(boxes_xyxy[:, 0::2], 0, width, out=boxes_xyxy[:, 0::2])
-        np.clip(boxes_xyxy[:, 1::2], 0, height, out=boxes_xyxy[:, 1::2])
+        offset, scale, limit = _box_numbers(self)
+        boxes_xyxy -= offset
+        boxes_xyxy /= scale
+        np.maximum(boxes_xyxy, 0, out=boxes_xyxy)
+        np.minimum(boxes_xyxy, limit, out=boxes_xyxy)
         return boxes_xyxy
 
     def points_to_frame(self, points_xy: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -119,6 +120,15 @@ class Letterbox:
         points_xy -= np.array((self.left_px, self.top_px), np.float32)
         points_xy /= np.array(self.scale_xy, np.float32)
         return points_xy
+
+
+@lru_cache(maxsize=64)
+def _box_numbers(letterbox: Letterbox) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Offset, scale and limit of a box's four numbers: in a run they are the same for frame after frame."""
+    height, width = letterbox.frame_hw
+    numbers = ((letterbox.left_px, letterbox.top_px) * 2, letterbox.scale_xy * 2, (width, height) * 2)
+    offset, scale, limit = (np.array(four, np.float32) for four in numbers)
+    return offset, scale, limit
 
 
 def _shift(begin: int, length: int, side: int) -> int | None:

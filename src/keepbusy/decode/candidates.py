@@ -37,6 +37,12 @@ class Candidates:
         return Candidates(self.boxes_xyxy[chosen], self.confidence[chosen], self.class_id[chosen], self.extra[chosen])
 
 
+def no_candidates(num_extra: int) -> Candidates:
+    """None at all."""
+    extra = np.empty((0, num_extra), np.float32)
+    return Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), extra)
+
+
 def make_candidates(
     boxes_xyxy: NDArray[np.float32],
     confidence: NDArray[np.float32],

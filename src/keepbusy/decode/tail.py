@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from keepbusy.config import DetectConfig
-from keepbusy.decode.candidates import Candidates, Outputs, make_candidates
+from keepbusy.decode.candidates import Candidates, Outputs, make_candidates, no_candidates
 from keepbusy.decode.logits import logit
 from keepbusy.forms import OutputForm
 
@@ -35,5 +35,7 @@ def tail_candidates(outputs: Outputs, form: OutputForm, input_hw: tuple[int, int
             raise ValueError("the model's output has numbers that are not finite (NaN or infinity)")
         raise TooManyCandidatesError
     rows = rows[~(rows[:, 4] <= config.conf)]
+    if not len(rows):
+        return no_candidates(rows.shape[1] - 6)
     extra = rows[:, 6:] if rows.shape[1] > 6 else None
     return make_candidates(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), extra, config)
