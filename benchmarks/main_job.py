@@ -1,6 +1,6 @@
-"""Sync against async against `benchmark_app`, interleaved: the same model, device and minutes for all.
+"""Sync, async and the graph alone against `benchmark_app`, interleaved: the same model, device and minutes for all.
 
-    python benchmarks/main_job.py VIDEO MODEL [--rounds 7] [--seconds 8]
+    python benchmarks/main_job.py VIDEO MODEL [--rounds 7] [--seconds 8] [--also MODEL ...]
 
 In each round every contender runs for some seconds, in an order that rotates, so that a machine that drifts favours
 nobody. Printed are medians over rounds with their range, and the ratios, computed round by round.
@@ -16,8 +16,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keepbusy as kb
+from keepbusy.bench.windows import fill_inputs, measure_model_only
 
 
 def end_to_end(pipeline: kb.Pipeline, video: Path, seconds: float) -> float:
@@ -31,6 +33,12 @@ def end_to_end(pipeline: kb.Pipeline, video: Path, seconds: float) -> float:
             next(run)
             num_frames += 1
     return num_frames / (now - begin)
+
+
+def model_only(pipeline: kb.Pipeline, seconds: float) -> float:
+    """Frames a second of the pipeline's own requests, filled once and started over and over."""
+    fill_inputs(pipeline.requests)
+    return measure_model_only(pipeline.requests, seconds).fps
 
 
 def benchmark_app(model: Path, api: str, device: str, seconds: float) -> float:
@@ -58,17 +66,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--nireq", type=int, nargs="*", default=[], help="more async depths to compare")
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="more models, such as one made by optimize")
     options = parser.parse_args()
     seconds = options.seconds
     contenders: dict[str, Callable[[], float]] = {}
-    for label, settings in (
-        ("keepbusy sync", {"mode": "sync"}),
-        ("keepbusy async", {}),
-        *((f"keepbusy async, {n} requests", {"nireq": n}) for n in options.nireq),
-    ):
-        pipeline = kb.Pipeline(options.model, options.device, **settings)  # type: ignore[arg-type]
+
+    def add(label: str, model: Path = options.model, **settings: Any) -> kb.Pipeline:
+        pipeline = kb.Pipeline(model, options.device, **settings)
         pipeline.plan(options.video)
-        contenders[label] = lambda p=pipeline: end_to_end(p, options.video, seconds)  # type: ignore[misc]
+        contenders[label] = lambda: end_to_end(pipeline, options.video, seconds)
+        return pipeline
+
+    add("keepbusy sync", mode="sync")
+    pipeline = add("keepbusy async")
+    contenders["its graph alone"] = lambda: model_only(pipeline, seconds)
+    if pipeline.input_hw[0] != pipeline.input_hw[1]:
+        add("keepbusy async, square", shape="square")
+    for number in options.nireq:
+        add(f"keepbusy async, {number} requests", nireq=number)
+    for model in options.also:
+        add(f"keepbusy async, {model.stem}", model)
     for api in ("sync", "async"):
         contenders[f"benchmark_app {api}"] = lambda a=api: benchmark_app(options.model, a, options.device, seconds)  # type: ignore[misc]
     results: dict[str, list[float]] = {name: [] for name in contenders}
@@ -78,10 +95,12 @@ def main() -> None:
             results[name].append(contenders[name]())
             print(f"round {number + 1}: {name}: {results[name][-1]:.2f}", file=sys.stderr)
     for name, values in results.items():
-        print(f"{name:32} {spread(values)} frames/s")
-    for top, bottom in (("keepbusy async", "keepbusy sync"), ("keepbusy async", "benchmark_app async")):
+        print(f"{name:48} {spread(values)} frames/s")
+    pairs = [("keepbusy async", "keepbusy sync"), ("keepbusy async", "its graph alone")]
+    pairs += [(name, "benchmark_app async") for name in names if name.startswith(("keepbusy async", "its graph"))]
+    for top, bottom in pairs:
         ratios = [a / b for a, b in zip(results[top], results[bottom], strict=True)]
-        print(f"{top} / {bottom:22} {spread(ratios)}")
+        print(f"{top + ' / ' + bottom:48} {spread(ratios)}")
 
 
 if __name__ == "__main__":

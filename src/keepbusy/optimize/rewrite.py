@@ -21,6 +21,10 @@ OUTPUT_NAMES = ("detections", "left_out", "prototypes")
 """What the rewritten graph's outputs are called, in their order; the last one of models with masks only."""
 
 
+MAX_CELLS = 512
+"""Cells of the finest level that it decodes: more than in a run, where a frame with too many is done again."""
+
+
 def rewritten_graph(model: Model, head: Head, input_hw: tuple[int, int]) -> ov.Model:
     """A model in the form in which keepbusy runs it, ready to be saved.
 
@@ -33,7 +37,7 @@ def rewritten_graph(model: Model, head: Head, input_hw: tuple[int, int]) -> ov.M
         The graph: input `image`, uint8 (1, H, W, 3), BGR; outputs as `tail_graph` makes them, float32, called
         `OUTPUT_NAMES`.
     """
-    prepared = prepare(model, head=head, strategy="tail", input_hw=input_hw)
+    prepared = prepare(model, head=head, strategy="tail", input_hw=input_hw, max_cells=MAX_CELLS)
     graph = prepared.graph
     graph.inputs[0].get_tensor().set_names({"image"})
     for name, output in zip(OUTPUT_NAMES, graph.outputs, strict=False):

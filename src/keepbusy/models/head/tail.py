@@ -24,13 +24,10 @@ from keepbusy.models.head.pick import column_logits, picked_rows
 if TYPE_CHECKING:
     import openvino as ov
 
-MAX_CELLS = {"yolov5": 192, "yolov8": 384}
-"""Cells of the finest level that are decoded, by family; with all their anchors. A street with thirty people and cars
-in view has up to 110 above 0.25 there, 80 a level up and 70 above; YOLOv8 marks more cells of one thing. Each further
-hundred costs one in a hundred of the time of a small model."""
-
-_SHARES = (1.0, 2 / 3, 1 / 2)
-"""Of that number, by level, finest first: coarse levels have few cells."""
+MAX_CELLS = {"yolov5": (192, 160, 128), "yolov8": (384, 256, 192)}
+"""Cells of each level that are decoded, finest first, by family; with all their anchors. A street with thirty people
+and cars in view has up to 110 above 0.25 in one level, and the most crowded of 128 pictures of COCO 140 above 0.1;
+YOLOv8 marks more cells of one thing. Each further hundred costs one in a hundred of the time of a small model."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +56,7 @@ def tail_graph(
         graph: As exported, without preprocessing; not changed.
         head: What `find_head` found in it.
         input_shape: Of the image input, in the graph's own layout; height and width multiples of the largest stride.
-        max_cells: Cells of the finest level that are decoded, None for `MAX_CELLS`; coarser levels have fewer.
+        max_cells: Cells of the finest level that are decoded, of coarser ones fewer; None for `MAX_CELLS`.
 
     Returns:
         The graph, whose outputs are the rows, float32 (N, 6 + extra): left, top, right, bottom in pixels of the
@@ -74,11 +71,9 @@ def tail_graph(
     rest = [result.input_value(0) for result in cut.get_results()[num_ports:]]
     is_yolov5 = head.form.family == "yolov5"
     pick, rows_from = (_pick_yolov5, _yolov5_rows) if is_yolov5 else (_pick_yolov8, _yolov8_rows)
-    most = max_cells or MAX_CELLS[head.form.family]
-    shares = (*_SHARES, *[_SHARES[-1]] * len(levels))
     picked = [
-        pick(ports, level, head, round(most * share))
-        for ports, level, share in zip(levels, head.levels, shares, strict=False)
+        pick(ports, level, head, number)
+        for ports, level, number in zip(levels, head.levels, _numbers_of_cells(head, max_cells), strict=True)
     ]
     parts = [ops.concat(list(column), 0).output(0) for column in zip(*(one.parts for one in picked), strict=True)]
     places = ops.concat([one.places for one in picked], 0).output(0)
@@ -88,6 +83,12 @@ def tail_graph(
     results = [ops.result(node) for node in (rows, left_out, *rest)]
     form = dataclasses.replace(head.form, outputs=tuple(range(len(results))), is_tail=True)
     return ov.Model(results, cut.get_parameters(), graph.get_friendly_name()), form
+
+
+def _numbers_of_cells(head: Head, max_cells: int | None) -> list[int]:
+    usual = MAX_CELLS[head.form.family]
+    usual = (*usual, *[usual[-1]] * len(head.levels))[: len(head.levels)]
+    return [number if max_cells is None else round(max_cells * number / usual[0]) for number in usual]
 
 
 def _pick_yolov5(ports: list[ov.Output], level: Level, head: Head, max_cells: int) -> _Picked:
