@@ -12,7 +12,7 @@ from keepbusy.cache import Notebook, compiled_folder, model_fingerprint
 from keepbusy.config import DetectConfig, DeviceConfig, Mode
 from keepbusy.cores import usable_cores
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
-from keepbusy.engine import EXTRA_REQUESTS, OpenVINODevice, Seat, Shapes, SizeHW, Slot, check_device, create_slots
+from keepbusy.engine import OpenVINODevice, Seat, Shapes, SizeHW, Slot, check_device, create_slots, num_requests
 from keepbusy.errors import ConfigError, DeviceTimeoutError, ModelError
 from keepbusy.forms import HeadStrategy
 from keepbusy.heads import Contender, choose_head
@@ -186,7 +186,7 @@ class CompiledModel:
                 slot.warm(shape)
 
     def _num_slots(self, device: OpenVINODevice) -> int:
-        return 1 if self._mode == "sync" else self._nireq or device.optimal_requests + EXTRA_REQUESTS
+        return 1 if self._mode == "sync" else self._nireq or num_requests(device.optimal_requests)
 
     def decode(self, outputs: Outputs, letterbox: Letterbox, config: DetectConfig) -> Detections:
         """A frame's outputs → its detections.
@@ -308,7 +308,7 @@ class CompiledModel:
         prepared = self._prepare(strategy, own_hw)
         # Always with several in flight: sync and async must come to the same choice, and so to the same bytes.
         device = OpenVINODevice(prepared, self._device_config(), "async", self._core)
-        num_slots = device.optimal_requests + EXTRA_REQUESTS
+        num_slots = num_requests(device.optimal_requests)
         seats = [slot.seat for slot in create_slots(device, num_slots, self._laying)]
 
         def decode_seat(seat: Seat, letterbox: Letterbox) -> Detections:

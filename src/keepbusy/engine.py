@@ -32,7 +32,11 @@ SizeHW = tuple[int, int]
 """(height, width), pixels."""
 
 EXTRA_REQUESTS = 2
-"""Slots above what the device calls optimal: one being filled and one being emptied while it works on the rest."""
+"""Slots above what the device calls optimal, at least: one being filled and one being emptied while it works on the
+rest."""
+
+REQUESTS_FOR_EXTRA = 2
+"""For so many that it calls optimal there is another one: results leave in order, and many at once finish out of it."""
 
 COMPILE_WARM_UP_TIMEOUT_S = 300.0
 """The first inference may build kernels: on a GPU without a cache it has been seen to take minutes."""
@@ -251,6 +255,11 @@ def _create_seat(device: Device, laying: Laying) -> Seat:
     if not is_done:
         raise DeviceTimeoutError(f"device {device.name}: the first inference took over {COMPILE_WARM_UP_TIMEOUT_S:g} s")
     return Seat(request, Letterboxer(request.input, laying))
+
+
+def num_requests(optimal: int) -> int:
+    """How many slots keep a device busy that calls so many requests optimal."""
+    return optimal + max(EXTRA_REQUESTS, optimal // REQUESTS_FOR_EXTRA)
 
 
 class OpenVINORequest:
