@@ -3,18 +3,24 @@
 A channel ends in one of two ways: `end` lets the consumer take what is still inside and then tells it that there
 is no more; `close` throws what is inside away and wakes everybody at once.
 
-The locks are re-entrant because `close` may be called by the garbage collector, in whichever thread it runs, also
-one that is inside a channel at that moment.
+Room is a queue, too: of tokens, one for each item that may still come in. All waiting is thus done inside
+`SimpleQueue`, which is written in C: a wait or a wake-up in Python's own `Condition` takes several times as long, with
+the interpreter's lock held, and there are a dozen of them a frame. It is also re-entrant, as `close` must be: the
+garbage collector may call it in whichever thread it runs, also one that is inside a channel at that moment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Sequence
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_Tokens = SimpleQueue[bool]
 
 
 class Channel(Generic[T]):
@@ -25,50 +31,42 @@ class Channel(Generic[T]):
     """
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._items: deque[T] = deque()
-        self._is_ended = False
+        self._room = _tokens(capacity)
+        self._items: SimpleQueue[T | None] = SimpleQueue()  # None comes last, and stays there.
+        self._is_over = False
         self._is_closed = False
-        lock = threading.RLock()
-        self._not_empty = threading.Condition(lock)
-        self._not_full = threading.Condition(lock)
 
     def put(self, item: T) -> bool:
         """Add an item, waiting for room; False if the channel was closed or ended instead."""
-        with self._not_full:
-            while len(self._items) >= self._capacity and not (self._is_closed or self._is_ended):
-                self._not_full.wait()
-            if self._is_closed or self._is_ended:
-                return False
-            self._items.append(item)
-            self._not_empty.notify()
-            return True
+        self._room.get()
+        if self._is_over:
+            self._room.put(True)
+            return False
+        self._items.put(item)
+        return True
 
     def get(self) -> T | None:
         """Take the oldest item, waiting for one; None if the channel was closed, or has ended and is empty."""
-        with self._not_empty:
-            while not self._items and not (self._is_closed or self._is_ended):
-                self._not_empty.wait()
-            if not self._items:
-                return None
-            item = self._items.popleft()
-            self._not_full.notify()
-            return item
+        item = self._items.get()
+        if item is None or self._is_closed:
+            self._items.put(None)
+            return None
+        self._room.put(True)
+        return item
 
     def end(self) -> None:
         """No more items will come; those inside can still be taken."""
-        with self._not_empty:
-            self._is_ended = True
-            self._not_empty.notify_all()
-            self._not_full.notify_all()
+        self._is_over = True
+        self._items.put(None)
+        self._room.put(True)
 
     def close(self) -> None:
         """Throw away what is inside and wake everybody."""
-        with self._not_empty:
-            self._is_closed = True
-            self._items.clear()
-            self._not_empty.notify_all()
-            self._not_full.notify_all()
+        self._is_closed = True
+        with contextlib.suppress(Empty):
+            while True:
+                self._items.get_nowait()
+        self.end()
 
 
 class FairChannel(Generic[T]):
@@ -81,27 +79,26 @@ class FairChannel(Generic[T]):
     """
 
     def __init__(self, capacities: Sequence[int]) -> None:
-        num_producers = len(capacities)
         self._capacities = list(capacities)
-        self._queues: list[deque[T]] = [deque() for _ in range(num_producers)]
-        self._num_open = num_producers
+        self._queues: list[deque[tuple[T, _Tokens | None]]] = [deque() for _ in capacities]
+        self._rooms = [_tokens(capacity) for capacity in capacities]
+        self._items: SimpleQueue[bool | None] = SimpleQueue()  # A token for each item in any queue; None comes last.
+        self._num_open = len(self._queues)
         self._next = 0
         self._is_closed = False
-        lock = threading.RLock()
-        self._not_empty = threading.Condition(lock)
-        self._not_full = [threading.Condition(lock) for _ in range(num_producers)]
+        self._lock = threading.RLock()
 
     def put(self, producer: int, item: T) -> bool:
         """Add an item to a producer's queue, waiting for room; False if the channel was closed instead."""
-        queue = self._queues[producer]
-        with self._not_full[producer]:
-            while len(queue) >= self._capacities[producer] and not self._is_closed:
-                self._not_full[producer].wait()
+        room = self._rooms[producer]
+        room.get()
+        with self._lock:
             if self._is_closed:
+                room.put(True)
                 return False
-            queue.append(item)
-            self._not_empty.notify()
-            return True
+            self._queues[producer].append((item, room))
+        self._items.put(True)
+        return True
 
     def put_freshest(self, producer: int, item: T) -> int:
         """Add an item without waiting: a full queue loses its oldest first.
@@ -110,46 +107,60 @@ class FairChannel(Generic[T]):
             How many items were dropped; -1 if the channel was closed and the item not taken.
         """
         queue = self._queues[producer]
-        with self._not_empty:
+        with self._lock:
             if self._is_closed:
                 return -1
-            num_dropped = 0
-            while len(queue) >= self._capacities[producer]:
+            is_full = len(queue) >= self._capacities[producer]
+            if is_full:
                 queue.popleft()
-                num_dropped += 1
-            queue.append(item)
-            self._not_empty.notify()
-            return num_dropped
+            queue.append((item, None))
+        if not is_full:
+            self._items.put(True)
+        return int(is_full)
 
     def get(self) -> T | None:
         """Take the oldest item of the next producer that has one, waiting for one; None at the end."""
-        with self._not_empty:
-            while True:
-                if self._is_closed:
-                    return None
-                for offset in range(len(self._queues)):
-                    producer = (self._next + offset) % len(self._queues)
-                    if self._queues[producer]:
-                        self._next = producer + 1
-                        item = self._queues[producer].popleft()
-                        self._not_full[producer].notify()
-                        return item
-                if self._num_open == 0:
-                    return None
-                self._not_empty.wait()
+        if self._items.get() is None or self._is_closed:
+            self._items.put(None)
+            return None
+        with self._lock:
+            found = self._take()
+        if found is None:
+            return None
+        item, room = found
+        if room is not None:
+            room.put(True)
+        return item
 
     def end(self) -> None:
         """One producer is done; to be called once by each."""
-        with self._not_empty:
+        with self._lock:
             self._num_open -= 1
-            self._not_empty.notify_all()
+            if self._num_open == 0:
+                self._items.put(None)
 
     def close(self) -> None:
         """Throw away what is inside and wake everybody."""
-        with self._not_empty:
+        with self._lock:
             self._is_closed = True
             for queue in self._queues:
                 queue.clear()
-            self._not_empty.notify_all()
-            for not_full in self._not_full:
-                not_full.notify_all()
+        self._items.put(None)
+        for room in self._rooms:
+            room.put(True)
+
+    def _take(self) -> tuple[T, _Tokens | None] | None:
+        """The next producer's oldest item; None only where the channel was closed meanwhile."""
+        for offset in range(len(self._queues)):
+            producer = (self._next + offset) % len(self._queues)
+            if self._queues[producer]:
+                self._next = producer + 1
+                return self._queues[producer].popleft()
+        return None
+
+
+def _tokens(number: int) -> _Tokens:
+    tokens: _Tokens = SimpleQueue()
+    for _ in range(number):
+        tokens.put(True)
+    return tokens

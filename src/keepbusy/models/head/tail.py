@@ -87,8 +87,8 @@ def tail_graph(
 
 def _numbers_of_cells(head: Head, max_cells: int | None) -> list[int]:
     usual = MAX_CELLS[head.form.family]
-    usual = (*usual, *[usual[-1]] * len(head.levels))[: len(head.levels)]
-    return [number if max_cells is None else round(max_cells * number / usual[0]) for number in usual]
+    every = (*usual, *[usual[-1]] * len(head.levels))[: len(head.levels)]
+    return [number if max_cells is None else round(max_cells * number / usual[0]) for number in every]
 
 
 def _pick_yolov5(ports: list[ov.Output], level: Level, head: Head, max_cells: int) -> _Picked:
