@@ -140,7 +140,7 @@ def test_shared_cores_bound_all_stages_together() -> None:
     assert verdict.predicted_fps == pytest.approx(2 / 0.023)
     assert verdict.removed_fps == pytest.approx(100) and verdict.next_limit == "infer"
     assert "2 cores ÷ 23.00 ms of CPU time (read 4.00, infer 18.00, decode 1.00)" in verdict.sentence
-    assert verdict.flag == "--imgsz 384x640"
+    assert verdict.flag == "--imgsz 480"
     host_heavy = Profile({**stages, "infer": StageCost(0.010, 1, 0.004)}, 4, num_cores=1, cpu_s=0.0125)
     assert judge(host_heavy).bottleneck == "cores" and judge(host_heavy).flag == "--stride 2"
     assert judge(host_heavy).advice.startswith("read costs most of the stages around the device (4.00 ms")
@@ -169,7 +169,7 @@ def test_the_words_name_the_bottleneck_the_bound_and_the_flag() -> None:
     assert "the number of slots" in verdict.sentence and "1 slot ÷ (2.00 + 4.00 + 2.00) ms" in verdict.sentence
     assert "125.0 frames/s" in verdict.sentence and "infer would allow 250.0" in verdict.sentence
     poor = judge(profile_of((0.5, 0.5, 8.0, 0.5, 1, 1, 4, "infer")), 60.0)
-    assert "only 48%" in poor.sentence and poor.flag == "--imgsz 384x640"
+    assert "only 48%" in poor.sentence and poor.flag == "--imgsz 480"
 
 
 def test_one_after_the_other_is_the_sum() -> None:

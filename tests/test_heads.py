@@ -124,6 +124,23 @@ def test_a_frame_with_too_many_candidates_is_done_again_exactly(
         same(expected, tail(picture))
 
 
+def test_many_frames_with_too_many_candidates_are_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("keepbusy.compiled.MANY_CELLS", 5)
+    monkeypatch.setattr("keepbusy.compiled.MANY_REDONE", 2)
+    path = head_model(tmp_path / "m.xml", "yolov5")
+    tail = kb.Detector(path, head="tail", shape="square", conf=0.01, **EXACT)  # type: ignore[arg-type]
+    with caplog.at_level(logging.WARNING, "keepbusy"):
+        for picture in pictures():
+            tail(picture)
+    said = [record.message for record in caplog.records if "twice" in record.message]
+    assert said == [
+        "2 frames had more candidates than the tail decodes and were inferred twice: "
+        "--head host or a higher --conf is faster"
+    ]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_tail_has_the_best_cells_and_says_what_it_left_out(kind: Kind, tmp_path: Path) -> None:
     model = load_model(head_model(tmp_path / "m.xml", kind, input_hw=(128, 96)))

@@ -35,6 +35,9 @@ LOW_CONF = 0.05
 
 MANY_CELLS = 4096
 
+MANY_REDONE = 32
+"""After so many frames that were inferred twice, it is said that another head would be faster."""
+
 CORES_FOR_ONE = 8
 """Of so many cores, one is left to the stages beside inference."""
 
@@ -85,6 +88,7 @@ class CompiledModel:
         self._main_hw: SizeHW | None = None
         self._planned: list[SizeHW] = []
         self._redoing: dict[SizeHW, tuple[Seat, Prepared]] = {}
+        self._num_redone = 0
         self._outputs: dict[SizeHW, Prepared] = {}
         self._laying = Laying(model.input.fit, model.input.pad_value, self._nominal_hw if self._is_rect else None)
         self._shapes = Shapes(self._choose_shape, self._compile, self._laying)
@@ -205,6 +209,13 @@ class CompiledModel:
                 hint="raise --conf, or run the model that it was made from",
             )
         with self._lock:
+            self._num_redone += 1
+            if self._num_redone == MANY_REDONE:
+                log.warning(
+                    "%d frames had more candidates than the tail decodes and were inferred twice: "
+                    "--head host or a higher --conf is faster",
+                    MANY_REDONE,
+                )
             if letterbox.input_hw not in self._redoing:
                 log.info("compiling a second graph, for frames with more than the usual number of candidates")
                 prepared = self._prepare("host", letterbox.input_hw)

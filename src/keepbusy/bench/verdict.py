@@ -125,18 +125,18 @@ _SHORT: dict[Limit, str] = {**{stage: stage for stage in STAGES}, "slots": "the 
 
 _ADVICE: dict[Limit, tuple[str, str]] = {
     "read": ("read fewer or smaller frames, or split the work over several sources", "--stride 2"),
-    "prepare": (
-        "give frames nearer to the input's size, or, for a model with a dynamic input, make that smaller",
-        "--imgsz 384x640",
+    "prepare": ("give frames nearer to the input's size, or make that smaller, where the model allows it", "--imgsz 480"),
+    "infer": (
+        "a faster device, INT8 (keepbusy optimize --int8), or a smaller input, where the model allows it",
+        "--imgsz 480",
     ),
-    "infer": ("a faster device or number type, or, for a model with a dynamic input, a smaller one", "--imgsz 384x640"),
     "decode": ("fewer candidates: a higher confidence, fewer classes", "--conf 0.4"),
     "emit": ("write less: leave the video or the window out, or write on a faster disk", "--save-txt"),
     "slots": ("more frames in flight", "--nireq {more_slots}"),
     "cores": (
-        "take the inference off the CPU with --device GPU or NPU, or, for a model with a dynamic input, "
-        "make that smaller",
-        "--imgsz 384x640",
+        "take the inference off the CPU with --device GPU or NPU, make it cheaper (keepbusy optimize --int8), or "
+        "make its input smaller, where the model allows it",
+        "--imgsz 480",
     ),
 }
 
