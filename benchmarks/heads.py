@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import keepbusy as kb
-from keepbusy.bench.windows import fill_inputs, measure_end_to_end, measure_model_only
+from keepbusy.bench.windows import measure_end_to_end, measure_model_only
 
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "as exported": {"head": "stock", "shape": "square"},
@@ -40,7 +40,6 @@ def measure(video: Path, model: Path, device: str, rounds: int, seconds: float) 
         names = list(pipelines)
         for number in range(rounds):
             for name in names[number % len(names) :] + names[: number % len(names)]:
-                fill_inputs(pipelines[name].requests)
                 alone[name].append(measure_model_only(pipelines[name].requests, seconds).fps)
                 whole[name].append(measure_end_to_end(pipelines[name].run(video, loop=True), seconds).fps)
             print(f"{model.name}: round {number + 1} of {rounds}", file=sys.stderr)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import keepbusy as kb
-from keepbusy.bench.windows import fill_inputs, measure_model_only
+from keepbusy.bench.windows import measure_model_only
 
 
 def end_to_end(pipeline: kb.Pipeline, video: Path, seconds: float) -> float:
@@ -37,7 +37,6 @@ def end_to_end(pipeline: kb.Pipeline, video: Path, seconds: float) -> float:
 
 def model_only(pipeline: kb.Pipeline, seconds: float) -> float:
     """Frames a second of the pipeline's own requests, filled once and started over and over."""
-    fill_inputs(pipeline.requests)
     return measure_model_only(pipeline.requests, seconds).fps
 
 

@@ -27,14 +27,13 @@ import openvino as ov
 
 import keepbusy as kb
 from keepbusy.bench.rounds import measure_rounds
-from keepbusy.bench.windows import fill_inputs, measure_model_only
+from keepbusy.bench.windows import measure_model_only
 from keepbusy.models import load_model
 
 
 def ours(pipeline: kb.Pipeline, seconds: float) -> float:
     """Frames a second of our own loop."""
     requests = pipeline.requests
-    fill_inputs(requests)
     return measure_model_only(requests, seconds).fps
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import keepbusy as kb
 from keepbusy.bench import baseline, environment, report, rounds, samples
 from keepbusy.bench.cost import measuring_cost_s
 from keepbusy.bench.measure import evaluate
-from keepbusy.bench.windows import StageWindow, Window, fill_inputs, measure_end_to_end, measure_model_only
+from keepbusy.bench.windows import StageWindow, Window, measure_end_to_end, measure_model_only
 from keepbusy.config import RunConfig
+from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.errors import STAGES, ConfigError, SinkError, SourceError
 from keepbusy.stats import RunStats
 from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
@@ -101,13 +103,29 @@ def test_model_only_on_a_scripted_device_is_exact(
     for request in requests:  # The warm-up.
         request.start()
         request.wait(1)
-    fill_inputs(requests)
-    assert requests[0].input.std() > 50
     window = measure_model_only(requests, 2.0, now_ns=clock.now_ns)
     assert window.fps == pytest.approx(fps, rel=0.01)
     assert statistics.median(window.latencies_ns) == latency_ms * MS
     assert window.device_busy_s == pytest.approx(window.wall_s, rel=0.01)
     assert device.num_in_flight == 0 and device.max_in_flight == num_requests
+
+
+def test_the_model_alone_sees_noise_and_a_run_after_it_what_it_would_have_seen() -> None:
+    with kb.Pipeline(embedded_model(), shape="square", precision="f32") as pipeline:
+        found = [result.detections.boxes_xyxy for result in pipeline.run(embedded_clip(), stride=100)]
+        seen: list[float] = []
+        requests = pipeline.requests
+        start = type(requests[0]).start
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                type(requests[0]), "start", lambda self: (seen.append(float(self.input.std())), start(self))[1]
+            )
+            measure_model_only(requests, 0.1)
+        again = [result.detections.boxes_xyxy for result in pipeline.run(embedded_clip(), stride=100)]
+    assert min(seen) > 70
+    assert sum(len(boxes) for boxes in found) > 10
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_end_to_end_leaves_the_warm_up_out() -> None:

@@ -13,7 +13,7 @@ from keepbusy.bench.report import NAMES, Measurement, Name, Report, StageRow
 from keepbusy.bench.rounds import measure_rounds
 from keepbusy.bench.samples import MAX_DRIFT, MAX_SPREAD, MIN_ROUNDS, drift, latency, ratio
 from keepbusy.bench.verdict import Profile, StageCost, judge
-from keepbusy.bench.windows import StageWindow, Window, fill_inputs, measure_end_to_end, measure_model_only
+from keepbusy.bench.windows import StageWindow, Window, measure_end_to_end, measure_model_only
 from keepbusy.errors import STAGES, Stage
 from keepbusy.sources import open_sources
 
@@ -53,10 +53,8 @@ def benchmark(
     """
     warnings, num_frames = _survey(sources)
     requests = {"sync": sync.requests, "async": asynchronous.requests}
-    fill = {mode: partial(fill_inputs, found) for mode, found in requests.items()}
 
     def model_only(mode: str) -> Window:
-        fill[mode]()
         return measure_model_only(requests[mode], seconds)
 
     def end_to_end(pipeline: Pipeline) -> Window:

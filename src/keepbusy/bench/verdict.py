@@ -125,7 +125,10 @@ _SHORT: dict[Limit, str] = {**{stage: stage for stage in STAGES}, "slots": "the 
 
 _ADVICE: dict[Limit, tuple[str, str]] = {
     "read": ("read fewer or smaller frames, or split the work over several sources", "--stride 2"),
-    "prepare": ("give frames nearer to the input's size, or make that smaller, where the model allows it", "--imgsz 480"),
+    "prepare": (
+        "give frames nearer to the input's size, or make that smaller, where the model allows it",
+        "--imgsz 480",
+    ),
     "infer": (
         "a faster device, INT8 (keepbusy optimize --int8), or a smaller input, where the model allows it",
         "--imgsz 480",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,11 +79,21 @@ class Window:
         return self.num_frames / self.wall_s
 
 
-def fill_inputs(requests: Sequence[Request], *, seed: int = 0) -> None:
-    """Fill the inputs with random pixels once, as `benchmark_app` does where it is given no pictures."""
+@contextmanager
+def noise_in(requests: Sequence[Request], *, seed: int = 0) -> Iterator[None]:
+    """Random pixels in the inputs for a while; then what was there before.
+
+    The grey bars of a letterbox are painted once and must outlive a measurement: noise in them would be detected.
+    """
     random = np.random.default_rng(seed)
+    kept = [request.input.copy() for request in requests]
     for request in requests:
         request.input[...] = random.integers(0, 256, request.input.shape, np.uint8)
+    try:
+        yield
+    finally:
+        for request, before in zip(requests, kept, strict=True):
+            request.input[...] = before
 
 
 def measure_model_only(
@@ -93,7 +104,8 @@ def measure_model_only(
     One request is `benchmark_app -api sync`; several, each restarted as soon as it is collected, are `-api async`.
 
     Args:
-        requests: Warm, not in flight; their inputs keep what is in them.
+        requests: Warm, not in flight. Their inputs are noise meanwhile, as with `benchmark_app` where it is given no
+            pictures; afterwards what was in them is there again.
         seconds: Length of the measurement, without the warm-up.
         now_ns: The clock.
 
@@ -105,33 +117,34 @@ def measure_model_only(
     begin_ns = end_ns = now_ns() + _warm_up_ns(seconds)
     is_warm = False
     cpu_begin_ns = 0
-    try:
-        for request in requests:
-            start_ns = now_ns()
-            request.start()
-            started_ns.append((request, start_ns))
-        while True:
-            request, start_ns = started_ns[0]
-            if not request.wait(_TIMEOUT_S):
-                raise DeviceTimeoutError(
-                    f"model-only: the device has not answered for {_TIMEOUT_S:g} s",
-                    hint="the driver may hang: check the system's log, and try another device",
-                )
-            started_ns.popleft()
-            time_ns = now_ns()
-            if is_warm:
-                spans_ns.append((start_ns, start_ns + request.latency_ns))
-                end_ns = time_ns
-                if time_ns - begin_ns >= seconds * 1e9:
-                    break
-            elif time_ns >= begin_ns:
-                is_warm, begin_ns, cpu_begin_ns = True, time_ns, time.process_time_ns()
-            request.start()
-            started_ns.append((request, time_ns))
-        cpu_s = (time.process_time_ns() - cpu_begin_ns) / 1e9
-    finally:
-        for request, _ in started_ns:
-            request.wait(_TIMEOUT_S)
+    with noise_in(requests):
+        try:
+            for request in requests:
+                start_ns = now_ns()
+                request.start()
+                started_ns.append((request, start_ns))
+            while True:
+                request, start_ns = started_ns[0]
+                if not request.wait(_TIMEOUT_S):
+                    raise DeviceTimeoutError(
+                        f"model-only: the device has not answered for {_TIMEOUT_S:g} s",
+                        hint="the driver may hang: check the system's log, and try another device",
+                    )
+                started_ns.popleft()
+                time_ns = now_ns()
+                if is_warm:
+                    spans_ns.append((start_ns, start_ns + request.latency_ns))
+                    end_ns = time_ns
+                    if time_ns - begin_ns >= seconds * 1e9:
+                        break
+                elif time_ns >= begin_ns:
+                    is_warm, begin_ns, cpu_begin_ns = True, time_ns, time.process_time_ns()
+                request.start()
+                started_ns.append((request, time_ns))
+            cpu_s = (time.process_time_ns() - cpu_begin_ns) / 1e9
+        finally:
+            for request, _ in started_ns:
+                request.wait(_TIMEOUT_S)
     device = DeviceTime(begin_ns)
     for start_ns, done_ns in spans_ns:
         device.add(Timings(infer_start_ns=start_ns, infer_end_ns=min(done_ns, end_ns)))

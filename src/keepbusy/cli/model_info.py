@@ -119,7 +119,7 @@ def _profile(loaded: Model, device: str, num_inferences: int, core: Any) -> dict
     import dataclasses
 
     from keepbusy.bench.graph import COMPUTE_TYPES, LAYOUT_TYPES, layer_type_times, share_of
-    from keepbusy.bench.windows import fill_inputs
+    from keepbusy.bench.windows import noise_in
     from keepbusy.config import DeviceConfig
     from keepbusy.engine import OpenVINODevice
     from keepbusy.errors import DeviceTimeoutError
@@ -127,7 +127,6 @@ def _profile(loaded: Model, device: str, num_inferences: int, core: Any) -> dict
 
     compiled = OpenVINODevice(prepare(loaded), DeviceConfig(device=device), "sync", core, with_layer_times=True)
     request = compiled.create_request()
-    fill_inputs([request])
 
     def infer() -> list[tuple[str, str, float]]:
         request.start()
@@ -135,7 +134,8 @@ def _profile(loaded: Model, device: str, num_inferences: int, core: Any) -> dict
             raise DeviceTimeoutError(f"device {device}: no answer for 60 s", hint="try another device")
         return request.layer_times()
 
-    times = layer_type_times(infer, num_inferences)
+    with noise_in([request]):
+        times = layer_type_times(infer, num_inferences)
     return {
         "device": device,
         "num_inferences": num_inferences,

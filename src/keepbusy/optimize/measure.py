@@ -10,9 +10,8 @@ from pathlib import Path
 
 from keepbusy.api import Pipeline
 from keepbusy.bench.rounds import measure_rounds
-from keepbusy.bench.windows import Window, fill_inputs, measure_model_only
+from keepbusy.bench.windows import Window, measure_model_only
 from keepbusy.config import Precision, ShapeChoice
-from keepbusy.engine import Request
 from keepbusy.errors import ModelError, SourceError
 from keepbusy.evaluate import Accuracy, DatasetScorer, match_classes
 from keepbusy.evaluate.verify import Verification, detection_floor, verify
@@ -104,7 +103,7 @@ def measure_speed(
                     raise
                 continue  # A device without float32.
             pipelines[form.name] = pipeline
-            contenders[form.name] = partial(_measure_once, requests, seconds)
+            contenders[form.name] = partial(measure_model_only, requests, seconds)
         windows, is_interrupted = measure_rounds(
             contenders,
             num_rounds,
@@ -120,11 +119,6 @@ def measure_speed(
             )
             for name, pipeline in pipelines.items()
         }
-
-
-def _measure_once(requests: Sequence[Request], seconds: float) -> Window:
-    fill_inputs(requests)
-    return measure_model_only(requests, seconds)
 
 
 def own_precision(form: Form, device: str) -> str:
