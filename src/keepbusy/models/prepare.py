@@ -64,12 +64,14 @@ def prepare(
     shape = model.input.shape(wanted_hw)
     if strategy == "stock" or head is None:
         graph, output = _reshaped(model, wanted_hw), model.output
-    elif strategy == "tail":
-        graph, output = tail_graph(model.graph, head, shape, max_cells)
-    else:
-        graph, output = raw_graph(model.graph, head, shape)
-    if strategy == "stock" or not take_rows(graph, model.input):
         _add_preprocessing(graph, model.input)
+    else:
+        if strategy == "tail":
+            graph, output = tail_graph(model.graph, head, shape, max_cells)
+        else:
+            graph, output = raw_graph(model.graph, head, shape)
+        if not take_rows(graph, model.input):
+            _add_preprocessing(graph, model.input)
     return Prepared(_with_float_outputs(graph), model.path, wanted_hw, model.input, output)
 
 
