@@ -157,7 +157,7 @@ def test_a_rewritten_graph_is_exact_or_says_that_it_is_not(rewritten: Path) -> N
         assert len(ours) > 10
         np.testing.assert_allclose(ours.boxes_xyxy, theirs.boxes_xyxy, atol=0.01)
         np.testing.assert_array_equal(ours.class_id, theirs.class_id)
-    with kb.Pipeline(rewritten, conf=1e-4) as pipeline, pytest.raises(kb.FrameError, match="more candidates"):
+    with kb.Pipeline(rewritten, conf=0.0) as pipeline, pytest.raises(kb.FrameError, match="more candidates"):
         list(pipeline.run(clip, limit=1))
     with pytest.raises(kb.ConfigError, match="best class only"):
         kb.Pipeline(rewritten, multi_label=True)
