@@ -64,11 +64,11 @@ def can_reshape(graph: ov.Model, head: Head, own_hw: tuple[int, int], to_shape: 
     return True
 
 
-def rows_of(port: ov.Output, num_columns: int) -> ov.Output:
-    """A port's numbers as rows, (cells x anchors, columns): the device computes in this order, so it costs nothing."""
+def rows_of(port: ov.Output) -> ov.Output:
+    """A port's numbers as rows, (cells, channels): the device computes in this order, so it costs nothing."""
     from openvino import opset13 as ops
 
     last = ops.transpose(port, np.array([0, 2, 3, 1]))
     if port.get_element_type().get_type_name() != "f32":
         last = ops.convert(last, "f32")
-    return ops.reshape(last, np.array([-1, num_columns]), special_zero=False).output(0)
+    return ops.reshape(last, np.array([-1, int(port.get_shape()[1])]), special_zero=False).output(0)

@@ -138,13 +138,18 @@ def _is_boundary(node: ov.Node) -> bool:
 
 def _sums_bins(convolution: ov.Node) -> bool:
     """Whether a convolution only adds up a distribution's bins, weighted 0, 1, 2, ..."""
-    weights = convolution.input_value(1).get_node()
-    if weights.get_type_name() == "Convert":
-        weights = weights.input_value(0).get_node()
-    if weights.get_type_name() != "Constant":
+    weights = constant_behind(convolution.input_value(1).get_node())
+    if weights is None:
         return False
     values = weights.get_data().reshape(-1)
     return values.size > 1 and bool((values == np.arange(values.size)).all())
+
+
+def constant_behind(node: ov.Node) -> ov.Node | None:
+    """The constant that a node is, or converts; None for any other node."""
+    if node.get_type_name() == "Convert":
+        node = node.input_value(0).get_node()
+    return node if node.get_type_name() == "Constant" else None
 
 
 def _name(port: ov.Output) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.models.head.cut import rows_of
+from keepbusy.models.head.find import constant_behind
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -34,12 +35,11 @@ def column_logits(port: ov.Output, columns: list[int]) -> ov.Output:
 
     last = _plain(port)
     if last is None:
-        every = rows_of(port, int(port.get_shape()[1]))
-        return ops.gather(every, np.array(columns, np.int32), np.int32(1)).output(0)
+        return ops.gather(rows_of(port), np.array(columns, np.int32), np.int32(1)).output(0)
     weights = ops.constant(np.ascontiguousarray(last.weights[columns])[:, :, None, None])
     some = ops.convolution(last.features, _as(weights, last.features), [1, 1], [0, 0], [0, 0], [1, 1])
     bias = ops.constant(last.bias[columns].reshape(1, -1, 1, 1))
-    return rows_of(ops.add(some, _as(bias, last.features)).output(0), len(columns))
+    return rows_of(ops.add(some, _as(bias, last.features)).output(0))
 
 
 def picked_rows(port: ov.Output, chosen: ov.Output | None) -> ov.Output:
@@ -51,12 +51,11 @@ def picked_rows(port: ov.Output, chosen: ov.Output | None) -> ov.Output:
     """
     from openvino import opset13 as ops
 
-    num_columns = int(port.get_shape()[1])
     if chosen is None:
-        return rows_of(port, num_columns)
+        return rows_of(port)
     last = _plain(port)
     if last is None:
-        return ops.gather(rows_of(port, num_columns), chosen, np.int32(0)).output(0)
+        return ops.gather(rows_of(port), chosen, np.int32(0)).output(0)
     features = ops.transpose(last.features, np.array([0, 2, 3, 1]))
     cells = ops.reshape(features, np.array([-1, last.weights.shape[1]]), special_zero=False)
     rows = ops.matmul(
@@ -100,8 +99,7 @@ def _plain(port: ov.Output) -> _Last | None:
 
 def _numbers(node: ov.Node) -> NDArray[np.floating] | None:
     """A constant's numbers, through a conversion; None where they are not plain floating-point ones."""
-    if node.get_type_name() == "Convert":
-        node = node.input_value(0).get_node()
-    if node.get_type_name() != "Constant" or node.get_element_type().get_type_name() not in ("f32", "f16"):
+    constant = constant_behind(node)
+    if constant is None or constant.get_element_type().get_type_name() not in ("f32", "f16"):
         return None
-    return np.asarray(node.get_data())
+    return np.asarray(constant.get_data())

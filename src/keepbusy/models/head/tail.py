@@ -127,7 +127,7 @@ def _yolov5_rows(parts: list[ov.Output], places: ov.Output, strides: ov.Output, 
 def _pick_yolov8(ports: list[ov.Output], level: Level, head: Head, max_cells: int) -> _Picked:
     from openvino import opset13 as ops
 
-    logits = rows_of(ports[1], head.form.num_classes)
+    logits = rows_of(ports[1])
     chosen, last = _best(ops.reduce_max(logits, np.array([1]), keep_dims=False).output(0), max_cells)
     classes = logits if chosen is None else ops.gather(logits, chosen, np.int32(0)).output(0)
     others = [picked_rows(port, chosen) for port in (ports[0], *ports[2:])]
