@@ -112,39 +112,43 @@ def measure_model_only(
     Raises:
         DeviceTimeoutError: The device does not answer.
     """
+    with noise_in(requests):
+        return _keep_in_flight(requests, seconds, now_ns)
+
+
+def _keep_in_flight(requests: Sequence[Request], seconds: float, now_ns: Callable[[], int]) -> Window:
     started_ns: deque[tuple[Request, int]] = deque()
     spans_ns: list[tuple[int, int]] = []
     begin_ns = end_ns = now_ns() + _warm_up_ns(seconds)
     is_warm = False
     cpu_begin_ns = 0
-    with noise_in(requests):
-        try:
-            for request in requests:
-                start_ns = now_ns()
-                request.start()
-                started_ns.append((request, start_ns))
-            while True:
-                request, start_ns = started_ns[0]
-                if not request.wait(_TIMEOUT_S):
-                    raise DeviceTimeoutError(
-                        f"model-only: the device has not answered for {_TIMEOUT_S:g} s",
-                        hint="the driver may hang: check the system's log, and try another device",
-                    )
-                started_ns.popleft()
-                time_ns = now_ns()
-                if is_warm:
-                    spans_ns.append((start_ns, start_ns + request.latency_ns))
-                    end_ns = time_ns
-                    if time_ns - begin_ns >= seconds * 1e9:
-                        break
-                elif time_ns >= begin_ns:
-                    is_warm, begin_ns, cpu_begin_ns = True, time_ns, time.process_time_ns()
-                request.start()
-                started_ns.append((request, time_ns))
-            cpu_s = (time.process_time_ns() - cpu_begin_ns) / 1e9
-        finally:
-            for request, _ in started_ns:
-                request.wait(_TIMEOUT_S)
+    try:
+        for request in requests:
+            start_ns = now_ns()
+            request.start()
+            started_ns.append((request, start_ns))
+        while True:
+            request, start_ns = started_ns[0]
+            if not request.wait(_TIMEOUT_S):
+                raise DeviceTimeoutError(
+                    f"model-only: the device has not answered for {_TIMEOUT_S:g} s",
+                    hint="the driver may hang: check the system's log, and try another device",
+                )
+            started_ns.popleft()
+            time_ns = now_ns()
+            if is_warm:
+                spans_ns.append((start_ns, start_ns + request.latency_ns))
+                end_ns = time_ns
+                if time_ns - begin_ns >= seconds * 1e9:
+                    break
+            elif time_ns >= begin_ns:
+                is_warm, begin_ns, cpu_begin_ns = True, time_ns, time.process_time_ns()
+            request.start()
+            started_ns.append((request, time_ns))
+        cpu_s = (time.process_time_ns() - cpu_begin_ns) / 1e9
+    finally:
+        for request, _ in started_ns:
+            request.wait(_TIMEOUT_S)
     device = DeviceTime(begin_ns)
     for start_ns, done_ns in spans_ns:
         device.add(Timings(infer_start_ns=start_ns, infer_end_ns=min(done_ns, end_ns)))
