@@ -20,7 +20,7 @@ LAYERS = (
     ("sources",),
     ("models",),
     ("engine",),
-    ("heads", "proof"),
+    ("heads", "proof", "sharing"),
     ("compiled",),
     ("steps",),
     ("run",),

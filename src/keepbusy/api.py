@@ -76,6 +76,7 @@ class Pipeline:
         self._is_busy = False
         self._is_closed = False
         self._slots: list[Slot] = []
+        self._own_cores: frozenset[int] = frozenset()
         self.model = self._compiled.model
         self.names = self.model.names
         _check_classes(self._detect, self.names)
@@ -124,6 +125,7 @@ class Pipeline:
                 Decoder(self._compiled, self._detect),
                 self._config,
                 device_name=self._device_name,
+                own_cores=self._own_cores,
                 on_close=self._run_closed,
             )
         except BaseException:
@@ -160,6 +162,7 @@ class Pipeline:
         self._compiled.plan(frame_sizes(opened))
         if not self._slots:
             self._slots = self._compiled.create_slots()
+            self._own_cores = self._compiled.cores_beside(self._slots)
         self._compiled.warm(self._slots)
 
     def _check_open(self) -> None:

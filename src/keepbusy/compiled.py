@@ -6,11 +6,12 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.cache import Notebook, compiled_folder, model_fingerprint
 from keepbusy.config import DetectConfig, DeviceConfig, Mode
-from keepbusy.cores import usable_cores
+from keepbusy.cores import whole_cores
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
 from keepbusy.engine import OpenVINODevice, Seat, Shapes, SizeHW, Slot, check_device, create_slots, num_requests
 from keepbusy.errors import ConfigError, DeviceTimeoutError, ModelError
@@ -23,6 +24,7 @@ from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared, prepare
 from keepbusy.models.shapes import MAX_SHAPES, plan_shapes, rectangle, smallest_holding
 from keepbusy.proof import gives_the_same, test_picture
+from keepbusy.sharing import cores_beside, cores_for_stages, has_many, inference_cost_ms
 from keepbusy.types import Detections
 
 if TYPE_CHECKING:
@@ -37,9 +39,6 @@ MANY_CELLS = 4096
 
 MANY_REDONE = 32
 """After so many frames that were inferred twice, it is said that another head would be faster."""
-
-CORES_FOR_ONE = 8
-"""Of so many cores, one is left to the stages beside inference."""
 
 
 class CompiledModel:
@@ -183,6 +182,14 @@ class CompiledModel:
         """Warm slots in the main shape, as many as the configuration says."""
         return create_slots(self.device, self.num_slots, self._laying, self._shapes)
 
+    def cores_beside(self, slots: Sequence[Slot]) -> frozenset[int]:
+        """The cores that the stages beside inference have for themselves; none where there are few.
+
+        Args:
+            slots: All slots, warm and free.
+        """
+        return cores_beside(slots, self._cores_for_stages)
+
     def warm(self, slots: Sequence[Slot]) -> None:
         """Have slots ready for every planned shape."""
         for slot in slots:
@@ -255,7 +262,7 @@ class CompiledModel:
     def _compile(self, input_hw: SizeHW) -> OpenVINODevice:
         prepared = self._prepare(self.strategy, input_hw)
         self._outputs[input_hw] = prepared
-        return OpenVINODevice(prepared, self._device_config(), self._mode, self._core)
+        return OpenVINODevice(prepared, self._sharing_config(), self._mode, self._core)
 
     def _prepare(self, strategy: HeadStrategy, input_hw: SizeHW) -> Prepared:
         max_cells = MANY_CELLS if self._detect.conf < LOW_CONF else None
@@ -267,9 +274,28 @@ class CompiledModel:
             import openvino
 
             config = dataclasses.replace(config, cache_dir=compiled_folder(openvino.__version__) or False)
-        if config.device == "CPU" and config.threads is None and config.nstreams is None:
-            config = dataclasses.replace(config, threads=_inference_threads(int(usable_cores())))
         return config
+
+    def _sharing_config(self) -> DeviceConfig:
+        """How to compile for a run: on many cores, some are left to the other stages."""
+        config = self._device_config()
+        if config.threads is None and config.nstreams is None and self._cores_for_stages:
+            config = dataclasses.replace(config, threads=whole_cores() - self._cores_for_stages)
+        return config
+
+    @cached_property
+    def _cores_for_stages(self) -> int:
+        """How many cores the other stages are to have for themselves; 0 where the device does not use the cores."""
+        if self._config.device != "CPU" or self._mode == "sync" or not has_many(whole_cores()):
+            return 0
+        key = {"what": "cost", "strategy": self.strategy, **self._key(self.input_hw)}
+        known = Notebook().read(key)
+        if known is None:
+            prepared = self._prepare(self.strategy, self.input_hw)
+            device = OpenVINODevice(prepared, self._device_config(), self._mode, self._core)
+            known = {"inference_ms": inference_cost_ms(device)}
+            Notebook().write(key, known)
+        return cores_for_stages(whole_cores(), float(known["inference_ms"]))
 
     def _choose_strategy(self, input_hw: SizeHW) -> HeadStrategy:
         wanted = self._config.head
@@ -350,16 +376,6 @@ class CompiledModel:
             "openvino": openvino.__version__,
             "keepbusy": keepbusy.__version__,
         }
-
-
-def _inference_threads(num_cores: int) -> int | None:
-    """Threads for inference where the device and the other stages share the cores; None leaves it to the device.
-
-    On sixteen cores, where Python's threads otherwise wait for one, leaving two of them to reading and preparing made
-    the whole a sixth quicker. On few cores it costs more than it brings.
-    """
-    num_left = num_cores // CORES_FOR_ONE
-    return num_cores - num_left if num_left else None
 
 
 class Decoder:

@@ -104,8 +104,8 @@ class RunConfig:
 
     Attributes:
         mode: `async` overlaps reading, preparing, inferring and decoding; `sync` does one after the other.
-        nireq: Number of slots (infer requests); None takes what the device calls optimal and half as many
-            again, two at least, to be filled, emptied or waiting their turn meanwhile. `sync` has one.
+        nireq: Number of slots (infer requests); None takes twice what the device calls optimal, or two more
+            where that is one: they are filled, emptied or waiting their turn meanwhile. `sync` has one.
         on_error: `raise` stops the run at the first failed frame; `skip` yields it as a result with an error.
         device_timeout_s: A device that takes longer for one frame is reported as not answering. Half a minute
             is far above any frame and below a person's patience.

@@ -1,14 +1,16 @@
-"""How many cores this process may use: what the machine has, less what affinity and cgroup quotas take away."""
+"""Which cores this process may use: what the machine has, less what affinity and cgroup quotas take away."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
+THREADS = Path("/proc/self/task")
 
 
 def usable_cores() -> float:
@@ -27,6 +29,29 @@ def affinity_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def allowed_cores() -> frozenset[int]:
+    """The numbers of the cores that the calling thread may run on; empty where the system does not say."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
+def taken_cores() -> frozenset[int]:
+    """Cores that a thread of this process is bound to, to one alone, at this moment; empty where nobody says."""
+    taken: set[int] = set()
+    with contextlib.suppress(OSError):
+        for entry in THREADS.iterdir():
+            with contextlib.suppress(OSError):  # A thread may end meanwhile.
+                cores = os.sched_getaffinity(int(entry.name))
+                taken |= cores if len(cores) == 1 else set()
+    return frozenset(taken)
+
+
+def stay_on(cores: Collection[int]) -> None:
+    """Bind the calling thread, and the threads that it will start, to some cores; to none is to leave it as it is."""
+    if cores:
+        with contextlib.suppress(OSError):  # They may have been taken away from the process meanwhile.
+            os.sched_setaffinity(0, cores)
 
 
 def cgroup_quota_cores(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> float | None:

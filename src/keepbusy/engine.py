@@ -35,8 +35,8 @@ EXTRA_REQUESTS = 2
 """Slots above what the device calls optimal, at least: one being filled and one being emptied while it works on the
 rest."""
 
-REQUESTS_FOR_EXTRA = 2
-"""For so many that it calls optimal there is another one: results leave in order, and many at once finish out of it."""
+REQUESTS_A_STREAM = 2
+"""For each that it calls optimal: results leave in order, and of many in flight some always finish out of it."""
 
 COMPILE_WARM_UP_TIMEOUT_S = 300.0
 """The first inference may build kernels: on a GPU without a cache it has been seen to take minutes."""
@@ -259,7 +259,7 @@ def _create_seat(device: Device, laying: Laying) -> Seat:
 
 def num_requests(optimal: int) -> int:
     """How many slots keep a device busy that calls so many requests optimal."""
-    return optimal + max(EXTRA_REQUESTS, optimal // REQUESTS_FOR_EXTRA)
+    return max(optimal + EXTRA_REQUESTS, REQUESTS_A_STREAM * optimal)
 
 
 class OpenVINORequest:

@@ -39,7 +39,7 @@ from collections.abc import Callable, Sequence
 from keepbusy import steps
 from keepbusy.channel import Channel, FairChannel
 from keepbusy.config import RunConfig
-from keepbusy.cores import usable_cores
+from keepbusy.cores import stay_on, usable_cores
 from keepbusy.engine import Slot
 from keepbusy.errors import FrameError
 from keepbusy.run import Job, Read, Run, give_up, index_of
@@ -56,6 +56,7 @@ def start_run(
     config: RunConfig,
     *,
     device_name: str = "device",
+    own_cores: frozenset[int] = frozenset(),
     stats: RunStats | None = None,
     on_close: Callable[[], None] | None = None,
 ) -> Run:
@@ -67,11 +68,19 @@ def start_run(
         decode: Output of the model → detections in the frame's pixels. Called by one thread at a time.
         config: Mode, limits, error policy.
         device_name: For messages.
+        own_cores: Cores that inference leaves alone; see `keepbusy.sharing`.
         stats: Counters to use; None makes new ones.
         on_close: Called once, when the run no longer uses the slots.
     """
     job = Job(
-        tuple(sources), tuple(slots), decode, config, device_name, stats or RunStats(), on_close or (lambda: None)
+        tuple(sources),
+        tuple(slots),
+        decode,
+        config,
+        device_name,
+        own_cores,
+        stats or RunStats(),
+        on_close or (lambda: None),
     )
     return SyncRun(job) if config.mode == "sync" else AsyncRun(job)
 
@@ -210,6 +219,7 @@ class _Shared:
         They take turns at taking a slot and a frame, so that slots are in flight in the frames' order; the work itself
         is done side by side. A slot is handed to the collector before its frame is in it: `is_tried` says when.
         """
+        stay_on(self.job.own_cores)
         lane = self.stats.lane("prepare")
         now_ns = self.stats.clock.now_ns
         slot: Slot | None = None
@@ -244,6 +254,7 @@ class _Shared:
 
     def collect(self) -> None:
         """Collector thread: the oldest slot's outputs into a result, the slot back to the free ones."""
+        stay_on(self.job.own_cores)
         lane = self.stats.lane("decode")
         now_ns = self.stats.clock.now_ns
         while (item := self.in_flight.get()) is not None:

@@ -32,6 +32,7 @@ class Job:
         decode: Output of the model → detections in the frame's pixels. Called by one thread at a time.
         config: Mode, limits, error policy.
         device_name: For messages.
+        own_cores: Cores that inference leaves alone, for the threads that start and collect frames; may be none.
         stats: The run's counters.
         on_close: Called when the run no longer uses the slots.
     """
@@ -41,6 +42,7 @@ class Job:
     decode: steps.Decode
     config: RunConfig
     device_name: str
+    own_cores: frozenset[int]
     stats: RunStats
     on_close: Callable[[], None]
 

@@ -1,0 +1,147 @@
+"""Inference and the other stages on the cores of one CPU."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+import keepbusy as kb
+from keepbusy import compiled, sharing
+from keepbusy.config import Options, RunConfig
+from keepbusy.cores import allowed_cores, stay_on, taken_cores
+from keepbusy.decode.candidates import Outputs
+from keepbusy.embedded import embedded_clip, embedded_model
+from keepbusy.engine import create_slots
+from keepbusy.letterbox import Letterbox
+from keepbusy.pipeline import start_run
+from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index
+from keepbusy.types import Detections, Frame
+
+needs_affinity = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="threads cannot be bound here"
+)
+
+
+@pytest.mark.parametrize(
+    ("num_cores", "inference_ms", "wanted"),
+    [
+        (2, 10.0, 0),
+        (7, 10.0, 0),
+        (8, 12.5, 2),
+        (16, 12.5, 4),
+        (16, 28.0, 2),
+        (16, 60.0, 1),
+        (16, 400.0, 0),
+        (64, 1, 16),
+    ],
+)
+def test_stages_get_cores_by_their_part_of_the_work(num_cores: int, inference_ms: float, wanted: int) -> None:
+    assert sharing.cores_for_stages(num_cores, inference_ms) == wanted
+
+
+@needs_affinity
+def test_a_core_is_taken_while_a_thread_is_bound_to_it() -> None:
+    before = taken_cores()
+    core = max(allowed_cores())
+    is_bound, may_end = threading.Event(), threading.Event()
+    seen: list[frozenset[int]] = []
+
+    def stay() -> None:
+        stay_on({core})
+        seen.append(allowed_cores())
+        is_bound.set()
+        may_end.wait()
+
+    thread = threading.Thread(target=stay)
+    thread.start()
+    is_bound.wait()
+    meanwhile = taken_cores()
+    may_end.set()
+    thread.join()
+    assert seen == [frozenset({core})]
+    assert core in meanwhile and core not in before
+
+
+@needs_affinity
+def test_nothing_is_bound_without_cores_or_to_cores_that_are_not_there() -> None:
+    before = allowed_cores()
+    stay_on(())
+    stay_on({1 << 20})
+    assert allowed_cores() == before
+
+
+@needs_affinity
+def test_only_threads_that_start_and_collect_frames_are_bound() -> None:
+    allowed = allowed_cores()
+    core = max(allowed)
+    of_reader: set[frozenset[int]] = set()
+    of_starter: set[frozenset[int]] = set()
+    of_collector: set[frozenset[int]] = set()
+
+    class Source(ScriptedSource):
+        def read(self) -> Frame | None:
+            of_reader.add(allowed_cores())
+            return super().read()
+
+    def latency_s(ordinal: int) -> float:
+        of_starter.add(allowed_cores())
+        return 0.0
+
+    def decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
+        of_collector.add(allowed_cores())
+        return decode_index(outputs, letterbox)
+
+    slots = create_slots(ScriptedDevice(latency_s), 3)
+    run = start_run([Source(20)], slots, decode, RunConfig(), own_cores=frozenset({core}))
+    assert sum(1 for _ in run) == 20
+    assert of_reader == {allowed}
+    assert of_starter == of_collector == {frozenset({core})}
+    assert allowed_cores() == allowed
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """This machine's cores count as many, and half of them as the stages'."""
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
+    monkeypatch.setattr(sharing, "MANY_CORES", 2)
+    monkeypatch.setattr(sharing, "LARGEST_SHARE", 2)
+    monkeypatch.setattr(sharing, "HOST_MS", 1e6)
+    monkeypatch.setattr(compiled, "whole_cores", lambda: 2)
+
+
+@needs_affinity
+def test_inference_leaves_cores_to_the_stages(few_are_many: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with kb.Pipeline(embedded_model(), head="tail") as pipeline:
+        with pipeline.run(embedded_clip(), limit=30) as run:
+            boxes = [result.detections.boxes_xyxy for result in run]
+        assert pipeline.device.describe()["threads"] == "1"
+        own = pipeline._own_cores
+    assert len(boxes) == 30
+    # Where OpenVINO binds its one thread, the core that it is on is not among them.
+    assert own <= allowed_cores() and len(own) in (0, len(allowed_cores()) - 1)
+
+    # What an inference costs was measured once.
+    monkeypatch.setattr(compiled, "inference_cost_ms", lambda device: pytest.fail("measured again"))
+    with kb.Pipeline(embedded_model(), head="tail") as again, again.run(embedded_clip(), limit=30) as run:
+        for result, expected in zip(run, boxes, strict=True):
+            assert (result.detections.boxes_xyxy == expected).all()
+
+
+@pytest.mark.parametrize("options", [{"threads": 2}, {"nstreams": 1}, {"mode": "sync"}])
+def test_what_the_user_sets_stays(few_are_many: None, options: Options) -> None:
+    with kb.Pipeline(embedded_model(), head="tail", **options) as pipeline:
+        pipeline.plan(embedded_clip())
+        assert pipeline.device.describe()["threads"] == "2"
+
+
+def test_few_wanted_cores_need_no_look() -> None:
+    device = ScriptedDevice()
+    slots = create_slots(device, 2)
+    assert sharing.cores_beside(slots, 0) == frozenset()
+    assert device.num_started == 0
+    # Nothing is bound to anything here, so that nothing is known.
+    assert sharing.cores_beside(slots, 1) == frozenset()
+    assert device.num_started == 2 and device.num_in_flight == 0
