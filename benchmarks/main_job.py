@@ -18,8 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 import keepbusy as kb
 from keepbusy.bench.windows import measure_model_only
+from keepbusy.cores import whole_cores
+from keepbusy.sharing import has_many
 
 
 def end_to_end(pipeline: kb.Pipeline, video: Path, seconds: float) -> float:
@@ -68,6 +72,8 @@ def main() -> None:
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="more models, such as one made by optimize")
     options = parser.parse_args()
     seconds = options.seconds
+    if has_many(whole_cores()):
+        cv2.setNumThreads(1)  # As the `keepbusy` program does.
     contenders: dict[str, Callable[[], float]] = {}
 
     def add(label: str, model: Path = options.model, **settings: Any) -> kb.Pipeline:
@@ -79,6 +85,10 @@ def main() -> None:
     add("keepbusy sync", mode="sync")
     pipeline = add("keepbusy async")
     contenders["its graph alone"] = lambda: model_only(pipeline, seconds)
+    if int(pipeline.device.describe().get("threads", 0)) not in (0, whole_cores()):
+        greedy = kb.Pipeline(options.model, options.device, threads=whole_cores())
+        greedy.plan(options.video)
+        contenders["its graph alone, all cores"] = lambda: model_only(greedy, seconds)
     if pipeline.input_hw[0] != pipeline.input_hw[1]:
         add("keepbusy async, square", shape="square")
     for number in options.nireq:
@@ -95,7 +105,8 @@ def main() -> None:
             print(f"round {number + 1}: {name}: {results[name][-1]:.2f}", file=sys.stderr)
     for name, values in results.items():
         print(f"{name:48} {spread(values)} frames/s")
-    pairs = [("keepbusy async", "keepbusy sync"), ("keepbusy async", "its graph alone")]
+    pairs = [("keepbusy async", "keepbusy sync")]
+    pairs += [("keepbusy async", name) for name in names if name.startswith("its graph")]
     pairs += [(name, "benchmark_app async") for name in names if name.startswith(("keepbusy async", "its graph"))]
     for top, bottom in pairs:
         ratios = [a / b for a, b in zip(results[top], results[bottom], strict=True)]

@@ -18,7 +18,7 @@ import keepbusy as kb
 from keepbusy.forms import Fit
 from keepbusy.letterbox import Laying, Letterboxer
 from keepbusy.pictures import Converter, Planes, Reduced, shrink
-from keepbusy.sources import Selection, Source, open_source
+from keepbusy.sources import Selection, Source, open_source, video
 from keepbusy.sources.images import ImageFiles
 from keepbusy.types import Frame, Image
 from tests.build import read_video, square_picture, write_picture, write_video
@@ -444,6 +444,26 @@ def test_sizes_of_a_folder_come_from_some_of_its_headers(tmp_path: Path, monkeyp
     assert ImageFiles([tmp_path / "gone.png"], "test").sizes_hw == {}
     monkeypatch.setattr("keepbusy.sources.images.MAX_SIZES", 3)
     assert sum(ImageFiles(paths[:6], "test").sizes_hw.values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("num_cores", "size_wh", "expected"),
+    [
+        (2, (768, 432), 1),
+        (2, (1920, 1080), 1),
+        (2, (3840, 2160), 4),
+        (4, (768, 432), 1),
+        (16, (768, 432), 4),
+        (16, (1920, 1080), 8),
+        (16, (3840, 2160), 16),
+        (64, (768, 432), 16),
+    ],
+)
+def test_decoders_get_threads_by_cores_and_pixels(
+    num_cores: int, size_wh: tuple[int, int], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "usable_cores", lambda: num_cores)
+    assert video.num_threads(*size_wh) == expected
 
 
 def test_the_number_of_threads_reaches_the_decoder(clip: Path) -> None:
