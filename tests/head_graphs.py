@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import openvino as ov
@@ -16,9 +16,14 @@ NUM_PROTOTYPES = 4
 NUM_KEYPOINTS = 5
 
 Kind = Literal["yolov5", "yolov5-seg", "yolov8", "yolov8-seg", "yolov8-pose", "yolo26"]
+SelectingKind = Literal["yolov10", "yolov10-seg", "yolo26-selecting"]
+
+NUM_SELECTED = 300
 
 
-def head_model(path: Path, kind: Kind, *, input_hw: tuple[int, int] = (64, 96), num_classes: int = 3) -> Path:
+def head_model(
+    path: Path, kind: Kind | SelectingKind, *, input_hw: tuple[int, int] = (64, 96), num_classes: int = 3
+) -> Path:
     """Save one as IR, with the task in its metadata."""
     model = head_graph(kind, input_hw=input_hw, num_classes=num_classes)
     task = {"seg": "segment", "pose": "pose"}.get(kind.partition("-")[2], "detect")
@@ -30,8 +35,8 @@ def head_model(path: Path, kind: Kind, *, input_hw: tuple[int, int] = (64, 96), 
     return path
 
 
-def head_graph(kind: Kind, *, input_hw: tuple[int, int] = (64, 96), num_classes: int = 3) -> ov.Model:
-    """The graph: input [1, 3, H, W] f32, 0 to 1."""
+def head_graph(kind: Kind | SelectingKind, *, input_hw: tuple[int, int] = (64, 96), num_classes: int = 3) -> ov.Model:
+    """The graph: input [1, 3, H, W] f32, 0 to 1. The numbers in it do not depend on the input's size."""
     rng = np.random.default_rng(7)
     image = ops.parameter([1, 3, *input_hw], np.float32, name="images")
     image.output(0).get_tensor().set_names({"images"})
@@ -40,8 +45,10 @@ def head_graph(kind: Kind, *, input_hw: tuple[int, int] = (64, 96), num_classes:
         outputs = [_yolov5(kind, features, num_classes, NUM_PROTOTYPES if kind.endswith("seg") else 0, rng)]
     else:
         num_extra = {"seg": NUM_PROTOTYPES, "pose": 3 * NUM_KEYPOINTS}.get(kind.partition("-")[2], 0)
-        num_bins = 1 if kind == "yolo26" else NUM_BINS
+        num_bins = 1 if kind.startswith("yolo26") else NUM_BINS
         outputs = [_yolov8(kind, features, num_classes, num_bins, num_extra, rng)]
+        if kind in get_args(SelectingKind):
+            outputs = [_selected(outputs[0], num_classes, num_extra)]
     if kind.endswith("seg"):
         outputs.append(_conv(_pool(image, 4), NUM_PROTOTYPES, rng))
     return ov.Model(outputs, [image], kind)
@@ -63,12 +70,12 @@ def _conv(node: Any, num_out: int, rng: np.random.Generator, *, kernel: int = 3,
     return ops.add(ops.convolution(node, ops.constant(weights), [1, 1], pads, pads, [1, 1]), biases)
 
 
-def _last_kernel(kind: Kind) -> int:
+def _last_kernel(kind: str) -> int:
     """Heads end in 1x1 convolutions; the ones with masks do not here, so that this is tried, too."""
     return 3 if kind.endswith("seg") else 1
 
 
-def _yolov5(kind: Kind, features: list[Any], num_classes: int, num_extra: int, rng: np.random.Generator) -> Any:
+def _yolov5(kind: str, features: list[Any], num_classes: int, num_extra: int, rng: np.random.Generator) -> Any:
     rows = []
     width = 5 + num_classes + num_extra
     for feature, stride, anchors in zip(features, STRIDES, ANCHORS, strict=True):
@@ -88,7 +95,7 @@ def _yolov5(kind: Kind, features: list[Any], num_classes: int, num_extra: int, r
 
 
 def _yolov8(
-    kind: Kind, features: list[Any], num_classes: int, num_bins: int, num_extra: int, rng: np.random.Generator
+    kind: str, features: list[Any], num_classes: int, num_bins: int, num_extra: int, rng: np.random.Generator
 ) -> Any:
     def joined(num_channels: int, spread: float = 0.3) -> Any:
         parts = [_conv(feature, num_channels, rng, kernel=_last_kernel(kind), spread=spread) for feature in features]
@@ -104,8 +111,11 @@ def _yolov8(
         sides = ops.reshape(sides, np.array([1, 4, -1]), special_zero=False)
     low, high = _split(sides, 1, [2, 2])
     first, last = ops.subtract(centres, low), ops.add(centres, high)
-    middle = ops.divide(ops.add(first, last), np.float32(2))
-    boxes = ops.multiply(ops.concat([middle, ops.subtract(last, first)], 1), strides)
+    if kind in get_args(SelectingKind):
+        sizes = [first, last]
+    else:
+        sizes = [ops.divide(ops.add(first, last), np.float32(2)), ops.subtract(last, first)]
+    boxes = ops.multiply(ops.concat(sizes, 1), strides)
     parts = [boxes, ops.sigmoid(classes)]
     if kind.endswith("pose"):
         points = ops.reshape(joined(num_extra), np.array([1, NUM_KEYPOINTS, 3, -1]), special_zero=False)
@@ -116,6 +126,32 @@ def _yolov8(
     elif num_extra:
         parts.append(joined(num_extra))
     return ops.concat(parts, 1)
+
+
+def _selected(decoded: Any, num_classes: int, num_extra: int) -> Any:
+    """The best rows of (1, 4 + classes + extra, cells), as the exporter of YOLOv10 and 26 picks them."""
+
+    def picked(rows: Any, chosen: Any) -> Any:
+        width = int(_shape(rows)[2])
+        places = ops.broadcast(ops.unsqueeze(chosen, 2), np.array([1, int(_shape(chosen)[1]), width]))
+        return ops.gather_elements(rows, places, 1).output(0)
+
+    num_cells = int(decoded.output(0).get_shape()[2])
+    rows = ops.transpose(decoded, np.array([0, 2, 1]))
+    boxes, classes, extra = (
+        _split(rows, 2, [4, num_classes, num_extra]) if num_extra else [*_split(rows, 2, [4, num_classes]), None]
+    )
+    number = np.int32(min(NUM_SELECTED, num_cells))
+    best = ops.topk(ops.reduce_max(classes, np.array([2])), number, 1, "max", "value", index_element_type="i64")
+    boxes, classes = picked(boxes, best.output(1)), picked(classes, best.output(1))
+    every = ops.reshape(classes, np.array([1, -1]), special_zero=False)
+    number = np.int32(min(NUM_SELECTED, num_classes * num_cells))
+    top = ops.topk(every, number, 1, "max", "value", index_element_type="i64")
+    cell = ops.divide(top.output(1), np.int64(num_classes))
+    class_id = ops.convert(ops.floor_mod(top.output(1), np.int64(num_classes)), "f32")
+    columns = [picked(boxes, cell), ops.unsqueeze(top.output(0), 2), ops.unsqueeze(class_id, 2)]
+    columns += [picked(picked(extra, best.output(1)), cell)] if num_extra else []
+    return ops.concat(columns, 2)
 
 
 def _cells(features: list[Any]) -> tuple[Any, Any]:
@@ -133,3 +169,7 @@ def _split(node: Any, axis: int, lengths: list[int]) -> list[Any]:
         return [node, None]
     parts = ops.variadic_split(node, np.array(axis), np.array(lengths))
     return [parts.output(index) for index in range(len(lengths))]
+
+
+def _shape(node: Any) -> Any:
+    return node.get_shape() if isinstance(node, ov.Output) else node.get_output_shape(0)

@@ -301,7 +301,7 @@ class CompiledModel:
         wanted = self._config.head
         if self._head is None or wanted == "stock":
             return "stock"
-        changed: list[HeadStrategy] = ["host"] if self._detect.multi_label else ["tail", "host"]
+        changed = self._changed_heads(self._head)
         can_be_stock = self._choose_fixed() == self.model.input_hw or self._is_dynamic()
         if wanted == "auto" and can_be_stock:
             return choose_head(
@@ -319,6 +319,12 @@ class CompiledModel:
                 return strategy
             log.warning("head %s does not give the model's own detections on this device: not used", strategy)
         return "stock"
+
+    def _changed_heads(self, head: Head) -> list[HeadStrategy]:
+        """The ways to compute a head other than as exported."""
+        if head.num_selected:
+            return ["tail"]  # Its rows may be several classes of one cell, and there is no suppression for the host.
+        return ["host"] if self._detect.multi_label else ["tail", "host"]
 
     def _is_proved(self, strategy: HeadStrategy) -> bool:
         """Whether a strategy finds what the stock head finds, or did when this model was last on this device."""

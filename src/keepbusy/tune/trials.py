@@ -208,9 +208,10 @@ class RealTrials:
         if self._fixed.get("head") is not None:
             return ()
         model = pipeline.model
-        if pipeline.head == "stock" and find_head(model.graph, model.output, model.input_hw) is None:
+        found = find_head(model.graph, model.output, model.input_hw)
+        if found is None:
             return ()
-        heads: tuple[HeadStrategy, ...] = ("tail", "host", "stock")
+        heads: tuple[HeadStrategy, ...] = ("tail", "stock") if found.num_selected else ("tail", "host", "stock")
         return tuple(head for head in heads if head != pipeline.head)
 
     def _square_hw(self, pipeline: Pipeline) -> tuple[int, int]:

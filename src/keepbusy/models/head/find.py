@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keepbusy.forms import OutputForm
+from keepbusy.forms import Family, OutputForm, Task
 from keepbusy.models.head.probe import HeadProbe, probe_yolov5, probe_yolov8
+from keepbusy.models.head.probe_selected import probe_selected
 
 if TYPE_CHECKING:
     import openvino as ov
+
+
+TASKS: dict[Family, tuple[Task, ...]] = {
+    "yolov5": ("detect", "segment", "pose"),
+    "yolov8": ("detect", "segment", "pose"),
+    "yolov10": ("detect", "segment"),
+}
+"""Whose heads are looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,12 +53,14 @@ class Head:
         levels: Its scales, finest first.
         num_bins: Bins of a box side's distribution: 16 for YOLOv8 to 12, 1 where the distance itself is given.
         num_extra: Numbers that the task adds to a row.
+        num_selected: Rows that the graph selects itself, with no suppression to follow; 0 where it does not.
     """
 
     form: OutputForm
     levels: tuple[Level, ...]
     num_bins: int = 0
     num_extra: int = 0
+    num_selected: int = 0
 
 
 def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> Head | None:
@@ -60,7 +71,7 @@ def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> H
         form: Its outputs.
         input_hw: Its input's (height, width), pixels.
     """
-    if form.family not in ("yolov5", "yolov8") or form.task not in ("detect", "segment", "pose"):
+    if form.task not in TASKS.get(form.family, ()):
         return None
     ports = _find_ports(graph, form.outputs[0])
     by_cells: dict[tuple[int, int], list[ov.Output]] = {}
@@ -78,6 +89,8 @@ def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> H
     probe = HeadProbe(graph, [port for level in levels for port in level], form.outputs[0])
     if form.family == "yolov5":
         return _yolov5_head(probe, levels, strides, form)
+    if form.family == "yolov10":
+        return _selecting_head(probe, levels, strides, form)
     return _yolov8_head(probe, levels, strides, form)
 
 
@@ -104,6 +117,22 @@ def _yolov8_head(probe: HeadProbe, levels: list[list[ov.Output]], strides: list[
         for stride, own in zip(strides, order, strict=True)
     ]
     return Head(form, tuple(found), num_bins, num_extra)
+
+
+def _selecting_head(
+    probe: HeadProbe, levels: list[list[ov.Output]], strides: list[int], form: OutputForm
+) -> Head | None:
+    found = probe_selected(probe, strides, form.num_coefficients)
+    if found is None:
+        return None
+    ports = [tuple(_name(level[role]) for role in found.roles) for level in levels]
+    return Head(
+        form,
+        tuple(Level(stride, own) for stride, own in zip(strides, ports, strict=True)),
+        found.num_bins,
+        form.num_coefficients,
+        found.num_rows,
+    )
 
 
 def _find_ports(graph: ov.Model, output: int) -> list[ov.Output]:

@@ -9,7 +9,7 @@ from keepbusy.cache import Notebook, model_fingerprint
 from keepbusy.models.head.find import Head, Level, find_head
 from keepbusy.models.load import Model
 
-_VERSION = 1
+_VERSION = 2
 """To be raised when the probe or a formula changes: what was noted before then no longer counts."""
 
 
@@ -42,7 +42,7 @@ def _to_record(head: Head | None) -> dict[str, Any]:
         }
         for level in head.levels
     ]
-    return {"levels": levels, "num_bins": head.num_bins, "num_extra": head.num_extra}
+    return {"levels": levels, "num_bins": head.num_bins, "num_extra": head.num_extra, "num_selected": head.num_selected}
 
 
 def _from_record(record: dict[str, Any], model: Model) -> Head | None:
@@ -50,7 +50,9 @@ def _from_record(record: dict[str, Any], model: Model) -> Head | None:
         Level(one["stride_px"], tuple(one["ports"]), tuple((w, h) for w, h in one["anchors_px"]))
         for one in record["levels"]
     )
-    return Head(model.output, levels, record["num_bins"], record["num_extra"]) if levels else None
+    if not levels:
+        return None
+    return Head(model.output, levels, record["num_bins"], record["num_extra"], record["num_selected"])
 
 
 def _plain(value: Any) -> Any:

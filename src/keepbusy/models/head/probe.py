@@ -20,8 +20,8 @@ _SEED = 20_240_101
 _SPREAD = 2.0
 """Standard deviation of the made-up logits: what trained heads give, and not so much that a sigmoid saturates."""
 
-_BOX_TOLERANCE_PX = 0.05
-_SCORE_TOLERANCE = 1e-3
+BOX_TOLERANCE_PX = 0.05
+SCORE_TOLERANCE = 1e-3
 """Weights stored as fp16 (anchors, grids) and float32 sums differ from the formula in float64 by less than this."""
 
 
@@ -65,10 +65,10 @@ class HeadProbe:
         """Zero at every port."""
         return [np.zeros(tuple(port.get_shape())) for port in self.ports]
 
-    def noise(self) -> list[Array]:
-        """Normal noise at every port, always the same."""
+    def noise(self, spread: float = _SPREAD) -> list[Array]:
+        """Normal noise at every port, always the same, of a standard deviation."""
         rng = np.random.default_rng(_SEED)
-        return [rng.normal(0, _SPREAD, tuple(port.get_shape())) for port in self.ports]
+        return [rng.normal(0, spread, tuple(port.get_shape())) for port in self.ports]
 
 
 def probe_yolov5(probe: HeadProbe, strides: Sequence[int], form: OutputForm) -> tuple[Anchors, ...] | None:
@@ -103,7 +103,7 @@ def _yolov5_rows(value: Array, anchors: Anchors, stride: int, form: OutputForm) 
     channels, height, width = value.shape
     rows = value.reshape(len(anchors), channels // len(anchors), height, width).transpose(0, 2, 3, 1).copy()
     end = 5 + form.num_classes
-    rows[..., :end] = _sigmoid(rows[..., :end])
+    rows[..., :end] = sigmoid(rows[..., :end])
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
     rows[..., :2] = (2 * rows[..., :2] - 0.5 + grid) * stride
     rows[..., 2:4] = (2 * rows[..., 2:4]) ** 2 * np.array(anchors)[:, None, None]
@@ -160,23 +160,35 @@ def _roles(probe: HeadProbe, values: list[Array], found: Array, own: range, form
     return tuple(roles[role] for role in sorted(roles)) if sorted(roles) == list(range(len(own))) else None
 
 
-def _yolov8_columns(ports: list[Array], stride: int, num_bins: int, form: OutputForm) -> Array:
-    _, height, width = ports[0].shape
+def yolov8_corners(sides: Array, num_bins: int) -> tuple[Array, Array, Array]:
+    """A level's boxes by YOLOv8's formula, in cells: centres, (left, top) and (right, bottom), (2, cells) each.
+
+    Args:
+        sides: What the boxes' port gives, (4 x bins, h, w).
+        num_bins: Bins of a side's distribution; 1 where it is the distance itself.
+    """
+    _, height, width = sides.shape
     centres = np.stack(np.meshgrid(np.arange(width), np.arange(height))).reshape(2, -1) + 0.5
-    sides = ports[0].reshape(4, num_bins, -1)
+    bins = sides.reshape(4, num_bins, -1)
     if num_bins > 1:
-        weights = np.exp(sides - sides.max(axis=1, keepdims=True))
+        weights = np.exp(bins - bins.max(axis=1, keepdims=True))
         distances = (weights / weights.sum(axis=1, keepdims=True) * np.arange(num_bins)[:, None]).sum(axis=1)
     else:
-        distances = sides[:, 0]
-    low, high = centres - distances[:2], centres + distances[2:]
-    columns = [(low + high) / 2 * stride, (high - low) * stride, _sigmoid(ports[1].reshape(form.num_classes, -1))]
+        distances = bins[:, 0]
+    low: Array = centres - distances[:2]
+    high: Array = centres + distances[2:]
+    return np.asarray(centres, np.float64), low, high
+
+
+def _yolov8_columns(ports: list[Array], stride: int, num_bins: int, form: OutputForm) -> Array:
+    centres, low, high = yolov8_corners(ports[0], num_bins)
+    columns = [(low + high) / 2 * stride, (high - low) * stride, sigmoid(ports[1].reshape(form.num_classes, -1))]
     if form.num_coefficients:
         columns.append(ports[2].reshape(form.num_coefficients, -1))
     elif form.keypoints[0]:
         points = ports[2].reshape(*form.keypoints, -1).copy()
         points[:, :2] = (points[:, :2] * 2 + (centres - 0.5)) * stride
-        points[:, 2:] = _sigmoid(points[:, 2:])
+        points[:, 2:] = sigmoid(points[:, 2:])
         columns.append(points.reshape(-1, points.shape[-1]))
     return np.concatenate(columns)
 
@@ -187,11 +199,12 @@ def _agrees(found: Array, expected: Array) -> bool:
         return False
     gap = np.abs(found - expected)
     # Weights in fp16 make a grid of 640 pixels uncertain by up to a quarter of a pixel: the share of it counts.
-    pixels = gap[:, :4] <= _BOX_TOLERANCE_PX + np.abs(expected[:, :4]) * 1e-3
-    rest = gap[:, 4:] <= _SCORE_TOLERANCE + np.abs(expected[:, 4:]) * 1e-3
+    pixels = gap[:, :4] <= BOX_TOLERANCE_PX + np.abs(expected[:, :4]) * 1e-3
+    rest = gap[:, 4:] <= SCORE_TOLERANCE + np.abs(expected[:, 4:]) * 1e-3
     return bool(pixels.all() and rest.all())
 
 
-def _sigmoid(value: Array) -> Array:
+def sigmoid(value: Array) -> Array:
+    """1 / (1 + e^-x)."""
     share: Array = 1 / (1 + np.exp(-value))
     return share

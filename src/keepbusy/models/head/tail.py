@@ -10,16 +10,26 @@ when it does not.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keepbusy.forms import OutputForm
-from keepbusy.models.head.cut import cut_graph, rows_of
+from keepbusy.models.head.cells import (
+    Picked,
+    best_cells,
+    columns_of,
+    constant,
+    corners,
+    grid_of,
+    pick_yolov8,
+    rows_at,
+    strides_of,
+)
+from keepbusy.models.head.cut import cut_graph
 from keepbusy.models.head.find import Head, Level
 from keepbusy.models.head.pick import column_logits, picked_rows
+from keepbusy.models.head.selected import selected_graph
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -28,23 +38,6 @@ MAX_CELLS = {"yolov5": (192, 160, 128), "yolov8": (384, 256, 192)}
 """Cells of each level that are decoded, finest first, by family; with all their anchors. A street with thirty people
 and cars in view has up to 110 above 0.25 in one level, and the most crowded of 128 pictures of COCO 140 above 0.1;
 YOLOv8 marks more cells of one thing. Each further hundred costs one in a hundred of the time of a small model."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class _Picked:
-    """The cells of one level that are decoded: rows for their anchors, one after the other.
-
-    Attributes:
-        parts: What the ports give for them, float32 (N, columns) each.
-        places: Where they lie, float32 (N, columns), as the family's formula needs it.
-        strides: Pixels of the input a cell, float32 (N, 1).
-        last: The smallest score that was taken, float32 (1,): -infinity where every cell was.
-    """
-
-    parts: list[ov.Output]
-    places: ov.Output
-    strides: NDArray[np.float32]
-    last: ov.Output
 
 
 def tail_graph(
@@ -61,18 +54,21 @@ def tail_graph(
     Returns:
         The graph, whose outputs are the rows, float32 (N, 6 + extra): left, top, right, bottom in pixels of the
         input, confidence, class, and what the task adds; the largest score (a logit) that may have been left out,
-        float32 (1,); then the task's other outputs. And how they are to be read.
+        float32 (1,); then the task's other outputs. And how they are to be read. Heads that select their rows
+        themselves get their own outputs back (`selected_graph`).
     """
     import openvino as ov
     from openvino import opset13 as ops
 
+    if head.num_selected:
+        return selected_graph(graph, head, input_shape)
     cut, levels = cut_graph(graph, head, input_shape)
     num_ports = sum(len(level) for level in levels)
     rest = [result.input_value(0) for result in cut.get_results()[num_ports:]]
     is_yolov5 = head.form.family == "yolov5"
-    pick, rows_from = (_pick_yolov5, _yolov5_rows) if is_yolov5 else (_pick_yolov8, _yolov8_rows)
+    rows_from = _yolov5_rows if is_yolov5 else _yolov8_rows
     picked = [
-        pick(ports, level, head, number)
+        _pick_yolov5(ports, level, head, number) if is_yolov5 else pick_yolov8(ports, level, number)
         for ports, level, number in zip(levels, head.levels, _numbers_of_cells(head, max_cells), strict=True)
     ]
     parts = [ops.concat(list(column), 0).output(0) for column in zip(*(one.parts for one in picked), strict=True)]
@@ -91,20 +87,20 @@ def _numbers_of_cells(head: Head, max_cells: int | None) -> list[int]:
     return [number if max_cells is None else round(max_cells * number / usual[0]) for number in every]
 
 
-def _pick_yolov5(ports: list[ov.Output], level: Level, head: Head, max_cells: int) -> _Picked:
+def _pick_yolov5(ports: list[ov.Output], level: Level, head: Head, max_cells: int) -> Picked:
     from openvino import opset13 as ops
 
     num_anchors = len(level.anchors_px)
     width = 5 + head.form.num_classes + head.num_extra
     objectness = column_logits(ports[0], [anchor * width + 4 for anchor in range(num_anchors)])
-    chosen, last = _best(ops.reduce_max(objectness, np.array([1]), keep_dims=False).output(0), max_cells)
+    chosen, last = best_cells(ops.reduce_max(objectness, np.array([1]), keep_dims=False).output(0), max_cells)
     rows = ops.reshape(picked_rows(ports[0], chosen), np.array([-1, width]), special_zero=False).output(0)
-    corners = (_grid(ports[0]) - 0.5) * level.stride_px
+    origins = (grid_of(ports[0]) - 0.5) * level.stride_px
     sizes = np.array(level.anchors_px, np.float32) * 4
-    table = np.concatenate((np.repeat(corners, num_anchors, axis=0), np.tile(sizes, (len(corners), 1))), axis=1)
-    places = _at(table.reshape(len(corners), -1), chosen)
+    table = np.concatenate((np.repeat(origins, num_anchors, axis=0), np.tile(sizes, (len(origins), 1))), axis=1)
+    places = rows_at(table.reshape(len(origins), -1), chosen)
     places = ops.reshape(places, np.array([-1, 4]), special_zero=False).output(0)
-    return _Picked([rows], places, _strides(places, level), last)
+    return Picked([rows], places, strides_of(places, level), last)
 
 
 def _yolov5_rows(parts: list[ov.Output], places: ov.Output, strides: ov.Output, form: OutputForm) -> ov.Output:
@@ -112,45 +108,23 @@ def _yolov5_rows(parts: list[ov.Output], places: ov.Output, strides: ov.Output, 
     from openvino import opset13 as ops
 
     end = 5 + form.num_classes
-    known = ops.sigmoid(_columns(parts[0], 0, 5)).output(0)
-    score, class_id = _best_class(_columns(parts[0], 5, end))
-    steps = ops.multiply(strides, _number(2))
-    centres = ops.add(ops.multiply(_columns(known, 0, 2), steps), _columns(places, 0, 2))
-    half = ops.multiply(ops.multiply(_power2(_columns(known, 2, 4)), _columns(places, 2, 4)), _number(0.5))
-    confidence = ops.multiply(score, _columns(known, 4, 5))
+    known = ops.sigmoid(columns_of(parts[0], 0, 5)).output(0)
+    score, class_id = _best_class(columns_of(parts[0], 5, end))
+    steps = ops.multiply(strides, constant(2))
+    centres = ops.add(ops.multiply(columns_of(known, 0, 2), steps), columns_of(places, 0, 2))
+    half = ops.multiply(ops.multiply(_power2(columns_of(known, 2, 4)), columns_of(places, 2, 4)), constant(0.5))
+    confidence = ops.multiply(score, columns_of(known, 4, 5))
     columns = [ops.subtract(centres, half), ops.add(centres, half), confidence, class_id]
     if form.num_coefficients:
-        columns.append(_columns(parts[0], end, end + form.num_coefficients))
+        columns.append(columns_of(parts[0], end, end + form.num_coefficients))
     return ops.concat(columns, 1).output(0)
-
-
-def _pick_yolov8(ports: list[ov.Output], level: Level, head: Head, max_cells: int) -> _Picked:
-    from openvino import opset13 as ops
-
-    logits = rows_of(ports[1])
-    chosen, last = _best(ops.reduce_max(logits, np.array([1]), keep_dims=False).output(0), max_cells)
-    classes = logits if chosen is None else ops.gather(logits, chosen, np.int32(0)).output(0)
-    others = [picked_rows(port, chosen) for port in (ports[0], *ports[2:])]
-    places = _at(_grid(ports[0]), chosen)
-    return _Picked([others[0], classes, *others[1:]], places, _strides(places, level), last)
 
 
 def _yolov8_rows(parts: list[ov.Output], places: ov.Output, strides: ov.Output, form: OutputForm) -> ov.Output:
     """`places` are the cell's x and y, in cells."""
     from openvino import opset13 as ops
 
-    sides = parts[0]
-    num_bins = int(sides.get_shape()[1]) // 4
-    if num_bins > 1:
-        bins = ops.softmax(ops.reshape(sides, np.array([-1, 4, num_bins]), special_zero=False), 2)
-        weights = ops.constant(np.arange(num_bins, dtype=np.float32))
-        sides = ops.reduce_sum(ops.multiply(bins, weights), np.array([2]), keep_dims=False).output(0)
-    centres = ops.add(places, _number(0.5))
-    columns = [
-        ops.multiply(ops.subtract(centres, _columns(sides, 0, 2)), strides),
-        ops.multiply(ops.add(centres, _columns(sides, 2, 4)), strides),
-        *_best_class(parts[1]),
-    ]
+    columns = [*corners(parts[0], places, strides), *_best_class(parts[1])]
     if form.keypoints[0]:
         columns.append(_points(parts[2], places, strides, form.keypoints))
     else:
@@ -167,30 +141,11 @@ def _points(extra: ov.Output, cells: ov.Output, strides: ov.Output, shape: tuple
     axis = np.array([2])
     places = ops.slice(points, np.array([0]), np.array([2]), np.array([1]), axis)
     cells, strides = (ops.unsqueeze(each, np.array([1])).output(0) for each in (cells, strides))
-    places = ops.multiply(ops.add(ops.multiply(places, _number(2)), cells), strides)
+    places = ops.multiply(ops.add(ops.multiply(places, constant(2)), cells), strides)
     if size == 3:
         seen = ops.sigmoid(ops.slice(points, np.array([2]), np.array([3]), np.array([1]), axis))
         places = ops.concat([places, seen], 2)
     return ops.reshape(places, np.array([-1, num * size]), special_zero=False).output(0)
-
-
-def _best(scores: ov.Output, max_cells: int) -> tuple[ov.Output | None, ov.Output]:
-    """The cells with the largest scores, None for all of them; and the smallest of these, -infinity for all."""
-    from openvino import opset13 as ops
-
-    if int(scores.get_shape()[0]) <= max_cells:
-        return None, ops.constant(np.array([-math.inf], np.float32)).output(0)
-    best = ops.topk(scores, np.int32(max_cells), 0, "max", "value", index_element_type="i32")
-    end = np.array([max_cells])
-    return best.output(1), ops.slice(best.output(0), end - 1, end, np.array([1]), np.array([0])).output(0)
-
-
-def _at(table: NDArray[np.float32], chosen: ov.Output | None) -> ov.Output:
-    """The chosen rows of a table with one for each cell."""
-    from openvino import opset13 as ops
-
-    every = ops.constant(np.ascontiguousarray(table, np.float32)).output(0)
-    return every if chosen is None else ops.gather(every, chosen, np.int32(0)).output(0)
 
 
 def _best_class(logits: ov.Output) -> list[ov.Output]:
@@ -201,29 +156,7 @@ def _best_class(logits: ov.Output) -> list[ov.Output]:
     return [ops.sigmoid(best.output(0)).output(0), ops.convert(best.output(1), "f32").output(0)]
 
 
-def _grid(port: ov.Output) -> NDArray[np.float32]:
-    """Each cell's (x, y), float32 (cells, 2)."""
-    _, _, height, width = port.get_shape()
-    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(np.float32)
-
-
-def _strides(places: ov.Output, level: Level) -> NDArray[np.float32]:
-    return np.full((int(places.get_shape()[0]), 1), level.stride_px, np.float32)
-
-
-def _columns(rows: ov.Output, begin: int, end: int) -> ov.Output:
-    from openvino import opset13 as ops
-
-    return ops.slice(rows, np.array([begin]), np.array([end]), np.array([1]), np.array([1])).output(0)
-
-
 def _power2(value: ov.Output) -> ov.Output:
     from openvino import opset13 as ops
 
     return ops.multiply(value, value).output(0)
-
-
-def _number(value: float) -> ov.Output:
-    from openvino import opset13 as ops
-
-    return ops.constant(np.float32(value)).output(0)

@@ -1,0 +1,97 @@
+"""Whether a head that selects its detections itself does so by the formula that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepbusy.models.head.probe import BOX_TOLERANCE_PX, SCORE_TOLERANCE, HeadProbe, sigmoid, yolov8_corners
+
+Array = NDArray[np.float64]
+
+_SPREAD = 0.5
+"""Standard deviation of the made-up logits: the best scores then lie far enough apart for float32 to order them."""
+
+_MAY_DIFFER = 2
+"""Rows that may do so: of two scores that are equal in float32, either may come first, or be the last that is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What the probe found.
+
+    Attributes:
+        roles: Which of a level's ports are boxes, classes and, where there is any, extra.
+        num_bins: Bins of a box side's distribution; 1 for the distance itself.
+        num_rows: How many rows the graph selects.
+    """
+
+    roles: tuple[int, ...]
+    num_bins: int
+    num_rows: int
+
+
+def probe_selected(probe: HeadProbe, strides: Sequence[int], num_extra: int) -> Selected | None:
+    """The parts of a selecting head, if YOLOv10's formula gives its rows; else None.
+
+    The formula (Ultralytics' export of YOLOv10 and 26): boxes as in YOLOv8, as corners; the cells with the best
+    classes, as many as there are rows; of all classes of these the best, as many again, each a row: left, top, right,
+    bottom, score, class, extra.
+
+    Args:
+        probe: The head, with its ports by level, each level's in the same order.
+        strides: Pixels of the input a cell, by level.
+        num_extra: Numbers that the task adds to a row.
+    """
+    num_roles = 3 if num_extra else 2
+    if len(probe.ports) != num_roles * len(strides):
+        return None
+    values = probe.noise(_SPREAD)
+    found = probe.run(values)
+    if found.ndim != 2 or found.shape[1] != 6 + num_extra:
+        return None
+    levels = [[value[0] for value in values[n * num_roles : (n + 1) * num_roles]] for n in range(len(strides))]
+    for roles in permutations(range(num_roles)):
+        boxes, extra = levels[0][roles[0]], levels[0][roles[2]] if num_extra else None
+        if len(boxes) % 4 or (extra is not None and len(extra) != num_extra):
+            continue
+        ordered = [[own[role] for role in roles] for own in levels]
+        if any(len({len(own[role]) for own in ordered}) != 1 for role in range(num_roles)):
+            continue
+        expected = _rows(ordered, strides, len(boxes) // 4, len(found))
+        if _has_the_same_rows(found, expected):
+            return Selected(roles, len(boxes) // 4, len(found))
+    return None
+
+
+def _rows(levels: list[list[Array]], strides: Sequence[int], num_bins: int, num_rows: int) -> Array:
+    corners: list[Array] = []
+    for own, stride in zip(levels, strides, strict=True):
+        _, low, high = yolov8_corners(own[0], num_bins)
+        corners.append(np.concatenate((low, high)).T * stride)
+    boxes = np.concatenate(corners)
+    logits, *extra = (
+        np.concatenate([own[role].reshape(len(own[role]), -1).T for own in levels]) for role in range(1, len(levels[0]))
+    )
+    cells = np.argsort(-logits.max(axis=1), kind="stable")[:num_rows]
+    chosen = logits[cells].reshape(-1)
+    best = np.argsort(-chosen, kind="stable")[:num_rows]
+    cell, class_id = np.divmod(best, logits.shape[1])
+    cell = cells[cell]
+    scores = sigmoid(chosen[best])
+    return np.concatenate([boxes[cell], scores[:, None], class_id[:, None], *(one[cell] for one in extra)], axis=1)
+
+
+def _has_the_same_rows(found: Array, expected: Array) -> bool:
+    """Whether two sets of rows are the same, in whatever order."""
+    if found.shape != expected.shape:
+        return False
+    tolerance = np.full(found.shape[1], SCORE_TOLERANCE)
+    tolerance[:4] = BOX_TOLERANCE_PX
+    gaps = np.abs(found[:, None] - expected[None]) - 1e-3 * np.abs(expected)[None]
+    is_same: NDArray[np.bool_] = np.all(gaps <= tolerance, axis=2)
+    return all(int(is_same.any(axis=axis).sum()) >= len(found) - _MAY_DIFFER for axis in (0, 1))

@@ -1,0 +1,71 @@
+"""A head that selects its detections itself, put back so that only what it can select is decoded.
+
+YOLOv10 and 26 are trained to mark each thing once, and end with a selection instead of a suppression: the cells with
+the best classes, as many as rows are wanted, and of all their classes the best, as many again. No level can have more
+of the best cells than there are rows, so that as many of each are enough: the rows are those of the graph as exported,
+whatever is in the picture, and no threshold is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keepbusy.forms import OutputForm
+from keepbusy.models.head.cells import corners, pick_yolov8
+from keepbusy.models.head.cut import cut_graph
+from keepbusy.models.head.find import Head
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+
+def selected_graph(graph: ov.Model, head: Head, input_shape: list[int]) -> tuple[ov.Model, OutputForm]:
+    """Put the selection back.
+
+    Args:
+        graph: As exported, without preprocessing; not changed.
+        head: What `find_head` found in it, with `num_selected`.
+        input_shape: Of the image input, in the graph's own layout; height and width multiples of the largest stride.
+
+    Returns:
+        The graph, whose outputs are as exported: the rows, float32 (1, N, 6 + extra), and what the task adds; and how
+        they are to be read.
+    """
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    cut, levels = cut_graph(graph, head, input_shape)
+    num_ports = sum(len(level) for level in levels)
+    rest = [result.input_value(0) for result in cut.get_results()[num_ports:]]
+    picked = [pick_yolov8(ports, level, head.num_selected) for ports, level in zip(levels, head.levels, strict=True)]
+    parts = [ops.concat(list(column), 0).output(0) for column in zip(*(one.parts for one in picked), strict=True)]
+    parts.append(ops.concat([one.places for one in picked], 0).output(0))
+    parts.append(ops.constant(np.concatenate([one.strides for one in picked])).output(0))
+
+    best = ops.reduce_max(parts[1], np.array([1]), keep_dims=False)
+    cells = ops.topk(best, np.int32(_at_most(head, parts[1], 1)), 0, "max", "none", index_element_type="i32").output(1)
+    sides, logits, *extra, places, strides = (ops.gather(part, cells, np.int32(0)).output(0) for part in parts)
+
+    num_classes = int(logits.get_shape()[1])
+    every = ops.reshape(logits, np.array([-1]), special_zero=False)
+    rows = ops.topk(every, np.int32(_at_most(head, logits, 0)), 0, "max", "value", index_element_type="i32")
+    cell = ops.divide(rows.output(1), np.int32(num_classes))
+    class_id = ops.convert(ops.mod(rows.output(1), np.int32(num_classes)), "f32")
+    of_cell = ops.concat([*corners(sides, places, strides), *extra], 1)
+    of_row = ops.gather(of_cell, cell, np.int32(0))
+    box, rest_of_row = ops.variadic_split(of_row, np.int32(1), np.array([4, -1])).outputs() if extra else (of_row, None)
+    scores = ops.unsqueeze(ops.sigmoid(rows.output(0)), np.array([1]))
+    columns = [box, scores, ops.unsqueeze(class_id, np.array([1])), *([rest_of_row] if extra else [])]
+    detections = ops.unsqueeze(ops.concat(columns, 1), np.array([0]))
+    results = [ops.result(node) for node in (detections, *rest)]
+    form = dataclasses.replace(head.form, outputs=tuple(range(len(results))))
+    return ov.Model(results, cut.get_parameters(), graph.get_friendly_name()), form
+
+
+def _at_most(head: Head, scores: ov.Output, axis: int) -> int:
+    """How many are selected: as many as rows are wanted, if there are so many."""
+    shape = scores.get_shape()
+    return min(head.num_selected, int(shape[0]) if axis else int(np.prod(shape)))
