@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,8 +13,11 @@ from openvino import opset13 as ops
 
 import keepbusy as kb
 from keepbusy.decode.candidates import Outputs
+from keepbusy.embedded import embedded_clip
 from keepbusy.models import load_model
 from keepbusy.models.head import Head, find_head, tail_graph
+from keepbusy.optimize import OptimizeConfig, optimize
+from keepbusy.optimize.frames import open_frames
 from tests.head_graphs import NUM_BINS, NUM_SELECTED, STRIDES, SelectingKind, head_graph, head_model
 from tests.test_heads import same
 
@@ -60,7 +64,7 @@ def test_the_rows_are_those_of_a_graph_exported_in_that_shape(
     assert head is not None
     image = np.random.default_rng(1).random((1, 3, *input_hw), np.float32)
     graph, form = tail_graph(model.graph, head, [1, 3, *input_hw])
-    assert form == model.output
+    assert form == dataclasses.replace(model.output, is_rewritten=True)
     found, expected = rows(graph, image), rows(head_graph(kind, input_hw=input_hw), image)
     assert len(found) == len(expected)
     assert_same_rows(found[0], expected[0])
@@ -115,3 +119,26 @@ def test_a_selection_of_another_kind_is_left_alone(what: str, tmp_path: Path) ->
     ov.save_model(changed, tmp_path / "m.xml", compress_to_fp16=False)
     model = load_model(tmp_path / "m.xml", family="yolov10", task="detect")
     assert find_head(model.graph, model.output, model.input_hw) is None
+
+
+@pytest.mark.parametrize("kind", ["yolov10", "yolov10-seg"])
+def test_a_saved_one_is_rewritten_once_and_gives_the_same(kind: SelectingKind, tmp_path: Path) -> None:
+    path = head_model(tmp_path / "m.xml", kind, input_hw=(256, 256))
+    saved = tmp_path / "saved" / "m-192x256.xml"
+    with (
+        kb.Pipeline(path, head="tail", **EXACT) as pipeline,
+        pipeline.run(embedded_clip(), limit=3) as run,
+    ):
+        expected = [result.detections for result in run]
+        assert pipeline.input_hw == (192, 256)
+    frames = open_frames(str(embedded_clip()), 6)
+    report = optimize(path, saved.parent, frames, config=OptimizeConfig(force=True, rounds=1, seconds=0.1))
+    assert [Path(name).name for name in report.files] == [saved.name]
+    model = load_model(saved)
+    assert [output.any_name for output in model.graph.outputs] == ["detections", "prototypes"][
+        : len(model.graph.outputs)
+    ]
+    assert model.output.is_rewritten and find_head(model.graph, model.output, model.input_hw) is None
+    with kb.Pipeline(saved, **EXACT) as pipeline, pipeline.run(embedded_clip(), limit=3) as run:
+        for result, before in zip(run, expected, strict=True):
+            same(before, result.detections)

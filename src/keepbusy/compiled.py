@@ -405,7 +405,7 @@ class Decoder:
 
 
 def _find_head(model: Model, config: DeviceConfig) -> Head | None:
-    if config.head == "stock" or model.output.is_tail:
+    if config.head == "stock" or model.output.is_rewritten:
         return None
     return recall_head(model, Notebook())
 

@@ -95,7 +95,8 @@ class OutputForm:
         strides_px: For raw heads: pixels of the input a cell, by head.
         num_bins: For raw heads of YOLOv8 and relatives: bins of a box side's distribution; 1 for none.
         is_channels_last: For raw heads: (1, h, w, channels), as the device computes them.
-        is_tail: The head has been replaced: the outputs are rows of candidates, decoded in the graph.
+        is_rewritten: The head has been replaced in the graph.
+        is_tail: It has, and the outputs are rows of candidates, decoded in the graph.
         is_normalized: Boxes are shares of the input's sides, not pixels.
         has_background: Class 0 is the background (or, for DETR, the last one is "no object").
         is_logits: Scores are before their sigmoid (or softmax).
@@ -115,6 +116,7 @@ class OutputForm:
     strides_px: tuple[int, ...] = ()
     num_bins: int = 1
     is_channels_last: bool = False
+    is_rewritten: bool = False
     is_tail: bool = False
     is_normalized: bool = False
     has_background: bool = False

@@ -97,7 +97,7 @@ def _head(loaded: Model) -> str:
     """What can be done with the head, in words."""
     from keepbusy.models.head import can_reshape, find_head
 
-    if loaded.output.is_tail:
+    if loaded.output.is_rewritten:
         return "rewritten by keepbusy optimize"
     head = find_head(loaded.graph, loaded.output, loaded.input_hw)
     if head is None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import openvino as ov
 
 OUTPUT_NAMES = ("detections", "left_out", "prototypes")
-"""What the rewritten graph's outputs are called, in their order; the last one of models with masks only."""
-
+"""What the rewritten graph's outputs are called, in their order: the second one where the graph does not select its
+rows itself, the last one of models with masks only."""
 
 MAX_CELLS = 512
 """Cells of the finest level that it decodes: more than in a run, where a frame with too many is done again."""
@@ -40,7 +40,8 @@ def rewritten_graph(model: Model, head: Head, input_hw: tuple[int, int]) -> ov.M
     prepared = prepare(model, head=head, strategy="tail", input_hw=input_hw, max_cells=MAX_CELLS)
     graph = prepared.graph
     graph.inputs[0].get_tensor().set_names({"image"})
-    for name, output in zip(OUTPUT_NAMES, graph.outputs, strict=False):
+    names = [name for name in OUTPUT_NAMES if name != "left_out" or not head.num_selected]
+    for name, output in zip(names, graph.outputs, strict=False):
         output.get_tensor().set_names({name})
     write_form(graph, model.input, prepared.output, model.names)
     return graph

@@ -105,7 +105,7 @@ def optimize(
     if config.int8:
         import_nncf()
     model = load_model(path, imgsz=config.imgsz, names=config.names)
-    if model.output.is_tail:
+    if model.output.is_rewritten:
         raise ModelError(f"{path}: is rewritten already", hint="give the model as it was exported")
     head = find_head(model.graph, model.output, model.input_hw)
     if head is None and not config.int8:

@@ -71,7 +71,7 @@ def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> H
         form: Its outputs.
         input_hw: Its input's (height, width), pixels.
     """
-    if form.task not in TASKS.get(form.family, ()):
+    if form.is_rewritten or form.task not in TASKS.get(form.family, ()):
         return None
     ports = _find_ports(graph, form.outputs[0])
     by_cells: dict[tuple[int, int], list[ov.Output]] = {}

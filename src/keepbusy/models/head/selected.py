@@ -61,7 +61,7 @@ def selected_graph(graph: ov.Model, head: Head, input_shape: list[int]) -> tuple
     columns = [box, scores, ops.unsqueeze(class_id, np.array([1])), *([rest_of_row] if extra else [])]
     detections = ops.unsqueeze(ops.concat(columns, 1), np.array([0]))
     results = [ops.result(node) for node in (detections, *rest)]
-    form = dataclasses.replace(head.form, outputs=tuple(range(len(results))))
+    form = dataclasses.replace(head.form, outputs=tuple(range(len(results))), is_rewritten=True)
     return ov.Model(results, cut.get_parameters(), graph.get_friendly_name()), form
 
 

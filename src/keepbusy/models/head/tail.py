@@ -77,7 +77,7 @@ def tail_graph(
     rows = rows_from(parts, places, strides, head.form)
     left_out = ops.reduce_max(ops.concat([one.last for one in picked], 0), np.array([0]), keep_dims=True)
     results = [ops.result(node) for node in (rows, left_out, *rest)]
-    form = dataclasses.replace(head.form, outputs=tuple(range(len(results))), is_tail=True)
+    form = dataclasses.replace(head.form, outputs=tuple(range(len(results))), is_rewritten=True, is_tail=True)
     return ov.Model(results, cut.get_parameters(), graph.get_friendly_name()), form
 
 
