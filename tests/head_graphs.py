@@ -15,8 +15,8 @@ NUM_BINS = 16
 NUM_PROTOTYPES = 4
 NUM_KEYPOINTS = 5
 
-Kind = Literal["yolov5", "yolov5-seg", "yolov8", "yolov8-seg", "yolov8-pose", "yolo26"]
-SelectingKind = Literal["yolov10", "yolov10-seg", "yolo26-selecting"]
+Kind = Literal["yolov5", "yolov5-seg", "yolov8", "yolov8-seg", "yolov8-pose", "yolo26", "yolo26-pose"]
+SelectingKind = Literal["yolov10", "yolov10-seg", "yolo26-selecting", "yolo26-selecting-pose"]
 
 NUM_SELECTED = 300
 
@@ -26,7 +26,7 @@ def head_model(
 ) -> Path:
     """Save one as IR, with the task in its metadata."""
     model = head_graph(kind, input_hw=input_hw, num_classes=num_classes)
-    task = {"seg": "segment", "pose": "pose"}.get(kind.partition("-")[2], "detect")
+    task = {"seg": "segment", "pose": "pose"}.get(kind.rpartition("-")[2], "detect")
     model.set_rt_info(task, ["model_info", "task"])
     model.set_rt_info(" ".join(f"c{index}" for index in range(num_classes)), ["model_info", "labels"])
     if task == "pose":
@@ -44,7 +44,7 @@ def head_graph(kind: Kind | SelectingKind, *, input_hw: tuple[int, int] = (64, 9
     if kind.startswith("yolov5"):
         outputs = [_yolov5(kind, features, num_classes, NUM_PROTOTYPES if kind.endswith("seg") else 0, rng)]
     else:
-        num_extra = {"seg": NUM_PROTOTYPES, "pose": 3 * NUM_KEYPOINTS}.get(kind.partition("-")[2], 0)
+        num_extra = {"seg": NUM_PROTOTYPES, "pose": 3 * NUM_KEYPOINTS}.get(kind.rpartition("-")[2], 0)
         num_bins = 1 if kind.startswith("yolo26") else NUM_BINS
         outputs = [_yolov8(kind, features, num_classes, num_bins, num_extra, rng)]
         if kind in get_args(SelectingKind):
@@ -120,7 +120,8 @@ def _yolov8(
     if kind.endswith("pose"):
         points = ops.reshape(joined(num_extra), np.array([1, NUM_KEYPOINTS, 3, -1]), special_zero=False)
         xy, seen = _split(points, 2, [2, 1])
-        xy = ops.multiply(ops.add(ops.multiply(xy, np.float32(2)), centres[None] - np.float32(0.5)), strides[None])
+        scale, origins = (1, centres) if kind.startswith("yolo26") else (2, centres - np.float32(0.5))
+        xy = ops.multiply(ops.add(ops.multiply(xy, np.float32(scale)), origins[None]), strides[None])
         points = ops.concat([xy, ops.sigmoid(seen)], 2)
         parts.append(ops.reshape(points, np.array([1, num_extra, -1]), special_zero=False))
     elif num_extra:

@@ -71,7 +71,8 @@ def test_heads_are_found_with_their_strides_anchors_and_bins(kind: Kind, tmp_pat
         found = np.array([level.anchors_px for level in head.levels])
         np.testing.assert_allclose(found, np.array(ANCHORS), rtol=1e-5)
     else:
-        assert head.num_bins == (1 if kind == "yolo26" else NUM_BINS)
+        assert head.num_bins == (1 if kind.startswith("yolo26") else NUM_BINS)
+        assert head.form.point_scale == (1 if kind == "yolo26-pose" else 2)
 
 
 @pytest.mark.parametrize("strategy", ["tail", "host"])

@@ -52,6 +52,7 @@ def test_they_are_found(kind: SelectingKind, tmp_path: Path) -> None:
     assert tuple(level.stride_px for level in head.levels) == STRIDES
     assert head.num_bins == (1 if kind.startswith("yolo26") else NUM_BINS)
     assert head.num_selected == NUM_SELECTED
+    assert head.form.point_scale == (1 if kind.endswith("pose") else 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,7 +65,7 @@ def test_the_rows_are_those_of_a_graph_exported_in_that_shape(
     assert head is not None
     image = np.random.default_rng(1).random((1, 3, *input_hw), np.float32)
     graph, form = tail_graph(model.graph, head, [1, 3, *input_hw])
-    assert form == dataclasses.replace(model.output, is_rewritten=True)
+    assert form == dataclasses.replace(head.form, is_rewritten=True)
     found, expected = rows(graph, image), rows(head_graph(kind, input_hw=input_hw), image)
     assert len(found) == len(expected)
     assert_same_rows(found[0], expected[0])

@@ -93,6 +93,8 @@ class OutputForm:
         keypoints: For poses: how many, and how many numbers each (2: x, y; 3: with visibility).
         anchors_px: For raw anchor heads: widths and heights by head, pixels of the input.
         strides_px: For raw heads: pixels of the input a cell, by head.
+        point_scale: For raw heads of poses: cells that a keypoint's number counts, 2 from the cell's corner (YOLOv8,
+            11) or 1 from its centre (YOLO26).
         num_bins: For raw heads of YOLOv8 and relatives: bins of a box side's distribution; 1 for none.
         is_channels_last: For raw heads: (1, h, w, channels), as the device computes them.
         is_rewritten: The head has been replaced in the graph.
@@ -114,6 +116,7 @@ class OutputForm:
     keypoints: tuple[int, int] = (0, 0)
     anchors_px: tuple[tuple[tuple[float, float], ...], ...] = ()
     strides_px: tuple[int, ...] = ()
+    point_scale: int = 2
     num_bins: int = 1
     is_channels_last: bool = False
     is_rewritten: bool = False

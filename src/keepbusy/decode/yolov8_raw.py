@@ -19,7 +19,8 @@ def yolov8_raw_candidates(
     """The cells that pass the confidence threshold; only these are decoded.
 
     A box side's distance from the cell's centre, in strides, is the mean of its distribution over bins 0, 1, ...
-    (generalized focal loss, arXiv 2006.04388); a class's confidence is a sigmoid; keypoints are (2 x + cell) x stride.
+    (generalized focal loss, arXiv 2006.04388); a class's confidence is a sigmoid; keypoints are
+    (2 x + cell) x stride, or (x + centre) x stride where `form.point_scale` is 1.
 
     Args:
         outputs: For each stride float32 (1, h, w, 4 x bins), (1, h, w, classes) and, for masks and poses,
@@ -47,7 +48,7 @@ def yolov8_raw_candidates(
         boxes = np.concatenate((centres - distances[:, :2], centres + distances[:, 2:]), axis=1) * np.float32(stride)
         extra = ports[2].reshape(-1, ports[2].shape[-1])[cell] if has_extra else np.empty((len(cell), 0), np.float32)
         if form.keypoints[0]:
-            extra = _points(extra, centres, stride, form.keypoints)
+            extra = _points(extra, centres, stride, form)
         parts.append((boxes, confidence, class_id, extra))
     boxes, confidence, class_id, extra = (np.concatenate(column) for column in zip(*parts, strict=True))
     return make_candidates(boxes, confidence, class_id, extra, config)
@@ -62,9 +63,11 @@ def _distances(bins: Array) -> Array:
     return mean
 
 
-def _points(extra: Array, centres: Array, stride_px: int, shape: tuple[int, int]) -> Array:
+def _points(extra: Array, centres: Array, stride_px: int, form: OutputForm) -> Array:
+    shape, scale = form.keypoints, np.float32(form.point_scale)
     points = extra.reshape(-1, *shape).copy()
-    points[:, :, :2] = (points[:, :, :2] * 2 + (centres - np.float32(0.5))[:, None]) * np.float32(stride_px)
+    origins = centres - (scale - 1) / 2
+    points[:, :, :2] = (points[:, :, :2] * scale + origins[:, None]) * np.float32(stride_px)
     points[:, :, 2:] = sigmoid(points[:, :, 2:])
     rows: Array = points.reshape(len(extra), shape[0] * shape[1])
     return rows

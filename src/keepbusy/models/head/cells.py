@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.forms import OutputForm
 from keepbusy.models.head.cut import rows_of
 from keepbusy.models.head.find import Level
 from keepbusy.models.head.pick import picked_rows
@@ -66,6 +67,30 @@ def corners(sides: ov.Output, places: ov.Output, strides: ov.Output) -> list[ov.
         ops.multiply(ops.subtract(centres, columns_of(sides, 0, 2)), strides).output(0),
         ops.multiply(ops.add(centres, columns_of(sides, 2, 4)), strides).output(0),
     ]
+
+
+def points(extra: ov.Output, cells: ov.Output, strides: ov.Output, form: OutputForm) -> ov.Output:
+    """Keypoints in pixels of the input, their visibility as a share: float32 (N, K x D).
+
+    Args:
+        extra: What the keypoints' port gives.
+        cells: The cell's x and y.
+        strides: Pixels of the input a cell.
+        form: The keypoints' number and scale.
+    """
+    from openvino import opset13 as ops
+
+    num, size = form.keypoints
+    every = ops.reshape(extra, np.array([-1, num, size]), special_zero=False)
+    axis = np.array([2])
+    places = ops.slice(every, np.array([0]), np.array([2]), np.array([1]), axis)
+    cells, strides = (ops.unsqueeze(each, np.array([1])).output(0) for each in (cells, strides))
+    origins = ops.add(cells, constant((2 - form.point_scale) / 2))
+    places = ops.multiply(ops.add(ops.multiply(places, constant(form.point_scale)), origins), strides)
+    if size == 3:
+        seen = ops.sigmoid(ops.slice(every, np.array([2]), np.array([3]), np.array([1]), axis))
+        places = ops.concat([places, seen], 2)
+    return ops.reshape(places, np.array([-1, num * size]), special_zero=False).output(0)
 
 
 def best_cells(scores: ov.Output, max_cells: int) -> tuple[ov.Output | None, ov.Output]:

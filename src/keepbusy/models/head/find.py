@@ -7,6 +7,7 @@ where the family's formula gives the same boxes, scores and extras. A graph that
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 TASKS: dict[Family, tuple[Task, ...]] = {
     "yolov5": ("detect", "segment", "pose"),
     "yolov8": ("detect", "segment", "pose"),
-    "yolov10": ("detect", "segment"),
+    "yolov10": ("detect", "segment", "pose"),
 }
 """Whose heads are looked at."""
 
@@ -49,7 +50,7 @@ class Head:
     """A head that is understood.
 
     Attributes:
-        form: The outputs as exported.
+        form: The outputs as exported, with what the probe has found out about keypoints.
         levels: Its scales, finest first.
         num_bins: Bins of a box side's distribution: 16 for YOLOv8 to 12, 1 where the distance itself is given.
         num_extra: Numbers that the task adds to a row.
@@ -111,26 +112,27 @@ def _yolov8_head(probe: HeadProbe, levels: list[list[ov.Output]], strides: list[
     roles = probe_yolov8(probe, strides, form, num_extra)
     if roles is None:
         return None
-    order, num_bins = roles
+    order, num_bins, point_scale = roles
     found = [
         Level(stride, tuple(_name(probe.ports[index]) for index in own))
         for stride, own in zip(strides, order, strict=True)
     ]
-    return Head(form, tuple(found), num_bins, num_extra)
+    return Head(dataclasses.replace(form, point_scale=point_scale), tuple(found), num_bins, num_extra)
 
 
 def _selecting_head(
     probe: HeadProbe, levels: list[list[ov.Output]], strides: list[int], form: OutputForm
 ) -> Head | None:
-    found = probe_selected(probe, strides, form.num_coefficients)
+    num_extra = form.num_coefficients or form.keypoints[0] * form.keypoints[1]
+    found = probe_selected(probe, strides, form, num_extra)
     if found is None:
         return None
     ports = [tuple(_name(level[role]) for role in found.roles) for level in levels]
     return Head(
-        form,
+        dataclasses.replace(form, point_scale=found.point_scale),
         tuple(Level(stride, own) for stride, own in zip(strides, ports, strict=True)),
         found.num_bins,
-        form.num_coefficients,
+        num_extra,
         found.num_rows,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ Anchors = tuple[tuple[float, float], ...]
 _SEED = 20_240_101
 _SPREAD = 2.0
 """Standard deviation of the made-up logits: what trained heads give, and not so much that a sigmoid saturates."""
+
+POINT_SCALES = (2, 1)
+"""Of keypoints: see `OutputForm.point_scale`."""
 
 BOX_TOLERANCE_PX = 0.05
 SCORE_TOLERANCE = 1e-3
@@ -113,16 +117,17 @@ def _yolov5_rows(value: Array, anchors: Anchors, stride: int, form: OutputForm) 
 
 def probe_yolov8(
     probe: HeadProbe, strides: Sequence[int], form: OutputForm, num_extra: int
-) -> tuple[list[tuple[int, ...]], int] | None:
-    """Which port is what, and the number of bins, if YOLOv8's formula gives the head's output; else None.
+) -> tuple[list[tuple[int, ...]], int, int] | None:
+    """Which port is what, and what the formula leaves open, if YOLOv8's formula gives the head's output; else None.
 
     The formula (Ultralytics' YOLOv8, from generalized focal loss, arXiv 2006.04388): a box side's distance from the
     cell's centre is the mean of its distribution over bins 0, 1, ... in strides; classes are sigmoids; mask
-    coefficients stay as they are; keypoints are (2 x + cell) x stride, their visibility a sigmoid. The output is
-    (4 + classes + extra, cells), the box as centre and size.
+    coefficients stay as they are; keypoints are (2 x + cell) x stride, or (x + centre) x stride (YOLO26), their
+    visibility a sigmoid. The output is (4 + classes + extra, cells), the box as centre and size.
 
     Returns:
-        By level: the indices of the ports for boxes, classes and, where there is any, extra.
+        By level: the indices of the ports for boxes, classes and, where there is any, extra. The number of bins. The
+        keypoints' scale, 2 or 1.
     """
     num_roles = 3 if num_extra else 2
     if len(probe.ports) != num_roles * len(strides):
@@ -132,17 +137,23 @@ def probe_yolov8(
     if found.ndim != 2 or found.shape[0] != 4 + form.num_classes + num_extra:
         return None
     order: list[tuple[int, ...]] = []
-    expected: list[Array] = []
     num_bins = 0
-    for level, stride in enumerate(strides):
+    for level in range(len(strides)):
         own = range(level * num_roles, (level + 1) * num_roles)
         roles = _roles(probe, values, found, own, form)
         if roles is None:
             return None
         num_bins = values[roles[0]].shape[1] // 4
         order.append(roles)
-        expected.append(_yolov8_columns([values[index][0] for index in roles], stride, num_bins, form))
-    return (order, num_bins) if _agrees(found.T, np.concatenate(expected, axis=1).T) else None
+    for scale in POINT_SCALES if form.keypoints[0] else POINT_SCALES[:1]:
+        scaled = dataclasses.replace(form, point_scale=scale)
+        expected = [
+            _yolov8_columns([values[index][0] for index in roles], stride, num_bins, scaled)
+            for roles, stride in zip(order, strides, strict=True)
+        ]
+        if _agrees(found.T, np.concatenate(expected, axis=1).T):
+            return order, num_bins, scale
+    return None
 
 
 def _roles(probe: HeadProbe, values: list[Array], found: Array, own: range, form: OutputForm) -> tuple[int, ...] | None:
@@ -186,11 +197,24 @@ def _yolov8_columns(ports: list[Array], stride: int, num_bins: int, form: Output
     if form.num_coefficients:
         columns.append(ports[2].reshape(form.num_coefficients, -1))
     elif form.keypoints[0]:
-        points = ports[2].reshape(*form.keypoints, -1).copy()
-        points[:, :2] = (points[:, :2] * 2 + (centres - 0.5)) * stride
-        points[:, 2:] = sigmoid(points[:, 2:])
-        columns.append(points.reshape(-1, points.shape[-1]))
+        columns.append(keypoint_columns(ports[2], centres, stride, form))
     return np.concatenate(columns)
+
+
+def keypoint_columns(values: Array, centres: Array, stride: int, form: OutputForm) -> Array:
+    """A level's keypoints by the formula, in pixels of the input, and their visibility: (K x D, cells).
+
+    Args:
+        values: What the keypoints' port gives, (K x D, h, w).
+        centres: The cells' centres, in cells, (2, cells).
+        stride: Pixels of the input a cell.
+        form: The keypoints' number and scale.
+    """
+    points = values.reshape(*form.keypoints, -1).copy()
+    points[:, :2] = (points[:, :2] * form.point_scale + centres - (form.point_scale - 1) / 2) * stride
+    points[:, 2:] = sigmoid(points[:, 2:])
+    columns: Array = points.reshape(-1, points.shape[-1])
+    return columns
 
 
 def _agrees(found: Array, expected: Array) -> bool:

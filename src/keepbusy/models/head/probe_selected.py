@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -9,7 +10,16 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.models.head.probe import BOX_TOLERANCE_PX, SCORE_TOLERANCE, HeadProbe, sigmoid, yolov8_corners
+from keepbusy.forms import OutputForm
+from keepbusy.models.head.probe import (
+    BOX_TOLERANCE_PX,
+    POINT_SCALES,
+    SCORE_TOLERANCE,
+    HeadProbe,
+    keypoint_columns,
+    sigmoid,
+    yolov8_corners,
+)
 
 Array = NDArray[np.float64]
 
@@ -28,14 +38,16 @@ class Selected:
         roles: Which of a level's ports are boxes, classes and, where there is any, extra.
         num_bins: Bins of a box side's distribution; 1 for the distance itself.
         num_rows: How many rows the graph selects.
+        point_scale: For poses: see `OutputForm.point_scale`.
     """
 
     roles: tuple[int, ...]
     num_bins: int
     num_rows: int
+    point_scale: int
 
 
-def probe_selected(probe: HeadProbe, strides: Sequence[int], num_extra: int) -> Selected | None:
+def probe_selected(probe: HeadProbe, strides: Sequence[int], form: OutputForm, num_extra: int) -> Selected | None:
     """The parts of a selecting head, if YOLOv10's formula gives its rows; else None.
 
     The formula (Ultralytics' export of YOLOv10 and 26): boxes as in YOLOv8, as corners; the cells with the best
@@ -45,6 +57,7 @@ def probe_selected(probe: HeadProbe, strides: Sequence[int], num_extra: int) -> 
     Args:
         probe: The head, with its ports by level, each level's in the same order.
         strides: Pixels of the input a cell, by level.
+        form: The task, and how many keypoints.
         num_extra: Numbers that the task adds to a row.
     """
     num_roles = 3 if num_extra else 2
@@ -62,20 +75,26 @@ def probe_selected(probe: HeadProbe, strides: Sequence[int], num_extra: int) -> 
         ordered = [[own[role] for role in roles] for own in levels]
         if any(len({len(own[role]) for own in ordered}) != 1 for role in range(num_roles)):
             continue
-        expected = _rows(ordered, strides, len(boxes) // 4, len(found))
-        if _has_the_same_rows(found, expected):
-            return Selected(roles, len(boxes) // 4, len(found))
+        num_bins = len(boxes) // 4
+        for scale in POINT_SCALES if form.keypoints[0] else POINT_SCALES[:1]:
+            expected = _rows(ordered, strides, num_bins, len(found), dataclasses.replace(form, point_scale=scale))
+            if _has_the_same_rows(found, expected, num_extra if form.keypoints[0] else 0):
+                return Selected(roles, num_bins, len(found), scale)
     return None
 
 
-def _rows(levels: list[list[Array]], strides: Sequence[int], num_bins: int, num_rows: int) -> Array:
+def _rows(levels: list[list[Array]], strides: Sequence[int], num_bins: int, num_rows: int, form: OutputForm) -> Array:
     corners: list[Array] = []
-    for own, stride in zip(levels, strides, strict=True):
-        _, low, high = yolov8_corners(own[0], num_bins)
+    others: list[list[Array]] = []
+    for (sides, *rest), stride in zip(levels, strides, strict=True):
+        centres, low, high = yolov8_corners(sides, num_bins)
         corners.append(np.concatenate((low, high)).T * stride)
+        if form.keypoints[0]:
+            rest[1] = keypoint_columns(rest[1], centres, stride, form)
+        others.append(rest)
     boxes = np.concatenate(corners)
     logits, *extra = (
-        np.concatenate([own[role].reshape(len(own[role]), -1).T for own in levels]) for role in range(1, len(levels[0]))
+        np.concatenate([part.reshape(len(part), -1).T for part in parts]) for parts in zip(*others, strict=True)
     )
     cells = np.argsort(-logits.max(axis=1), kind="stable")[:num_rows]
     chosen = logits[cells].reshape(-1)
@@ -86,12 +105,14 @@ def _rows(levels: list[list[Array]], strides: Sequence[int], num_bins: int, num_
     return np.concatenate([boxes[cell], scores[:, None], class_id[:, None], *(one[cell] for one in extra)], axis=1)
 
 
-def _has_the_same_rows(found: Array, expected: Array) -> bool:
-    """Whether two sets of rows are the same, in whatever order."""
+def _has_the_same_rows(found: Array, expected: Array, num_in_pixels: int) -> bool:
+    """Whether two sets of rows are the same, in whatever order; boxes and so many numbers at the end are in pixels."""
     if found.shape != expected.shape:
         return False
     tolerance = np.full(found.shape[1], SCORE_TOLERANCE)
     tolerance[:4] = BOX_TOLERANCE_PX
+    if num_in_pixels:
+        tolerance[-num_in_pixels:] = BOX_TOLERANCE_PX
     gaps = np.abs(found[:, None] - expected[None]) - 1e-3 * np.abs(expected)[None]
     is_same: NDArray[np.bool_] = np.all(gaps <= tolerance, axis=2)
     return all(int(is_same.any(axis=axis).sum()) >= len(found) - _MAY_DIFFER for axis in (0, 1))

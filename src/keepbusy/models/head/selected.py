@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepbusy.forms import OutputForm
-from keepbusy.models.head.cells import corners, pick_yolov8
+from keepbusy.models.head.cells import corners, pick_yolov8, points
 from keepbusy.models.head.cut import cut_graph
 from keepbusy.models.head.find import Head
 
@@ -54,6 +54,8 @@ def selected_graph(graph: ov.Model, head: Head, input_shape: list[int]) -> tuple
     rows = ops.topk(every, np.int32(_at_most(head, logits, 0)), 0, "max", "value", index_element_type="i32")
     cell = ops.divide(rows.output(1), np.int32(num_classes))
     class_id = ops.convert(ops.mod(rows.output(1), np.int32(num_classes)), "f32")
+    if head.form.keypoints[0]:
+        extra = [points(extra[0], places, strides, head.form)]
     of_cell = ops.concat([*corners(sides, places, strides), *extra], 1)
     of_row = ops.gather(of_cell, cell, np.int32(0))
     box, rest_of_row = ops.variadic_split(of_row, np.int32(1), np.array([4, -1])).outputs() if extra else (of_row, None)

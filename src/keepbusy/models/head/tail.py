@@ -23,6 +23,7 @@ from keepbusy.models.head.cells import (
     corners,
     grid_of,
     pick_yolov8,
+    points,
     rows_at,
     strides_of,
 )
@@ -126,26 +127,10 @@ def _yolov8_rows(parts: list[ov.Output], places: ov.Output, strides: ov.Output, 
 
     columns = [*corners(parts[0], places, strides), *_best_class(parts[1])]
     if form.keypoints[0]:
-        columns.append(_points(parts[2], places, strides, form.keypoints))
+        columns.append(points(parts[2], places, strides, form))
     else:
         columns += parts[2:]
     return ops.concat(columns, 1).output(0)
-
-
-def _points(extra: ov.Output, cells: ov.Output, strides: ov.Output, shape: tuple[int, int]) -> ov.Output:
-    """Keypoints in pixels of the input, their visibility as a share."""
-    from openvino import opset13 as ops
-
-    num, size = shape
-    points = ops.reshape(extra, np.array([-1, num, size]), special_zero=False)
-    axis = np.array([2])
-    places = ops.slice(points, np.array([0]), np.array([2]), np.array([1]), axis)
-    cells, strides = (ops.unsqueeze(each, np.array([1])).output(0) for each in (cells, strides))
-    places = ops.multiply(ops.add(ops.multiply(places, constant(2)), cells), strides)
-    if size == 3:
-        seen = ops.sigmoid(ops.slice(points, np.array([2]), np.array([3]), np.array([1]), axis))
-        places = ops.concat([places, seen], 2)
-    return ops.reshape(places, np.array([-1, num * size]), special_zero=False).output(0)
 
 
 def _best_class(logits: ov.Output) -> list[ov.Output]:
