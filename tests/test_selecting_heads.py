@@ -55,6 +55,15 @@ def test_they_are_found(kind: SelectingKind, tmp_path: Path) -> None:
     assert head.form.point_scale == (1 if kind.endswith("pose") else 2)
 
 
+def test_boxes_and_classes_of_equal_width_are_told_apart(tmp_path: Path) -> None:
+    model = load_model(head_model(tmp_path / "m.xml", "yolo26-selecting", input_hw=HW, num_classes=4))
+    head = find_head(model.graph, model.output, model.input_hw)
+    assert head is not None and head.num_bins == 1
+    graph, _ = tail_graph(model.graph, head, [1, 3, *HW])
+    image = np.random.default_rng(2).random((1, 3, *HW), np.float32)
+    assert_same_rows(rows(graph, image)[0], rows(model.graph, image)[0])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("input_hw", [(192, 256), (128, 256), (64, 96)])
 def test_the_rows_are_those_of_a_graph_exported_in_that_shape(

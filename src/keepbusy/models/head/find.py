@@ -87,7 +87,10 @@ def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> H
     if not cells or any((hw[0] * s, hw[1] * s) != input_hw for hw, s in zip(cells, strides, strict=True)):
         return None
     levels = [sorted(by_cells[hw], key=lambda port: int(port.get_shape()[1])) for hw in cells]
-    probe = HeadProbe(graph, [port for level in levels for port in level], form.outputs[0])
+    try:
+        probe = HeadProbe(graph, [port for level in levels for port in level], form.outputs[0])
+    except RuntimeError:
+        return None  # It does not compile by itself: whether the whole graph does will be seen where it is used.
     if form.family == "yolov5":
         return _yolov5_head(probe, levels, strides, form)
     if form.family == "yolov10":
