@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from pathlib import Path
@@ -113,13 +114,18 @@ def few_are_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @needs_affinity
-def test_inference_leaves_cores_to_the_stages(few_are_many: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inference_leaves_cores_to_the_stages(
+    few_are_many: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "keepbusy")
     with kb.Pipeline(embedded_model(), head="tail") as pipeline:
         with pipeline.run(embedded_clip(), limit=30) as run:
             boxes = [result.detections.boxes_xyxy for result in run]
         assert pipeline.device.describe()["threads"] == "1"
         own = pipeline._own_cores
     assert len(boxes) == 30
+    said = [record.message for record in caplog.records if "cores" in record.message]
+    assert said == ["1 of 2 cores are left to reading, preparing and decoding"]
     # Where OpenVINO binds its one thread, the core that it is on is not among them.
     assert own <= allowed_cores() and len(own) in (0, len(allowed_cores()) - 1)
 

@@ -295,7 +295,10 @@ class CompiledModel:
             device = OpenVINODevice(prepared, self._device_config(), self._mode, self._core)
             known = {"inference_ms": inference_cost_ms(device)}
             Notebook().write(key, known)
-        return cores_for_stages(whole_cores(), float(known["inference_ms"]))
+        num_left = cores_for_stages(whole_cores(), float(known["inference_ms"]))
+        if num_left and self._config.threads is None and self._config.nstreams is None:
+            log.info("%d of %d cores are left to reading, preparing and decoding", num_left, whole_cores())
+        return num_left
 
     def _choose_strategy(self, input_hw: SizeHW) -> HeadStrategy:
         wanted = self._config.head
