@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import keepbusy as kb
-from keepbusy import compiled, sharing
+from keepbusy import compiled, cores, sharing
 from keepbusy.config import Options, RunConfig
 from keepbusy.cores import allowed_cores, stay_on, taken_cores
 from keepbusy.decode.candidates import Outputs
@@ -107,7 +107,7 @@ def test_only_threads_that_start_and_collect_frames_are_bound() -> None:
 def few_are_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """This machine's cores count as many, and half of them as the stages'."""
     monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
-    monkeypatch.setattr(sharing, "MANY_CORES", 2)
+    monkeypatch.setattr(cores, "MANY_CORES", 2)
     monkeypatch.setattr(sharing, "LARGEST_SHARE", 2)
     monkeypatch.setattr(sharing, "HOST_MS", 1e6)
     monkeypatch.setattr(compiled, "whole_cores", lambda: 2)

@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from keepbusy.cache import Notebook, compiled_folder, model_fingerprint
 from keepbusy.config import DetectConfig, DeviceConfig, Mode
-from keepbusy.cores import whole_cores
+from keepbusy.cores import has_many, whole_cores
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
-from keepbusy.engine import OpenVINODevice, Seat, Shapes, SizeHW, Slot, check_device, create_slots, num_requests
-from keepbusy.errors import ConfigError, DeviceTimeoutError, ModelError
+from keepbusy.engine import (
+    OpenVINODevice,
+    Seat,
+    Shapes,
+    SizeHW,
+    Slot,
+    check_device,
+    create_slots,
+    infer_once,
+    num_requests,
+)
+from keepbusy.errors import ConfigError, ModelError
 from keepbusy.forms import HeadStrategy
 from keepbusy.heads import Contender, choose_head
 from keepbusy.letterbox import CELL_PX, Laying, Letterbox
@@ -24,7 +34,7 @@ from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared, prepare
 from keepbusy.models.shapes import MAX_SHAPES, plan_shapes, rectangle, smallest_holding
 from keepbusy.proof import gives_the_same, test_picture
-from keepbusy.sharing import cores_beside, cores_for_stages, has_many, inference_cost_ms
+from keepbusy.sharing import cores_beside, cores_for_stages, inference_cost_ms
 from keepbusy.types import Detections
 
 if TYPE_CHECKING:
@@ -231,9 +241,7 @@ class CompiledModel:
                 self._redoing[letterbox.input_hw] = (own, prepared)
             own, prepared = self._redoing[letterbox.input_hw]
             own.request.input[...] = seat.request.input
-            own.request.start()
-            if not own.request.wait(60.0):
-                raise DeviceTimeoutError(f"device {self._config.device}: no answer for 60 s")
+            infer_once(own.request, self._config.device)
             return decode(own.request.outputs, letterbox, prepared.output, config, self.model.names)
 
     def _choose_fixed(self) -> SizeHW:
@@ -278,10 +286,16 @@ class CompiledModel:
 
     def _sharing_config(self) -> DeviceConfig:
         """How to compile for a run: on many cores, some are left to the other stages."""
-        config = self._device_config()
-        if config.threads is None and config.nstreams is None and self._cores_for_stages:
-            config = dataclasses.replace(config, threads=whole_cores() - self._cores_for_stages)
-        return config
+        return dataclasses.replace(self._device_config(), threads=self._inference_threads)
+
+    @cached_property
+    def _inference_threads(self) -> int | None:
+        """Threads for inference: as configured, or what is left when the other stages have theirs."""
+        num_left = self._cores_for_stages
+        if self._config.threads is not None or self._config.nstreams is not None or not num_left:
+            return self._config.threads
+        log.info("%d of %d cores are left to reading, preparing and decoding", num_left, whole_cores())
+        return whole_cores() - num_left
 
     @cached_property
     def _cores_for_stages(self) -> int:
@@ -295,10 +309,7 @@ class CompiledModel:
             device = OpenVINODevice(prepared, self._device_config(), self._mode, self._core)
             known = {"inference_ms": inference_cost_ms(device)}
             Notebook().write(key, known)
-        num_left = cores_for_stages(whole_cores(), float(known["inference_ms"]))
-        if num_left and self._config.threads is None and self._config.nstreams is None:
-            log.info("%d of %d cores are left to reading, preparing and decoding", num_left, whole_cores())
-        return num_left
+        return cores_for_stages(whole_cores(), float(known["inference_ms"]))
 
     def _choose_strategy(self, input_hw: SizeHW) -> HeadStrategy:
         wanted = self._config.head

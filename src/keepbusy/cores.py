@@ -12,6 +12,10 @@ CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 THREADS = Path("/proc/self/task")
 
+MANY_CORES = 8
+"""From so many cores on, the stages beside inference get some of their own, and OpenCV one thread. With four, three
+left to inference were fewer than it needs."""
+
 
 def usable_cores() -> float:
     """Cores that this process may use: the least of what the machine, the affinity and the cgroups allow."""
@@ -22,6 +26,11 @@ def usable_cores() -> float:
 def whole_cores() -> int:
     """Threads that usable cores can run at the same time: never more than the quota, and at least one."""
     return max(1, math.floor(usable_cores()))
+
+
+def has_many(num_cores: float) -> bool:
+    """Whether of so many cores some can be left to the stages beside inference."""
+    return num_cores >= MANY_CORES
 
 
 def affinity_cores() -> int:

@@ -41,6 +41,9 @@ REQUESTS_A_STREAM = 2
 COMPILE_WARM_UP_TIMEOUT_S = 300.0
 """The first inference may build kernels: on a GPU without a cache it has been seen to take minutes."""
 
+ANSWER_TIMEOUT_S = 60.0
+"""How long one inference may take where nothing else is in flight."""
+
 _DESCRIBED = {
     "hint": "PERFORMANCE_HINT",
     "streams": "NUM_STREAMS",
@@ -255,6 +258,17 @@ def _create_seat(device: Device, laying: Laying) -> Seat:
     if not is_done:
         raise DeviceTimeoutError(f"device {device.name}: the first inference took over {COMPILE_WARM_UP_TIMEOUT_S:g} s")
     return Seat(request, Letterboxer(request.input, laying))
+
+
+def infer_once(request: Request, device_name: str, *, hint: str | None = None) -> None:
+    """Start a request and wait for it.
+
+    Raises:
+        DeviceTimeoutError: The device does not answer.
+    """
+    request.start()
+    if not request.wait(ANSWER_TIMEOUT_S):
+        raise DeviceTimeoutError(f"device {device_name}: no answer for {ANSWER_TIMEOUT_S:g} s", hint=hint)
 
 
 def num_requests(optimal: int) -> int:

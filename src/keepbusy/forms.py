@@ -128,3 +128,8 @@ class OutputForm:
     names_decide: bool = False
     why: str = ""
     doubt: str = ""
+
+    @property
+    def num_extra(self) -> int:
+        """Numbers that the task adds to a detection: mask coefficients, or keypoints."""
+        return self.num_coefficients or self.keypoints[0] * self.keypoints[1]

@@ -11,8 +11,7 @@ from keepbusy.compare import ONE_FRAME, agree, floor_of
 from keepbusy.config import DetectConfig, DeviceConfig
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
 from keepbusy.embedded import embedded_clip
-from keepbusy.engine import OpenVINODevice, create_slots
-from keepbusy.errors import DeviceTimeoutError
+from keepbusy.engine import OpenVINODevice, create_slots, infer_once
 from keepbusy.letterbox import Laying, Letterbox
 from keepbusy.models.prepare import Prepared
 from keepbusy.sources.video import Video
@@ -28,7 +27,6 @@ _TRIED_CONFS = (0.25, 0.1, 0.05, 0.02, 0.01)
 
 _ENOUGH = 4
 _TEST_FRAME = 60
-_TIMEOUT_S = 60.0
 
 
 def gives_the_same(
@@ -89,7 +87,5 @@ def _infer_once(
 ) -> tuple[Outputs, Letterbox]:
     seat = create_slots(OpenVINODevice(graph, device, "sync", core), 1, laying)[0].seat
     letterbox = seat.letterboxer.write(picture)
-    seat.request.start()
-    if not seat.request.wait(_TIMEOUT_S):
-        raise DeviceTimeoutError(f"device {device.device}: no answer for {_TIMEOUT_S:g} s")
+    infer_once(seat.request, device.device)
     return tuple(output.copy() for output in seat.request.outputs), letterbox

@@ -13,12 +13,8 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from keepbusy.cores import allowed_cores, taken_cores, usable_cores
-from keepbusy.engine import OpenVINODevice, Slot
-from keepbusy.errors import DeviceTimeoutError
-
-MANY_CORES = 8
-"""From so many cores on, stages get some of their own. With four, three left to inference were fewer than it needs."""
+from keepbusy.cores import allowed_cores, has_many, taken_cores, usable_cores
+from keepbusy.engine import ANSWER_TIMEOUT_S, OpenVINODevice, Slot, create_slots, infer_once
 
 LARGEST_SHARE = 4
 """At most one core in so many is left to the stages."""
@@ -31,12 +27,6 @@ SLACK = 2.0
 
 _MEASURE_S = 0.05
 _MIN_INFERENCES = 3
-_TIMEOUT_S = 60.0
-
-
-def has_many(num_cores: int) -> bool:
-    """Whether of so many cores some can be left to the stages beside inference."""
-    return num_cores >= MANY_CORES
 
 
 def cores_for_stages(num_cores: int, inference_ms: float) -> int:
@@ -61,18 +51,15 @@ def inference_cost_ms(device: OpenVINODevice) -> float:
     Raises:
         DeviceTimeoutError: It does not answer.
     """
-    request = device.create_request()
-    request.input[...] = 0
+    request = create_slots(device, 1)[0].request
     spans_ms: list[float] = []
     begin_s = time.perf_counter()
-    while len(spans_ms) <= _MIN_INFERENCES or time.perf_counter() - begin_s < _MEASURE_S:
-        request.start()
-        if not request.wait(_TIMEOUT_S):
-            raise DeviceTimeoutError(f"device {device.name}: no answer for {_TIMEOUT_S:g} s")
+    while len(spans_ms) < _MIN_INFERENCES or time.perf_counter() - begin_s < _MEASURE_S:
+        infer_once(request, device.name)
         spans_ms.append(request.latency_ns / 1e6)
     about = device.describe()
     threads, streams = int(about.get("threads") or 0) or int(usable_cores()), int(about.get("streams") or 0) or 1
-    return statistics.median(spans_ms[1:]) * max(1.0, threads / streams)
+    return statistics.median(spans_ms) * max(1.0, threads / streams)
 
 
 def cores_beside(slots: Sequence[Slot], num_wanted: int) -> frozenset[int]:
@@ -91,6 +78,6 @@ def cores_beside(slots: Sequence[Slot], num_wanted: int) -> frozenset[int]:
         slot.request.start()
     for slot in slots:
         taken |= taken_cores()
-        slot.request.wait(_TIMEOUT_S)
+        slot.request.wait(ANSWER_TIMEOUT_S)
     free = allowed_cores() - taken
     return free if taken and len(free) >= num_wanted else frozenset()

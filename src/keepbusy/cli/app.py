@@ -23,10 +23,8 @@ from keepbusy.cli.notes import show_notes
 from keepbusy.cli.optimize import optimize
 from keepbusy.cli.tune import tune
 from keepbusy.cli.verify import verify
-from keepbusy.cores import usable_cores
+from keepbusy.cores import has_many, usable_cores
 from keepbusy.errors import ConfigError, KeepbusyError
-
-MANY_CORES = 8
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -82,7 +80,7 @@ def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 usage, 130 interrupted, 143 terminated."""
     signal.signal(signal.SIGTERM, _raise_terminated)
     is_debug = "--debug" in sys.argv
-    if usable_cores() >= MANY_CORES:
+    if has_many(usable_cores()):
         # OpenCV would spread each resize over all cores, which have other things to do. Read when it is first loaded.
         os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     show_notes()

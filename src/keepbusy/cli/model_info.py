@@ -121,17 +121,14 @@ def _profile(loaded: Model, device: str, num_inferences: int, core: Any) -> dict
     from keepbusy.bench.graph import COMPUTE_TYPES, LAYOUT_TYPES, layer_type_times, share_of
     from keepbusy.bench.windows import noise_in
     from keepbusy.config import DeviceConfig
-    from keepbusy.engine import OpenVINODevice
-    from keepbusy.errors import DeviceTimeoutError
+    from keepbusy.engine import OpenVINODevice, infer_once
     from keepbusy.models.prepare import prepare
 
     compiled = OpenVINODevice(prepare(loaded), DeviceConfig(device=device), "sync", core, with_layer_times=True)
     request = compiled.create_request()
 
     def infer() -> list[tuple[str, str, float]]:
-        request.start()
-        if not request.wait(60.0):
-            raise DeviceTimeoutError(f"device {device}: no answer for 60 s", hint="try another device")
+        infer_once(request, device, hint="try another device")
         return request.layer_times()
 
     with noise_in([request]):

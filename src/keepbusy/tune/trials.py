@@ -12,11 +12,12 @@ import numpy as np
 
 from keepbusy.api import Pipeline
 from keepbusy.bench.windows import measure_end_to_end
+from keepbusy.cache import Notebook
 from keepbusy.config import Options, Precision
 from keepbusy.cores import affinity_cores, usable_cores, whole_cores
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.evaluate.verify import detection_floor, verify
-from keepbusy.models.head import find_head
+from keepbusy.models.head.memory import recall_head
 from keepbusy.profile import origin
 from keepbusy.sources import frame_sizes, open_sources
 from keepbusy.tune.rounds import Sample
@@ -208,7 +209,7 @@ class RealTrials:
         if self._fixed.get("head") is not None:
             return ()
         model = pipeline.model
-        found = find_head(model.graph, model.output, model.input_hw)
+        found = recall_head(model, Notebook())
         if found is None:
             return ()
         heads: tuple[HeadStrategy, ...] = ("tail", "stock") if found.num_selected else ("tail", "host", "stock")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,15 @@ def pick_yolov8(ports: list[ov.Output], level: Level, max_cells: int) -> Picked:
     others = [picked_rows(port, chosen) for port in (ports[0], *ports[2:])]
     places = rows_at(grid_of(ports[0]), chosen)
     return Picked([others[0], classes, *others[1:]], places, strides_of(places, level), last)
+
+
+def joined(picked: Sequence[Picked]) -> tuple[list[ov.Output], ov.Output, ov.Output]:
+    """The cells of all levels together: parts, places and strides, finest level first."""
+    from openvino import opset13 as ops
+
+    parts = [ops.concat(list(column), 0).output(0) for column in zip(*(one.parts for one in picked), strict=True)]
+    places = ops.concat([one.places for one in picked], 0).output(0)
+    return parts, places, ops.constant(np.concatenate([one.strides for one in picked])).output(0)
 
 
 def corners(sides: ov.Output, places: ov.Output, strides: ov.Output) -> list[ov.Output]:

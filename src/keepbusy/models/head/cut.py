@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 SizeHW = tuple[int, int]
 
 
-def cut_graph(graph: ov.Model, head: Head, input_shape: list[int]) -> tuple[ov.Model, list[list[ov.Output]]]:
+def cut_graph(
+    graph: ov.Model, head: Head, input_shape: list[int]
+) -> tuple[ov.Model, list[list[ov.Output]], list[ov.Output]]:
     """Cut a graph at its head, and set its input's shape: with the head's grids gone, any will do.
 
     Args:
@@ -25,8 +27,7 @@ def cut_graph(graph: ov.Model, head: Head, input_shape: list[int]) -> tuple[ov.M
         input_shape: Of the image input, in the graph's own layout.
 
     Returns:
-        The new graph, whose outputs are the cut ports level by level and then the head's further outputs (the
-        prototypes of masks), and the ports.
+        The new graph, the ports that were cut, by level, and the head's further outputs (the prototypes of masks).
     """
     import openvino as ov
     from openvino import opset13 as ops
@@ -43,7 +44,7 @@ def cut_graph(graph: ov.Model, head: Head, input_shape: list[int]) -> tuple[ov.M
     for level in head.levels:
         found.append([result.input_value(0) for result in results[begin : begin + len(level.ports)]])
         begin += len(level.ports)
-    return cut, found
+    return cut, found, [result.input_value(0) for result in results[begin:]]
 
 
 def can_reshape(graph: ov.Model, head: Head, own_hw: tuple[int, int], to_shape: Callable[[SizeHW], list[int]]) -> bool:

@@ -21,11 +21,8 @@ if TYPE_CHECKING:
     import openvino as ov
 
 
-TASKS: dict[Family, tuple[Task, ...]] = {
-    "yolov5": ("detect", "segment", "pose"),
-    "yolov8": ("detect", "segment", "pose"),
-    "yolov10": ("detect", "segment", "pose"),
-}
+FAMILIES: tuple[Family, ...] = ("yolov5", "yolov8", "yolov10")
+TASKS: tuple[Task, ...] = ("detect", "segment", "pose")
 """Whose heads are looked at."""
 
 
@@ -53,14 +50,12 @@ class Head:
         form: The outputs as exported, with what the probe has found out about keypoints.
         levels: Its scales, finest first.
         num_bins: Bins of a box side's distribution: 16 for YOLOv8 to 12, 1 where the distance itself is given.
-        num_extra: Numbers that the task adds to a row.
         num_selected: Rows that the graph selects itself, with no suppression to follow; 0 where it does not.
     """
 
     form: OutputForm
     levels: tuple[Level, ...]
     num_bins: int = 0
-    num_extra: int = 0
     num_selected: int = 0
 
 
@@ -72,7 +67,7 @@ def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> H
         form: Its outputs.
         input_hw: Its input's (height, width), pixels.
     """
-    if form.is_rewritten or form.task not in TASKS.get(form.family, ()):
+    if form.is_rewritten or form.family not in FAMILIES or form.task not in TASKS:
         return None
     ports = _find_ports(graph, form.outputs[0])
     by_cells: dict[tuple[int, int], list[ov.Output]] = {}
@@ -107,12 +102,11 @@ def _yolov5_head(probe: HeadProbe, levels: list[list[ov.Output]], strides: list[
     found = [
         Level(stride, (_name(level[0]),), own) for level, stride, own in zip(levels, strides, anchors, strict=True)
     ]
-    return Head(form, tuple(found), num_extra=form.num_coefficients)
+    return Head(form, tuple(found))
 
 
 def _yolov8_head(probe: HeadProbe, levels: list[list[ov.Output]], strides: list[int], form: OutputForm) -> Head | None:
-    num_extra = form.num_coefficients or form.keypoints[0] * form.keypoints[1]
-    roles = probe_yolov8(probe, strides, form, num_extra)
+    roles = probe_yolov8(probe, strides, form)
     if roles is None:
         return None
     order, num_bins, point_scale = roles
@@ -120,14 +114,13 @@ def _yolov8_head(probe: HeadProbe, levels: list[list[ov.Output]], strides: list[
         Level(stride, tuple(_name(probe.ports[index]) for index in own))
         for stride, own in zip(strides, order, strict=True)
     ]
-    return Head(dataclasses.replace(form, point_scale=point_scale), tuple(found), num_bins, num_extra)
+    return Head(dataclasses.replace(form, point_scale=point_scale), tuple(found), num_bins)
 
 
 def _selecting_head(
     probe: HeadProbe, levels: list[list[ov.Output]], strides: list[int], form: OutputForm
 ) -> Head | None:
-    num_extra = form.num_coefficients or form.keypoints[0] * form.keypoints[1]
-    found = probe_selected(probe, strides, form, num_extra)
+    found = probe_selected(probe, strides, form)
     if found is None:
         return None
     ports = [tuple(_name(level[role]) for role in found.roles) for level in levels]
@@ -135,7 +128,6 @@ def _selecting_head(
         dataclasses.replace(form, point_scale=found.point_scale),
         tuple(Level(stride, own) for stride, own in zip(strides, ports, strict=True)),
         found.num_bins,
-        num_extra,
         found.num_rows,
     )
 

@@ -45,7 +45,6 @@ def _to_record(head: Head | None) -> dict[str, Any]:
     return {
         "levels": levels,
         "num_bins": head.num_bins,
-        "num_extra": head.num_extra,
         "num_selected": head.num_selected,
         "point_scale": head.form.point_scale,
     }
@@ -59,7 +58,7 @@ def _from_record(record: dict[str, Any], model: Model) -> Head | None:
     if not levels:
         return None
     form = dataclasses.replace(model.output, point_scale=record["point_scale"])
-    return Head(form, levels, record["num_bins"], record["num_extra"], record["num_selected"])
+    return Head(form, levels, record["num_bins"], record["num_selected"])
 
 
 def _plain(value: Any) -> Any:

@@ -116,7 +116,7 @@ def _yolov5_rows(value: Array, anchors: Anchors, stride: int, form: OutputForm) 
 
 
 def probe_yolov8(
-    probe: HeadProbe, strides: Sequence[int], form: OutputForm, num_extra: int
+    probe: HeadProbe, strides: Sequence[int], form: OutputForm
 ) -> tuple[list[tuple[int, ...]], int, int] | None:
     """Which port is what, and what the formula leaves open, if YOLOv8's formula gives the head's output; else None.
 
@@ -129,12 +129,12 @@ def probe_yolov8(
         By level: the indices of the ports for boxes, classes and, where there is any, extra. The number of bins. The
         keypoints' scale, 2 or 1.
     """
-    num_roles = 3 if num_extra else 2
+    num_roles = 3 if form.num_extra else 2
     if len(probe.ports) != num_roles * len(strides):
         return None
     values = probe.noise()
     found = probe.run(values)
-    if found.ndim != 2 or found.shape[0] != 4 + form.num_classes + num_extra:
+    if found.ndim != 2 or found.shape[0] != 4 + form.num_classes + form.num_extra:
         return None
     order: list[tuple[int, ...]] = []
     num_bins = 0

@@ -47,7 +47,7 @@ class Selected:
     point_scale: int
 
 
-def probe_selected(probe: HeadProbe, strides: Sequence[int], form: OutputForm, num_extra: int) -> Selected | None:
+def probe_selected(probe: HeadProbe, strides: Sequence[int], form: OutputForm) -> Selected | None:
     """The parts of a selecting head, if YOLOv10's formula gives its rows; else None.
 
     The formula (Ultralytics' export of YOLOv10 and 26): boxes as in YOLOv8, as corners; the cells with the best
@@ -57,9 +57,9 @@ def probe_selected(probe: HeadProbe, strides: Sequence[int], form: OutputForm, n
     Args:
         probe: The head, with its ports by level, each level's in the same order.
         strides: Pixels of the input a cell, by level.
-        form: The task, and how many keypoints.
-        num_extra: Numbers that the task adds to a row.
+        form: What the task adds to a row.
     """
+    num_extra = form.num_extra
     num_roles = 3 if num_extra else 2
     if len(probe.ports) != num_roles * len(strides):
         return None

@@ -30,10 +30,8 @@ def raw_graph(graph: ov.Model, head: Head, input_shape: list[int]) -> tuple[ov.M
     import openvino as ov
     from openvino import opset13 as ops
 
-    cut, levels = cut_graph(graph, head, input_shape)
+    cut, levels, rest = cut_graph(graph, head, input_shape)
     outputs = [ops.transpose(port, np.array([0, 2, 3, 1])) for level in levels for port in level]
-    num_ports = len(outputs)
-    rest = [result.input_value(0) for result in cut.get_results()[num_ports:]]
     results = [ops.result(node) for node in (*outputs, *rest)]
     form = dataclasses.replace(
         head.form,

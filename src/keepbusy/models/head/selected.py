@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepbusy.forms import OutputForm
-from keepbusy.models.head.cells import corners, pick_yolov8, points
+from keepbusy.models.head.cells import corners, joined, pick_yolov8, points
 from keepbusy.models.head.cut import cut_graph
 from keepbusy.models.head.find import Head
 
@@ -37,37 +37,28 @@ def selected_graph(graph: ov.Model, head: Head, input_shape: list[int]) -> tuple
     import openvino as ov
     from openvino import opset13 as ops
 
-    cut, levels = cut_graph(graph, head, input_shape)
-    num_ports = sum(len(level) for level in levels)
-    rest = [result.input_value(0) for result in cut.get_results()[num_ports:]]
+    cut, levels, rest = cut_graph(graph, head, input_shape)
     picked = [pick_yolov8(ports, level, head.num_selected) for ports, level in zip(levels, head.levels, strict=True)]
-    parts = [ops.concat(list(column), 0).output(0) for column in zip(*(one.parts for one in picked), strict=True)]
-    parts.append(ops.concat([one.places for one in picked], 0).output(0))
-    parts.append(ops.constant(np.concatenate([one.strides for one in picked])).output(0))
+    parts, *where = joined(picked)
+    num_cells, num_classes = (int(axis) for axis in parts[1].get_shape())
+    num_cells_kept = min(head.num_selected, num_cells)
+    num_rows = min(head.num_selected, num_cells_kept * num_classes)
 
     best = ops.reduce_max(parts[1], np.array([1]), keep_dims=False)
-    cells = ops.topk(best, np.int32(_at_most(head, parts[1], 1)), 0, "max", "none", index_element_type="i32").output(1)
-    sides, logits, *extra, places, strides = (ops.gather(part, cells, np.int32(0)).output(0) for part in parts)
-
-    num_classes = int(logits.get_shape()[1])
-    every = ops.reshape(logits, np.array([-1]), special_zero=False)
-    rows = ops.topk(every, np.int32(_at_most(head, logits, 0)), 0, "max", "value", index_element_type="i32")
-    cell = ops.divide(rows.output(1), np.int32(num_classes))
-    class_id = ops.convert(ops.mod(rows.output(1), np.int32(num_classes)), "f32")
+    cells = ops.topk(best, np.int32(num_cells_kept), 0, "max", "none", index_element_type="i32").output(1)
+    sides, logits, *extra, places, strides = (ops.gather(one, cells, np.int32(0)).output(0) for one in (*parts, *where))
     if head.form.keypoints[0]:
         extra = [points(extra[0], places, strides, head.form)]
-    of_cell = ops.concat([*corners(sides, places, strides), *extra], 1)
-    of_row = ops.gather(of_cell, cell, np.int32(0))
-    box, rest_of_row = ops.variadic_split(of_row, np.int32(1), np.array([4, -1])).outputs() if extra else (of_row, None)
+
+    every = ops.reshape(logits, np.array([-1]), special_zero=False)
+    rows = ops.topk(every, np.int32(num_rows), 0, "max", "value", index_element_type="i32")
+    cell = ops.divide(rows.output(1), np.int32(num_classes))
+    box, *extra = (
+        ops.gather(one, cell, np.int32(0)) for one in (ops.concat(corners(sides, places, strides), 1), *extra)
+    )
     scores = ops.unsqueeze(ops.sigmoid(rows.output(0)), np.array([1]))
-    columns = [box, scores, ops.unsqueeze(class_id, np.array([1])), *([rest_of_row] if extra else [])]
-    detections = ops.unsqueeze(ops.concat(columns, 1), np.array([0]))
+    class_id = ops.unsqueeze(ops.convert(ops.mod(rows.output(1), np.int32(num_classes)), "f32"), np.array([1]))
+    detections = ops.unsqueeze(ops.concat([box, scores, class_id, *extra], 1), np.array([0]))
     results = [ops.result(node) for node in (detections, *rest)]
     form = dataclasses.replace(head.form, outputs=tuple(range(len(results))), is_rewritten=True)
     return ov.Model(results, cut.get_parameters(), graph.get_friendly_name()), form
-
-
-def _at_most(head: Head, scores: ov.Output, axis: int) -> int:
-    """How many are selected: as many as rows are wanted, if there are so many."""
-    shape = scores.get_shape()
-    return min(head.num_selected, int(shape[0]) if axis else int(np.prod(shape)))

@@ -22,6 +22,7 @@ from keepbusy.models.head.cells import (
     constant,
     corners,
     grid_of,
+    joined,
     pick_yolov8,
     points,
     rows_at,
@@ -63,19 +64,14 @@ def tail_graph(
 
     if head.num_selected:
         return selected_graph(graph, head, input_shape)
-    cut, levels = cut_graph(graph, head, input_shape)
-    num_ports = sum(len(level) for level in levels)
-    rest = [result.input_value(0) for result in cut.get_results()[num_ports:]]
+    cut, levels, rest = cut_graph(graph, head, input_shape)
     is_yolov5 = head.form.family == "yolov5"
     rows_from = _yolov5_rows if is_yolov5 else _yolov8_rows
     picked = [
         _pick_yolov5(ports, level, head, number) if is_yolov5 else pick_yolov8(ports, level, number)
         for ports, level, number in zip(levels, head.levels, _numbers_of_cells(head, max_cells), strict=True)
     ]
-    parts = [ops.concat(list(column), 0).output(0) for column in zip(*(one.parts for one in picked), strict=True)]
-    places = ops.concat([one.places for one in picked], 0).output(0)
-    strides = ops.constant(np.concatenate([one.strides for one in picked])).output(0)
-    rows = rows_from(parts, places, strides, head.form)
+    rows = rows_from(*joined(picked), head.form)
     left_out = ops.reduce_max(ops.concat([one.last for one in picked], 0), np.array([0]), keep_dims=True)
     results = [ops.result(node) for node in (rows, left_out, *rest)]
     form = dataclasses.replace(head.form, outputs=tuple(range(len(results))), is_rewritten=True, is_tail=True)
@@ -92,7 +88,7 @@ def _pick_yolov5(ports: list[ov.Output], level: Level, head: Head, max_cells: in
     from openvino import opset13 as ops
 
     num_anchors = len(level.anchors_px)
-    width = 5 + head.form.num_classes + head.num_extra
+    width = 5 + head.form.num_classes + head.form.num_extra
     objectness = column_logits(ports[0], [anchor * width + 4 for anchor in range(num_anchors)])
     chosen, last = best_cells(ops.reduce_max(objectness, np.array([1]), keep_dims=False).output(0), max_cells)
     rows = ops.reshape(picked_rows(ports[0], chosen), np.array([-1, width]), special_zero=False).output(0)
