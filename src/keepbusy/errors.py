@@ -75,14 +75,25 @@ class FrameError(KeepbusyError):
         source: The source's name as the user gave it.
         frame_index: The frame's index within its source, from 0.
         hint: What the user can do about it, if anything is known.
+        timestamp_s: The frame's time within its source, seconds; None where it is not known.
     """
 
-    def __init__(self, message: str, *, stage: Stage, source: str, frame_index: int, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        stage: Stage,
+        source: str,
+        frame_index: int,
+        hint: str | None = None,
+        timestamp_s: float | None = None,
+    ) -> None:
         super().__init__(f"{stage}: {source}: frame {frame_index}: {message}", hint=hint)
         self.reason = message
         self.stage: Stage = stage
         self.source = source
         self.frame_index = frame_index
+        self.timestamp_s = timestamp_s
 
 
 class MissingExtraError(KeepbusyError):

@@ -96,9 +96,11 @@ class Selection:
         self._stride = config.stride
         self._num_read = 0
         self._is_started = False
+        self._is_fruitful = False
         self._index_offset = 0
         self._timestamp_offset_s = 0.0
-        self._last: Frame | None = None
+        self._end_index = 0
+        self._end_s = 0.0
         self.name = source.name
         self.is_live = source.is_live
         self.fps = source.fps
@@ -116,9 +118,9 @@ class Selection:
             return None
         try:
             frame = self._read_strided()
-        except FrameError:
+        except FrameError as error:
             self._num_read += 1
-            raise
+            raise self._moved(error) from error.__cause__
         if frame is None:
             return None
         self._num_read += 1
@@ -128,8 +130,31 @@ class Selection:
                 index=frame.index + self._index_offset,
                 timestamp_s=frame.timestamp_s + self._timestamp_offset_s,
             )
-        self._last = frame
+        self._note_end(frame.index, frame.timestamp_s)
         return frame
+
+    def _moved(self, error: FrameError) -> FrameError:
+        """An error with its place counted over all rounds of a loop."""
+        index = error.frame_index + self._index_offset
+        timestamp_s = None if error.timestamp_s is None else error.timestamp_s + self._timestamp_offset_s
+        if timestamp_s is None:
+            timestamp_s = self._end_s
+        self._end_index = max(self._end_index, index + 1)
+        if index == error.frame_index and timestamp_s == error.timestamp_s:
+            return error
+        return FrameError(
+            error.reason,
+            stage=error.stage,
+            source=error.source,
+            frame_index=index,
+            hint=error.hint,
+            timestamp_s=timestamp_s,
+        )
+
+    def _note_end(self, index: int, timestamp_s: float) -> None:
+        self._is_fruitful = True
+        self._end_index = max(self._end_index, index + 1)
+        self._end_s = max(self._end_s, timestamp_s + (1 / self.fps if self.fps else 0.0))
 
     def _read_strided(self) -> Frame | None:
         to_skip = self._stride - 1 if self._is_started else 0
@@ -142,12 +167,12 @@ class Selection:
                 return frame
 
     def _begin_again(self) -> bool:
-        last = self._last
-        if not self._loop or last is None or last.index < self._index_offset:
+        if not self._loop or not self._is_fruitful:
             return False
         self._source.rewind()
-        self._index_offset = last.index + 1
-        self._timestamp_offset_s = last.timestamp_s + (1 / self.fps if self.fps else 0.0)
+        self._is_fruitful = False
+        self._index_offset = self._end_index
+        self._timestamp_offset_s = self._end_s
         return True
 
     def skip(self) -> bool:

@@ -6,14 +6,13 @@ the file, and the decoder's own planes, which are converted only where somebody 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from keepbusy.cores import usable_cores
-from keepbusy.errors import FrameError, SourceError, first_line
+from keepbusy.errors import FrameError, SourceError
 from keepbusy.pictures import Converter, Planes
+from keepbusy.sources.orientation import Orientation, orientation_of
+from keepbusy.sources.packets import PacketError, Packets, reason
 from keepbusy.types import Frame, Image
 
 if TYPE_CHECKING:
@@ -83,32 +82,52 @@ class Video:
         if self._location.lower().startswith(("rtsp://", "rtsps://")):
             # Over TCP: a lost UDP packet is a smeared picture, and firewalls let TCP through.
             options["options"] = {"rtsp_transport": "tcp"}
-        container = None
         try:
-            container = av.open(self._location, **options)
-            if not container.streams.video:
-                raise SourceError(f"{self.name}: has no video in it", hint="give a file or stream with pictures")
+            container = av.open(_address(self._location, is_url=self._is_url), **options)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(
-                f"{self.name}: cannot be opened as a video: {_reason(error)}", hint=_open_hint(self._is_url)
+                f"{self.name}: cannot be opened as a video: {reason(error)}", hint=_open_hint(self._is_url)
             ) from error
-        finally:
-            if container is not None and not container.streams.video:
-                container.close()
-        self._stream = container.streams.video[0]
+        try:
+            self._stream = self._choose_stream(container)
+        except BaseException:
+            container.close()
+            raise
         self._stream.thread_type = self._thread_type
         if self._thread_type == "AUTO":
             self._stream.thread_count = self._read_threads or num_threads(
                 self._stream.width or 0, self._stream.height or 0
             )
         self._converter = Converter()
-        self._frames: Iterator[VideoFrame] = container.decode(self._stream)
+        self._packets = Packets(container, self._stream)
+        self._orientation: Orientation | None = None
+        self._rotation = 0
         self._start_s: float | None = None
+        self._offset_s = 0.0
+        self._last_s: float | None = None
         self._index = 0
         self._first: VideoFrame | None = None
         self._failure: FrameError | None = None
         self._is_over = False
         return container
+
+    def _choose_stream(self, container: Any) -> Any:
+        """FFmpeg's best video stream; never a cover picture or a preview."""
+        import av
+
+        passed_over = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+        wanted = [one for one in container.streams.video if not one.disposition & passed_over]
+        if not wanted:
+            what = "only a cover picture, no video" if container.streams.video else "no video"
+            raise SourceError(f"{self.name}: has {what} in it", hint="give a file or stream with pictures")
+        best = container.streams.best("video")
+        if best is None or all(best.index != one.index for one in wanted):
+            best = max(wanted, key=_num_pixels)
+        if best.codec_context is None:
+            raise SourceError(
+                f"{self.name}: its codec is not known", hint="convert it to H.264, H.265, VP9 or AV1 with ffmpeg"
+            )
+        return best
 
     def read(self) -> Frame | None:
         decoded = self._decode()
@@ -120,7 +139,7 @@ class Video:
         try:
             picture = self._to_picture(decoded)
         except Exception as error:
-            raise self._error(index, f"cannot be converted: {_reason(error)}") from error
+            raise self._error(index, f"cannot be converted: {reason(error)}", timestamp_s) from error
         return Frame(picture, index, timestamp_s, self._source_id, self.name)
 
     def skip(self) -> bool:
@@ -139,7 +158,6 @@ class Video:
         self._is_over = True
         self._first = None
         if self._container is not None:
-            self._frames = iter(())
             self._container.close()
             self._container = None
 
@@ -154,9 +172,7 @@ class Video:
         first = self._first
         if first is None:
             return {}
-        is_upright = round(first.rotation / 90) % 2 == 1
-        size_hw = (first.width, first.height) if is_upright else (first.height, first.width)
-        return {size_hw: self.num_frames or 1}
+        return {self._orientation_of(first).size_hw(first.height, first.width): self.num_frames or 1}
 
     def _decode(self) -> VideoFrame | None:
         first, self._first = self._first, None
@@ -167,54 +183,109 @@ class Video:
             return first
         if self._is_over:
             return None
-        import av
-
         try:
-            decoded = next(self._frames, None)
-        except (av.FFmpegError, OSError, ValueError) as error:
+            decoded = self._packets.next()
+        except PacketError as error:
+            if error.is_last and self._is_cut_short():
+                self._is_over = True
+                raise self._error(self._index, self._ended(), self._next_s()) from error
+            index = self._index
+            self._index += 1
+            seconds = self._rising(error.time_s if error.time_s is not None else self._guess_s(), index)
+            raise self._error(index, f"a damaged part of the video: {error}", seconds) from error
+        except (OSError, ValueError) as error:
             self._is_over = True
-            raise self._error(self._index, f"{self._ended()}: {_reason(error)}") from error
+            raise self._error(self._index, f"{self._ended()}: {reason(error)}", self._next_s()) from error
         if decoded is None:
             self._is_over = True
-            if self._is_cut_short():
-                raise self._error(self._index, self._ended())
+            if self.is_live or self._is_cut_short():
+                raise self._error(self._index, self._ended(), self._next_s())
         return decoded
 
     def _is_cut_short(self) -> bool:
-        """Whether a file ended with over a second (and a tenth) of the promised pictures missing.
+        """Whether a file ended with over a second (and a tenth) of what it promised missing.
 
-        A little less than promised is common in sound files: edit lists and rounded durations.
+        What counts is what its packets say. The container's count of frames is compared with packets, not with
+        pictures: clips that were trimmed without being encoded again hold packets that are not to be shown.
         """
-        promised = self.num_frames
+        promised = self._num_promised()
         if promised is None or self._is_url:
             return False
-        missing = promised - self._index
-        return missing > max(self.fps or 1.0, promised / 10)
+        fps = self.fps or 1.0
+        if promised - self._packets.num_packets <= max(fps, promised / 10):
+            return False
+        end_s, duration = self._packets.end_s, self._container.duration
+        if self._stream.index_entries or not duration:
+            return True
+        length_s = duration / 1_000_000
+        missing_s = length_s - (end_s - (self._container.start_time or 0) / 1_000_000)
+        return bool(missing_s > max(1.0, length_s / 10))
+
+    def _num_promised(self) -> int | None:
+        """How many packets there should be: the index knows better than the header, where it was read at once."""
+        entries = len(self._stream.index_entries)
+        is_indexed_ahead = "mp4" in self._container.format.name
+        return entries if is_indexed_ahead and entries else self.num_frames
 
     def _ended(self) -> str:
         if self.is_live:
-            return "the stream ended"
+            return f"the stream ended after {self._index} frames"
         promised = f" of {self.num_frames}" if self.num_frames else ""
         return f"the video is damaged or cut short: ends after {self._index}{promised} frames"
 
-    def _error(self, index: int, message: str) -> FrameError:
-        hint = "check the network and the camera" if self._is_url else "the frames before it have been delivered"
-        return FrameError(message, stage="read", source=self.name, frame_index=index, hint=hint)
+    def _error(self, index: int, message: str, timestamp_s: float) -> FrameError:
+        hint = (
+            "check the network and the camera"
+            if self._is_url
+            else "the frames before it have been delivered; ffmpeg -i FILE -c copy NEW may repair the container"
+        )
+        return FrameError(
+            message, stage="read", source=self.name, frame_index=index, hint=hint, timestamp_s=timestamp_s
+        )
+
+    def _guess_s(self) -> float | None:
+        """Where the next picture should be on the container's clock, from the last one and the frame rate."""
+        if self._last_s is None or self._start_s is None:
+            return None
+        return self._next_s() + self._start_s - self._offset_s
+
+    def _next_s(self) -> float:
+        """When the next picture is to be expected, seconds since the start."""
+        return 0.0 if self._last_s is None else self._last_s + (1 / self.fps if self.fps else 0.0)
 
     def _timestamp(self, decoded: VideoFrame, index: int) -> float:
-        seconds: float | None = decoded.time
+        return self._rising(decoded.time, index)
+
+    def _rising(self, seconds: float | None, index: int) -> float:
+        """A time of the container's clock as seconds since the start, never below the one before.
+
+        Where the clock falls back (joined transport streams), it goes on from the last picture.
+        """
         if seconds is None:
-            return index / self.fps if self.fps else float(index)
-        if self._start_s is None:
-            self._start_s = seconds
-        return seconds - self._start_s
+            timestamp_s = index / self.fps if self.fps else float(index)
+        else:
+            if self._start_s is None:
+                self._start_s = seconds
+            timestamp_s = seconds - self._start_s + self._offset_s
+        if self._last_s is not None and timestamp_s < self._last_s:
+            self._offset_s += self._next_s() - timestamp_s
+            timestamp_s = self._next_s()
+        self._last_s = timestamp_s
+        return timestamp_s
+
+    def _orientation_of(self, decoded: VideoFrame) -> Orientation:
+        """Read from the first picture, and again where the angle changes."""
+        rotation = decoded.rotation
+        if self._orientation is None or rotation != self._rotation:
+            self._orientation, self._rotation = orientation_of(decoded), rotation
+        return self._orientation
 
     def _to_picture(self, decoded: VideoFrame) -> Image | Planes:
-        quarter_turns = round(decoded.rotation / 90) % 4
-        if not quarter_turns and Planes.fits(decoded):
+        orientation = self._orientation_of(decoded)
+        if orientation.is_upright and Planes.fits(decoded):
             return Planes(decoded, self._converter)
         image = self._converter.convert(decoded)
-        return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+        return image if orientation.is_upright else orientation.apply(image)
 
 
 def num_threads(width: int, height: int) -> int:
@@ -224,8 +295,13 @@ def num_threads(width: int, height: int) -> int:
     return max(1, min(max(by_pixels, by_cores * (1 + by_pixels)), MAX_THREADS))
 
 
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or first_line(error)
+def _num_pixels(stream: Any) -> int:
+    return 0 if stream.codec_context is None else (stream.width or 0) * (stream.height or 0)
+
+
+def _address(location: str, *, is_url: bool) -> str:
+    """What FFmpeg is given: names of files are no URLs, whatever colons they have."""
+    return location if is_url or location.startswith("pipe:") else f"file:{location}"
 
 
 def _open_hint(is_url: bool) -> str:

@@ -1,0 +1,59 @@
+"""Which way up a decoded picture is to be shown: the whole display matrix, mirrors included."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepbusy.types import Image
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+_MATRIX_BYTES = 36
+
+
+class Orientation:
+    """One of the eight ways to turn and mirror a picture by right angles.
+
+    Args:
+        matrix: The upper left part of the display matrix (a, b, c, d), any scale: a point (x, y) of the stored
+            picture is shown at (a x + c y, b x + d y). ISO/IEC 14496-12, 6.2.2.
+    """
+
+    __slots__ = ("_is_flipped_x", "_is_flipped_y", "is_upright", "swaps_sides")
+
+    def __init__(self, matrix: tuple[int, int, int, int] = (1, 0, 0, 1)) -> None:
+        a, b, c, d = matrix
+        self.swaps_sides = abs(a) + abs(d) < abs(b) + abs(c)
+        self._is_flipped_x = (c if self.swaps_sides else a) < 0
+        self._is_flipped_y = (b if self.swaps_sides else d) < 0
+        self.is_upright = not (self.swaps_sides or self._is_flipped_x or self._is_flipped_y)
+
+    def size_hw(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width as shown, of a picture stored with these."""
+        return (width, height) if self.swaps_sides else (height, width)
+
+    def apply(self, image: Image) -> Image:
+        """The picture as it is to be shown: uint8 (H, W, 3), C-contiguous."""
+        shown: NDArray[np.uint8] = image.transpose(1, 0, 2) if self.swaps_sides else image
+        if self._is_flipped_x:
+            shown = shown[:, ::-1]
+        if self._is_flipped_y:
+            shown = shown[::-1]
+        return np.ascontiguousarray(shown)
+
+
+def orientation_of(decoded: VideoFrame) -> Orientation:
+    """What the display matrix of a decoded frame asks for; upright where it has none."""
+    from av.sidedata.sidedata import Type
+
+    matrix = decoded.side_data.get(Type.DISPLAYMATRIX)
+    content = b"" if matrix is None else bytes(matrix)
+    if len(content) < _MATRIX_BYTES:
+        return Orientation()
+    a, b, _, c, d, *_ = struct.unpack("=9i", content[:_MATRIX_BYTES])
+    return Orientation((a, b, c, d)) if (a or b) and (c or d) else Orientation()

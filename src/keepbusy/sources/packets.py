@@ -1,0 +1,182 @@
+"""A container's packets, each decoded by itself, so that a damaged one costs no more than its own pictures."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from keepbusy.errors import first_line
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+MAX_DEMUX_FAILURES = 8
+"""So many failures in a row without a packet between them, and there is nothing more to be had from a container."""
+
+
+class PacketError(Exception):
+    """One packet cannot be decoded; the next ones may be.
+
+    Args:
+        reason: The decoder's words.
+        time_s: When its picture would have been shown, seconds on the container's clock; None where unknown.
+
+    Attributes:
+        is_partial: The container itself says that a part of the packet is missing.
+        is_last: No packet came behind it.
+    """
+
+    def __init__(self, reason: str, time_s: float | None, *, is_partial: bool = False) -> None:
+        super().__init__(reason)
+        self.time_s = time_s
+        self.is_partial = is_partial
+        self.is_last = False
+
+
+class Packets:
+    """The pictures of one stream of an open container, in the order in which they are shown.
+
+    Args:
+        container: An open PyAV input container.
+        stream: One of its video streams.
+
+    Attributes:
+        num_packets: How many packets with content have been read.
+        end_s: Where the last of them ends, seconds on the container's clock.
+    """
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self._container = container
+        self._stream = stream
+        self._demuxed: Iterator[Any] = container.demux(stream)
+        self._decoded: deque[VideoFrame] = deque()
+        self._num_failures = 0
+        self._is_drained = False
+        self._partial: PacketError | None = None
+        self._last_s: float | None = None
+        self.num_packets = 0
+        self.end_s = 0.0
+
+    def next(self) -> VideoFrame | None:
+        """The next picture; None at the end.
+
+        Raises:
+            PacketError: A packet cannot be decoded; the next call goes on behind it.
+            OSError: The container cannot be read any further.
+        """
+        while not self._decoded:
+            if self._is_drained:
+                self._tell_last()
+                return None
+            packet = self._demux()
+            if packet is None or not packet.size:
+                self._is_drained = True
+                self._drain(packet)
+            else:
+                self._take(packet)
+        decoded = self._decoded.popleft()
+        self._last_s = decoded.time
+        return decoded
+
+    def _take(self, packet: Any) -> None:
+        """Decode a packet. The error of a partial one waits until it is known whether another packet follows."""
+        self._count(packet)
+        earlier, self._partial = self._partial, None
+        try:
+            self._decoded.extend(self._decode(packet))
+        except PacketError as error:
+            if not error.is_partial and earlier is None:
+                raise
+            self._partial = error
+        if earlier is not None:
+            raise earlier
+
+    def _tell_last(self) -> None:
+        last, self._partial = self._partial, None
+        if last is not None:
+            last.is_last = True
+            raise last
+
+    def _demux(self) -> Any:
+        """The next packet; None where there are no more."""
+        import av
+
+        while True:
+            try:
+                packet = next(self._demuxed, None)
+            except (av.error.InvalidDataError, ValueError):
+                # A generator that has raised is over: the container itself can go on behind the damage.
+                self._num_failures += 1
+                if self._num_failures >= MAX_DEMUX_FAILURES:
+                    raise
+                self._demuxed = self._container.demux(self._stream)
+                continue
+            self._num_failures = 0
+            return packet
+
+    def _count(self, packet: Any) -> None:
+        self.num_packets += 1
+        if packet.pts is not None and packet.time_base:
+            self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+
+    def _decode(self, packet: Any) -> list[VideoFrame]:
+        import av
+
+        try:
+            frames: list[VideoFrame] = packet.decode()
+        except (av.FFmpegError, ValueError) as error:
+            if isinstance(error, av.error.EOFError):
+                return []
+            raise PacketError(reason(error), _time_of(packet), is_partial=bool(packet.is_corrupt)) from error
+        return frames
+
+    def _drain(self, packet: Any) -> None:
+        """What the decoder still holds. With frame threads one failure hides the others: they are decoded again."""
+        import av
+
+        if packet is None:
+            return
+        try:
+            self._decoded.extend(packet.decode())
+        except (av.FFmpegError, ValueError) as error:
+            if isinstance(error, av.error.EOFError):
+                return
+            self._decoded.extend(self._read_tail_again())
+            raise PacketError(reason(error), None) from error
+
+    def _read_tail_again(self) -> list[VideoFrame]:
+        """The pictures behind the last one that was given, decoded without threads; none where that cannot be done."""
+        import av
+
+        last_s = self._last_s
+        if last_s is None or not self._stream.time_base:
+            return []
+        found: list[VideoFrame] = []
+        try:
+            again = av.open(self._container.name)
+        except (av.FFmpegError, ValueError):
+            return []
+        with again:
+            stream = again.streams[self._stream.index]
+            stream.thread_type = "NONE"
+            try:
+                again.seek(int(last_s / stream.time_base), stream=stream, backward=True)
+                for packet in again.demux(stream):
+                    try:
+                        found += [one for one in packet.decode() if one.time is not None and one.time > last_s]
+                    except (av.FFmpegError, ValueError):
+                        continue
+            except (av.FFmpegError, ValueError):
+                return found
+        return found
+
+
+def reason(error: BaseException) -> str:
+    """FFmpeg's words for an error, in one line."""
+    return getattr(error, "strerror", None) or first_line(error)
+
+
+def _time_of(packet: Any) -> float | None:
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    return None if ticks is None or not packet.time_base else float(ticks * packet.time_base)

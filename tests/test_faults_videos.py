@@ -1,0 +1,275 @@
+"""Videos as other programs cut, join, damage and tag them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from keepbusy.config import SelectConfig
+from keepbusy.errors import FrameError, SourceError
+from keepbusy.sources import Selection, Source, open_source
+from keepbusy.sources.video import Video
+from keepbusy.types import Frame
+
+NUM_FRAMES = 60
+Damage = Callable[[bytes], bytes]
+
+
+def pictures(num: int, size_wh: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    for index in range(num):
+        picture = np.full((size_wh[1], size_wh[0], 3), 90, np.uint8)
+        left = 2 * index % (size_wh[0] - 20)
+        picture[20:40, left : left + 20] = (0, 0, 255)
+        yield picture
+
+
+def write(
+    path: Path,
+    num: int = NUM_FRAMES,
+    *,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    size_wh: tuple[int, int] = (96, 64),
+    **options: str,
+) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = size_wh
+        stream.pix_fmt, stream.options = pix_fmt, options
+        for index, picture in enumerate(pictures(num, size_wh)):
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def damaged(good: Path, bad: Path, where: int, damage: Damage) -> Path:
+    """A copy with one packet's bytes changed."""
+    with av.open(str(good)) as source, av.open(str(bad), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for index, packet in enumerate(one for one in source.demux(video=0) if one.size):
+            written = packet
+            if index == where:
+                written = av.Packet(damage(bytes(packet)))
+                written.pts, written.dts, written.time_base = packet.pts, packet.dts, packet.time_base
+                written.is_keyframe = packet.is_keyframe
+            written.stream = stream
+            target.mux(written)
+    return bad
+
+
+def read_on(source: Source) -> tuple[list[Frame], list[FrameError]]:
+    frames: list[Frame] = []
+    errors: list[FrameError] = []
+    try:
+        while len(frames) + len(errors) < 10 * NUM_FRAMES:
+            try:
+                frame = source.read()
+            except FrameError as error:
+                errors.append(error)
+                continue
+            if frame is None:
+                return frames, errors
+            frames.append(frame)
+    finally:
+        source.close()
+    raise AssertionError("the source does not end")
+
+
+def plainly_decoded(path: Path) -> int:
+    """How many pictures FFmpeg's decoder gives when each packet is decoded by itself, with one thread."""
+    num = 0
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_type = "NONE"
+        for packet in container.demux(video=0):
+            try:
+                num += len(packet.decode())
+            except av.FFmpegError:
+                continue
+    return num
+
+
+def bad_length(content: bytes) -> bytes:
+    return b"\xff\xff\xff\x7f" + content[4:]
+
+
+def nonsense(content: bytes) -> bytes:
+    return b"not a picture"
+
+
+CODECS = {
+    "h264": ("good.mp4", {"codec": "libx264", "bf": "0", "g": "10"}, bad_length),
+    "h264-b": ("good.mp4", {"codec": "libx264", "bf": "3", "g": "12"}, bad_length),
+    "h264-mkv": ("good.mkv", {"codec": "libx264", "bf": "2", "g": "30"}, bad_length),
+    "mjpeg": ("good.avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}, nonsense),
+    "mpeg4": ("good.avi", {"codec": "mpeg4", "g": "10"}, nonsense),
+    "mpeg4-b": ("good.mp4", {"codec": "mpeg4", "bf": "2"}, nonsense),
+}
+
+
+@pytest.mark.parametrize("kind", CODECS)
+@pytest.mark.parametrize("read_threads", [1, 4])
+def test_a_damaged_packet_costs_its_own_picture_only(tmp_path: Path, kind: str, read_threads: int) -> None:
+    name, options, damage = CODECS[kind]
+    good = write(tmp_path / name, **options)  # type: ignore[arg-type]
+    for where in range(NUM_FRAMES):
+        bad = damaged(good, tmp_path / f"bad{good.suffix}", where, damage)
+        frames, errors = read_on(Video(str(bad), str(bad), read_threads=read_threads))
+        assert len(frames) >= plainly_decoded(bad), f"packet {where}"
+        assert len(frames) == NUM_FRAMES or errors, f"packet {where}: nothing told of what is missing"
+        times = [frame.timestamp_s for frame in frames]
+        assert times == sorted(times), f"packet {where}"
+        if errors and where not in (0, NUM_FRAMES - 1) and kind in ("h264", "mjpeg"):
+            assert errors[0].frame_index == where and errors[0].timestamp_s == pytest.approx(where / 25, abs=0.05)
+
+
+def test_a_trimmed_copy_is_not_cut_short(tmp_path: Path) -> None:
+    for gop in ("250", "20"):
+        long = write(tmp_path / "long.mp4", 300, g=gop, sc_threshold="0")
+        trimmed = tmp_path / "trimmed.mp4"
+        with av.open(str(long)) as source, av.open(str(trimmed), "w") as target:
+            stream = target.add_stream_from_template(source.streams.video[0])
+            cut = int(6 / source.streams.video[0].time_base)
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.pts -= cut
+                    packet.dts -= cut
+                    packet.stream = stream
+                    target.mux(packet)
+        frames, errors = read_on(open_source(trimmed))
+        assert (len(frames), errors) == (150, [])
+        looped = Selection(open_source(trimmed), SelectConfig(loop=True, limit=400))
+        frames, errors = read_on(looped)
+        assert (len(frames), errors) == (400, [])
+        times = [frame.timestamp_s for frame in frames]
+        assert times == sorted(times) and [frame.index for frame in frames] == list(range(400))
+
+
+def test_a_file_that_really_is_cut_is_reported_once(tmp_path: Path) -> None:
+    for name in ("cut.avi", "cut.mp4"):
+        whole = tmp_path / f"whole-{name}"
+        with av.open(str(whole), "w", options={"movflags": "faststart"} if name.endswith("mp4") else {}) as container:
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+            rng = np.random.default_rng(0)
+            for _ in range(120):
+                noise = rng.integers(0, 256, (64, 96, 3), np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="bgr24")))
+            container.mux(stream.encode())
+        content = whole.read_bytes()
+        cut = tmp_path / name
+        cut.write_bytes(content[: len(content) // 2])
+        frames, errors = read_on(open_source(cut))
+        assert 30 < len(frames) < 90
+        assert [error.reason.split(":")[0] for error in errors] == ["the video is damaged or cut short"], name
+
+
+def test_time_goes_on_where_a_joined_stream_begins_again(tmp_path: Path) -> None:
+    part = write(tmp_path / "part.ts")
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(part.read_bytes() * 2)
+    frames, errors = read_on(open_source(joined))
+    assert errors == [] and len(frames) >= 2 * NUM_FRAMES - 2
+    times = [frame.timestamp_s for frame in frames]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx((len(frames) - 1) / 25, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turn"),
+    [
+        ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+        ((1, 0, 0, -1), lambda image: image[::-1]),
+        ((-1, 0, 0, -1), lambda image: image[::-1, ::-1]),
+        ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+        ((0, -1, 1, 0), lambda image: np.rot90(image, 1)),
+        ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda image: image[::-1, ::-1].transpose(1, 0, 2)),
+    ],
+)
+def test_the_whole_display_matrix_is_followed(
+    tmp_path: Path, matrix: tuple[int, ...], turn: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+) -> None:
+    plain = write(tmp_path / "plain.mp4", 3)
+    content = bytearray(plain.read_bytes())
+    place = content.find(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    turned = tmp_path / "turned.mp4"
+    turned.write_bytes(content)
+    stored, shown = (read_on(open_source(path))[0][0].image for path in (plain, turned))
+    assert stored is not None and shown is not None
+    assert np.array_equal(shown, turn(stored))
+    sizes = open_source(turned)
+    assert list(sizes.sizes_hw) == [shown.shape[:2]]  # type: ignore[attr-defined]
+    sizes.close()
+
+
+def test_the_best_stream_is_read_and_never_a_cover(tmp_path: Path) -> None:
+    small, large = (
+        write(tmp_path / "small.mp4", 5, size_wh=(64, 64)),
+        write(tmp_path / "large.mp4", 5, size_wh=(128, 96)),
+    )
+    both = tmp_path / "both.mkv"
+    with av.open(str(small)) as first, av.open(str(large)) as second, av.open(str(both), "w") as target:
+        inputs = (first, second)
+        streams = [target.add_stream_from_template(one.streams.video[0]) for one in inputs]
+        streams[0].disposition = av.stream.Disposition(0)
+        streams[1].disposition = av.stream.Disposition.default
+        for container, stream in zip(inputs, streams, strict=True):
+            for packet in container.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    target.mux(packet)
+    frames, errors = read_on(open_source(both))
+    assert errors == [] and {(frame.width, frame.height) for frame in frames} == {(128, 96)}
+
+
+def test_a_sound_file_with_a_cover_has_no_video(tmp_path: Path) -> None:
+    song = tmp_path / "song.mka"
+    with av.open(str(song), "w", format="matroska") as container:
+        sound = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        silence.rate = 8000
+        container.mux(sound.encode(silence))
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), format="bgr24")))
+        container.mux(cover.encode())
+    with av.open(str(song)) as container:
+        has_cover = bool(container.streams.video[0].disposition & av.stream.Disposition.attached_pic)
+    if has_cover:
+        with pytest.raises(SourceError, match="only a cover picture"):
+            open_source(song)
+    plain = tmp_path / "plain.wav"
+    with av.open(str(plain), "w") as container:
+        sound = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        silence.rate = 8000
+        container.mux(sound.encode(silence))
+    with pytest.raises(SourceError, match="no video in it"):
+        open_source(plain)
+
+
+def test_an_unknown_codec_is_named(tmp_path: Path) -> None:
+    good = write(tmp_path / "good.mp4", 5)
+    strange = tmp_path / "strange.mp4"
+    strange.write_bytes(good.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(SourceError, match="codec is not known"):
+        open_source(strange)
+
+
+def test_colons_in_names_are_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "12_30 clip.mp4", 5).rename(tmp_path / "12:30 clip.mp4")
+    frames, errors = read_on(open_source("12:30 clip.mp4"))
+    assert (len(frames), errors) == (5, [])
