@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from keepbusy.sinks.base import StopRun
-from keepbusy.sinks.naming import check_file, write_error
+from keepbusy.sinks.naming import check_file, valid_text, write_error
 from keepbusy.types import Result
 
 
@@ -26,19 +29,19 @@ def record(result: Result) -> dict[str, Any]:
     """
     frame, detections = result.frame, result.detections
     content: dict[str, Any] = {
-        "source": frame.source,
+        "source": valid_text(frame.source),
         "index": frame.index,
         "timestamp_s": round(frame.timestamp_s, 6),
         "width": frame.width,
         "height": frame.height,
     }
     if result.error is not None:
-        content["error"] = {"stage": result.error.stage, "message": result.error.reason}
+        content["error"] = {"stage": result.error.stage, "message": valid_text(result.error.reason)}
         return content
     found: list[dict[str, Any]] = [
         {
             "class_id": class_id,
-            "name": detections.names[class_id],
+            "name": valid_text(detections.names[class_id]),
             "confidence": round(confidence, 5),
             "box_xyxy": [round(value, 2) for value in box],
         }
@@ -62,7 +65,7 @@ def record(result: Result) -> dict[str, Any]:
     content["detections"] = found
     if detections.probabilities is not None:
         content["probabilities"] = [
-            {"class_id": class_id, "name": detections.names[class_id], "probability": round(probability, 5)}
+            {"class_id": class_id, "name": valid_text(detections.names[class_id]), "probability": round(probability, 5)}
             for class_id, probability in detections.top(5)
         ]
     return content
@@ -70,6 +73,9 @@ def record(result: Result) -> dict[str, Any]:
 
 class JsonLines:
     """Writes one record a frame, each flushed, so that readers may follow and nothing is lost when a run dies.
+
+    Records are UTF-8 whatever the locale is. A record that does not fit on the disk is cut off again: what is in the
+    file are whole records.
 
     Args:
         path: The file, overwritten; `-` for standard output.
@@ -80,31 +86,57 @@ class JsonLines:
 
     def __init__(self, path: str | Path) -> None:
         self._name = str(path)
-        self._is_stdout = self._name == "-"
-        self._file: IO[str]
-        if self._is_stdout:
-            self._file = sys.stdout
-        else:
-            check_file(Path(path))
-            try:
-                self._file = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - closed by close()
-            except OSError as error:
-                raise write_error(path, error) from error
+        self._file: io.FileIO | None = None
+        self._end = 0
+        if self._name == "-":
+            return
+        check_file(Path(path))
+        try:
+            self._file = io.FileIO(path, "w")
+        except OSError as error:
+            raise write_error(path, error) from error
 
     def write(self, result: Result) -> None:
-        line = json.dumps(record(result), ensure_ascii=False, separators=(",", ":"))
+        line = json.dumps(record(result), ensure_ascii=False, separators=(",", ":")) + "\n"
         try:
-            self._file.write(line + "\n")
-            self._file.flush()
+            if self._file is None:
+                _print(line)
+            else:
+                self._append(self._file, line.encode())
         except BrokenPipeError as error:
             raise StopRun from error
         except OSError as error:
             raise write_error(self._name, error) from error
 
+    def _append(self, file: io.FileIO, content: bytes) -> None:
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[file.write(rest) or 0 :]
+        except OSError:
+            # What is no file (a pipe, a device) cannot be cut.
+            with suppress(OSError):
+                os.ftruncate(file.fileno(), self._end)
+                file.seek(self._end)
+            raise
+        self._end += len(content)
+
     def close(self) -> None:
-        if self._is_stdout:
+        if self._file is None:
             return
         try:
             self._file.close()
         except OSError as error:
             raise write_error(self._name, error) from error
+
+
+def _print(line: str) -> None:
+    """Write a line to standard output as UTF-8: its own encoding is the locale's."""
+    binary: BinaryIO | None = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        # Somebody put a stream of text in its place.
+        sys.stdout.write(line)
+    else:
+        sys.stdout.flush()
+        binary.write(line.encode())
+    sys.stdout.flush()

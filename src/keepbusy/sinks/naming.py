@@ -10,6 +10,19 @@ from keepbusy.errors import SinkError
 from keepbusy.sources.images import is_picture
 from keepbusy.types import Frame
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def valid_text(text: str) -> str:
+    r"""A text that UTF-8 can hold: bytes of a file name that are not UTF-8 become text such as `\xff`."""
+    return _SURROGATE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    # Python keeps a byte that is not UTF-8 as a surrogate from U+DC80 on.
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
 
 class OutputNames:
     """Stems for output files: the source's own, with `-2`, `-3`, ... where another source has the same.
@@ -24,7 +37,8 @@ class OutputNames:
     def stem(self, source: str) -> str:
         """The stem for a source's outputs; the same for the same source."""
         if source not in self._stems:
-            base = re.sub(r"[^\w.-]+", "_", Path(source).stem if "://" not in source else source).strip("_.")
+            text = valid_text(Path(source).stem if "://" not in source else source)
+            base = re.sub(r"[^\w.-]+", "_", text).strip("_.")
             base = base or "source"
             if source.isdecimal():
                 base = f"camera{source}"
