@@ -5,7 +5,28 @@ from __future__ import annotations
 import codecs
 import os
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from keepbusy.errors import ConfigError
+
+FileId = tuple[int, int]
+"""Device and inode: the same for all names and links of one file."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFolder:
+    """A folder that files are going to be written to.
+
+    Attributes:
+        path: The folder; it may not exist yet.
+        writes: Whether a file of this name could be one that is written there.
+    """
+
+    path: Path
+    writes: Callable[[Path], bool]
+
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -41,18 +62,79 @@ def read_text(path: Path) -> str:
         raise ValueError(f"the file is not UTF-8 (byte {error.start}): save it as UTF-8") from error
 
 
-def is_same_file(first: Path, second: Path) -> bool:
-    """Whether two paths lead to one file: through links, another spelling, or letter case where that does not count.
-
-    A path that does not exist yet is compared by where it would be.
-    """
+def file_id(path: Path | str) -> FileId | None:
+    """Which file a path leads to, links followed; None where there is none, or it cannot be told."""
     try:
-        return os.path.samefile(first, second)
+        found = os.stat(path)
     except (OSError, ValueError):
-        return os.path.normcase(os.path.realpath(first)) == os.path.normcase(os.path.realpath(second))
+        return None
+    return (found.st_dev, found.st_ino)
 
 
-def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path lies in a folder, or is it, links followed."""
-    real, real_folder = os.path.realpath(path), os.path.realpath(folder)
-    return real == real_folder or real.startswith(os.path.join(real_folder, ""))
+def check_outputs(
+    files: Mapping[str, Path | str | None],
+    inputs: Iterable[Path],
+    *,
+    folders: Mapping[str, OutputFolder | None] | None = None,
+) -> None:
+    """See that nothing that is going to be written is something that is going to be read, or written twice.
+
+    Files are compared by what they are, not by name: links, relative paths and letter case make no difference. To be
+    called before any output is opened.
+
+    Args:
+        files: The files to be written, by the option that names each; None and `-` are passed over.
+        inputs: All files that are going to be read.
+        folders: The folders to be written to, by their options.
+
+    Raises:
+        ConfigError: An output is an input, or two outputs are one file.
+    """
+    wanted = {option: Path(path) for option, path in files.items() if path is not None and str(path) != "-"}
+    folders_wanted = {option: folder for option, folder in (folders or {}).items() if folder is not None}
+    _check_apart(wanted)
+    existing = [path for path in wanted.values() if file_id(path) is not None]
+    if not existing and not any(folder.path.is_dir() for folder in folders_wanted.values()):
+        return
+    by_id: dict[FileId, Path] = {}
+    for path in inputs:
+        found = file_id(path)
+        if found is not None:
+            by_id.setdefault(found, path)
+    for option, path in wanted.items():
+        _check_one(option, path, by_id)
+    for option, folder in folders_wanted.items():
+        for path in _files_below(folder.path):
+            if folder.writes(path):
+                _check_one(option, path, by_id)
+
+
+def _check_apart(files: Mapping[str, Path]) -> None:
+    taken: dict[str, str] = {}
+    for option, path in files.items():
+        place = os.path.normcase(os.path.realpath(path))
+        if place in taken:
+            raise ConfigError(f"{taken[place]} and {option} name the same file: {path}", hint="give two names")
+        taken[place] = option
+
+
+def _check_one(option: str, path: Path, inputs: Mapping[FileId, Path]) -> None:
+    found = file_id(path)
+    if found is not None and found in inputs:
+        what = "is an input" if path == inputs[found] else f"is the same file as the input {inputs[found]}"
+        raise ConfigError(f"{option}: {path} {what}, and would be overwritten", hint="write to another place")
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files in a folder and below, through links too, each folder once."""
+    seen: set[FileId | None] = {file_id(folder)}
+    for place, names, files in os.walk(folder, followlinks=True):
+        fresh = []
+        for name in names:
+            identity = file_id(os.path.join(place, name))
+            if identity not in seen:
+                seen.add(identity)
+                fresh.append(name)
+        names[:] = fresh
+        for name in files:
+            yield Path(place, name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.console import Console
 
+from keepbusy.cli.guard import guard_inputs
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -123,6 +124,12 @@ def bench(
 
     if plot is not None:
         check_suffix(plot)
+    guard_inputs(
+        {"--json": json, "--html": html, "--plot": plot, "--trace": trace},
+        models=[model],
+        sources=sources or [],
+        others=[baseline],
+    )
     _check_files(json, html, plot, trace)
     earlier = read_json(baseline) if baseline is not None else None
     if model is None or not sources:

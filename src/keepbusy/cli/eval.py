@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
+from keepbusy.cli.guard import dataset_files, guard_inputs, pictures_and_videos
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -166,6 +167,12 @@ def evaluate(
     console = Console(stderr=True, highlight=False)
     _check_class_match(class_match)
     dataset = _open(console, data, split, images, skip_bad_labels=skip_bad_labels)
+    guard_inputs(
+        {"--json": json, "--coco-json": coco_json},
+        folders={"--save-dir": pictures_and_videos(save_dir)},
+        models=[model],
+        others=[data, names, *dataset_files(dataset)],
+    )
     source = dataset.open()
     try:
         _check_has_end(source, limit)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from keepbusy.cli.guard import dataset_files, guard_inputs
 from keepbusy.cli.options import OUTPUT_PANEL, RUN_PANEL, DebugOption, DeviceOption, ImgszOption
 from keepbusy.cli.parse import parse_size
 from keepbusy.errors import ConfigError
@@ -157,12 +158,15 @@ def optimize(
     if not int8 and calibrate is not None:
         raise ConfigError("--calibrate: is for --int8", hint="add --int8")
     path = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
-    if json is not None and json != "-":
-        check_file(Path(json))
-    make_folder(output)
+    guard_inputs({"--json": json}, models=[path], sources=[data, calibrate], others=[names])
     frames, calibration = _open(
         data, calibrate, is_own=model is None, split=split, limit=limit, calibration_frames=calibration_frames
     )
+    read = (one.dataset for one in (frames, calibration) if one is not None)
+    guard_inputs({"--json": json}, others=[file for dataset in read for file in dataset_files(dataset)])
+    if json is not None and json != "-":
+        check_file(Path(json))
+    make_folder(output)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with _progress(console, is_wanted=not quiet) as on_step:
         report = run_optimization(path, output, frames, calibration if int8 else None, config, on_step=on_step)

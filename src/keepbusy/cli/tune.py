@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
+from keepbusy.cli.guard import guard_inputs
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -98,6 +99,7 @@ def tune(
     from keepbusy.tune.search import Search
     from keepbusy.tune.trials import RealTrials, check_sources
 
+    guard_inputs({"--output": output, "--plot": plot, "--json": json}, models=[model], sources=sources or [])
     check_file(output)
     if plot is not None:
         check_suffix(plot)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 from rich.console import Console
 
+from keepbusy.cli.guard import guard_inputs, pictures_and_videos
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -141,6 +142,12 @@ def verify(
     from keepbusy.sources import open_sources
 
     reference_device, reference_precision = parse_against(against)
+    guard_inputs(
+        {"--json": json},
+        folders={"--save": pictures_and_videos(save)},
+        models=[model, against_model],
+        sources=sources or [],
+    )
     if json is not None and json != "-":
         check_file(Path(json))
     if save is not None:

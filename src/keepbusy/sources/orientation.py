@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,9 @@ def orientation_of(decoded: VideoFrame) -> Orientation:
     """What the display matrix of a decoded frame asks for; upright where it has none."""
     from av.sidedata.sidedata import Type
 
-    matrix = decoded.side_data.get(Type.DISPLAYMATRIX)
+    # The stubs do not know that it is a mapping by type.
+    side_data: Any = decoded.side_data
+    matrix = side_data.get(Type.DISPLAYMATRIX)
     content = b"" if matrix is None else bytes(matrix)
     if len(content) < _MATRIX_BYTES:
         return Orientation()

@@ -20,16 +20,14 @@ class PacketError(Exception):
 
     Args:
         reason: The decoder's words.
-        time_s: When its picture would have been shown, seconds on the container's clock; None where unknown.
+        is_partial: The container itself says that a part of the packet is missing.
 
     Attributes:
-        is_partial: The container itself says that a part of the packet is missing.
         is_last: No packet came behind it.
     """
 
-    def __init__(self, reason: str, time_s: float | None, *, is_partial: bool = False) -> None:
+    def __init__(self, reason: str, *, is_partial: bool = False) -> None:
         super().__init__(reason)
-        self.time_s = time_s
         self.is_partial = is_partial
         self.is_last = False
 
@@ -50,7 +48,8 @@ class Packets:
         self._container = container
         self._stream = stream
         self._demuxed: Iterator[Any] = container.demux(stream)
-        self._decoded: deque[VideoFrame] = deque()
+        self._decoded: deque[VideoFrame | PacketError] = deque()
+        self._num_given = 0
         self._num_failures = 0
         self._is_drained = False
         self._partial: PacketError | None = None
@@ -75,7 +74,10 @@ class Packets:
                 self._drain(packet)
             else:
                 self._take(packet)
+        self._num_given += 1
         decoded = self._decoded.popleft()
+        if isinstance(decoded, PacketError):
+            raise decoded
         self._last_s = decoded.time
         return decoded
 
@@ -128,48 +130,64 @@ class Packets:
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, av.error.EOFError):
                 return []
-            raise PacketError(reason(error), _time_of(packet), is_partial=bool(packet.is_corrupt)) from error
+            raise PacketError(reason(error), is_partial=bool(packet.is_corrupt)) from error
         return frames
 
     def _drain(self, packet: Any) -> None:
-        """What the decoder still holds. With frame threads one failure hides the others: they are decoded again."""
+        """What the decoder still holds.
+
+        With threads of frames one failure there hides the pictures behind it, and FFmpeg does not report it: where
+        pictures are missing, the tail is decoded again without threads.
+        """
         import av
 
-        if packet is None:
-            return
-        try:
-            self._decoded.extend(packet.decode())
-        except (av.FFmpegError, ValueError) as error:
-            if isinstance(error, av.error.EOFError):
-                return
-            self._decoded.extend(self._read_tail_again())
-            raise PacketError(reason(error), None) from error
-
-    def _read_tail_again(self) -> list[VideoFrame]:
-        """The pictures behind the last one that was given, decoded without threads; none where that cannot be done."""
-        import av
-
-        last_s = self._last_s
-        if last_s is None or not self._stream.time_base:
-            return []
-        found: list[VideoFrame] = []
-        try:
-            again = av.open(self._container.name)
-        except (av.FFmpegError, ValueError):
-            return []
-        with again:
-            stream = again.streams[self._stream.index]
-            stream.thread_type = "NONE"
+        is_whole = True
+        if packet is not None:
             try:
+                self._decoded.extend(packet.decode())
+            except av.error.EOFError:
+                pass
+            except (av.FFmpegError, ValueError):
+                is_whole = False
+        num_seen = self._num_given + len(self._decoded)
+        if not is_whole or (self._has_frame_threads() and num_seen < self.num_packets):
+            self._decoded.extend(self._read_tail_again(self._tail_start_s()))
+
+    def _has_frame_threads(self) -> bool:
+        return self._stream.codec_context.thread_count > 1 and "://" not in self._container.name
+
+    def _tail_start_s(self) -> float | None:
+        times = [one.time for one in self._decoded if not isinstance(one, PacketError) and one.time is not None]
+        return max(times, default=self._last_s)
+
+    def _read_tail_again(self, last_s: float | None) -> list[VideoFrame | PacketError]:
+        """The pictures and failures behind a time, decoded without threads; none where that cannot be done."""
+        import av
+
+        if last_s is None or not self._stream.time_base or "://" in self._container.name:
+            return []
+        found: list[VideoFrame | PacketError] = []
+        try:
+            with av.open(self._container.name) as again:
+                stream = again.streams[self._stream.index]
+                stream.thread_type = "NONE"
                 again.seek(int(last_s / stream.time_base), stream=stream, backward=True)
                 for packet in again.demux(stream):
-                    try:
-                        found += [one for one in packet.decode() if one.time is not None and one.time > last_s]
-                    except (av.FFmpegError, ValueError):
-                        continue
-            except (av.FFmpegError, ValueError):
-                return found
+                    found += _behind(packet, last_s)
+        except (av.FFmpegError, ValueError):
+            return found
         return found
+
+
+def _behind(packet: Any, last_s: float) -> list[VideoFrame | PacketError]:
+    """A packet's pictures, or its failure, where they are shown behind a time, seconds."""
+    import av
+
+    try:
+        return [one for one in packet.decode() if one.time is not None and one.time > last_s]
+    except (av.FFmpegError, ValueError) as error:
+        time_s = _time_of(packet)
+        return [PacketError(reason(error))] if time_s is not None and time_s > last_s else []
 
 
 def reason(error: BaseException) -> str:

@@ -105,6 +105,7 @@ class Video:
         self._start_s: float | None = None
         self._offset_s = 0.0
         self._last_s: float | None = None
+        self._floor_s = 0.0
         self._index = 0
         self._first: VideoFrame | None = None
         self._failure: FrameError | None = None
@@ -191,8 +192,9 @@ class Video:
                 raise self._error(self._index, self._ended(), self._next_s()) from error
             index = self._index
             self._index += 1
-            seconds = self._rising(error.time_s if error.time_s is not None else self._guess_s(), index)
-            raise self._error(index, f"a damaged part of the video: {error}", seconds) from error
+            # Not the packet's own time: pictures that are shown before it may still come.
+            self._floor_s = max(self._floor_s, self._next_s())
+            raise self._error(index, f"a damaged part of the video: {error}", self._floor_s) from error
         except (OSError, ValueError) as error:
             self._is_over = True
             raise self._error(self._index, f"{self._ended()}: {reason(error)}", self._next_s()) from error
@@ -243,24 +245,17 @@ class Video:
             message, stage="read", source=self.name, frame_index=index, hint=hint, timestamp_s=timestamp_s
         )
 
-    def _guess_s(self) -> float | None:
-        """Where the next picture should be on the container's clock, from the last one and the frame rate."""
-        if self._last_s is None or self._start_s is None:
-            return None
-        return self._next_s() + self._start_s - self._offset_s
-
     def _next_s(self) -> float:
         """When the next picture is to be expected, seconds since the start."""
-        return 0.0 if self._last_s is None else self._last_s + (1 / self.fps if self.fps else 0.0)
+        period_s = 1 / self.fps if self.fps else 0.0
+        return 0.0 if self._last_s is None else max(self._last_s + period_s, self._floor_s)
 
     def _timestamp(self, decoded: VideoFrame, index: int) -> float:
-        return self._rising(decoded.time, index)
+        """A picture's time as seconds since the start, never below the one before.
 
-    def _rising(self, seconds: float | None, index: int) -> float:
-        """A time of the container's clock as seconds since the start, never below the one before.
-
-        Where the clock falls back (joined transport streams), it goes on from the last picture.
+        Where the container's clock falls back (joined transport streams), it goes on from the last picture.
         """
+        seconds: float | None = decoded.time
         if seconds is None:
             timestamp_s = index / self.fps if self.fps else float(index)
         else:
@@ -271,7 +266,7 @@ class Video:
             self._offset_s += self._next_s() - timestamp_s
             timestamp_s = self._next_s()
         self._last_s = timestamp_s
-        return timestamp_s
+        return max(timestamp_s, self._floor_s)
 
     def _orientation_of(self, decoded: VideoFrame) -> Orientation:
         """Read from the first picture, and again where the angle changes."""
