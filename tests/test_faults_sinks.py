@@ -6,14 +6,20 @@ import io
 import json
 import os
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
+from keepbusy.config import SelectConfig
 from keepbusy.errors import SinkError
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames, valid_text
+from keepbusy.sinks.video import VideoFile
+from keepbusy.sources.base import Selection
+from keepbusy.sources.chain import Chain
 from keepbusy.types import Detections, Frame, Result, Timings
 
 
@@ -90,3 +96,137 @@ def test_a_record_that_does_not_fit_is_cut_off_again(tmp_path: Path, monkeypatch
         sink.write(result(index=1))
     sink.close()
     assert [json.loads(line)["index"] for line in path.read_text("utf-8").splitlines()] == [0]
+
+
+def times_and_duration(path: Path) -> tuple[list[float], float]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.duration is not None and stream.time_base is not None
+        duration_s = float(stream.duration * stream.time_base)
+        return [float(frame.time or 0) for frame in container.decode(stream)], duration_s
+
+
+class Clip:
+    """A source of grey frames at ten a second."""
+
+    is_live, fps = False, 10.0
+
+    def __init__(self, name: str, num_frames: int) -> None:
+        self.name, self.num_frames = name, num_frames
+        self._index = 0
+
+    def read(self) -> Frame | None:
+        self._index += 1
+        return result(self.name, self._index - 1, (self._index - 1) / 10).frame if self._is_left() else None
+
+    def _is_left(self) -> bool:
+        return self._index <= self.num_frames
+
+    def skip(self) -> bool:
+        self._index += 1
+        return self._is_left()
+
+    def rewind(self) -> None:
+        self._index = 0
+
+    def close(self) -> None:
+        pass
+
+
+def save(frames: list[tuple[str, int, float]], path: Path, fps: float | None) -> tuple[list[float], float]:
+    sink = VideoFile(path, fps)
+    for source, index, time_s in frames:
+        sink.write(result(source, index, time_s))
+    sink.close()
+    return times_and_duration(path)
+
+
+def test_clips_follow_one_another_in_one_video(tmp_path: Path) -> None:
+    clips = [
+        (name, index, index / 10) for name, num in (("a.mp4", 5), ("b.mp4", 9), ("c.mp4", 3)) for index in range(num)
+    ]
+    times, duration_s = save(clips, tmp_path / "o.mp4", None)
+    assert np.diff(times) == pytest.approx(np.full(16, 0.1), abs=1e-4) and duration_s == pytest.approx(1.7, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["o.mp4", "o.mov", "o.mkv"])
+def test_a_time_that_falls_back_within_a_source_goes_on_instead(tmp_path: Path, name: str) -> None:
+    frames = [("a.ts", index, (index % 30) / 25) for index in range(60)]
+    sink = VideoFile(tmp_path / name, 25)
+    for source, index, time_s in frames:
+        sink.write(result(source, index, time_s))
+    sink.close()
+    with av.open(str(tmp_path / name)) as container:
+        times = [float(frame.time or 0) for frame in container.decode(video=0)]
+    assert np.diff(times) == pytest.approx(np.full(59, 0.04), abs=2e-3)
+
+
+def test_the_same_clip_twice_and_clips_of_one_frame_do_not_squeeze(tmp_path: Path) -> None:
+    frames = [("a.mp4", 0, 0.0), ("a.mp4", 0, 0.0), ("b.gif", 0, 0.0), ("p.jpg", 0, 0.0), ("q.jpg", 0, 0.0)]
+    times, duration_s = save(frames, tmp_path / "o.mp4", None)
+    assert times == pytest.approx([0, 0.04, 0.08, 0.12, 0.16], abs=1e-4) and duration_s == pytest.approx(0.2, abs=1e-3)
+
+
+def test_pictures_of_a_folder_keep_the_gaps_of_a_stride(tmp_path: Path) -> None:
+    times, duration_s = save([(f"{n}.jpg", n, float(n)) for n in (0, 3, 6)], tmp_path / "o.mp4", None)
+    assert times == pytest.approx([0, 0.12, 0.24], abs=1e-4) and duration_s == pytest.approx(0.36, abs=1e-3)
+
+
+def test_a_looped_folder_of_clips_goes_on(tmp_path: Path) -> None:
+    parts = [("a.mp4", lambda: Clip("a.mp4", 6)), ("b.mp4", lambda: Clip("b.mp4", 3))]
+    selection = Selection(Chain(parts, "clips"), SelectConfig(loop=True, limit=20))
+    sink = VideoFile(tmp_path / "o.mp4", selection.fps)
+    while (frame := selection.read()) is not None:
+        sink.write(Result(frame, Detections.empty(), Timings(decode_end_ns=1)))
+    selection.close()
+    sink.close()
+    times, _ = times_and_duration(tmp_path / "o.mp4")
+    assert len(times) == 20 and np.diff(times) == pytest.approx(np.full(19, 0.1), abs=1e-3)
+
+
+@pytest.mark.parametrize("aspect", [Fraction(64, 45), Fraction(8, 9), Fraction(1)])
+@pytest.mark.parametrize("name", ["o.mp4", "o.mkv"])
+def test_pixels_keep_their_shape(tmp_path: Path, aspect: Fraction, name: str) -> None:
+    source = tmp_path / "12:30 source.mp4"
+    with av.open(f"file:{source}", "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 72, 58, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        picture = np.zeros((58, 72, 3), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode())
+    for size_wh, wanted in (((72, 58), aspect), ((58, 72), 1 / aspect)):
+        sink = VideoFile(tmp_path / name, 25)
+        sink.write(result(str(source), size_wh=size_wh))
+        sink.close()
+        with av.open(str(tmp_path / name)) as written:
+            assert (written.streams.video[0].sample_aspect_ratio or 1) == wanted
+
+
+@pytest.mark.parametrize(("size_wh", "colours"), [((1280, 720), 1), ((854, 480), 6), ((640, 800), 1)])
+def test_colours_are_written_with_the_matrix_that_the_video_is_tagged_with(
+    tmp_path: Path, size_wh: tuple[int, int], colours: int
+) -> None:
+    width, height = size_wh
+    picture = np.zeros((height, width, 3), np.uint8)
+    third = width // 3
+    wanted = ((0, 0, 255), (0, 255, 0), (255, 0, 0))
+    for place, colour in enumerate(wanted):
+        picture[:, place * third : (place + 1) * third] = colour
+    sink = VideoFile(tmp_path / "o.mp4", 25)
+    sink.write(Result(Frame(picture, 0, 0.0, 0, "a.mp4"), Detections.empty(), Timings(decode_end_ns=1)))
+    sink.close()
+    red, blue = (0.2126, 0.0722) if colours == 1 else (0.299, 0.114)
+    with av.open(str(tmp_path / "o.mp4")) as container:
+        codec = container.streams.video[0].codec_context
+        assert [codec.colorspace, codec.color_primaries, codec.color_trc, codec.color_range] == [colours] * 3 + [1]
+        decoded = next(container.decode(video=0)).to_ndarray(format="yuv420p")
+    luma = decoded[height // 2].astype(float)
+    chroma = decoded[height:].reshape(2, height // 2, width // 2)[:, height // 4].astype(float)
+    for place, colour in enumerate(wanted):
+        x = place * third + third // 2
+        light = (luma[x] - 16) / 219
+        u, v = (chroma[:, x // 2] - 128) / 224
+        r, b = light + 2 * (1 - red) * v, light + 2 * (1 - blue) * u
+        g = (light - red * r - blue * b) / (1 - red - blue)
+        assert np.array([b, g, r]) * 255 == pytest.approx(np.array(colour), abs=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -37,6 +38,25 @@ _PALETTE: tuple[Colour, ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What is drawn, and how.
+
+    Attributes:
+        has_labels: Whether boxes have a label.
+        has_confidence: Whether labels tell the confidence.
+        line_width_px: How wide lines are; None to go by the picture's size.
+    """
+
+    has_labels: bool = True
+    has_confidence: bool = True
+    line_width_px: int | None = None
+
+
+PLAIN = Style()
+"""Everything is drawn, sized by the picture."""
+
+
 class ThroughputMeter:
     """Frames a second over the last frames, from the times at which their results were ready.
 
@@ -54,7 +74,7 @@ class ThroughputMeter:
         return (len(self._ready_ns) - 1) * 1e9 / span_ns if span_ns > 0 else 0.0
 
 
-def annotate(result: Result, throughput_fps: float | None = None) -> Image:
+def annotate(result: Result, throughput_fps: float | None = None, style: Style = PLAIN) -> Image:
     """A copy of the frame with what was found and the throughput on it.
 
     Masks lie translucent below everything, then boxes (rotated ones as they stand) with labels, then keypoints; a
@@ -63,6 +83,7 @@ def annotate(result: Result, throughput_fps: float | None = None) -> Image:
     Args:
         result: A result whose frame has an image.
         throughput_fps: Written in the corner; None for none.
+        style: What is drawn, and how.
 
     Returns:
         uint8 (H, W, 3), BGR, of the frame's size.
@@ -72,7 +93,7 @@ def annotate(result: Result, throughput_fps: float | None = None) -> Image:
     detections = result.detections
     # Sized for 720p, growing with the picture's shorter side.
     unit = max(0.7, min(picture.shape[:2]) / 720)
-    thickness = max(1, round(2 * unit))
+    thickness = style.line_width_px or max(1, round(2 * unit))
     class_ids = detections.class_id.tolist()
     colours = [_PALETTE[class_id % len(_PALETTE)] for class_id in class_ids]
     # The most confident ones are drawn last, over the others.
@@ -93,8 +114,10 @@ def annotate(result: Result, throughput_fps: float | None = None) -> Image:
         else:
             draw_polygon(picture, corners[index], colours[index], thickness)
             anchor = highest_corner(corners[index])
-        text = f"{detections.names[class_ids[index]]} {confidence[index]:.2f}"
-        draw_label(picture, text, anchor, colours[index], 0.55 * unit)
+        if style.has_labels:
+            text = detections.names[class_ids[index]]
+            text = f"{text} {confidence[index]:.2f}" if style.has_confidence else text
+            draw_label(picture, text, anchor, colours[index], 0.55 * unit)
     for points in () if detections.keypoints is None else detections.keypoints[::-1]:
         draw_keypoints(picture, points, unit)
     end = 0

@@ -10,17 +10,24 @@ import cv2
 import numpy as np
 
 from keepbusy.errors import SinkError, first_line
-from keepbusy.sinks.draw import ThroughputMeter, annotate
+from keepbusy.sinks.clock import DEFAULT_FPS, OutputClock
+from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
 from keepbusy.sinks.naming import check_file, write_error
-from keepbusy.types import Image, Result
+from keepbusy.sinks.pixel_aspect import file_address, pixel_aspect
+from keepbusy.types import Frame, Image, Result
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv"})
 
 _TIME_BASE = Fraction(1, 90_000)
 """The clock of MPEG; every common frame rate falls on its ticks to within 6 microseconds."""
 
-DEFAULT_FPS = 25.0
-"""For sources without a frame rate of their own (a folder of pictures)."""
+HD_HEIGHT_PX = 720
+"""From this height on players take a video for BT.709, below it for BT.601; what is written is tagged all the same."""
+
+_BT709, _SMPTE170M = 1, 6
+_LIMITED_RANGE = 1
+_FLAG_FRAME_DURATION = 1 << 8
+"""FFmpeg's AVCOL_*, AVCOL_RANGE_MPEG, and the flag that has the last frame shown for as long as it says."""
 
 
 class VideoFile:
@@ -28,20 +35,23 @@ class VideoFile:
 
     The file can be played at any moment, also when the program dies: it is written in fragments, and made a
     plain MP4 when it is closed. H.264 at 4:2:0 needs even sides: an odd one is repeated once. Frames of another
-    size than the first are scaled to it.
+    size than the first are scaled to it. Several clips follow one another. Pixels keep their shape.
 
     Args:
         path: The file, overwritten.
         fps: The source's frame rate; None where it has none.
+        style: What is drawn, and how.
 
     Raises:
         SinkError: The file cannot be made.
     """
 
-    def __init__(self, path: Path, fps: float | None) -> None:
+    def __init__(self, path: Path, fps: float | None, style: Style = PLAIN) -> None:
         check_file(path)
         self._path = path
         self._fps = fps
+        self._style = style
+        self._clock = OutputClock(fps)
         self._meter = ThroughputMeter()
         self._container: Any = None
         self._stream: Any = None
@@ -52,11 +62,12 @@ class VideoFile:
         if result.frame.image is None:
             return
         throughput_fps = self._meter.add(result.timings.decode_end_ns) if result.error is None else None
-        picture = _even(annotate(result, throughput_fps))
+        picture = _even(annotate(result, throughput_fps, self._style))
         try:
             if self._container is None:
-                self._open(picture)
-            self._encode(picture, self._pts(result))
+                self._open(picture, result.frame)
+            start_s, duration_s = self._clock.place(result.frame)
+            self._encode(picture, start_s, duration_s)
         except OSError as error:
             raise write_error(self._path, error) from error
         except ValueError as error:
@@ -74,15 +85,16 @@ class VideoFile:
         except OSError as error:
             raise write_error(self._path, error) from error
 
-    def _open(self, picture: Image) -> None:
+    def _open(self, picture: Image, frame: Frame) -> None:
         import av
+        from av.video.reformatter import VideoReformatter
 
         is_mp4 = self._path.suffix.lower() != ".mkv"
         # Flushed, so that each finished fragment is on the disk in full.
         options = {"flush_packets": "1"}
         if is_mp4:
             options["movflags"] = "hybrid_fragmented+frag_keyframe"
-        self._container = av.open(str(self._path), "w", options=options)
+        self._container = av.open(file_address(self._path), "w", options=options)
         rate = Fraction(self._fps or DEFAULT_FPS).limit_denominator(1001)
         stream = self._container.add_stream("libx264", rate=rate)
         stream.height, stream.width = picture.shape[:2]
@@ -92,24 +104,38 @@ class VideoFile:
         # stored in the order they are shown, and keep their times in a fragmented file, which has no edit list.
         stream.options = {"preset": "veryfast", "crf": "23", "bf": "0", "g": str(max(1, round(2 * rate)))}
         stream.time_base = stream.codec_context.time_base = _TIME_BASE
+        codec = stream.codec_context
+        codec.sample_aspect_ratio = pixel_aspect(frame)
+        codec.colorspace = codec.color_primaries = codec.color_trc = _colours(stream.height)
+        codec.color_range = _LIMITED_RANGE
+        codec.flags |= _FLAG_FRAME_DURATION
+        self._reformatter = VideoReformatter()
         self._stream = stream
         self._size_wh = (picture.shape[1], picture.shape[0])
 
-    def _pts(self, result: Result) -> int:
-        timestamp_s = result.frame.timestamp_s
-        if self._fps is None:
-            timestamp_s = result.frame.index / DEFAULT_FPS
-        self._last_pts = max(round(timestamp_s / _TIME_BASE), self._last_pts + 1)
-        return self._last_pts
-
-    def _encode(self, picture: Image, pts: int) -> None:
+    def _encode(self, picture: Image, start_s: float, duration_s: float) -> None:
         import av
+        from av.video.reformatter import ColorRange, Colorspace
 
         if (picture.shape[1], picture.shape[0]) != self._size_wh:
             picture = np.asarray(cv2.resize(picture, self._size_wh), np.uint8)
-        frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
-        frame.pts, frame.time_base = pts, _TIME_BASE
+        matrix = Colorspace.ITU709 if _colours(self._size_wh[1]) == _BT709 else Colorspace.ITU601
+        frame = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(picture, format="bgr24"),
+            format="yuv420p",
+            dst_colorspace=matrix,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
+        )
+        self._last_pts = max(round(start_s / _TIME_BASE), self._last_pts + 1)
+        frame.pts, frame.time_base = self._last_pts, _TIME_BASE
+        frame.duration = max(1, round(duration_s / _TIME_BASE))
         self._container.mux(self._stream.encode(frame))
+
+
+def _colours(height_px: int) -> int:
+    """The matrix, primaries and transfer that a video of a height is written in; FFmpeg has one number for all."""
+    return _BT709 if height_px >= HD_HEIGHT_PX else _SMPTE170M
 
 
 def _even(picture: Image) -> Image:

@@ -1,0 +1,49 @@
+"""The shape of a video's pixels: old formats have pixels that are wider or higher than they are long."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from keepbusy.sources.images import is_picture
+from keepbusy.types import Frame
+
+SQUARE = Fraction(1)
+
+
+def pixel_aspect(frame: Frame) -> Fraction:
+    """Width of a frame's pixels over their height, as the video file that it is from says; else 1.
+
+    A video that is shown turned by a quarter has its pixels turned, too.
+    """
+    import av
+
+    if is_picture(frame.source) or "://" in frame.source:
+        return SQUARE
+    try:
+        if not Path(frame.source).is_file():
+            return SQUARE
+        with av.open(file_address(frame.source)) as container:
+            streams = [container.streams.best("video"), *container.streams.video]
+            return next((aspect for one in streams if (aspect := _aspect_of(one, frame)) is not None), SQUARE)
+    except (OSError, ValueError, AttributeError):
+        # It could be read as a source; where it says nothing more, its pixels are square.
+        return SQUARE
+
+
+def file_address(path: Path | str) -> str:
+    """A file's name as FFmpeg takes it for one: `12:30 clip.mp4` would be a protocol called 12."""
+    return f"file:{path}"
+
+
+def _aspect_of(stream: Any, frame: Frame) -> Fraction | None:
+    if stream is None or stream.codec_context is None:
+        return None
+    size_wh = (stream.width, stream.height)
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    if aspect <= 0:
+        aspect = SQUARE
+    if size_wh == (frame.width, frame.height):
+        return aspect
+    return 1 / aspect if size_wh == (frame.height, frame.width) else None
