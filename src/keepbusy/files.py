@@ -22,10 +22,12 @@ class OutputFolder:
     Attributes:
         path: The folder; it may not exist yet.
         writes: Whether a file of this name could be one that is written there.
+        is_deep: Whether files are written to folders below it, too.
     """
 
     path: Path
     writes: Callable[[Path], bool]
+    is_deep: bool = False
 
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -104,7 +106,7 @@ def check_outputs(
     for option, path in wanted.items():
         _check_one(option, path, by_id)
     for option, folder in folders_wanted.items():
-        for path in _files_below(folder.path):
+        for path in _files_in(folder.path, is_deep=folder.is_deep):
             if folder.writes(path):
                 _check_one(option, path, by_id)
 
@@ -125,14 +127,14 @@ def _check_one(option: str, path: Path, inputs: Mapping[FileId, Path]) -> None:
         raise ConfigError(f"{option}: {path} {what}, and would be overwritten", hint="write to another place")
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """All files in a folder and below, through links too, each folder once."""
+def _files_in(folder: Path, *, is_deep: bool) -> Iterator[Path]:
+    """All files in a folder, and below it where that is wanted, through links too, each folder once."""
     seen: set[FileId | None] = {file_id(folder)}
     for place, names, files in os.walk(folder, followlinks=True):
         fresh = []
         for name in names:
             identity = file_id(os.path.join(place, name))
-            if identity not in seen:
+            if is_deep and identity not in seen:
                 seen.add(identity)
                 fresh.append(name)
         names[:] = fresh

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
+from keepbusy.cli.guard import guard_inputs, labels, pictures_and_videos
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -200,6 +201,16 @@ def detect(
         },
     )
     mode = options["mode"]
+    guard_inputs(
+        {"--save": save, "--json": json, "--trace": trace},
+        folders={
+            "--save": pictures_and_videos(save, is_deep=any("**" in source for source in sources or ())),
+            "--save-txt": labels(save_txt),
+        },
+        models=[model],
+        sources=sources or [],
+        others=[names, profile],
+    )
     opened = open_sources(
         sources or [embedded_clip()], read_ahead=mode != "sync", read_threads=options.get("read_threads")
     )

@@ -52,14 +52,14 @@ def dataset_files(dataset: Any) -> Iterator[Path]:
         yield picture.label_file
 
 
-def pictures_and_videos(folder: Path | None) -> OutputFolder | None:
-    """A folder that annotated pictures and videos go to."""
+def pictures_and_videos(folder: Path | None, *, is_deep: bool = False) -> OutputFolder | None:
+    """A folder that annotated pictures and videos go to; `is_deep` where sub-folders are kept."""
     from keepbusy.sources.images import is_picture
     from keepbusy.sources.open import VIDEO_SUFFIXES
 
     if folder is None:
         return None
-    return OutputFolder(folder, lambda path: is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES)
+    return OutputFolder(folder, lambda path: is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES, is_deep)
 
 
 def labels(folder: Path | None) -> OutputFolder | None:
