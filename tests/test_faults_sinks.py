@@ -10,11 +10,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from keepbusy.config import SelectConfig
 from keepbusy.errors import SinkError
+from keepbusy.sinks import scripts
+from keepbusy.sinks.draw import Style, annotate
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames, valid_text
 from keepbusy.sinks.video import VideoFile
@@ -230,3 +233,60 @@ def test_colours_are_written_with_the_matrix_that_the_video_is_tagged_with(
         r, b = light + 2 * (1 - red) * v, light + 2 * (1 - blue) * u
         g = (light - red * r - blue * b) / (1 - red - blue)
         assert np.array([b, g, r]) * 255 == pytest.approx(np.array(colour), abs=8)
+
+
+def is_same_drawing(name: str, other: str) -> bool:
+    drawings = [annotate(result(size_wh=(400, 300), names=(one,))) for one in (name, other)]
+    return np.array_equal(*drawings)
+
+
+@pytest.fixture
+def _fresh_names() -> None:
+    for cached in (scripts._warn, scripts._has_letter, scripts.is_drawable):
+        cached.cache_clear()
+
+
+@pytest.mark.usefixtures("_fresh_names")
+@pytest.mark.parametrize("name", ["ไทย", "हिन्दी", "😀", "שלום", "سلام", "mixed ไทย", "a\x00b", "\udcff"])
+def test_names_that_cannot_be_drawn_are_ids(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert is_same_drawing(name, "class 0")
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 1 and name in warnings[0] and "cannot draw" in warnings[0]
+
+
+@pytest.mark.usefixtures("_fresh_names")
+@pytest.mark.parametrize("name", ["行人", "Привет", "Ελλάδα", "émile", "한국", "what?"])
+def test_names_that_this_opencv_can_draw_are_drawn(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    can_draw = hasattr(cv2, "FontFace") or name.isascii()
+    assert is_same_drawing(name, "class 0") != can_draw
+    assert bool(caplog.records) != can_draw
+
+
+@pytest.mark.usefixtures("_fresh_names")
+def test_an_opencv_without_fonts_draws_ascii_and_ids(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(cv2, "FontFace", raising=False)
+    assert is_same_drawing("行人", "class 0") and not is_same_drawing("person", "class 0")
+    assert len(caplog.records) == 1 and "OpenCV 5" in caplog.text
+
+
+def test_an_accent_of_its_own_is_put_on_its_letter() -> None:
+    assert is_same_drawing("e\u0301mile", "\u00e9mile")
+
+
+def test_labels_confidences_and_lines_are_drawn_as_asked() -> None:
+    one = result(size_wh=(400, 300))
+    assert one.frame.image is not None
+    changed = {
+        name: (annotate(one, style=style) != one.frame.image).any(axis=2)
+        for name, style in {
+            "all": Style(),
+            "no confidence": Style(has_confidence=False),
+            "no label": Style(has_labels=False),
+            "wide": Style(has_labels=False, line_width_px=9),
+        }.items()
+    }
+    assert changed["all"].sum() > changed["no confidence"].sum() > changed["no label"].sum()
+    assert changed["no label"][20, 20:40].all() and not changed["no label"][5:15].any()
+    assert changed["wide"].sum() > 3 * changed["no label"].sum()

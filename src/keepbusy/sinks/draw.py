@@ -17,6 +17,7 @@ from keepbusy.sinks.draw_tasks import (
     draw_polygon,
     highest_corner,
 )
+from keepbusy.sinks.scripts import drawn_name
 from keepbusy.types import Image, Result
 
 _BLACK = (0, 0, 0)
@@ -115,7 +116,7 @@ def annotate(result: Result, throughput_fps: float | None = None, style: Style =
             draw_polygon(picture, corners[index], colours[index], thickness)
             anchor = highest_corner(corners[index])
         if style.has_labels:
-            text = detections.names[class_ids[index]]
+            text = drawn_name(class_ids[index], detections.names)
             text = f"{text} {confidence[index]:.2f}" if style.has_confidence else text
             draw_label(picture, text, anchor, colours[index], 0.55 * unit)
     for points in () if detections.keypoints is None else detections.keypoints[::-1]:
@@ -126,7 +127,7 @@ def annotate(result: Result, throughput_fps: float | None = None, style: Style =
         end = draw_label(picture, text, (0, 0), _BLACK, 0.8 * unit)
     if detections.probabilities is not None:
         classes = [
-            (detections.names[class_id], probability, _PALETTE[class_id % len(_PALETTE)])
+            (drawn_name(class_id, detections.names), probability, _PALETTE[class_id % len(_PALETTE)])
             for class_id, probability in detections.top(5)
         ]
         draw_classes(picture, classes, end, unit)
