@@ -70,22 +70,22 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("pictures", "labels", "elsewhere"):
+        for name in ("images", "labels", "elsewhere"):
             (folder / name).mkdir()
         self.model = build_blob_model(folder / "model.xml")
         self.weights = folder / "model.bin"
         self.metadata = folder / "metadata.yaml"
         self.metadata.write_text("names: {0: red, 1: green, 2: blue}\n")
         self.video = write_video(folder / "clip.mp4", num_frames=3)
-        self.picture = write_picture(folder / "pictures" / "a.png", square_picture())
+        self.picture = write_picture(folder / "images" / "a.png", square_picture())
         self.label = folder / "labels" / "a.txt"
         self.label.write_text("0 0.5 0.5 0.2 0.2\n")
         self.names = folder / "names.txt"
         self.names.write_text("red\ngreen\nblue\n")
         self.list = folder / "list.txt"
-        self.list.write_text("clip.mp4\npictures/a.png\n")
+        self.list.write_text("clip.mp4\nimages/a.png\n")
         self.data = folder / "data.yaml"
-        self.data.write_text("path: .\nval: pictures\nnames: [red, green, blue]\n")
+        self.data.write_text("path: .\nval: images\nnames: [red, green, blue]\n")
         self.baseline = folder / "before.json"
         self.baseline.write_text("{}\n")
 
@@ -97,7 +97,7 @@ DETECT = ("detect", "{list}", "{video}", "-m", "{model}", "--names", "{names}", 
 BENCH = ("bench", "{video}", "-m", "{model}", "--baseline", "{baseline}")
 TUNE = ("tune", "{video}", "-m", "{model}", "--quiet")
 VERIFY = ("verify", "{list}", "-m", "{model}")
-OPTIMIZE = ("optimize", "-m", "{model}", "--data", "{data}", "--output", "{folder}/made", "--names", "{names}")
+OPTIMIZE = ("optimize", "{model}", "--data", "{data}", "--output", "{folder}/made", "--names", "{names}")
 EVAL = ("eval", "-m", "{model}", "--data", "{data}", "--names", "{names}")
 
 BY_SOURCE = ("model", "weights", "metadata", "video", "picture", "list")
@@ -141,8 +141,8 @@ def test_a_folder_of_outputs_that_holds_an_input_is_refused(tmp_path: Path, name
         target.mkdir()
         (os.symlink if name == "link" else os.link)(house.picture, target / "a.png")
     before = house.contents()
-    for words in (("detect", "pictures", "-m", "model.xml"), ("verify", "pictures", "-m", "model.xml")):
-        arguments = [str(tmp_path / word) if word in ("pictures", "model.xml") else word for word in words]
+    for words in (("detect", "images", "-m", "model.xml"), ("verify", "images", "-m", "model.xml")):
+        arguments = [str(tmp_path / word) if word in ("images", "model.xml") else word for word in words]
         result = CliRunner().invoke(app, [*arguments, "--save", str(target)])
         assert isinstance(result.exception, ConfigError), (result.exception, result.output)
     assert house.contents() == before
