@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -273,3 +276,57 @@ def test_colons_in_names_are_no_protocol(tmp_path: Path, monkeypatch: pytest.Mon
     write(tmp_path / "12_30 clip.mp4", 5).rename(tmp_path / "12:30 clip.mp4")
     frames, errors = read_on(open_source("12:30 clip.mp4"))
     assert (len(frames), errors) == (5, [])
+
+
+def test_an_error_has_the_time_and_size_of_its_frame(tmp_path: Path) -> None:
+    bad = damaged(write(tmp_path / "good.mp4", bf="0"), tmp_path / "bad.mp4", 30, bad_length)
+    _, errors = read_on(open_source(bad))
+    assert errors[0].timestamp_s == pytest.approx(30 / 25) and errors[0].shape_hw == (64, 96)
+
+
+def test_in_a_loop_indices_and_times_go_on_behind_errors(tmp_path: Path) -> None:
+    bad = damaged(write(tmp_path / "good.mp4", bf="0", g="10"), tmp_path / "bad.mp4", 59, bad_length)
+    looped = Selection(open_source(bad), SelectConfig(loop=True, limit=150))
+    frames, errors = read_on(looped)
+    indices = sorted([frame.index for frame in frames] + [error.frame_index for error in errors])
+    assert indices == list(range(150))
+    times = [frame.timestamp_s for frame in frames]
+    assert times == sorted(times) and times[-1] == pytest.approx(149 / 25, abs=0.2)
+
+
+def test_one_odd_entry_of_a_list_fails_alone(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", 3)
+    write(tmp_path / "b.mp4", 3)
+    (tmp_path / "list.txt").write_text("a.mp4\n99999999999\nmissing.mp4\nb.mp4\n")
+    frames, errors = read_on(open_source(tmp_path / "list.txt"))
+    assert len(frames) == 6 and len(errors) == 2
+    assert "99999999999" in errors[0].source
+
+
+def test_the_end_of_a_live_stream_is_an_error(tmp_path: Path) -> None:
+    encoded = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures(3, (96, 64))]
+
+    class Camera(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
+            self.end_headers()
+            for number in range(30):
+                jpeg = encoded[number % 3]
+                self.wfile.write(b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+                self.wfile.write(jpeg + b"\r\n")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        frames, errors = read_on(open_source(f"http://127.0.0.1:{server.server_address[1]}/camera"))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert len(frames) > 20
+    assert [error.reason.split(":")[0] for error in errors] == [f"the stream ended after {len(frames)} frames"]

@@ -76,6 +76,7 @@ class FrameError(KeepbusyError):
         frame_index: The frame's index within its source, from 0.
         hint: What the user can do about it, if anything is known.
         timestamp_s: The frame's time within its source, seconds; None where it is not known.
+        shape_hw: The height and width, pixels, that its picture would have had; (0, 0) where they are not known.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class FrameError(KeepbusyError):
         frame_index: int,
         hint: str | None = None,
         timestamp_s: float | None = None,
+        shape_hw: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__(f"{stage}: {source}: frame {frame_index}: {message}", hint=hint)
         self.reason = message
@@ -94,6 +96,7 @@ class FrameError(KeepbusyError):
         self.source = source
         self.frame_index = frame_index
         self.timestamp_s = timestamp_s
+        self.shape_hw = shape_hw
 
 
 class MissingExtraError(KeepbusyError):

@@ -127,4 +127,4 @@ def blame(error: Exception, stage: Stage, frame: Frame) -> FrameError:
 
 def unread_frame(error: FrameError, source_id: int) -> Frame:
     """The frame that stands in a result for one that could not be read."""
-    return Frame(None, error.frame_index, error.timestamp_s or 0.0, source_id, error.source)
+    return Frame(None, error.frame_index, error.timestamp_s or 0.0, source_id, error.source, error.shape_hw)

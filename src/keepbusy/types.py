@@ -45,6 +45,7 @@ class Frame:
             capture for cameras, the index for pictures of a folder.
         source_id: Which of the run's sources it came from, from 0.
         source: That source's name; for a folder or a list, the file's own path.
+        missing_hw: For a frame that could not be read, the height and width that its picture would have had.
     """
 
     picture: Image | Picture | None
@@ -52,6 +53,7 @@ class Frame:
     timestamp_s: float
     source_id: int
     source: str
+    missing_hw: tuple[int, int] = (0, 0)
 
     @property
     def image(self) -> Image | None:
@@ -68,18 +70,18 @@ class Frame:
 
     @property
     def width(self) -> int:
-        """Width in pixels, 0 where the frame could not be read."""
+        """Width in pixels; 0 where the frame could not be read and its size is not known."""
         return self._shape_hw()[1]
 
     @property
     def height(self) -> int:
-        """Height in pixels, 0 where the frame could not be read."""
+        """Height in pixels; 0 where the frame could not be read and its size is not known."""
         return self._shape_hw()[0]
 
     def _shape_hw(self) -> tuple[int, int]:
         picture = self.picture
         if picture is None:
-            return 0, 0
+            return self.missing_hw
         if isinstance(picture, np.ndarray):
             return int(picture.shape[0]), int(picture.shape[1])
         return picture.shape_hw

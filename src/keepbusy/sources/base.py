@@ -149,6 +149,7 @@ class Selection:
             frame_index=index,
             hint=error.hint,
             timestamp_s=timestamp_s,
+            shape_hw=error.shape_hw,
         )
 
     def _note_end(self, index: int, timestamp_s: float) -> None:

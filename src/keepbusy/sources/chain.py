@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from keepbusy.errors import FrameError, SourceError
+from keepbusy.errors import FrameError, KeepbusyError, first_line
 from keepbusy.sources.base import Source, allow_reduced
 from keepbusy.types import Frame
 
@@ -33,7 +33,14 @@ class Chain:
     def read(self) -> Frame | None:
         while self._open_current():
             assert self._current is not None
-            frame = self._current.read()
+            try:
+                frame = self._current.read()
+            except FrameError:
+                raise
+            except Exception as error:
+                name = self._current.name
+                self._close_current()
+                raise _failed(name, error) from error
             if frame is not None:
                 return frame
             self._close_current()
@@ -68,8 +75,8 @@ class Chain:
         self._next += 1
         try:
             current = open_part()
-        except SourceError as error:
-            raise FrameError(error.message, stage="read", source=name, frame_index=0, hint=error.hint) from error
+        except Exception as error:
+            raise _failed(name, error) from error
         if current.is_live:
             current.close()
             raise FrameError(
@@ -87,3 +94,9 @@ class Chain:
         if self._current is not None:
             self._current.close()
             self._current = None
+
+
+def _failed(name: str, error: Exception) -> FrameError:
+    """A part's end, whatever it failed with: the other parts are not concerned."""
+    message, hint = (error.message, error.hint) if isinstance(error, KeepbusyError) else (first_line(error), None)
+    return FrameError(message, stage="read", source=name, frame_index=0, hint=hint)

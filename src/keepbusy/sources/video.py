@@ -241,8 +241,15 @@ class Video:
             if self._is_url
             else "the frames before it have been delivered; ffmpeg -i FILE -c copy NEW may repair the container"
         )
+        orientation = self._orientation or Orientation()
         return FrameError(
-            message, stage="read", source=self.name, frame_index=index, hint=hint, timestamp_s=timestamp_s
+            message,
+            stage="read",
+            source=self.name,
+            frame_index=index,
+            hint=hint,
+            timestamp_s=timestamp_s,
+            shape_hw=orientation.size_hw(self._stream.height or 0, self._stream.width or 0),
         )
 
     def _next_s(self) -> float:
