@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -14,13 +15,17 @@ import cv2
 import numpy as np
 import pytest
 
+from keepbusy.cli.outputs import glob_root, is_glob, open_sinks
 from keepbusy.config import SelectConfig
 from keepbusy.errors import SinkError
 from keepbusy.sinks import scripts
+from keepbusy.sinks.crops import Crops
 from keepbusy.sinks.draw import Style, annotate
+from keepbusy.sinks.images import AnnotatedFolder, write_image
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames, valid_text
 from keepbusy.sinks.video import VideoFile
+from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
 from keepbusy.sources.base import Selection
 from keepbusy.sources.chain import Chain
 from keepbusy.types import Detections, Frame, Result, Timings
@@ -290,3 +295,123 @@ def test_labels_confidences_and_lines_are_drawn_as_asked() -> None:
     assert changed["all"].sum() > changed["no confidence"].sum() > changed["no label"].sum()
     assert changed["no label"][20, 20:40].all() and not changed["no label"][5:15].any()
     assert changed["wide"].sum() > 3 * changed["no label"].sum()
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_sub_folders_of_globs_are_kept(tmp_path: Path) -> None:
+    names = OutputNames([Path("sub"), Path("sub/deep")])
+    stems = [names.stem(f"sub/{rest}") for rest in ("a/x.jpg", "b/x.jpg", "b/x.png", "y.jpg", "deep/c d/z.mp4")]
+    assert stems == ["a/x", "b/x", "b/x-2", "y", "c_d/z"]
+    assert [names.stem(source) for source in ("other/a/x.jpg", "rtsp://sub/a", "0")] == ["x", "rtsp_sub_a", "camera0"]
+    folder = AnnotatedFolder(tmp_path / "out", names, {})
+    labels, crops = YoloTxt(tmp_path / "labels", names), Crops(tmp_path / "crops", names)
+    for source in ("sub/a/x.jpg", "sub/b/x.jpg", "sub/deep/c d/z.mp4"):
+        for sink in (folder, labels, crops):
+            sink.write(result(source))
+    folder.close()
+    assert files_below(tmp_path / "out") == ["a/x.jpg", "b/x.jpg", "c_d/z.mp4"]
+    assert files_below(tmp_path / "labels") == ["a/x.txt", "b/x.txt", "c_d/z_000000.txt"]
+    assert files_below(tmp_path / "crops") == [f"thing/{name}_0.jpg" for name in ("a/x", "b/x", "c_d/z_000000")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "root"),
+    [("root/**/*.jpg", "root"), ("*.jpg", "."), ("/a/b*/c/x.jpg", "/a"), ("../r/[ab]/x.jpg", "../r"), ("r/*.jpg", "r")],
+)
+def test_what_a_glob_matches_is_below_its_fixed_part(pattern: str, root: str) -> None:
+    assert is_glob(pattern) and glob_root(pattern) == Path(root)
+    assert not is_glob("synth:street?frames=3") and not is_glob("http://host/x?y=1") and not is_glob("plain.jpg")
+
+
+def test_crops_are_the_frames_own_pixels(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    one = result(picture=cv2.GaussianBlur(picture, (0, 0), 5), names=("stop / sign",))
+    sink = Crops(tmp_path, OutputNames())
+    sink.write(one)
+    sink.close()
+    crop = cv2.imread(str(tmp_path / "stop_sign" / "a_000000_0.jpg"))
+    assert crop is not None and one.frame.image is not None
+    np.testing.assert_allclose(crop.astype(int), one.frame.image[20:48, 16:48].astype(int), atol=12)
+
+
+def test_a_clip_that_comes_again_does_not_replace_its_first_round(tmp_path: Path) -> None:
+    sink = AnnotatedFolder(tmp_path, OutputNames(), {0: None})
+    for source in ("a.mp4", "b.mp4", "a.mp4"):
+        for index in range(3):
+            sink.write(result(source, index, index / 10))
+    sink.close()
+    assert files_below(tmp_path) == ["a.mp4", "a_round2.mp4", "b.mp4"]
+    assert all(len(times_and_duration(path)[0]) == 3 for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["12:30 out.mp4", "OUT.MP4", "a:b.MKV", "bad\udcff.mov", "12:30 out.JPG", "P.PNG"])
+def test_any_file_name_can_be_saved_to_in_the_current_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = Clip("a.mp4", 1)
+    (sink,) = open_sinks([source], save=Path(name), json=None, save_txt=None, save_conf=False, show=False)
+    sink.write(result())
+    sink.close()
+    assert os.listdir(".") == [name] and Path(name).stat().st_size > 300
+
+
+def test_pictures_that_can_only_be_read_are_saved_as_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "haveImageWriter", lambda name: not name.endswith(".bmp"))
+    sink = AnnotatedFolder(tmp_path, OutputNames(), {})
+    for source in ("a.BMP", "b.PNG"):
+        sink.write(result(source))
+    assert files_below(tmp_path) == ["a.jpg", "b.PNG"]
+
+
+def test_labels_of_somebody_else_are_not_written_over(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    (labels / "train").mkdir(parents=True)
+    (labels / "train" / "a.txt").write_text("0 0.5 0.5 1 1")
+    for _ in range(2):
+        with pytest.raises(SinkError, match="keepbusy did not write") as caught:
+            claim_labels(labels, exist_ok=False)
+        assert "train" in caught.value.message and "--exist-ok" in (caught.value.hint or "")
+        # What was allowed once is asked for again.
+        claim_labels(labels, exist_ok=True)
+    assert files_below(labels) == ["train/a.txt"]
+
+
+def test_labels_of_our_own_are_written_over(tmp_path: Path) -> None:
+    for number in range(2):
+        claim_labels(tmp_path / "labels", exist_ok=False)
+        sink = YoloTxt(tmp_path / "labels", OutputNames())
+        sink.write(result(names=("行人",) if number else ("thing",)))
+    assert files_below(tmp_path / "labels") == [".keepbusy", "a_000000.txt"]
+
+
+def test_a_label_file_is_there_in_full_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> int:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(SinkError, match="No space left"):
+        YoloTxt(tmp_path, OutputNames()).write(result())
+    assert files_below(tmp_path) == []
+
+
+def test_the_program_takes_the_options(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        write_image(tmp_path / "in" / folder / "фото.png", np.full((64, 96, 3), 90, np.uint8))
+    command = [sys.executable, "-m", "keepbusy", "detect", "in/**/*.png", "--json", "-", "-q", "--save", "out"]
+    command += ["--hide-labels", "--hide-conf", "--line-width", "3", "--save-crop", "crops", "--save-txt", "labels"]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    for _ in range(2):
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+    sources = [json.loads(line)["source"] for line in done.stdout.decode("utf-8").splitlines()]
+    assert sources == ["in/a/фото.png", "in/b/фото.png"]
+    assert files_below(tmp_path / "out") == ["a/фото.png", "b/фото.png"]
+    (tmp_path / "labels" / ".keepbusy").unlink()
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 1 and b"--exist-ok" in done.stderr and b"Traceback" not in done.stderr

@@ -67,6 +67,26 @@ def detect(
     save_conf: Annotated[
         bool, typer.Option("--save-conf", help="Add confidences to the labels.", rich_help_panel=_OUT)
     ] = False,
+    save_crop: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="What was found, cut out: one picture each.", rich_help_panel=_OUT),
+    ] = None,
+    exist_ok: Annotated[
+        bool,
+        typer.Option("--exist-ok", help="Write over labels that this program did not write.", rich_help_panel=_OUT),
+    ] = False,
+    hide_labels: Annotated[
+        bool, typer.Option("--hide-labels", help="Draw boxes without names.", rich_help_panel=_OUT)
+    ] = False,
+    hide_conf: Annotated[
+        bool, typer.Option("--hide-conf", help="Draw names without confidences.", rich_help_panel=_OUT)
+    ] = False,
+    line_width: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100, metavar="PX", help="Width of lines; by default by the picture's size.", rich_help_panel=_OUT
+        ),
+    ] = None,
     trace: Annotated[
         Path | None,
         typer.Option(
@@ -168,10 +188,11 @@ def detect(
     from keepbusy.api import Pipeline
     from keepbusy.bench.trace import write_trace
     from keepbusy.cli.models import find_model_with_progress
-    from keepbusy.cli.outputs import open_sinks
+    from keepbusy.cli.outputs import is_glob, open_sinks
     from keepbusy.embedded import embedded_clip, embedded_model
     from keepbusy.models import load_names
     from keepbusy.sinks import SinkRunner
+    from keepbusy.sinks.draw import Style
     from keepbusy.sinks.naming import check_file
     from keepbusy.sources import open_sources
 
@@ -204,7 +225,8 @@ def detect(
     guard_inputs(
         {"--save": save, "--json": json, "--trace": trace},
         folders={
-            "--save": pictures_and_videos(save, is_deep=any("**" in source for source in sources or ())),
+            "--save": pictures_and_videos(save, is_deep=any(map(is_glob, sources or ()))),
+            "--save-crop": pictures_and_videos(save_crop, is_deep=True),
             "--save-txt": labels(save_txt),
         },
         models=[model],
@@ -228,11 +250,22 @@ def detect(
             cache_dir=parse_cache_dir(cache_dir),
             on_error=cast(OnError, on_error),
             device_timeout_s=device_timeout,
-            pixels=save is not None or show,
+            pixels=save is not None or save_crop is not None or show,
             **options,
         ) as pipeline:
             pipeline.set_classes(parse_classes(classes, pipeline.names))
-            sinks = open_sinks(opened, save=save, json=json, save_txt=save_txt, save_conf=save_conf, show=show)
+            sinks = open_sinks(
+                opened,
+                save=save,
+                json=json,
+                save_txt=save_txt,
+                save_conf=save_conf,
+                show=show,
+                save_crop=save_crop,
+                exist_ok=exist_ok,
+                style=Style(not hide_labels, not hide_conf, line_width),
+                specs=sources or [],
+            )
             run = pipeline.run(*opened, loop=loop, limit=limit, stride=stride)
             total = _total(opened, select)
             timings: deque[Timings] = deque(maxlen=TRACED_FRAMES)

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 
 from keepbusy.errors import SinkError, first_line
-from keepbusy.sinks.draw import annotate
+from keepbusy.sinks.draw import PLAIN, Style, annotate
 from keepbusy.sinks.naming import OutputNames, check_file, make_folder, write_error
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sources.images import is_picture
@@ -19,18 +19,20 @@ class ImageFile:
 
     Args:
         path: The file; its ending chooses the format.
+        style: What is drawn, and how.
 
     Raises:
         SinkError: The file cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, style: Style = PLAIN) -> None:
         check_file(path)
+        self._style = style
         self._path = path
 
     def write(self, result: Result) -> None:
         if result.frame.image is not None:
-            write_image(self._path, annotate(result))
+            write_image(self._path, annotate(result, style=self._style))
 
     def close(self) -> None:
         pass
@@ -43,34 +45,45 @@ class AnnotatedFolder:
         folder: Where they go; made if missing.
         names: Names shared with the run's other sinks.
         fps_by_source: Frame rates of the sources, by their ids.
+        style: What is drawn, and how.
 
     Raises:
         SinkError: The folder cannot be made or written.
     """
 
-    def __init__(self, folder: Path, names: OutputNames, fps_by_source: dict[int, float | None]) -> None:
+    def __init__(
+        self, folder: Path, names: OutputNames, fps_by_source: dict[int, float | None], style: Style = PLAIN
+    ) -> None:
         make_folder(folder)
         self._folder = folder
         self._names = names
         self._fps_by_source = fps_by_source
+        self._style = style
         self._videos: dict[int, tuple[str, VideoFile]] = {}
+        self._num_rounds: dict[str, int] = {}
 
     def write(self, result: Result) -> None:
         frame = result.frame
         if frame.image is None:
             return
-        stem = self._names.stem(frame.source)
         if is_picture(frame.source):
-            write_image(self._folder / f"{stem}{Path(frame.source).suffix}", annotate(result))
+            path = self._folder / f"{self._names.stem(frame.source)}{_suffix_for(frame.source)}"
+            make_folder(path.parent)
+            write_image(path, annotate(result, style=self._style))
             return
         name, video = self._videos.get(frame.source_id, ("", None))
         if video is None or name != frame.source:
             if video is not None:
                 video.close()
             fps = self._fps_by_source.get(frame.source_id)
-            video = VideoFile(self._folder / f"{stem}.mp4", fps)
+            video = VideoFile(self._folder / f"{self._video_stem(frame.source)}.mp4", fps, self._style)
             self._videos[frame.source_id] = (frame.source, video)
         video.write(result)
+
+    def _video_stem(self, source: str) -> str:
+        """A clip that comes again (a loop over several) gets a file of its own."""
+        num = self._num_rounds[source] = self._num_rounds.get(source, 0) + 1
+        return self._names.stem(source) + (f"_round{num}" if num > 1 else "")
 
     def close(self) -> None:
         first: SinkError | None = None
@@ -81,6 +94,12 @@ class AnnotatedFolder:
                 first = first or error
         if first is not None:
             raise first
+
+
+def _suffix_for(source: str) -> str:
+    """The ending of a picture's copy: its own, or JPEG's where OpenCV only reads such pictures."""
+    suffix = Path(source).suffix
+    return suffix if cv2.haveImageWriter(f"x{suffix.lower()}") else ".jpg"
 
 
 def write_image(path: Path, picture: Image) -> None:
@@ -94,7 +113,7 @@ def write_image(path: Path, picture: Image) -> None:
         SinkError: The ending is not a format that can be written, or the file cannot be.
     """
     try:
-        is_encoded, content = cv2.imencode(path.suffix, picture)
+        is_encoded, content = cv2.imencode(path.suffix.lower(), picture)
     except cv2.error as error:
         raise SinkError(f"{path}: cannot be encoded: {first_line(error)}", hint="use .jpg, .png or .webp") from error
     if not is_encoded:

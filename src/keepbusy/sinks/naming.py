@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from keepbusy.errors import SinkError
@@ -28,20 +29,23 @@ class OutputNames:
     """Stems for output files: the source's own, with `-2`, `-3`, ... where another source has the same.
 
     One instance serves all sinks of a run, so that `street.mp4` and `street.txt` belong together.
+
+    Args:
+        roots: Folders below which sources keep their sub-folders: `a/x` for `root/a/x.jpg`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Iterable[Path] = ()) -> None:
+        # The innermost first.
+        self._roots = sorted(set(roots), key=lambda root: -len(root.parts))
         self._stems: dict[str, str] = {}
         self._taken: set[str] = set()
 
     def stem(self, source: str) -> str:
-        """The stem for a source's outputs; the same for the same source."""
+        """The stem for a source's outputs, with `/` behind sub-folders; the same for the same source."""
         if source not in self._stems:
             text = valid_text(Path(source).stem if "://" not in source else source)
-            base = re.sub(r"[^\w.-]+", "_", text).strip("_.")
-            base = base or "source"
-            if source.isdecimal():
-                base = f"camera{source}"
+            base = f"camera{source}" if source.isdecimal() else _plain(text) or "source"
+            base = self._sub_folder(source) + base
             candidate, number = base, 1
             while candidate.lower() in self._taken:
                 number += 1
@@ -50,10 +54,21 @@ class OutputNames:
             self._stems[source] = candidate
         return self._stems[source]
 
+    def _sub_folder(self, source: str) -> str:
+        parent = Path(source).parent
+        root = next((root for root in self._roots if parent.is_relative_to(root)), None)
+        if root is None or "://" in source:
+            return ""
+        return "".join(f"{_plain(valid_text(part)) or '_'}/" for part in parent.relative_to(root).parts)
+
     def frame_stem(self, frame: Frame) -> str:
         """The stem for one frame's own file: a picture's is its own, any other's has the frame's index added."""
         stem = self.stem(frame.source)
         return stem if is_picture(frame.source) else f"{stem}_{frame.index:06d}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", text).strip("_.")
 
 
 def make_folder(folder: Path) -> None:

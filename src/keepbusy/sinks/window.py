@@ -6,7 +6,7 @@ import cv2
 
 from keepbusy.errors import SinkError, first_line
 from keepbusy.sinks.base import StopRun
-from keepbusy.sinks.draw import ThroughputMeter, annotate
+from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
 from keepbusy.types import Result
 
 _KEYS_TO_STOP = {ord("q"), 27}
@@ -19,11 +19,15 @@ _HINT = (
 class Window:
     """Shows each source in a window of its own; q, Esc or closing it stops the run.
 
+    Args:
+        style: What is drawn, and how.
+
     Raises:
         SinkError: This OpenCV, or this machine, has no windows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, style: Style = PLAIN) -> None:
+        self._style = style
         self._meter = ThroughputMeter()
         self._titles: set[str] = set()
         # Asked of OpenCV's own description: opening a window to find out kills the process where there is no screen.
@@ -36,7 +40,7 @@ class Window:
         if result.frame.image is None:
             return
         title = f"keepbusy: source {result.frame.source_id}"
-        picture = annotate(result, self._meter.add(result.timings.decode_end_ns))
+        picture = annotate(result, self._meter.add(result.timings.decode_end_ns), self._style)
         try:
             cv2.imshow(title, picture)
             key = cv2.waitKey(1)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.sinks.naming import OutputNames, make_folder, write_error
+from keepbusy.errors import SinkError
+from keepbusy.sinks.naming import OutputNames, make_folder, valid_text, write_error
 from keepbusy.types import Detections, Result
+
+MARK = ".keepbusy"
+"""The file that marks a folder of labels as this program's."""
 
 
 class YoloTxt:
@@ -46,7 +51,10 @@ class YoloTxt:
             return
         frame, detections = result.frame, result.detections
         if detections.probabilities is not None:
-            lines = [f"{probability:.5f} {detections.names[class_id]}" for class_id, probability in detections.top(5)]
+            lines = [
+                f"{probability:.5f} {_one_line(detections.names[class_id])}"
+                for class_id, probability in detections.top(5)
+            ]
         else:
             lines = [
                 f"{class_id} {numbers}" + (f" {confidence:.5f}" if self._with_confidence else "")
@@ -59,13 +67,58 @@ class YoloTxt:
                 if numbers
             ]
         path = self._folder / f"{self._names.frame_stem(frame)}.txt"
-        try:
-            path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        except OSError as error:
-            raise write_error(path, error) from error
+        make_folder(path.parent)
+        _write_whole(path, "".join(line + "\n" for line in lines))
 
     def close(self) -> None:
         pass
+
+
+def claim_labels(folder: Path, *, exist_ok: bool) -> None:
+    """Take a folder for labels: those of somebody else are not written over, unless that is wanted.
+
+    A small hidden file tells folders that labels were written to before.
+
+    Args:
+        folder: The folder; made if missing.
+        exist_ok: Write over what is there.
+
+    Raises:
+        SinkError: It has label files in it that this program did not write, or cannot be made.
+    """
+    make_folder(folder)
+    mark = folder / MARK
+    if mark.is_file():
+        return
+    found = next(folder.rglob("*.txt"), None)
+    if found is not None:
+        if exist_ok:
+            # It stays somebody else's: the next run asks again.
+            return
+        raise SinkError(
+            f"--save-txt: {folder}: has {found.relative_to(folder)} in it, which keepbusy did not write",
+            hint="give a new folder, or --exist-ok to write over label files of the same names",
+        )
+    try:
+        mark.write_text("Labels in this folder were written by keepbusy, and may be written over by it.\n", "utf-8")
+    except OSError as error:
+        raise write_error(mark, error) from error
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that is there in full or not at all: an empty label file would say that nothing was found."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(text.encode())
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise write_error(path, error) from error
+
+
+def _one_line(name: str) -> str:
+    return " ".join(valid_text(name).split())
 
 
 def _numbers(detections: Detections, size_wh: tuple[int, int]) -> list[str]:

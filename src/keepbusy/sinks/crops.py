@@ -1,0 +1,48 @@
+"""What was found, cut out: one picture a detection."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+from keepbusy.sinks.images import write_image
+from keepbusy.sinks.naming import OutputNames, make_folder, valid_text
+from keepbusy.types import Result
+
+
+class Crops:
+    """Writes each detection's box, as it is in the frame, to `class/name_0.jpg`, in the order of confidence.
+
+    Args:
+        folder: Where they go; made if missing.
+        names: Names shared with the run's other sinks.
+
+    Raises:
+        SinkError: The folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path, names: OutputNames) -> None:
+        make_folder(folder)
+        self._folder = folder
+        self._names = names
+
+    def write(self, result: Result) -> None:
+        frame, detections = result.frame, result.detections
+        if frame.image is None or not len(detections):
+            return
+        stem = self._names.frame_stem(frame)
+        for index, (left, top, right, bottom) in enumerate(detections.boxes_xyxy.tolist()):
+            # Clipped to the frame already; a box thinner than a pixel is one pixel.
+            x, y = min(int(left), frame.width - 1), min(int(top), frame.height - 1)
+            crop = frame.image[y : max(y + 1, math.ceil(bottom)), x : max(x + 1, math.ceil(right))]
+            path = self._folder / _folder_name(detections.name(index)) / f"{stem}_{index}.jpg"
+            make_folder(path.parent)
+            write_image(path, crop)
+
+    def close(self) -> None:
+        pass
+
+
+def _folder_name(class_name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", valid_text(class_name)).strip("_.") or "unnamed"
