@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -79,6 +80,7 @@ def _root(
 def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 usage, 130 interrupted, 143 terminated."""
     signal.signal(signal.SIGTERM, _raise_terminated)
+    _write_utf8()
     is_debug = "--debug" in sys.argv
     if has_many(usable_cores()):
         # OpenCV would spread each resize over all cores, which have other things to do. Read when it is first loaded.
@@ -94,6 +96,18 @@ def main() -> None:
         if error.hint:
             console.print(f"[bold cyan]hint:[/] {_escape(error.hint)}", highlight=False, soft_wrap=True)
         sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
+    except RuntimeError as error:
+        # Said by pathlib and platformdirs, also on behalf of OpenVINO, which looks for the home folder when imported.
+        if is_debug or "home directory" not in str(error):
+            raise
+        console.print("[bold red]error:[/] the home folder cannot be found", highlight=False, soft_wrap=True)
+        console.print(
+            "[bold cyan]hint:[/] set HOME to a folder that you may write to, and KEEPBUSY_CACHE, where it is set, to a "
+            "full path",
+            highlight=False,
+            soft_wrap=True,
+        )
+        sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except _Terminated:
@@ -102,6 +116,14 @@ def main() -> None:
         # Nobody reads our standard output any more: leave quietly, and keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
+
+
+def _write_utf8() -> None:
+    """Files and pipes get UTF-8, whatever the locale; a terminal gets what it can show of each character."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:

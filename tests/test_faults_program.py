@@ -1,0 +1,40 @@
+"""The program where the environment is poor: no home folder, an old locale."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.build import build_blob_model
+
+PROGRAM = [sys.executable, "-m", "keepbusy"]
+
+
+def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    kept = {**os.environ, **environment}
+    return subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, env=kept, check=False)
+
+
+def test_a_cache_below_an_unknown_users_home_is_one_line(blob_model: Path) -> None:
+    done = run("models", KEEPBUSY_CACHE="~no-such-user-here/x")
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"] and "home folder" in lines[0]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp936", "utf-8"])
+def test_redirected_output_is_utf_8_in_every_locale(tmp_path: Path, encoding: str) -> None:
+    model = build_blob_model(tmp_path / "blob.xml")
+    (tmp_path / "metadata.yaml").write_text("names: {0: 行人, 1: машина, 2: 'é'}\n", encoding="utf-8")
+    text = model.read_text().replace('value="red green blue"', 'value=""')
+    model.write_text(text)
+    table = run("model-info", model, PYTHONIOENCODING=encoding)
+    assert table.returncode == 0, table.stderr
+    assert "行人" in table.stdout.decode("utf-8")
+    told = run("model-info", model, "--json", PYTHONIOENCODING=encoding)
+    assert "машина" in json.dumps(json.loads(told.stdout.decode("utf-8")), ensure_ascii=False)
