@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from keepbusy.cli.parse import parse_classes
+from keepbusy.errors import ConfigError
 from tests.build import build_blob_model
 
 PROGRAM = [sys.executable, "-m", "keepbusy"]
@@ -38,3 +40,14 @@ def test_redirected_output_is_utf_8_in_every_locale(tmp_path: Path, encoding: st
     assert "行人" in table.stdout.decode("utf-8")
     told = run("model-info", model, "--json", PYTHONIOENCODING=encoding)
     assert "машина" in json.dumps(json.loads(told.stdout.decode("utf-8")), ensure_ascii=False)
+
+
+def test_class_names_may_have_commas_and_digits() -> None:
+    names = ("man, adult", "man", "adult", "7")
+    assert parse_classes("man, adult", names) == (0,)
+    assert parse_classes("man,adult,adult", names) == (0, 2)
+    assert parse_classes("adult,man", names) == (2, 1)
+    assert parse_classes("7,1", names) == (3, 1)
+    assert parse_classes("3", names) == (3,)
+    with pytest.raises(ConfigError, match="no class 'boy'"):
+        parse_classes("man,boy", names)

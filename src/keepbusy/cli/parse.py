@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Literal, cast
 
 from keepbusy.config import ShapeChoice
 from keepbusy.errors import ConfigError
+
+log = logging.getLogger("keepbusy")
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -50,19 +53,32 @@ def parse_nireq(text: str) -> int | None:
 
 
 def parse_classes(text: str | None, names: tuple[str, ...]) -> tuple[int, ...] | None:
-    """Class ids or names separated by commas → ids."""
+    """Class ids or names separated by commas → ids. Names may have commas in them; numbers are ids."""
     if text is None:
         return None
     chosen: list[int] = []
-    for part in (part.strip() for part in text.split(",")):
-        if part.isdecimal() and int(part) < len(names):
-            chosen.append(int(part))
-        elif part in names:
-            chosen.append(names.index(part))
-        else:
-            known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-            raise ConfigError(
-                f"--classes: the model has no class {part!r}",
-                hint=f"give ids from 0 to {len(names) - 1}, or names: {known}",
-            )
+    parts = [part.strip() for part in text.split(",")]
+    while parts:
+        class_id, num_parts = _first_class(parts, names)
+        chosen.append(class_id)
+        parts = parts[num_parts:]
     return tuple(chosen)
+
+
+def _first_class(parts: list[str], names: tuple[str, ...]) -> tuple[int, int]:
+    """The class that the first parts name, as many of them as can be, and how many parts that took."""
+    by_name = {
+        tuple(piece.strip() for piece in name.split(",")): index for index, name in reversed([*enumerate(names)])
+    }
+    if parts[0].isdecimal() and int(parts[0]) < len(names):
+        if by_name.get((parts[0],), int(parts[0])) != int(parts[0]):
+            log.info("--classes: %s is taken as an id, not as the class that has this name", parts[0])
+        return int(parts[0]), 1
+    for num_parts in range(len(parts), 0, -1):
+        if tuple(parts[:num_parts]) in by_name:
+            return by_name[tuple(parts[:num_parts])], num_parts
+    known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    raise ConfigError(
+        f"--classes: the model has no class {parts[0]!r}",
+        hint=f"give ids from 0 to {len(names) - 1}, or names: {known}",
+    )
