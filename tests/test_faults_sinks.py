@@ -415,3 +415,54 @@ def test_the_program_takes_the_options(tmp_path: Path) -> None:
     (tmp_path / "labels" / ".keepbusy").unlink()
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
     assert done.returncode == 1 and b"--exist-ok" in done.stderr and b"Traceback" not in done.stderr
+
+
+def write_with_sound(path: Path, codec: str = "aac", num_frames: int = 50) -> Path:
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio = container.add_stream(codec, rate=48000)
+        for index in range(num_frames):
+            picture = np.full((64, 96, 3), 4 * index % 250, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+            tone = np.sin(np.arange(1920) / 20 + index * 96).astype(np.float32)[None]
+            sound = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            sound.sample_rate, sound.pts, sound.time_base = 48000, index * 1920, Fraction(1, 48000)
+            container.mux(audio.encode(sound))
+        container.mux(audio.encode())
+        container.mux(video.encode())
+    return path
+
+
+def saved_with_sound(source: Path, path: Path, num_frames: int) -> tuple[int, float]:
+    """How many frames the saved video has, and how long its sound is, seconds; 0 without one."""
+    sink = VideoFile(path, 25, sound_of=source)
+    for index in range(num_frames):
+        sink.write(result(str(source), index, index / 25))
+    sink.close()
+    with av.open(str(path)) as container:
+        num_decoded = sum(1 for _ in container.decode(video=0))
+    with av.open(str(path)) as container:
+        sounds = list(container.decode(audio=0)) if container.streams.audio else []
+        return num_decoded, sum(sound.samples / sound.sample_rate for sound in sounds)
+
+
+@pytest.mark.parametrize("name", ["o.mp4", "o.mov", "o.mkv"])
+@pytest.mark.parametrize("num_frames", [50, 20])
+def test_the_sound_of_a_video_is_copied_for_as_long_as_the_pictures(name: str, num_frames: int, tmp_path: Path) -> None:
+    source = write_with_sound(tmp_path / "in.mp4")
+    num_decoded, sound_s = saved_with_sound(source, tmp_path / name, num_frames)
+    assert num_decoded == num_frames and sound_s == pytest.approx(num_frames / 25, abs=0.08)
+
+
+def test_a_video_without_sound_and_sound_that_does_not_fit_leave_the_pictures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    silent = tmp_path / "silent.mp4"
+    save([("a.mp4", 0, 0.0)], silent, 25)
+    assert saved_with_sound(silent, tmp_path / "o.mp4", 30) == (30, 0)
+    assert saved_with_sound(tmp_path / "gone.mp4", tmp_path / "o.mp4", 30) == (30, 0)
+    assert "its sound cannot be copied" in caplog.text
+    for codec, name in (("wmav2", "o.m4v"), ("libopus", "o.mov")):
+        source = write_with_sound(tmp_path / "in.mkv", codec)
+        assert saved_with_sound(source, tmp_path / name, 30)[0] == 30

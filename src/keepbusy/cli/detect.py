@@ -87,6 +87,9 @@ def detect(
             min=1, max=100, metavar="PX", help="Width of lines; by default by the picture's size.", rich_help_panel=_OUT
         ),
     ] = None,
+    no_audio: Annotated[
+        bool, typer.Option("--no-audio", help="Leave out the sound of a video file.", rich_help_panel=_OUT)
+    ] = False,
     trace: Annotated[
         Path | None,
         typer.Option(
@@ -265,6 +268,7 @@ def detect(
                 exist_ok=exist_ok,
                 style=Style(not hide_labels, not hide_conf, line_width),
                 specs=sources or [],
+                has_sound=not no_audio and not loop,
             )
             run = pipeline.run(*opened, loop=loop, limit=limit, stride=stride)
             total = _total(opened, select)

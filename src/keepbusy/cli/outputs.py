@@ -17,6 +17,7 @@ from keepbusy.sinks.video import VIDEO_SUFFIXES, VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
 from keepbusy.sources import Source
 from keepbusy.sources.images import is_picture
+from keepbusy.sources.video import Video
 
 
 def open_sinks(
@@ -31,6 +32,7 @@ def open_sinks(
     exist_ok: bool = False,
     style: Style = PLAIN,
     specs: Sequence[str] = (),
+    has_sound: bool = False,
 ) -> list[Sink]:
     """Open the sinks, so that what cannot be written is known before the work begins.
 
@@ -44,6 +46,7 @@ def open_sinks(
         save_crop: Folder for what was found, cut out.
         exist_ok: Labels that this program did not write may be written over.
         style: What is drawn, and how.
+        has_sound: Copy the sound of one video file into one video.
         specs: The sources as the user wrote them: outputs of globs keep their sub-folders.
 
     Raises:
@@ -57,7 +60,7 @@ def open_sinks(
     if json is not None:
         sinks.append(JsonLines(json))
     if save is not None:
-        sinks.append(_open_save(save, sources, names, style))
+        sinks.append(_open_save(save, sources, names, style, has_sound=has_sound))
     if save_txt is not None:
         sinks.append(YoloTxt(save_txt, names, with_confidence=save_conf))
     if save_crop is not None:
@@ -69,7 +72,7 @@ def open_sinks(
     return sinks
 
 
-def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, style: Style) -> Sink:
+def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, style: Style, *, has_sound: bool) -> Sink:
     suffix = path.suffix.lower()
     is_file = suffix in VIDEO_SUFFIXES or is_picture(path)
     if path.is_dir() or not suffix:
@@ -86,7 +89,9 @@ def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, style:
             hint="give a folder: each source then gets a file of its own",
         )
     if suffix in VIDEO_SUFFIXES:
-        return VideoFile(path, sources[0].fps, style)
+        is_one_file = isinstance(sources[0], Video) and not sources[0].is_live and Path(sources[0].name).is_file()
+        sound_of = Path(sources[0].name) if has_sound and is_one_file else None
+        return VideoFile(path, sources[0].fps, style, sound_of=sound_of)
     if sources[0].num_frames != 1:
         raise ConfigError(
             f"--save: {path} is one picture for a source of many",

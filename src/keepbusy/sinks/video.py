@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ from keepbusy.sinks.clock import DEFAULT_FPS, OutputClock
 from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
 from keepbusy.sinks.naming import check_file, write_error
 from keepbusy.sinks.pixel_aspect import file_address, pixel_aspect
+from keepbusy.sinks.sound import Sound
 from keepbusy.types import Frame, Image, Result
+
+_LOG = logging.getLogger("keepbusy")
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv"})
 
@@ -41,16 +46,20 @@ class VideoFile:
         path: The file, overwritten.
         fps: The source's frame rate; None where it has none.
         style: What is drawn, and how.
+        sound_of: The one video file that the frames are from, whose sound is copied; None for no sound.
 
     Raises:
         SinkError: The file cannot be made.
     """
 
-    def __init__(self, path: Path, fps: float | None, style: Style = PLAIN) -> None:
+    def __init__(self, path: Path, fps: float | None, style: Style = PLAIN, *, sound_of: Path | None = None) -> None:
         check_file(path)
         self._path = path
         self._fps = fps
         self._style = style
+        self._sound_of = sound_of
+        self._sound: Sound | None = None
+        self._end_s = 0.0
         self._clock = OutputClock(fps)
         self._meter = ThroughputMeter()
         self._container: Any = None
@@ -80,10 +89,15 @@ class VideoFile:
         try:
             try:
                 container.mux(self._stream.encode())
+                if self._sound is not None:
+                    self._sound.copy_until(self._end_s)
             finally:
                 container.close()
         except OSError as error:
             raise write_error(self._path, error) from error
+        finally:
+            if self._sound is not None:
+                self._sound.close()
 
     def _open(self, picture: Image, frame: Frame) -> None:
         import av
@@ -112,6 +126,23 @@ class VideoFile:
         self._reformatter = VideoReformatter()
         self._stream = stream
         self._size_wh = (picture.shape[1], picture.shape[0])
+        if self._sound_of is not None:
+            self._add_sound(self._sound_of, picture, frame)
+
+    def _add_sound(self, source: Path, picture: Image, frame: Frame) -> None:
+        """Add the sound; where it does not fit into the file, begin again without it."""
+        self._sound_of = None
+        try:
+            self._sound = Sound(source, self._container)
+            self._container.start_encoding()
+        except (OSError, ValueError) as error:
+            _LOG.warning("%s: its sound cannot be copied: %s", source, first_line(error))
+            if self._sound is not None:
+                self._sound.close()
+            self._sound = None
+            with suppress(OSError, ValueError):
+                self._container.close()
+            self._open(picture, frame)
 
     def _encode(self, picture: Image, start_s: float, duration_s: float) -> None:
         import av
@@ -130,6 +161,9 @@ class VideoFile:
         self._last_pts = max(round(start_s / _TIME_BASE), self._last_pts + 1)
         frame.pts, frame.time_base = self._last_pts, _TIME_BASE
         frame.duration = max(1, round(duration_s / _TIME_BASE))
+        self._end_s = start_s + duration_s
+        if self._sound is not None:
+            self._sound.copy_until(start_s)
         self._container.mux(self._stream.encode(frame))
 
 
