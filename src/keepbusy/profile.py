@@ -29,6 +29,7 @@ from typing import Any, cast
 from keepbusy.cache import model_fingerprint
 from keepbusy.config import Options, split_options
 from keepbusy.errors import ConfigError, SinkError, first_line
+from keepbusy.files import read_text
 
 log = logging.getLogger("keepbusy")
 
@@ -120,15 +121,15 @@ def load_profile(path: str | Path) -> TunedProfile:
     path = Path(path)
     hint = "give a file that `keepbusy tune` has written"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"--profile: {path}: cannot be read: {error.strerror}", hint=hint) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"--profile: {path}: is not text", hint=hint) from error
+    except ValueError as error:
+        raise ConfigError(f"--profile: {path}: is not text: {first_line(error)}", hint=hint) from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark is not None else str(path)
         reason = getattr(error, "problem", None) or first_line(error)

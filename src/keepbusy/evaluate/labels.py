@@ -1,4 +1,7 @@
-"""YOLO's label files: one object a line, `class cx cy w h` or `class x1 y1 x2 y2 ...`, as shares of the picture."""
+"""YOLO's label files: one object a line, `class cx cy w h` or `class x1 y1 x2 y2 ...`, as shares of the picture.
+
+A pose row has its box first, as any other, and then its keypoints, which are not read.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 
 from keepbusy.errors import first_line
 from keepbusy.evaluate.problems import Problems
+from keepbusy.files import read_text
 
 TOLERANCE = 0.01
 """Rounding in labelling tools puts numbers this far outside of 0 to 1; the field lets that pass."""
@@ -39,16 +43,17 @@ class LabelFile:
 NO_LABELS = LabelFile(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
-def read_labels(path: Path, problems: Problems) -> LabelFile:
+def read_labels(path: Path, problems: Problems, pose_lengths: frozenset[int] = frozenset()) -> LabelFile:
     """Read one label file; its bad lines go to the problems and are left out.
 
     Args:
         path: The file. An empty one says that there is nothing to find in its picture.
         problems: Where faults are noted, as `file:line: what`.
+        pose_lengths: How many numbers a row has that is a box and keypoints, where the data has keypoints.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         problems.add(str(path), f"cannot be read: {getattr(error, 'strerror', None) or first_line(error)}")
         return NO_LABELS
     rows: list[tuple[float, float, float, float]] = []
@@ -65,7 +70,7 @@ def read_labels(path: Path, problems: Problems) -> LabelFile:
             continue
         seen.add(words)
         try:
-            class_id, box = _parse(words)
+            class_id, box = _parse(words, pose_lengths)
         except ValueError as error:
             problems.add(f"{path}:{number}", str(error))
             continue
@@ -80,12 +85,15 @@ def read_labels(path: Path, problems: Problems) -> LabelFile:
     )
 
 
-def _parse(words: tuple[str, ...]) -> tuple[int, tuple[float, float, float, float]]:
+def _parse(words: tuple[str, ...], pose_lengths: frozenset[int]) -> tuple[int, tuple[float, float, float, float]]:
     """One line's words → class id and box (left, top, right, bottom), shares."""
+    if len(words) in pose_lengths:
+        words = words[:5]
     if len(words) == 6:
         raise ValueError("6 numbers: a label with a confidence is a detection, not truth")
     if len(words) != 5 and (len(words) < 7 or len(words) % 2 == 0):
-        raise ValueError(f"{len(words)} number{'s' if len(words) > 1 else ''}: a box has 5, a polygon 7, 9, 11, ...")
+        count = f"{len(words)} number{'s' if len(words) > 1 else ''}"
+        raise ValueError(f"{count}: a box has 5, a polygon 7, 9, 11, ...{_pose_remark(words)}")
     class_id = _class_id(words[0])
     values = [_share(word) for word in words[1:]]
     if len(values) > 4:
@@ -97,6 +105,12 @@ def _parse(words: tuple[str, ...]) -> tuple[int, tuple[float, float, float, floa
     if not (box[2] > box[0] and box[3] > box[1]):
         raise ValueError("the box has no area")
     return class_id, box
+
+
+def _pose_remark(words: tuple[str, ...]) -> str:
+    """How rows with keypoints are read, where a row may be one: three numbers for each point."""
+    is_maybe_pose = len(words) > 6 and (len(words) - 5) % 3 == 0
+    return "; for a box and keypoints, give the data's .yaml with `kpt_shape`" if is_maybe_pose else ""
 
 
 def _class_id(word: str) -> int:

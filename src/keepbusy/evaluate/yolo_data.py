@@ -12,9 +12,10 @@ import yaml
 from keepbusy.errors import ConfigError, SourceError, first_line
 from keepbusy.evaluate.dataset import Picture, Pictures
 from keepbusy.evaluate.labels import NO_LABELS, read_labels
+from keepbusy.evaluate.listing import pictures_below
 from keepbusy.evaluate.problems import Problems
+from keepbusy.files import is_hidden, natural_key, read_text
 from keepbusy.models.names import names_from_value
-from keepbusy.sources.images import is_picture
 
 Listed = tuple[Path, str]
 """A picture, and where it was named: `file:line`, or its folder."""
@@ -29,7 +30,8 @@ def open_yolo_yaml(path: Path, split: str, *, skip_bad_labels: bool = False) -> 
     Args:
         path: YAML with `names` (list or mapping), the splits (`train`, `val`, `test`: a folder, a list of pictures, or
             several of either), and `path`, the folder they are relative to: itself relative to the file, by default
-            the file's own folder.
+            the file's own folder. A split that is not there is looked for without the `../` before it. `kpt_shape`,
+            [points, 2 or 3], says that rows are boxes with keypoints.
         split: Which.
         skip_bad_labels: Leave bad lines of label files out and note them, instead of stopping.
 
@@ -51,13 +53,14 @@ def open_yolo_yaml(path: Path, split: str, *, skip_bad_labels: bool = False) -> 
         raise SourceError(
             f"{path}: `nc` is {content['nc']}, and `names` has {len(names)}", hint="correct one of the two"
         )
-    root = path.parent / str(content.get("path") or "")
+    pose_lengths = _pose_lengths(path, content.get("kpt_shape"))
+    root = path.parent / _text(path, "path", content.get("path") or "")
     parts = content[split] if isinstance(content[split], list) else [content[split]]
     problems = Problems()
     listed: list[Listed] = []
     for part in parts:
-        listed += _list_part(root / str(part), f"{path}: {split}", problems)
-    return _with_labels(str(path), listed, names, problems, skip_bad_labels=skip_bad_labels)
+        listed += _list_part(_find_part(root, _text(path, split, part)), f"{path}: {split}", problems)
+    return _with_labels(str(path), listed, names, problems, skip_bad_labels=skip_bad_labels, pose_lengths=pose_lengths)
 
 
 def open_yolo_path(path: Path, split: str, *, skip_bad_labels: bool = False) -> Pictures:
@@ -94,11 +97,13 @@ def label_path(picture: Path) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise SourceError(f"{path}: cannot be read: {reason}") from error
-    except yaml.YAMLError as error:
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
         reason = getattr(error, "problem", None) or first_line(error)
@@ -108,28 +113,54 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def _text(path: Path, key: str, value: object) -> str:
+    if not isinstance(value, (str, int, float)):
+        raise SourceError(f"{path}: `{key}` is not a path", hint="give a folder, or a list of pictures")
+    return str(value)
+
+
+def _pose_lengths(path: Path, kpt_shape: object) -> frozenset[int]:
+    """How many numbers a row with keypoints has; points come with their visibility or without."""
+    if kpt_shape is None:
+        return frozenset()
+    is_shape = isinstance(kpt_shape, list) and len(kpt_shape) == 2 and all(type(size) is int for size in kpt_shape)
+    if not isinstance(kpt_shape, list) or not is_shape or kpt_shape[0] < 1 or kpt_shape[1] not in (2, 3):
+        raise SourceError(f"{path}: `kpt_shape` is not [points, 2 or 3]", hint="write for example `kpt_shape: [17, 3]`")
+    return frozenset(5 + kpt_shape[0] * size for size in (2, 3))
+
+
+def _find_part(root: Path, part: str) -> Path:
+    """Where a split is: as written, or without the `../` before it, which some exports have too much."""
+    written = root / part
+    inside = part.replace("\\", "/")
+    while inside.startswith(("../", "./")):
+        inside = inside.partition("/")[2].lstrip("/")
+    is_found = os.path.exists(written) or not inside or not os.path.exists(root / inside)
+    return written if is_found else root / inside
+
+
 def _list_part(path: Path, named_in: str, problems: Problems) -> Iterator[Listed]:
     """The pictures of a folder or of a list."""
-    if path.is_dir():
-        found = sorted(inner for inner in path.rglob("*") if is_picture(inner) and inner.is_file())
+    if os.path.isdir(path):
+        found = pictures_below(path)
         if not found:
             raise SourceError(f"{path}: has no pictures in it", hint=_LIST_HINT)
         yield from ((inner, str(path)) for inner in found)
         return
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SourceError(f"{named_in}: there is no {path}", hint="check `path` and the split's own path")
     if path.suffix.lower() != ".txt":
         raise SourceError(f"{path}: is no list of pictures", hint=_LIST_HINT)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise SourceError(f"{path}: cannot be read: {first_line(error)}", hint=_LIST_HINT) from error
     for number, line in enumerate(lines, start=1):
         entry = line.strip()
         if not entry or entry.startswith("#"):
             continue
         # A relative path is looked for beside the list first, then where the program runs.
-        picture = next((place for place in (path.parent / entry, Path(entry)) if place.is_file()), None)
+        picture = next((place for place in (path.parent / entry, Path(entry)) if os.path.isfile(place)), None)
         if picture is None:
             problems.add(f"{path}:{number}", f"there is no picture {entry}")
         else:
@@ -137,7 +168,13 @@ def _list_part(path: Path, named_in: str, problems: Problems) -> Iterator[Listed
 
 
 def _with_labels(
-    name: str, listed: list[Listed], names: tuple[str, ...], problems: Problems, *, skip_bad_labels: bool
+    name: str,
+    listed: list[Listed],
+    names: tuple[str, ...],
+    problems: Problems,
+    *,
+    skip_bad_labels: bool,
+    pose_lengths: frozenset[int] = frozenset(),
 ) -> Pictures:
     """Pictures → pictures with their truth, all faults of the files named at once."""
     _find_repeats(listed, problems)
@@ -152,7 +189,7 @@ def _with_labels(
     for path, _ in listed:
         file = label_path(path)
         has_labels = file.is_file()
-        labels = read_labels(file, problems) if has_labels else NO_LABELS
+        labels = read_labels(file, problems, pose_lengths) if has_labels else NO_LABELS
         if not has_labels:
             unlabelled.append(path)
         num_repeats += labels.num_repeats
@@ -203,8 +240,10 @@ def _orphans(pictures: list[Picture]) -> list[str]:
         file
         for folder in folders
         if folder.is_dir() and folder.name != "images"
-        for file in sorted(folder.glob("*.txt"))
-        if file not in used and file.name not in ("classes.txt", "labels.txt", "train.txt", "val.txt", "test.txt")
+        for file in sorted(folder.glob("*.txt"), key=natural_key)
+        if not is_hidden(file)
+        and file not in used
+        and file.name not in ("classes.txt", "labels.txt", "train.txt", "val.txt", "test.txt")
     ]
     if not orphans:
         return []

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from keepbusy.config import SelectConfig
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.evaluate import Dataset, Labels, open_dataset
+from keepbusy.evaluate.listing import pictures_below
 from keepbusy.evaluate.yolo_data import label_path
+from keepbusy.files import read_text
 from keepbusy.forms import InputForm
 from keepbusy.letterbox import Laying, Letterbox, Letterboxer
 from keepbusy.sources import Selection, Source, frame_sizes, open_source
@@ -100,10 +102,13 @@ def open_frames(name: str, limit: int, *, split: str = "val") -> Frames:
 
 def _has_labels(path: Path) -> bool:
     if path.is_dir():
-        pictures = (one for one in path.rglob("*") if is_picture(one))
+        pictures = pictures_below(path)
     elif path.suffix.lower() == ".txt" and path.is_file():
-        lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
-        pictures = (path.parent / line for line in lines if line and is_picture(line))
+        try:
+            lines = [line.split("#")[0].strip() for line in read_text(path).splitlines()]
+        except (OSError, ValueError):
+            return False  # `open_source` says what is wrong with it.
+        pictures = [path.parent / line for line in lines if line and is_picture(line)]
     else:
         return False
     return any(label_path(picture).is_file() for picture in pictures)
