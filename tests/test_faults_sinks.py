@@ -463,6 +463,6 @@ def test_a_video_without_sound_and_sound_that_does_not_fit_leave_the_pictures(
     assert saved_with_sound(silent, tmp_path / "o.mp4", 30) == (30, 0)
     assert saved_with_sound(tmp_path / "gone.mp4", tmp_path / "o.mp4", 30) == (30, 0)
     assert "its sound cannot be copied" in caplog.text
-    for codec, name in (("wmav2", "o.m4v"), ("libopus", "o.mov")):
-        source = write_with_sound(tmp_path / "in.mkv", codec)
+    for codec, kind, name in (("flac", "mkv", "o.m4v"), ("libopus", "mkv", "o.mov"), ("pcm_s16le", "avi", "o.mp4")):
+        source = write_with_sound(tmp_path / f"in.{kind}", codec)
         assert saved_with_sound(source, tmp_path / name, 30)[0] == 30

@@ -10,6 +10,7 @@ from typing import Any
 from keepbusy.errors import first_line
 from keepbusy.sinks.pixel_aspect import file_address
 
+_WITHOUT_PCM = frozenset({"mp4", "ipod"})
 _LOG = logging.getLogger("keepbusy")
 
 
@@ -40,6 +41,10 @@ class Sound:
                 return
             video = self._container.streams.best("video")
             self._start_s = 0.0 if video is None else float((video.start_time or 0) * video.time_base)
+            codec = sound.codec_context.name
+            if codec.startswith("pcm") and output.format.name in _WITHOUT_PCM:
+                # FFmpeg takes it, and fails at the end.
+                raise ValueError(f"{codec} does not fit into this kind of file; .mkv and .mov take it")
             self._stream = output.add_stream_from_template(sound)
             self._packets: Iterator[Any] = self._container.demux(sound)
         except BaseException:

@@ -95,6 +95,8 @@ class VideoFile:
                 container.close()
         except OSError as error:
             raise write_error(self._path, error) from error
+        except ValueError as error:
+            raise SinkError(f"{self._path}: cannot be finished: {first_line(error)}") from error
         finally:
             if self._sound is not None:
                 self._sound.close()
@@ -135,7 +137,7 @@ class VideoFile:
         try:
             self._sound = Sound(source, self._container)
             self._container.start_encoding()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, AttributeError) as error:
             _LOG.warning("%s: its sound cannot be copied: %s", source, first_line(error))
             if self._sound is not None:
                 self._sound.close()
