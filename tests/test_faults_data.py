@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,3 +110,154 @@ def test_a_path_that_is_none_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(SourceError):
         open_dataset(str(tmp_path / "data.yaml"))
+
+
+def write_coco(folder: Path, spoil: Callable[[dict[str, Any]], object]) -> Path:
+    """Two pictures with an object each in `folder/pictures`, and the file beside that folder."""
+    (folder / "pictures").mkdir()
+    for name in ("a", "b"):
+        write_picture(folder / "pictures" / f"{name}.png", square_picture())
+    content: dict[str, Any] = {
+        "images": [
+            {"id": number, "file_name": f"{name}.png", "width": 96, "height": 64}
+            for number, name in ((1, "a"), (2, "b"))
+        ],
+        "categories": [{"id": 1, "name": "red"}, {"id": 2, "name": "green"}],
+        "annotations": [
+            {"id": number, "image_id": number, "category_id": number, "bbox": [10, 20, 30, 10]} for number in (1, 2)
+        ],
+    }
+    spoil(content)
+    (folder / "coco.json").write_text(json.dumps(content))
+    return folder / "coco.json"
+
+
+def coco_classes(path: Path) -> list[list[int]]:
+    data = open_dataset(str(path), images=path.parent / "pictures")
+    return [data.labels(frame(index)).class_id.tolist() for index in (0, 1)]
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("name", ["red", "green"])
+def test_a_category_without_annotations_that_repeats_a_name_is_passed_over(
+    tmp_path: Path, place: int, name: str
+) -> None:
+    path = write_coco(tmp_path, lambda content: content["categories"].insert(place, {"id": 0, "name": name}))
+    data = open_dataset(str(path), images=tmp_path / "pictures")
+    assert (data.class_names, data.category_ids) == (("red", "green"), (1, 2)) and coco_classes(path) == [[0], [1]]
+
+
+def test_categories_of_one_name_that_are_both_used_are_refused(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, lambda content: content["categories"][1].update(name="red"))
+    with pytest.raises(DataError, match="category 2: has the name of another one: red"):
+        coco_classes(path)
+
+
+def as_text(content: dict[str, Any], *, only: str | None = None) -> None:
+    for items in content.values():
+        for item in items:
+            for key in ("id", "image_id", "category_id"):
+                if key in item and only in (None, key):
+                    item[key] = str(item[key])
+
+
+def each(name: str, **values: Any) -> Callable[[dict[str, Any]], object]:
+    """Sets values in every entry of a list, or takes those out that are `...`."""
+
+    def spoil(content: dict[str, Any]) -> None:
+        for item in content[name]:
+            for key, value in values.items():
+                if value is ...:
+                    del item[key]
+                else:
+                    item[key] = value(item[key]) if callable(value) else value
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        as_text,
+        lambda content: as_text(content, only="image_id"),
+        lambda content: as_text(content, only="category_id"),
+        each("images", width=96.0, height=64.0),
+        each("images", width="96", height="64"),
+        each("images", id=float),
+        each("annotations", id=...),
+        each("annotations", id=None),
+        each("annotations", area=None, iscrowd=None),
+        each("images", file_name=lambda name: f"/home/nobody/data/{name}"),
+        each("images", file_name=lambda name: f"train/{name}"),
+        each("images", file_name=lambda name: f"C:\\data\\train\\{name}"),
+        each("images", file_name=lambda name: f"../images/{name}"),
+        each("images", file_name=lambda name: f"{'x' * 300}/{name}"),
+    ],
+)
+def test_coco_files_of_other_programs_are_read(tmp_path: Path, spoil: Callable[[dict[str, Any]], object]) -> None:
+    assert coco_classes(write_coco(tmp_path, spoil)) == [[0], [1]]
+
+
+def test_text_ids_are_kept(tmp_path: Path) -> None:
+    data = open_dataset(str(write_coco(tmp_path, as_text)), images=tmp_path / "pictures")
+    assert data.category_ids == ("1", "2") and [data.image_id(index) for index in (0, 1)] == ["1", "2"]
+    assert [place.rpartition(": ")[2] for _, place in data.objects()] == ["annotation 1", "annotation 2"]
+
+
+def test_a_base_name_that_two_images_share_is_an_error(tmp_path: Path) -> None:
+    path = write_coco(
+        tmp_path, lambda content: [item.update(file_name=f"x{item['id']}/a.png") for item in content["images"]]
+    )
+    with pytest.raises(DataError, match=r"image 2: its file x2/a\.png can only be .*a\.png, which is that of image 1"):
+        coco_classes(path)
+
+
+NONSENSE = [[1], {"a": 1}, True, 10**20, 10**400, float("nan"), float("inf"), -1, "", "\0", "x" * 9000, 1e30, [[[]]]]
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=lambda value: repr(value)[:12])
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("annotations", "image_id"),
+        ("annotations", "category_id"),
+        ("annotations", "id"),
+        ("annotations", "bbox"),
+        ("annotations", "area"),
+        ("annotations", "iscrowd"),
+        ("images", "id"),
+        ("images", "file_name"),
+        ("images", "width"),
+        ("categories", "id"),
+        ("categories", "name"),
+    ],
+)
+def test_nonsense_is_named_or_left_out(tmp_path: Path, name: str, key: str, value: object) -> None:
+    path = write_coco(tmp_path, lambda content: content[name][1].update({key: value}))
+    for skip_bad_labels in (False, True):
+        try:
+            data = open_dataset(str(path), images=tmp_path / "pictures", skip_bad_labels=skip_bad_labels)
+        except (SourceError, ConfigError) as error:
+            assert "\n" not in error.message and len(error.message) < 1000 + 2 * len(str(tmp_path)) + 9000  # noqa: PT017
+        else:
+            labels = [data.labels(frame(index)) for index in range(len(names_of(data)))]
+            assert all(np.isfinite(one.area_px).all() and (one.area_px >= 0).all() for one in labels)
+            assert all(np.isfinite(one.boxes_xyxy).all() for one in labels)
+
+
+@pytest.mark.parametrize("side", [1e30, -1e30, 10**400, float("nan"), float("inf"), True, "3", None])
+def test_boxes_of_no_picture_are_named_and_left_out(tmp_path: Path, side: object) -> None:
+    path = write_coco(tmp_path, lambda content: content["annotations"][1].update(bbox=[1, 2, side, 3]))
+    with pytest.raises(DataError, match="annotation 2: bbox") as caught:
+        coco_classes(path)
+    assert len(caught.value.message) < 300 + len(str(path))
+    data = open_dataset(str(path), images=tmp_path / "pictures", skip_bad_labels=True)
+    assert "1 bad annotations left out" in data.notes[0] and len(data.labels(frame(1)).class_id) == 0
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"images": ' + "9" * 5000 + "}", "", "null", '"x"'])
+def test_a_text_that_is_no_annotations_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "coco.json").write_text(text)
+    with pytest.raises(SourceError) as caught:
+        open_dataset(str(tmp_path / "coco.json"))
+    assert "\n" not in caught.value.message

@@ -171,7 +171,7 @@ class CocoEvaluation:
         """Which classes are taken for which, at the confidence that people look at pictures with."""
         return count_confusion(self.names, self._objects, np.concatenate([np.empty((0, 7)), *self._found]))
 
-    def results(self, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    def results(self, category_ids: Sequence[int | str] | None = None) -> list[dict[str, Any]]:
         """All detections as COCO results, ready for JSON.
 
         Args:
@@ -181,13 +181,13 @@ class CocoEvaluation:
         return [
             {
                 "image_id": self._image_ids[int(row[0]) - 1],
-                "category_id": int(ids[int(row[6]) - 1]),
+                "category_id": ids[int(row[6]) - 1],
                 "bbox": [round(value, 3) for value in row[1:5]],
                 "score": round(row[5], 5),
             }
             for frame in self._found
             for row in frame.tolist()
-            if ids[int(row[6]) - 1] >= 0
+            if ids[int(row[6]) - 1] != -1
         ]
 
     def _can_be_scored(self) -> bool:

@@ -49,7 +49,7 @@ class Picture:
         boxes_xyxy: float64 (N, 4): shares of the picture (YOLO), or pixels where `size_wh` is known (COCO).
         class_id: int64 (N,), the data's own numbering, from 0.
         label_file: The file that its truth stands in.
-        number: int64 (N,): each object's place in it.
+        number: int64 (N,): each object's place in it; or object (N,), what messages call each.
         number_prefix: What stands between the file and that number in a message.
         size_wh: Width and height that the data says it has, pixels; None where it does not say.
         is_crowd: bool (N,); None where the data knows no crowds.
@@ -61,7 +61,7 @@ class Picture:
     boxes_xyxy: NDArray[np.float64]
     class_id: NDArray[np.int64]
     label_file: Path
-    number: NDArray[np.int64]
+    number: NDArray[np.int64] | NDArray[np.object_]
     number_prefix: str = ":"
     size_wh: tuple[int, int] | None = None
     is_crowd: NDArray[np.bool_] | None = None
@@ -100,7 +100,7 @@ class Dataset(Protocol):
 
     name: str
     class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
+    category_ids: tuple[int | str, ...]
     notes: tuple[str, ...]
 
     def open(self) -> Source:
@@ -140,7 +140,7 @@ class Pictures:
         name: str,
         pictures: Sequence[Picture],
         class_names: tuple[str, ...],
-        category_ids: tuple[int, ...] = (),
+        category_ids: tuple[int | str, ...] = (),
         notes: Iterable[str] = (),
     ) -> None:
         self.name = name

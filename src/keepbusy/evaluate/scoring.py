@@ -86,9 +86,9 @@ class DatasetScorer:
             area_px=labels.area_px[known],
         )
 
-    def category_ids(self) -> list[int]:
+    def category_ids(self) -> list[int | str]:
         """By the model's class id, the data's category id, for `CocoEvaluation.results`; -1 where it has none."""
-        ids = [-1] * self._num_classes
+        ids: list[int | str] = [-1] * self._num_classes
         for number, own_class in enumerate(self._mapping.tolist()):
             if own_class >= 0:
                 ids[own_class] = self._dataset.category_ids[number] if self._dataset.category_ids else number

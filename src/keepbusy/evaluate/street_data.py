@@ -25,7 +25,7 @@ class StreetData:
 
     notes: tuple[str, ...] = ()
     class_names = CLASS_NAMES
-    category_ids: tuple[int, ...] = ()
+    category_ids: tuple[int | str, ...] = ()
 
     def __init__(self, spec: str) -> None:
         self.name = spec
