@@ -18,7 +18,8 @@ from keepbusy.sources.jpeg import decode_reduced, divisor_for, read_header
 from keepbusy.types import Frame, Image
 
 IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".jpeg", ".jpg", ".jp2", ".png", ".pgm", ".ppm", ".pbm", ".tif", ".tiff", ".webp", ".avif"}
+    {".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".jp2", ".mpo", ".png", ".pgm", ".ppm", ".pbm", ".pnm"}
+    | {".avif", ".tif", ".tiff", ".webp"}
 )
 
 MAX_AUTO_THREADS = 4
@@ -195,7 +196,7 @@ def read_picture(path: Path, index: int = 0, min_long_side_px: int | None = None
             stage="read",
             source=str(path),
             frame_index=index,
-            hint="replace or remove it, or go on without it with --on-error skip",
+            hint="replace it, remove it, or convert it to JPEG or PNG",
         ) from cause
     return np.asarray(image, np.uint8)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import os
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,15 +15,16 @@ from keepbusy.errors import SourceError, first_line
 from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
 from keepbusy.sources.images import ImageFiles, is_picture
+from keepbusy.sources.listing import VIDEO_SUFFIXES, list_entries, list_folder, list_glob
 from keepbusy.sources.video import Video
 
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
-    | {".mts", ".ogv", ".ts", ".webm", ".wmv"}
-)
-"""Endings that count as videos when a folder is listed; a file named directly may have any."""
+__all__ = ["VIDEO_SUFFIXES", "open_source", "open_sources"]
 
 LIST_SUFFIXES = frozenset({".txt", ".streams"})
+
+MAX_CAMERA = 999
+
+_WHAT_TO_GIVE = "give a picture, video, folder, quoted glob, list (.txt), camera number, URL or synth:street"
 
 
 class _How(NamedTuple):
@@ -51,29 +55,74 @@ def open_source(
     Raises:
         SourceError: It does not exist, cannot be opened or has nothing in it.
     """
-    text = str(spec)
+    text = os.fspath(spec) if isinstance(spec, Path) else str(spec)
     how = _How(read_ahead, read_threads)
+    if not text.strip():
+        raise SourceError("the source is empty", hint=_WHAT_TO_GIVE)
+    if "://" in text or text == "-":
+        location = "pipe:0" if text == "-" else text
+        return Video(location, text, source_id, read_ahead=read_ahead, read_threads=read_threads)
+    path = _existing(text)
+    if path is not None:
+        return _open_path(path, source_id, how)
     if text.isdecimal():
-        from keepbusy.sources.camera import Camera
-
-        return Camera(int(text), source_id)
+        return _open_camera(text, source_id)
     if text.startswith("synth:"):
         from keepbusy.sources.street import Street
 
         return Street(text, source_id)
-    if "://" in text:
-        return Video(text, text, source_id, read_ahead=read_ahead, read_threads=read_threads)
-    path = Path(text)
-    if path.is_dir():
-        return _open_files(_list_folder(path), text, source_id, how)
-    if path.is_file():
-        return _open_file(path, source_id, how)
     if glob.has_magic(text):
-        return _open_files(_list_glob(text), text, source_id, how)
+        return _open_files(list_glob(str(Path(text).expanduser())), text, source_id, how)
+    is_pattern = re.search(r"%0?\d*d", text) is not None
     raise SourceError(
         f"{text}: no such file, folder or camera",
-        hint="give a picture, video, folder, quoted glob, list (.txt), camera number, URL or synth:street",
+        hint=f"for numbered files give a glob: '{re.sub('%0?[0-9]*d', '*', text)}'" if is_pattern else _WHAT_TO_GIVE,
     )
+
+
+def _existing(text: str) -> Path | None:
+    """The path that a word names, as it stands or with `~` for the home folder; None where there is nothing.
+
+    Raises:
+        SourceError: It cannot be looked at.
+    """
+    candidates = [Path(text)]
+    if text.startswith("~"):
+        with contextlib.suppress(RuntimeError):
+            candidates.append(candidates[0].expanduser())
+    for path in candidates:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as error:
+            if glob.has_magic(text):
+                return None
+            cause = getattr(error, "strerror", None) or first_line(error)
+            raise SourceError(f"{shortened(text)}: cannot be looked at: {cause}", hint=_WHAT_TO_GIVE) from error
+        return path
+    return None
+
+
+def shortened(text: str, max_chars: int = 120) -> str:
+    """A name that fits into a line."""
+    return text if len(text) <= max_chars else f"{text[: max_chars - 20]}...{text[-17:]}"
+
+
+def _open_path(path: Path, source_id: int, how: _How) -> Source:
+    if path.is_dir():
+        return _open_files(list_folder(path), str(path), source_id, how)
+    if path.is_char_device() and (match := re.fullmatch(r"video(\d+)", path.resolve().name)):
+        return _open_camera(match[1], source_id)
+    return _open_file(path, source_id, how)
+
+
+def _open_camera(number: str, source_id: int) -> Source:
+    from keepbusy.sources.camera import Camera
+
+    if int(number) > MAX_CAMERA:
+        raise SourceError(f"camera {shortened(number)}: there is no such camera", hint="cameras are numbered from 0")
+    return Camera(int(number), source_id)
 
 
 def open_sources(
@@ -113,7 +162,7 @@ def _group_images(specs: Sequence[str | int | Path]) -> list[list[str | int | Pa
     groups: list[list[str | int | Path]] = []
     was_image = False
     for spec in specs:
-        is_image = is_picture(str(spec)) and Path(str(spec)).is_file()
+        is_image = is_picture(str(spec)) and os.path.isfile(spec)
         if is_image and was_image:
             groups[-1].append(spec)
         else:
@@ -141,24 +190,10 @@ def _open_files(paths: Sequence[Path], name: str, source_id: int, how: _How) -> 
 
 
 def _open_list(path: Path, source_id: int, how: _How) -> Source:
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: cannot be read as a list of sources: {first_line(error)}") from error
-    entries = [line for line in lines if line and not line.startswith("#")]
-    if not entries:
-        raise SourceError(f"{path}: lists no sources", hint="write one file, folder or glob a line")
+    entries = list_entries(path)
     parts: list[tuple[str, Callable[[], Source]]] = []
     for entry in entries:
-        # A relative path is looked for beside the list first, then where the program runs.
-        beside = path.parent / entry
-        is_beside = (
-            not entry.isdecimal()
-            and not entry.startswith("synth:")
-            and "://" not in entry
-            and (beside.exists() or glob.has_magic(entry))
-        )
-        spec = str(beside) if is_beside else entry
+        spec = _beside(path.parent, entry)
         if Path(spec).suffix.lower() in LIST_SUFFIXES:
             raise SourceError(f"{path}: {entry}: a list cannot hold another list")
         open_part = partial(
@@ -168,23 +203,17 @@ def _open_list(path: Path, source_id: int, how: _How) -> Source:
     return Chain(parts, str(path))
 
 
-def _list_folder(folder: Path) -> list[Path]:
-    try:
-        files = sorted(path for path in folder.iterdir() if path.is_file())
-    except OSError as error:
-        raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from error
-    wanted = [path for path in files if is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES]
-    if not wanted:
-        raise SourceError(
-            f"{folder}: has no pictures or videos in it",
-            hint="sub-folders are not searched; use a glob such as 'folder/**/*.jpg' for that",
-        )
-    return wanted
+def _beside(folder: Path, entry: str) -> str:
+    """An entry of a list as a source: relative paths are looked for beside the list first, then where the program runs.
 
-
-def _list_glob(pattern: str) -> list[Path]:
-    matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
-    files = [path for path in matches if path.is_file()]
-    if not files:
-        raise SourceError(f"{pattern}: matches no file", hint="quote the pattern, and check the folder in it")
-    return files
+    Lists written on Windows have backslashes in them: they are tried as slashes where there is no such file.
+    """
+    if entry.startswith("synth:") or "://" in entry:
+        return entry
+    for spelling in dict.fromkeys((entry, entry.replace("\\", "/"))):
+        beside = folder / spelling
+        if os.path.exists(beside) or (glob.has_magic(spelling) and not os.path.exists(spelling)):
+            return str(beside)
+        if os.path.exists(spelling):
+            return spelling
+    return entry

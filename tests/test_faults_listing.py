@@ -1,0 +1,99 @@
+"""Folders, globs and lists as people's computers leave them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from keepbusy.errors import SourceError
+from keepbusy.sources import open_source
+from tests.build import square_picture, write_picture
+
+
+def sources_of(spec: str | Path) -> list[str]:
+    source = open_source(spec)
+    found = []
+    try:
+        while (frame := source.read()) is not None:
+            found.append(Path(frame.source).name)
+    finally:
+        source.close()
+    return found
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_picture(path, square_picture())
+
+
+def test_hidden_files_are_passed_over_and_numbers_count(tmp_path: Path) -> None:
+    for number in (1, 2, 10, 11):
+        picture(tmp_path / f"{number}.png")
+    (tmp_path / "._1.png").write_bytes(b"\0\5\x16\x07" + bytes(200))
+    picture(tmp_path / ".trash.png")
+    assert sources_of(tmp_path) == ["1.png", "2.png", "10.png", "11.png"]
+    assert sources_of(f"{tmp_path}/*.png") == ["1.png", "2.png", "10.png", "11.png"]
+
+
+def test_links_in_circles_give_each_picture_once(tmp_path: Path) -> None:
+    picture(tmp_path / "sub" / "a.png")
+    (tmp_path / "sub" / "loop").symlink_to(tmp_path)
+    (tmp_path / "sub" / "again.png").symlink_to(tmp_path / "sub" / "a.png")
+    assert len(sources_of(f"{tmp_path}/**/*.png")) == 1
+
+
+def test_what_a_folder_leaves_out_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.jpg").rename(tmp_path / "b.jfif")
+    (tmp_path / "notes.md").write_text("")
+    with caplog.at_level(logging.WARNING, "keepbusy"):
+        assert sources_of(tmp_path) == ["a.png", "b.jfif"]
+    assert "1 files are neither" in caplog.text and "notes.md" in caplog.text
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "x.heicx").write_text("")
+    with pytest.raises(SourceError, match=r"no pictures or videos in it \(x\.heicx"):
+        open_source(tmp_path / "only")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfsub/a.png\n",
+        b'\xef\xbb\xbf"sub/a.png"\r\n',
+        b".\\sub\\a.png\r\n",
+        b"'sub/a.png'\n\n# comment\n",
+    ],
+)
+def test_lists_of_other_systems(tmp_path: Path, content: bytes) -> None:
+    picture(tmp_path / "sub" / "a.png")
+    (tmp_path / "list.txt").write_bytes(content)
+    assert sources_of(tmp_path / "list.txt") == ["a.png"]
+
+
+def test_a_list_in_utf_16_is_named(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes("a.png\n".encode("utf-16"))
+    with pytest.raises(SourceError, match="UTF-16") as caught:
+        open_source(tmp_path / "list.txt")
+    assert caught.value.hint
+
+
+def test_names_are_files_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    picture(tmp_path / "a.png")
+    (tmp_path / "0").mkdir()
+    picture(tmp_path / "0" / "zero.png")
+    assert sources_of("0") == ["zero.png"]
+    assert sources_of("~/a.png") == ["a.png"]
+    picture(tmp_path / "photo[1].png")
+    assert sources_of("photo[1].png") == ["photo[1].png"]
+
+
+@pytest.mark.parametrize("word", ["", "  ", "a" * 300 + ".jpg", "frames/%03d.png", "99999999999", "nul\0byte.jpg"])
+def test_what_is_nothing_is_refused_in_one_line(word: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(word)
+    assert "\n" not in caught.value.message and len(caught.value.message) < 200
+    assert caught.value.hint
