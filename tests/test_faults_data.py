@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keepbusy.errors import ConfigError, SourceError
+import keepbusy as kb
+from keepbusy.errors import ConfigError, FrameError, SourceError
 from keepbusy.evaluate import DataError, open_dataset
+from keepbusy.evaluate.verify import verify
 from keepbusy.optimize.frames import open_frames
 from keepbusy.profile import load_profile
+from keepbusy.sources import open_sources
 from tests.build import square_picture, write_picture
 from tests.test_eval_data import frame, names_of, write_yolo
 
@@ -261,3 +264,15 @@ def test_a_text_that_is_no_annotations_is_one_line(tmp_path: Path, text: str) ->
     with pytest.raises(SourceError) as caught:
         open_dataset(str(tmp_path / "coco.json"))
     assert "\n" not in caught.value.message
+
+
+def test_a_comparison_names_no_option_that_it_does_not_have(tmp_path: Path, blob_model: Path) -> None:
+    write_picture(tmp_path / "a.png", square_picture())
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with (
+        kb.Pipeline(blob_model, mode="sync") as first,
+        kb.Pipeline(blob_model) as second,
+        pytest.raises(FrameError, match=r"b\.png") as caught,
+    ):
+        verify(first, second, open_sources([str(tmp_path)], read_ahead=False))
+    assert caught.value.hint is not None and "--on-error" not in caught.value.hint
