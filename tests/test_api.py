@@ -156,11 +156,12 @@ def test_options_that_cannot_be(blob_model: Path, options: dict[str, object], wo
 
 
 def test_a_device_that_is_not_there(blob_model: Path) -> None:
-    for name in ("GPU.7", "TPU", "AUTO:GPU.7,CPU"):
+    for name in ("GPU.7", "TPU", "AUTO:GPU.7", "HETERO:GPU.7,CPU"):
         with pytest.raises(kb.DeviceError, match="there is no") as caught:
             kb.Pipeline(blob_model, device=name)
         assert "CPU" in (caught.value.hint or "")
     assert kb.Pipeline(blob_model, device="AUTO:CPU").num_slots > 0
+    assert kb.Pipeline(blob_model, device="AUTO:GPU.7,CPU").num_slots > 0, "a list given to AUTO is a wish"
 
 
 def test_a_program_that_ends_with_a_run_still_open_ends(blob_model: Path, clip: Path) -> None:

@@ -297,7 +297,7 @@ def annotation(**changes: Any) -> dict[str, Any]:
         (annotation(image_id=1), "annotation 5: there is no image 1", True),
         (annotation(category_id=4), "annotation 5: there is no category 4", True),
         (annotation(id=1), "annotation 1: is there twice", True),
-        (annotation(id="x"), "annotations[1]: has no `id`", True),
+        (annotation(id=[1]), "annotations[1]: has no `id`", True),
         ({"annotations": []}, "its list `annotations` is empty", False),
         ({"images": {}}, "has no list `images`", False),
         ({"images": [COCO["images"][0], {**COCO["images"][1], "id": 42}]}, "image 42: is there twice", False),
@@ -309,7 +309,7 @@ def annotation(**changes: Any) -> dict[str, Any]:
         ({"images": [COCO["images"][0], {"id": 7, "file_name": "c.png"}]}, "image 7: has no `width`", False),
         ({"images": [COCO["images"][0], {**COCO["images"][1], "file_name": "c.png"}]}, "there is no picture", False),
         ({"categories": [COCO["categories"][0], {"id": 90, "name": "blue"}]}, "category 90: is there twice", False),
-        ({"categories": [COCO["categories"][0], {"id": 4, "name": "red"}]}, "has the name of another", False),
+        ({"categories": [COCO["categories"][0], {"id": 3, "name": "red"}]}, "has the name of another", False),
         ({"categories": [{"id": 90}]}, "categories[0]: has no", False),
     ],
 )

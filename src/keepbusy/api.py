@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 from keepbusy import steps
 from keepbusy.compiled import CompiledModel, Decoder
@@ -22,14 +24,19 @@ from keepbusy.pipeline import start_run
 from keepbusy.run import Run
 from keepbusy.sources import Selection, Source, allow_reduced, frame_sizes, open_sources
 from keepbusy.sources.images import read_image
+from keepbusy.sources.pixels import Pixels, flatten, is_odd_array, is_pixels, to_image
 from keepbusy.types import Detections, Frame, Image, Result, Timings
 
 if TYPE_CHECKING:
     import openvino as ov
+    from PIL.Image import Image as PillowImage
     from typing_extensions import Unpack
 
     from keepbusy.config import Options
     from keepbusy.forms import HeadStrategy
+
+SourceLike: TypeAlias = "str | int | Path | Image | PillowImage | Source | Sequence[SourceLike]"
+"""What `Pipeline.run` takes for a source."""
 
 
 class Pipeline:
@@ -83,7 +90,7 @@ class Pipeline:
 
     def run(
         self,
-        *sources: str | int | Path | Source,
+        *sources: SourceLike,
         loop: bool = False,
         limit: int | None = None,
         stride: int = 1,
@@ -91,7 +98,8 @@ class Pipeline:
         """Run over sources; iterate over what is returned for the results, in order for each source.
 
         Args:
-            *sources: What `open_source` takes, or opened sources of your own; a run closes all of them.
+            *sources: What `open_source` takes, arrays, pictures of Pillow, lists of these, or opened sources of your
+                own; a run closes all of them.
             loop: Begin finite sources again when they end.
             limit: At most this many frames of each source.
             stride: Only every n-th frame of each source.
@@ -136,7 +144,7 @@ class Pipeline:
         self._active = weakref.ref(run)
         return run
 
-    def plan(self, *sources: str | int | Path | Source) -> None:
+    def plan(self, *sources: SourceLike) -> None:
         """Choose the head and compile the model for the frames of some sources, without reading them.
 
         `run` does it by itself. Called before, the model is compiled when the run begins.
@@ -146,17 +154,18 @@ class Pipeline:
             ModelError: The model does not compile.
         """
         self._check_open()
-        opened = _open_mixed(sources, read_ahead=False, read_threads=1)
+        given = flatten(sources)
+        opened = _open_mixed(given, read_ahead=False, read_threads=1)
         try:
             self._plan(opened)
         finally:
-            for given, source in zip(sources, opened, strict=False):
-                if given is not source:
+            for source in opened:
+                if all(source is not one for one in given):
                     source.close()
 
-    def _open(self, sources: tuple[str | int | Path | Source, ...]) -> list[Source]:
+    def _open(self, sources: tuple[SourceLike, ...]) -> list[Source]:
         config = self._config
-        return _open_mixed(sources, read_ahead=config.mode == "async", read_threads=config.read_threads)
+        return _open_mixed(flatten(sources), read_ahead=config.mode == "async", read_threads=config.read_threads)
 
     def _plan(self, opened: Sequence[Source]) -> None:
         self._compiled.plan(frame_sizes(opened))
@@ -196,7 +205,7 @@ class Pipeline:
 
     async def stream(
         self,
-        *sources: str | int | Path | Source,
+        *sources: SourceLike,
         loop: bool = False,
         limit: int | None = None,
         stride: int = 1,
@@ -293,23 +302,27 @@ class Detector:
         self.names = self._compiled.model.names
         _check_classes(self._detect, self.names)
 
-    def __call__(self, image: Image | str | Path) -> Detections:
+    def __call__(self, image: Image | str | Path | PillowImage) -> Detections:
         """Detect.
 
         Args:
-            image: uint8 (H, W, 3), BGR, or the path of a picture.
+            image: uint8 (H, W, 3), BGR; (H, W), grey; (H, W, 4), BGRA; a picture of Pillow; or the path of a picture.
 
         Raises:
+            ConfigError: It is none of these.
             FrameError: The picture cannot be read or is not of that form, or its inference failed.
             DeviceTimeoutError: The device does not answer.
         """
-        source = "image"
         if isinstance(image, (str, Path)):
-            source = str(image)
-            image = read_image(Path(image))
-        frame = Frame(image, 0, 0.0, 0, source)
+            source, picture = str(image), read_image(Path(image))
+        elif isinstance(image, np.ndarray) and image.ndim > 1 and is_odd_array(image):
+            # It fails as frames do, in the stage that lays it out.
+            source, picture = "image", image
+        else:
+            source, picture = "image", to_image(image)
+        frame = Frame(picture, 0, 0.0, 0, source)
         with self._lock:
-            slot = self._slot or self._plan(image)
+            slot = self._slot or self._plan(picture)
             error = steps.start(slot, frame, Timings(), _no_clock)
             if error is None:
                 error = steps.wait(slot, self._config.device_timeout_s, self._device_name, _no_clock)
@@ -360,9 +373,7 @@ def _core() -> ov.Core:
     return openvino.Core()
 
 
-def _open_mixed(
-    sources: tuple[str | int | Path | Source, ...], *, read_ahead: bool, read_threads: int | None
-) -> list[Source]:
+def _open_mixed(sources: Sequence[Any], *, read_ahead: bool, read_threads: int | None) -> list[Source]:
     """Open what is named and keep what is open already, in the order given."""
     opened: list[Source] = []
     named: list[str | int | Path] = []
@@ -371,7 +382,8 @@ def _open_mixed(
             if isinstance(source, (str, int, Path)):
                 named.append(source)
                 continue
-            opened += [*open_sources(named, read_ahead=read_ahead, read_threads=read_threads), source]
+            own = Pixels([to_image(source)]) if is_pixels(source) else source
+            opened += [*open_sources(named, read_ahead=read_ahead, read_threads=read_threads), own]
             named = []
         return opened + open_sources(named, read_ahead=read_ahead, read_threads=read_threads)
     except BaseException:

@@ -19,10 +19,10 @@ from keepbusy.engine import (
     Shapes,
     SizeHW,
     Slot,
-    check_device,
     create_slots,
     infer_once,
     num_requests,
+    usable_device,
 )
 from keepbusy.errors import ConfigError, ModelError
 from keepbusy.forms import HeadStrategy
@@ -79,7 +79,7 @@ class CompiledModel:
         nireq: int | None,
         core: ov.Core,
     ) -> None:
-        check_device(device.device, core)
+        device = dataclasses.replace(device, device=usable_device(device.device, core))
         self.model = model
         self.strategy: HeadStrategy = "stock"
         self._config = device

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from keepbusy.errors import ModelError, first_line
+from keepbusy.files import is_hidden, natural_key, read_text
 from keepbusy.forms import Family, InputForm, OutputForm, Task
 from keepbusy.models.inputs import answer_size_inputs, choose_input_hw, recognise_input
 from keepbusy.models.names import Names, choose_names
@@ -63,7 +64,7 @@ def load_model(
     BGR → RGB and ÷ 255.
 
     Args:
-        path: OpenVINO IR (`.xml` with its `.bin` beside it) or ONNX.
+        path: OpenVINO IR (`.xml` with its `.bin` beside it) or ONNX, or the folder that an exporter made for one.
         imgsz: Input (height, width) for models that leave it open; others are read at their own size.
         names: The user's class names; None takes the model's own.
         family: How its outputs are to be read; None to find out.
@@ -74,7 +75,7 @@ def load_model(
         ModelError: The file is missing, damaged, or no detector that is understood.
         ConfigError: `names`, `family` or `task` does not fit the model.
     """
-    path = Path(path)
+    path = model_in(Path(path))
     graph = _read(path, core)
     form = recognise_input(graph, path)
     input_hw = choose_input_hw(form, imgsz)
@@ -108,13 +109,47 @@ def read_metadata(graph: ov.Model, path: Path) -> dict[str, Any]:
             with contextlib.suppress(RuntimeError, TypeError, AttributeError):
                 for key, item in _items(value):
                     metadata.setdefault(key, item)
-    beside = path.parent / "metadata.yaml"
-    if beside.is_file():
-        with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
-            content = yaml.safe_load(beside.read_text(encoding="utf-8"))
-            if isinstance(content, dict):
-                metadata = {**content, **metadata}
+    for beside in (path.with_suffix(".yaml"), path.with_suffix(".yml"), path.parent / "metadata.yaml"):
+        metadata = {**_read_beside(beside), **metadata}
     return metadata
+
+
+def _read_beside(path: Path) -> dict[str, Any]:
+    """A mapping from a YAML file beside a model; what cannot be read is reported and left out.
+
+    Class names stay as they are written: `yes` is a name, not a truth, and `007` no number.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        text = read_text(path)
+        content = yaml.safe_load(text)
+        as_written = yaml.load(text, Loader=yaml.BaseLoader)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        log.warning("%s: cannot be read, and is left out: %s", path, first_line(error))
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {**content, "names": as_written["names"]} if "names" in content else content
+
+
+def model_in(path: Path) -> Path:
+    """The model that a path names: the file itself, or the one model of an exporter's folder.
+
+    Raises:
+        ModelError: The folder has no model in it, or several.
+    """
+    if not path.is_dir():
+        return path
+    files = sorted((one for one in path.iterdir() if not is_hidden(one)), key=natural_key)
+    for suffix in SUFFIXES:
+        found = [one for one in files if one.suffix.lower() == suffix]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(one.name for one in found)
+            raise ModelError(f"{path}: is a folder with several models: {names}", hint="name one of them")
+    raise ModelError(f"{path}: is a folder without a model in it", hint="give an OpenVINO IR (.xml) or ONNX file")
 
 
 def _items(value: Any) -> list[tuple[str, Any]]:
@@ -132,7 +167,9 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
         )
     if not path.is_file():
         raise ModelError(f"{path}: no such model file", hint="check the path given with --model")
-    weights = path.with_suffix(".bin")
+    weights = path.with_suffix(".BIN" if path.suffix.isupper() else ".bin")
+    if not weights.is_file():
+        weights = path.with_suffix(".bin")
     if path.suffix.lower() == ".xml" and not weights.is_file():
         raise ModelError(f"{path}: its weights {weights.name} are missing", hint="keep the .bin beside the .xml")
     if core is None:
@@ -140,7 +177,7 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
 
         core = openvino.Core()
     try:
-        return core.read_model(path)
+        return core.read_model(path, weights) if path.suffix.lower() == ".xml" else core.read_model(path)
     except RuntimeError as error:
         raise ModelError(
             f"{path}: cannot be read as a model: {_reason(error)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 import yaml
 
 from keepbusy.errors import ConfigError, first_line
+from keepbusy.files import read_text
 from keepbusy.models.coco import COCO_NAMES
+
+log = logging.getLogger("keepbusy")
 
 Names = tuple[str, ...]
 
@@ -26,16 +30,16 @@ def load_names(path: Path) -> Names:
         ConfigError: The file cannot be read, or has no names in it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"--names: cannot read {path}: {getattr(error, 'strerror', None) or first_line(error)}",
             hint="give a text file with one name a line, or a YOLO dataset file (.yaml)",
         ) from error
     if path.suffix.lower() in (".yaml", ".yml"):
         try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            content = yaml.load(text, Loader=yaml.BaseLoader)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
             raise ConfigError(
                 f"--names: {path} is not valid YAML: {first_line(error)}", hint="correct the file"
             ) from error
@@ -70,10 +74,21 @@ def choose_names(num_classes: int, *, given: Names | None, metadata: Mapping[str
                 hint="give the names file of the data that the model was trained on",
             )
         return given
-    for names in (names_from_value(metadata.get("names")), _labels(metadata.get("labels"))):
-        if len(names) == num_classes:
+    told = [names_from_value(metadata.get("names")), _labels(metadata.get("labels"))]
+    if isinstance(metadata.get("names"), str) and num_classes == 1:
+        told.append((metadata["names"].strip(),))
+    for names in told:
+        if len(names) == num_classes and all(names):
             return names
+    if metadata.get("names"):
+        log.warning("%s: the class names that are told with it do not fit its %d classes", model.name, num_classes)
     if num_classes == len(COCO_NAMES):
+        log.warning(
+            "%s: nothing says how its %d classes are called: they are given COCO's names. If they are others, "
+            "name them: --names FILE",
+            model.name,
+            num_classes,
+        )
         return COCO_NAMES
     return tuple(f"class {index}" for index in range(num_classes))
 
@@ -90,9 +105,10 @@ def names_from_value(value: object) -> Names:
             by_id = {int(key): str(name) for key, name in value.items()}
         except (TypeError, ValueError):
             return ()
-        if sorted(by_id) != list(range(len(by_id))):
+        # From 0, or from 1 as people count.
+        if not by_id or sorted(by_id) != list(range(min(by_id), min(by_id) + len(by_id))) or min(by_id) not in (0, 1):
             return ()
-        return tuple(by_id[index] for index in range(len(by_id)))
+        return tuple(by_id[index] for index in sorted(by_id))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(str(name) for name in value)
     return ()

@@ -1,0 +1,66 @@
+"""What people give to `Detector` and `Pipeline.run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+
+import keepbusy as kb
+from keepbusy.errors import ConfigError, FrameError
+from keepbusy.sources import open_source
+from tests.build import square_picture, write_picture
+
+
+def test_a_detector_takes_pictures_as_people_have_them(blob_model: Path, tmp_path: Path) -> None:
+    bgr = square_picture()
+    path = write_picture(tmp_path / "a.png", bgr)
+    detector = kb.Detector(blob_model)
+    expected = detector(path)
+    assert len(expected)
+    rgb = PIL.Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1]))
+    for given in (bgr, rgb, cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA), PIL.Image.open(path), str(path)):
+        found = detector(given)
+        assert np.array_equal(found.boxes_xyxy, expected.boxes_xyxy)
+        assert np.array_equal(found.class_id, expected.class_id)
+    assert detector(bgr[:, :, 0]) is not None
+
+
+@pytest.mark.parametrize("given", [3.5, None, object(), {"a": 1}, b"x"])
+def test_what_is_no_picture_is_refused_by_its_type(blob_model: Path, given: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        kb.Detector(blob_model)(given)  # type: ignore[arg-type]
+    assert caught.value.hint
+    assert type(given).__name__ in caught.value.message
+
+
+@pytest.mark.parametrize("given", [np.zeros((4, 4, 3)), np.zeros(5, np.uint8), np.zeros((4, 4, 2), np.uint8)])
+def test_an_array_that_is_no_picture_is_refused(blob_model: Path, given: Any) -> None:
+    with pytest.raises((FrameError, ConfigError), match=r"must be uint8|no picture"):
+        kb.Detector(blob_model)(given)
+    with kb.Pipeline(blob_model) as pipeline, pytest.raises(ConfigError, match="no picture"):
+        pipeline.run(given)
+
+
+def test_a_run_takes_arrays_and_lists(blob_model: Path, tmp_path: Path) -> None:
+    bgr = square_picture()
+    path = write_picture(tmp_path / "a.png", bgr)
+    with kb.Pipeline(blob_model) as pipeline:
+        results = list(pipeline.run([bgr, path], (bgr,), PIL.Image.open(path)))
+        assert len(results) == 4 and all(len(result.detections) for result in results)
+        with pytest.raises(ConfigError, match="float"):
+            pipeline.run(1.5)  # type: ignore[arg-type]
+        assert len(list(pipeline.run(path))) == 1
+
+
+def test_planning_leaves_ones_own_source_open(blob_model: Path, tmp_path: Path) -> None:
+    paths = [write_picture(tmp_path / f"{name}.png", square_picture()) for name in "abc"]
+    own = open_source(paths[2])
+    with kb.Pipeline(blob_model) as pipeline:
+        pipeline.plan(paths[0], paths[1], own)
+    assert own.read() is not None
+    own.close()
