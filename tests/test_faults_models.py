@@ -10,7 +10,7 @@ import openvino as ov
 import pytest
 
 import keepbusy as kb
-from keepbusy.engine import usable_device
+from keepbusy.device_names import usable_device
 from keepbusy.errors import DeviceError, ModelError
 from keepbusy.models import load_model
 from tests.build import build_blob_model, square_picture

@@ -13,6 +13,7 @@ from keepbusy.cache import Notebook, compiled_folder, model_fingerprint
 from keepbusy.config import DetectConfig, DeviceConfig, Mode
 from keepbusy.cores import has_many, whole_cores
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
+from keepbusy.device_names import usable_device
 from keepbusy.engine import (
     OpenVINODevice,
     Seat,
@@ -22,7 +23,6 @@ from keepbusy.engine import (
     create_slots,
     infer_once,
     num_requests,
-    usable_device,
 )
 from keepbusy.errors import ConfigError, ModelError
 from keepbusy.forms import HeadStrategy
