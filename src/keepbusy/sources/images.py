@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,8 +15,11 @@ import numpy as np
 from keepbusy.cores import usable_cores
 from keepbusy.errors import FrameError, first_line
 from keepbusy.pictures import Reduced
-from keepbusy.sources.jpeg import decode_reduced, divisor_for, read_header
+from keepbusy.sources.heif import is_heic, upright
+from keepbusy.sources.jpeg import decode_reduced, divisor_for, is_whole_without_end, read_header
 from keepbusy.types import Frame, Image
+
+log = logging.getLogger("keepbusy")
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".jp2", ".mpo", ".png", ".pgm", ".ppm", ".pbm", ".pnm"}
@@ -179,7 +183,11 @@ def read_picture(path: Path, index: int = 0, min_long_side_px: int | None = None
     encoded = np.frombuffer(content, np.uint8)
     image = None
     cause: Exception | None = None
-    if content and not (header is not None and header.is_cut(content)):
+    is_cut = header is not None and header.is_cut(content)
+    if is_cut and is_whole_without_end(content):
+        log.warning("%s: the JPEG's end marker is missing; its pixels are all there", path)
+        encoded, is_cut = np.frombuffer(content + b"\xff\xd9", np.uint8), False
+    if content and not is_cut:
         try:
             if header is not None and header.shape_hw is not None and min_long_side_px is not None:
                 divisor = divisor_for(header.shape_hw, min_long_side_px)
@@ -190,15 +198,28 @@ def read_picture(path: Path, index: int = 0, min_long_side_px: int | None = None
         except cv2.error as error:
             cause = error
     if image is None:
-        what = "is empty" if not content else "is not a picture, or is damaged"
         raise FrameError(
-            f"the file {what}",
+            f"the file {_what_is_wrong(content, is_cut=is_cut, cause=cause)}",
             stage="read",
             source=str(path),
             frame_index=index,
             hint="replace it, remove it, or convert it to JPEG or PNG",
         ) from cause
-    return np.asarray(image, np.uint8)
+    return upright(content, np.asarray(image, np.uint8))
+
+
+def _what_is_wrong(content: bytes, *, is_cut: bool, cause: Exception | None) -> str:
+    if not content:
+        return "is empty"
+    if is_cut:
+        return "is a JPEG that is cut short: is not a picture, or is damaged"
+    if is_heic(content):
+        return "is a HEIC picture, whatever its ending, which is not read as a picture"
+    if cause is not None and "MAX_IMAGE" in str(cause):
+        return "has more pixels than OpenCV may read (OPENCV_IO_MAX_IMAGE_PIXELS)"
+    if content[:4] in (b"II*\0", b"MM\0*"):
+        return "is a TIFF of a kind that is not read (8 and 16 bits per channel are)"
+    return "is not a picture, or is damaged"
 
 
 def _sizes_of(paths: Sequence[Path]) -> dict[tuple[int, int], int]:

@@ -63,6 +63,18 @@ def read_header(content: bytes) -> JpegHeader | None:
     return JpegHeader(shape_hw, None)
 
 
+def is_whole_without_end(content: bytes) -> bool:
+    """Whether a JPEG without its end marker has all its pixels, as FFmpeg's strict decoder sees it."""
+    import av
+
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode"}
+    try:
+        return bool([*decoder.decode(av.Packet(content)), *decoder.decode(None)])
+    except (av.FFmpegError, ValueError):
+        return False
+
+
 def divisor_for(shape_hw: tuple[int, int], min_long_side_px: int) -> Divisor | None:
     """The largest divisor that leaves a picture's longer side at least this long; None if even 2 is too much."""
     for divisor in _REDUCED:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from keepbusy.errors import SourceError, first_line
 from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
+from keepbusy.sources.heif import is_grid, read_start
 from keepbusy.sources.images import ImageFiles, is_picture
 from keepbusy.sources.listing import VIDEO_SUFFIXES, list_entries, list_folder, list_glob
 from keepbusy.sources.video import Video
@@ -182,6 +183,10 @@ def _open_files(paths: Sequence[Path], name: str, source_id: int, how: _How) -> 
         return ImageFiles(paths, name, source_id, read_threads=how.picture_threads)
     if len(paths) == 1:
         name = str(paths[0])
+        if is_grid(read_start(paths[0])):
+            raise SourceError(
+                f"{name}: is a HEIC picture made of tiles, which cannot be read whole", hint="convert it to JPEG or PNG"
+            )
         return Video(name, name, source_id, read_ahead=how.read_ahead, read_threads=how.read_threads)
     parts: list[tuple[str, Callable[[], Source]]] = [
         (str(path), partial(_open_file, path, source_id, how)) for path in paths

@@ -1,0 +1,75 @@
+"""Pictures by what is in them."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+
+from keepbusy.errors import FrameError, SourceError
+from keepbusy.sources import open_source
+from keepbusy.sources.images import read_image
+
+
+def noise(height: int = 120, width: int = 160) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]])
+def test_a_jpeg_that_lacks_its_end_marker_only_is_read(
+    tmp_path: Path, options: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    content = cv2.imencode(".jpg", noise(), options)[1].tobytes()
+    whole, endless, cut = tmp_path / "whole.jpg", tmp_path / "endless.jpg", tmp_path / "cut.jpg"
+    whole.write_bytes(content)
+    endless.write_bytes(content[:-2])
+    cut.write_bytes(content[: len(content) // 2])
+    with caplog.at_level(logging.WARNING, "keepbusy"):
+        assert np.array_equal(read_image(endless), read_image(whole))
+    assert "endless.jpg" in caplog.text and "whole.jpg" not in caplog.text
+    with pytest.raises(FrameError, match="damaged"):
+        read_image(cut)
+
+
+def heic(item_type: bytes) -> bytes:
+    """The boxes before the pixels of a HEIC file with one item."""
+    infe = b"infe" + b"\x02\0\0\0" + b"\0\x01" + b"\0\0" + item_type + b"\0"
+    meta = b"meta" + bytes(4) + struct.pack(">I", 4 + len(infe)) + infe
+    ftyp = b"ftypheic" + bytes(4) + b"mif1heic"
+    return b"".join(struct.pack(">I", 4 + len(box)) + box for box in (ftyp, meta))
+
+
+@pytest.mark.parametrize("name", ["photo.heic", "PHOTO.HEIC", "photo.hif", "photo"])
+def test_a_heic_of_tiles_is_refused_by_its_content(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(heic(b"grid"))
+    with pytest.raises(SourceError, match="made of tiles") as caught:
+        open_source(tmp_path / name)
+    assert "JPEG" in (caught.value.hint or "")
+
+
+def test_a_heic_with_the_ending_of_another_says_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(heic(b"hvc1"))
+    with pytest.raises(FrameError, match="is a HEIC picture, whatever its ending"):
+        read_image(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_turned_avif_is_shown_upright(tmp_path: Path, orientation: int) -> None:
+    upright = np.zeros((80, 128, 3), np.uint8)
+    upright[8:40, 8:40] = (255, 0, 0)
+    turn = {1: None, 3: "ROTATE_180", 6: "ROTATE_90", 8: "ROTATE_270"}[orientation]
+    picture = PIL.Image.fromarray(upright)
+    if turn is not None:
+        picture = picture.transpose(getattr(PIL.Image.Transpose, turn))
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.avif"
+    picture.save(path, exif=exif.tobytes())
+    found = read_image(path)
+    assert found.shape == upright.shape
+    assert np.abs(found[:, :, ::-1].astype(int) - upright).mean() < 8
