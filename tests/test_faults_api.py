@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +66,27 @@ def test_planning_leaves_ones_own_source_open(blob_model: Path, tmp_path: Path) 
         pipeline.plan(paths[0], paths[1], own)
     assert own.read() is not None
     own.close()
+
+
+def test_after_a_fork_it_says_so_at_once(blob_model: Path) -> None:
+    program = f"""
+import os, sys
+import keepbusy as kb
+import numpy as np
+picture = np.zeros((64, 96, 3), np.uint8)
+detector, pipeline = kb.Detector({str(blob_model)!r}), kb.Pipeline({str(blob_model)!r})
+detector(picture)
+list(pipeline.run(picture))
+child = os.fork()
+if child == 0:
+    told = 0
+    for use in (lambda: detector(picture), lambda: pipeline.run(picture), lambda: pipeline.plan(picture)):
+        try:
+            use()
+        except kb.KeepbusyError as error:
+            told += "after a fork" in error.message
+    os._exit(told)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 3, done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Sequence
@@ -78,6 +79,7 @@ class Pipeline:
         device_config, self._detect, self._config = split_options({"device": device, **options})
         self._compiled = _load(model, names, device_config, self._detect, self._config)
         self._device_name = device_config.device
+        self._process_id = os.getpid()
         self._lock = threading.Lock()
         self._active: weakref.ref[Run] | None = None
         self._is_busy = False
@@ -111,6 +113,7 @@ class Pipeline:
         select = SelectConfig(loop=loop, limit=limit, stride=stride)
         if not sources:
             raise ConfigError("run: no source given", hint="name at least one video, picture or camera")
+        _check_process(self._process_id)
         with self._lock:
             if self._is_busy:
                 raise KeepbusyError(
@@ -175,6 +178,7 @@ class Pipeline:
         self._compiled.warm(self._slots)
 
     def _check_open(self) -> None:
+        _check_process(self._process_id)
         if self._is_closed:
             raise KeepbusyError("the pipeline is closed", hint="make a new Pipeline")
 
@@ -297,6 +301,7 @@ class Detector:
         device_config, self._detect, self._config = split_options({"device": device, "mode": "sync", **options})
         self._compiled = _load(model, names, device_config, self._detect, self._config)
         self._device_name = device_config.device
+        self._process_id = os.getpid()
         self._lock = threading.Lock()
         self._slot: Slot | None = None
         self.names = self._compiled.model.names
@@ -313,6 +318,7 @@ class Detector:
             FrameError: The picture cannot be read or is not of that form, or its inference failed.
             DeviceTimeoutError: The device does not answer.
         """
+        _check_process(self._process_id)
         if isinstance(image, (str, Path)):
             source, picture = str(image), read_image(Path(image))
         elif isinstance(image, np.ndarray) and image.ndim > 1 and is_odd_array(image):
@@ -399,6 +405,15 @@ def _check_classes(config: DetectConfig, names: tuple[str, ...]) -> None:
                 f"classes: {class_id} is beyond the model's last class, {len(names) - 1}",
                 hint=f"the model has {len(names)} classes, numbered from 0",
             )
+
+
+def _check_process(process_id: int) -> None:
+    """See that this is the process that the model was compiled in: a forked child has none of OpenVINO's threads."""
+    if os.getpid() != process_id:
+        raise KeepbusyError(
+            "the model was compiled in another process, and cannot be used after a fork",
+            hint="make the Pipeline or Detector in the child process, or start processes with spawn",
+        )
 
 
 def _no_clock() -> int:

@@ -27,6 +27,7 @@ from keepbusy.cli.options import (
 from keepbusy.cli.parse import parse_cache_dir, parse_classes, parse_nireq, parse_shape, parse_size
 from keepbusy.cli.progress import print_summary, progress_line
 from keepbusy.config import OnError, SelectConfig
+from keepbusy.errors import FrameError
 
 if TYPE_CHECKING:
     from keepbusy.forms import Family, Task
@@ -285,6 +286,9 @@ def detect(
                         if not runner.put(result):
                             break
                         line.update()
+            except FrameError as error:
+                error.hint = "; ".join(filter(None, (error.hint, "--on-error skip records it and goes on")))
+                raise
             finally:
                 if trace is not None:
                     write_trace(trace, {mode: timings})
