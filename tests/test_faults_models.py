@@ -6,12 +6,14 @@ import logging
 import shutil
 from pathlib import Path
 
+import numpy as np
 import openvino as ov
 import pytest
+from openvino import opset13 as ops
 
 import keepbusy as kb
 from keepbusy.device_names import usable_device
-from keepbusy.errors import DeviceError, ModelError
+from keepbusy.errors import DeviceError, FrameError, ModelError
 from keepbusy.models import load_model
 from tests.build import build_blob_model, square_picture
 
@@ -115,3 +117,16 @@ def test_a_list_of_devices_is_a_wish(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_run_on_a_list_of_devices(blob_model: Path) -> None:
     assert len(kb.Detector(blob_model, "AUTO:GPU,CPU")(square_picture()))
+
+
+def test_boxes_as_shares_of_the_input_are_refused(data: Path, tmp_path: Path) -> None:
+    graph = ov.Core().read_model(data / "models" / "yolov5n.xml")
+    factor = np.ones((1, 1, 85), np.float32)
+    factor[..., :4] = 1 / 640
+    result = graph.get_results()[0]
+    scaled = ops.multiply(result.input_value(0), ops.constant(factor))
+    shares = ov.Model([scaled], graph.get_parameters(), "shares")
+    ov.save_model(shares, tmp_path / "norm.xml")
+    for shape in ("square", "auto"):
+        with pytest.raises(FrameError, match="shares of the input"):
+            kb.Detector(tmp_path / "norm.xml", shape=shape)(data / "images" / "zidane.jpg")

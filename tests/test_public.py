@@ -20,7 +20,7 @@ LAYERS = (
     ("sources",),
     ("models",),
     ("engine",),
-    ("heads", "proof", "sharing"),
+    ("heads", "plausible", "proof", "sharing"),
     ("compiled",),
     ("steps",),
     ("run",),

@@ -33,6 +33,7 @@ from keepbusy.models.head.memory import recall_head
 from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared, prepare
 from keepbusy.models.shapes import MAX_SHAPES, plan_shapes, rectangle, smallest_holding
+from keepbusy.plausible import check_pixels
 from keepbusy.proof import gives_the_same, test_picture
 from keepbusy.sharing import cores_beside, cores_for_stages, inference_cost_ms
 from keepbusy.types import Detections
@@ -88,6 +89,7 @@ class CompiledModel:
         self._nireq = nireq
         self._core = core
         self._lock = threading.RLock()
+        self._are_boxes_plausible = False
         self._head = _find_head(model, device)
         self._nominal_hw = device.imgsz or model.input_hw
         self._can_reshape_head = self._head is not None and can_reshape(
@@ -214,9 +216,14 @@ class CompiledModel:
 
         Raises:
             TooManyCandidatesError: The tail has left out cells that count: the frame is to be done again by `redo`.
+            ModelError: The model gives its boxes as shares of its input.
         """
         prepared = self._outputs[letterbox.input_hw]
-        return decode(outputs, letterbox, prepared.output, config, self.model.names)
+        found = decode(outputs, letterbox, prepared.output, config, self.model.names)
+        if not self._are_boxes_plausible and len(found.boxes_xyxy):
+            check_pixels(found, letterbox, self.model.path)
+            self._are_boxes_plausible = True
+        return found
 
     def redo(self, seat: Seat, letterbox: Letterbox, config: DetectConfig) -> Detections:
         """Infer a finished frame again, with every cell decoded, from what is still in its input."""
