@@ -10,6 +10,7 @@ import numpy as np
 import openvino as ov
 import pytest
 from openvino import opset13 as ops
+from openvino.preprocess import ColorFormat, PrePostProcessor
 
 import keepbusy as kb
 from keepbusy.device_names import usable_device
@@ -130,3 +131,20 @@ def test_boxes_as_shares_of_the_input_are_refused(data: Path, tmp_path: Path) ->
     for shape in ("square", "auto"):
         with pytest.raises(FrameError, match="shares of the input"):
             kb.Detector(tmp_path / "norm.xml", shape=shape)(data / "images" / "zidane.jpg")
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_preprocessing_inside_is_not_done_twice(data: Path, tmp_path: Path, layout: str) -> None:
+    plain = data / "models" / "yolov5n.xml"
+    builder = PrePostProcessor(ov.Core().read_model(plain))
+    tensor = builder.input().tensor()
+    tensor.set_element_type(ov.Type.u8).set_layout(ov.Layout(layout)).set_color_format(ColorFormat.BGR)
+    builder.input().model().set_layout(ov.Layout("NCHW"))
+    steps = builder.input().preprocess()
+    steps.convert_element_type(ov.Type.f32).convert_color(ColorFormat.RGB).scale(255.0)
+    ov.save_model(builder.build(), tmp_path / "u8.xml")
+    expected = kb.Detector(plain, shape="square", precision="f32")(data / "images" / "zidane.jpg")
+    found = kb.Detector(tmp_path / "u8.xml", shape="square", precision="f32")(data / "images" / "zidane.jpg")
+    assert found.class_id.tolist() == expected.class_id.tolist()
+    np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=2)
+    np.testing.assert_allclose(found.confidence, expected.confidence, atol=0.02)

@@ -61,6 +61,15 @@ def _asks_for_size(port: ov.Output) -> bool:
     return bool(is_pair) and any(name in SIZE_INPUTS for name in port.names)
 
 
+def takes_bytes(graph: ov.Model) -> bool:
+    """Whether a graph takes uint8: what turns 0..255 into the network's own range then is inside.
+
+    Exports for cameras are made so with OpenVINO's `PrePostProcessor`. The scaling need not be seen in the graph: it is
+    folded into the first convolution where that can be done.
+    """
+    return any(port.element_type.get_type_name() == "u8" and len(port.partial_shape) == 4 for port in graph.inputs)
+
+
 def choose_input_hw(form: InputForm, wanted_hw: tuple[int, int] | None) -> tuple[int, int]:
     """The size to read the graph at: the model's own where it is fixed, else the wanted one, else the default."""
     height, width = (

@@ -15,7 +15,7 @@ import yaml
 from keepbusy.errors import ModelError, first_line
 from keepbusy.files import is_hidden, natural_key, read_text
 from keepbusy.forms import Family, InputForm, OutputForm, Task
-from keepbusy.models.inputs import answer_size_inputs, choose_input_hw, recognise_input
+from keepbusy.models.inputs import answer_size_inputs, choose_input_hw, recognise_input, takes_bytes
 from keepbusy.models.names import Names, choose_names
 from keepbusy.models.outputs import recognise_output
 from keepbusy.models.pixels import pixels_of
@@ -89,6 +89,9 @@ def load_model(
                 hint="export the model with batch size 1",
             ) from error
     metadata = read_metadata(graph, path)
+    if "embedded_processing" not in metadata and "scale_values" not in metadata and takes_bytes(graph):
+        log.info("%s: scales its pixels itself: it is given bytes, 0 to 255, blue, green, red", path.name)
+        metadata = {**metadata, "embedded_processing": "True"}
     output = recognise_output(graph, input_hw, metadata, path, family=family, task=task)
     if output.doubt:
         log.info("%s: read as %s, %s (%s); %s", path.name, output.family, output.task, output.why, output.doubt)
