@@ -41,7 +41,6 @@ class Packets:
 
     Attributes:
         num_packets: How many packets with content have been read.
-        end_s: Where the last of them ends, seconds on the container's clock.
     """
 
     def __init__(self, container: Any, stream: Any) -> None:
@@ -53,9 +52,18 @@ class Packets:
         self._num_failures = 0
         self._is_drained = False
         self._partial: PacketError | None = None
-        self._last_s: float | None = None
+        self._last_pts: int | None = None
         self.num_packets = 0
-        self.end_s = 0.0
+        self._end_pts = 0
+
+    @property
+    def end_s(self) -> float:
+        """Where the last packet ends, seconds on the container's clock."""
+        return self._seconds(self._end_pts) or 0.0
+
+    def _seconds(self, ticks: int) -> float | None:
+        time_base = self._stream.time_base
+        return None if not time_base else float(ticks * time_base)
 
     def next(self) -> VideoFrame | None:
         """The next picture; None at the end.
@@ -78,7 +86,7 @@ class Packets:
         decoded = self._decoded.popleft()
         if isinstance(decoded, PacketError):
             raise decoded
-        self._last_s = decoded.time
+        self._last_pts = decoded.pts
         return decoded
 
     def _take(self, packet: Any) -> None:
@@ -119,8 +127,11 @@ class Packets:
 
     def _count(self, packet: Any) -> None:
         self.num_packets += 1
-        if packet.pts is not None and packet.time_base:
-            self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        pts = packet.pts
+        if pts is not None:
+            # In ticks: fractions of seconds cost as much as the rest of this loop.
+            end_pts = pts + (packet.duration or 0)
+            self._end_pts = max(self._end_pts, end_pts)
 
     def _decode(self, packet: Any) -> list[VideoFrame]:
         import av
@@ -158,7 +169,8 @@ class Packets:
 
     def _tail_start_s(self) -> float | None:
         times = [one.time for one in self._decoded if not isinstance(one, PacketError) and one.time is not None]
-        return max(times, default=self._last_s)
+        last_s = None if self._last_pts is None else self._seconds(self._last_pts)
+        return max(times, default=last_s)
 
     def _read_tail_again(self, last_s: float | None) -> list[VideoFrame | PacketError]:
         """The pictures and failures behind a time, decoded without threads; none where that cannot be done."""
