@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
+import threading
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ import pytest
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import open_source
 from keepbusy.sources.images import read_image
+from tests.build import write_video
 
 
 def noise(height: int = 120, width: int = 160) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -58,14 +61,15 @@ def test_a_heic_with_the_ending_of_another_says_what_it_is(tmp_path: Path) -> No
         read_image(tmp_path / "photo.jpg")
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_a_turned_avif_is_shown_upright(tmp_path: Path, orientation: int) -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_or_mirrored_avif_is_shown_upright(tmp_path: Path, orientation: int) -> None:
     upright = np.zeros((80, 128, 3), np.uint8)
     upright[8:40, 8:40] = (255, 0, 0)
-    turn = {1: None, 3: "ROTATE_180", 6: "ROTATE_90", 8: "ROTATE_270"}[orientation]
+    turn = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+    turn |= {6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
     picture = PIL.Image.fromarray(upright)
-    if turn is not None:
-        picture = picture.transpose(getattr(PIL.Image.Transpose, turn))
+    if orientation in turn:
+        picture = picture.transpose(getattr(PIL.Image.Transpose, turn[orientation]))
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / "turned.avif"
@@ -73,3 +77,38 @@ def test_a_turned_avif_is_shown_upright(tmp_path: Path, orientation: int) -> Non
     found = read_image(path)
     assert found.shape == upright.shape
     assert np.abs(found[:, :, ::-1].astype(int) - upright).mean() < 8
+
+
+@pytest.mark.parametrize("quality", [50, 95])
+@pytest.mark.parametrize("is_progressive", [0, 1])
+def test_a_jpeg_that_lacks_pixels_is_never_called_whole(tmp_path: Path, quality: int, is_progressive: int) -> None:
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, is_progressive]
+    whole = cv2.imencode(".jpg", noise(), options)[1].tobytes()
+    expected = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR)
+    scans = [place for place in range(len(whole)) if whole[place : place + 2] == b"\xff\xda"][1:]
+    path = tmp_path / "cut.jpg"
+    num_refused = 0
+    for end in [*range(len(whole) - 80, len(whole) - 2), *scans, len(whole) // 2]:
+        path.write_bytes(whole[:end])
+        try:
+            found = read_image(path)
+        except FrameError:
+            num_refused += 1
+            continue
+        assert np.array_equal(found, expected), f"cut at {end} of {len(whole)}"
+    assert num_refused > 60
+
+
+def test_a_pipe_gives_every_frame(tmp_path: Path) -> None:
+    content = write_video(tmp_path / "clip.ts", num_frames=30).read_bytes()
+    pipe = tmp_path / "pipe.ts"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    source = open_source(pipe)
+    num_frames = 0
+    while source.read() is not None:
+        num_frames += 1
+    source.close()
+    writer.join()
+    assert num_frames == 30

@@ -1,7 +1,7 @@
 """What the boxes of HEIF files (HEIC, AVIF) tell: whether a picture is made of tiles, and how it is turned.
 
 ISO/IEC 23008-12: `infe` names an item's type, `grid` for a picture that is put together from tiles; `irot` turns a
-picture by quarters, anticlockwise.
+picture by quarters, anticlockwise; `imir` then mirrors it, top to bottom (0) or left to right (1).
 """
 
 from __future__ import annotations
@@ -60,6 +60,15 @@ def upright(content: bytes, image: Image) -> Image:
     """
     if not is_heif(content):
         return image
-    place = content[:META_BYTES].find(b"irot")
-    num_quarters = content[place + 4] & 3 if place >= 0 and place + 4 < len(content) else 0
-    return np.ascontiguousarray(np.rot90(image, num_quarters)) if num_quarters else image
+    num_quarters = _property(content, b"irot", 3) or 0
+    shown = np.rot90(image, num_quarters)
+    axis = _property(content, b"imir", 1)
+    if axis is not None:
+        shown = shown[:, ::-1] if axis else shown[::-1]
+    return np.ascontiguousarray(shown)
+
+
+def _property(content: bytes, kind: bytes, mask: int) -> int | None:
+    """The number in a property's box; None where there is no such box."""
+    place = content[:META_BYTES].find(kind)
+    return content[place + 4] & mask if 0 <= place < len(content) - 4 else None

@@ -16,7 +16,7 @@ from keepbusy.cores import usable_cores
 from keepbusy.errors import FrameError, first_line
 from keepbusy.pictures import Reduced
 from keepbusy.sources.heif import is_heic, upright
-from keepbusy.sources.jpeg import decode_reduced, divisor_for, is_whole_without_end, read_header
+from keepbusy.sources.jpeg import END_OF_IMAGE, decode_reduced, divisor_for, is_whole_without_end, read_header
 from keepbusy.types import Frame, Image
 
 log = logging.getLogger("keepbusy")
@@ -186,7 +186,7 @@ def read_picture(path: Path, index: int = 0, min_long_side_px: int | None = None
     is_cut = header is not None and header.is_cut(content)
     if is_cut and is_whole_without_end(content):
         log.warning("%s: the JPEG's end marker is missing; its pixels are all there", path)
-        encoded, is_cut = np.frombuffer(content + b"\xff\xd9", np.uint8), False
+        encoded, is_cut = np.frombuffer(content + END_OF_IMAGE, np.uint8), False
     if content and not is_cut:
         try:
             if header is not None and header.shape_hw is not None and min_long_side_px is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import cv2
+import numpy as np
 
 from keepbusy.types import Image
 
@@ -16,6 +17,11 @@ _REDUCED: dict[Divisor, int] = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     2: cv2.IMREAD_REDUCED_COLOR_2,
 }
+END_OF_IMAGE = b"\xff\xd9"
+
+_FILLERS = (b"\x00", b"\x55", b"\xaa", b"\xfe")
+_FILLER_BYTES = 64
+
 _START_OF_SCAN = 0xDA
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -64,15 +70,56 @@ def read_header(content: bytes) -> JpegHeader | None:
 
 
 def is_whole_without_end(content: bytes) -> bool:
-    """Whether a JPEG without its end marker has all its pixels, as FFmpeg's strict decoder sees it."""
-    import av
+    """Whether a JPEG without its end marker has all its pixels.
 
-    decoder = av.CodecContext.create("mjpeg", "r")
-    decoder.options = {"err_detect": "explode"}
-    try:
-        return bool([*decoder.decode(av.Packet(content)), *decoder.decode(None)])
-    except (av.FFmpegError, ValueError):
+    All scans that complete a progressive picture must be there (ITU T.81, annex G), and what follows the last byte must
+    make no difference: where data is missing, a decoder takes what follows for pixels.
+    """
+    if not _has_all_scans(content):
         return False
+    pictures = [
+        cv2.imdecode(np.frombuffer(content + filler * _FILLER_BYTES + END_OF_IMAGE, np.uint8), cv2.IMREAD_COLOR)
+        for filler in _FILLERS
+    ]
+    first = pictures[0]
+    return first is not None and all(one is not None and np.array_equal(first, one) for one in pictures)
+
+
+def _has_all_scans(content: bytes) -> bool:
+    """Whether the scans bring every coefficient of every component to its last bit."""
+    waiting: dict[int, set[int]] = {}
+    position = 2
+    while position + 4 <= len(content):
+        if content[position] != 0xFF:
+            return False
+        marker = content[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        size = int.from_bytes(content[position + 2 : position + 4], "big")
+        segment = content[position + 4 : position + 2 + size]
+        position += 2 + size
+        if marker in _FRAME_HEADERS and len(segment) >= 6 + 3 * segment[5]:
+            waiting = {segment[6 + 3 * index]: set(range(64)) for index in range(segment[5])}
+        if marker == _START_OF_SCAN:
+            if not segment or len(segment) < 4 + 2 * segment[0]:
+                return False
+            start, end, bits = segment[1 + 2 * segment[0] : 4 + 2 * segment[0]]
+            if bits & 0x0F == 0:
+                for index in range(segment[0]):
+                    waiting.get(segment[1 + 2 * index], set()).difference_update(range(start, end + 1))
+            position = _next_marker(content, position)
+    return bool(waiting) and not any(waiting.values())
+
+
+def _next_marker(content: bytes, position: int) -> int:
+    """Where the next marker stands behind a scan's data; the end where there is none."""
+    while (position := content.find(b"\xff", position)) >= 0:
+        following = content[position + 1 : position + 2]
+        if following and following != b"\x00" and not 0xD0 <= following[0] <= 0xD7:
+            return position
+        position += 1
+    return len(content)
 
 
 def divisor_for(shape_hw: tuple[int, int], min_long_side_px: int) -> Divisor | None:

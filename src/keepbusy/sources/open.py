@@ -183,7 +183,8 @@ def _open_files(paths: Sequence[Path], name: str, source_id: int, how: _How) -> 
         return ImageFiles(paths, name, source_id, read_threads=how.picture_threads)
     if len(paths) == 1:
         name = str(paths[0])
-        if is_grid(read_start(paths[0])):
+        # A pipe can be read only once: it is not looked into.
+        if paths[0].is_file() and is_grid(read_start(paths[0])):
             raise SourceError(
                 f"{name}: is a HEIC picture made of tiles, which cannot be read whole", hint="convert it to JPEG or PNG"
             )
