@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keepbusy.errors import SourceError
-from keepbusy.sources import open_source
+from keepbusy.sources import named_files, open_source
 from tests.build import square_picture, write_picture
 
 
@@ -89,6 +89,14 @@ def test_names_are_files_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert sources_of("~/a.png") == ["a.png"]
     picture(tmp_path / "photo[1].png")
     assert sources_of("photo[1].png") == ["photo[1].png"]
+
+
+def test_a_tilde_need_not_be_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "~draft.png")
+    for word in ("~draft.png", "~dra*.png"):
+        assert sources_of(word) == ["~draft.png"]
+        assert [path.name for path in named_files([word])] == ["~draft.png"]
 
 
 @pytest.mark.parametrize("word", ["", "  ", "a" * 300 + ".jpg", "frames/%03d.png", "99999999999", "nul\0byte.jpg"])

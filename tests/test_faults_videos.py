@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -330,3 +331,21 @@ def test_the_end_of_a_live_stream_is_an_error(tmp_path: Path) -> None:
         server.server_close()
     assert len(frames) > 20
     assert [error.reason.split(":")[0] for error in errors] == [f"the stream ended after {len(frames)} frames"]
+
+
+def test_a_damaged_tail_of_a_pipe_ends(tmp_path: Path) -> None:
+    good = write(tmp_path / "good.mkv", codec="mpeg4", g="10")
+    content = damaged(good, tmp_path / "bad.mkv", 58, nonsense).read_bytes()
+    pipe = tmp_path / "pipe.mkv"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,), daemon=True)
+    writer.start()
+    frames: list[Frame] = []
+    reader = threading.Thread(
+        target=lambda: frames.extend(read_on(Video(str(pipe), str(pipe), read_threads=4))[0]), daemon=True
+    )
+    reader.start()
+    reader.join(30)
+    assert not reader.is_alive(), "the pipe was opened a second time"
+    writer.join()
+    assert len(frames) >= 56

@@ -109,6 +109,11 @@ class MissingExtraError(KeepbusyError):
         )
 
 
+def reason_of(error: BaseException) -> str:
+    """The operating system's or FFmpeg's own words where there are any, else the first line of the error's text."""
+    return getattr(error, "strerror", None) or first_line(error)
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text that says something, for use inside a one-line message."""
     lines = [line.strip() for line in str(error).splitlines()]

@@ -64,6 +64,11 @@ def read_text(path: Path) -> str:
         raise ValueError(f"the file is not UTF-8 (byte {error.start}): save it as UTF-8") from error
 
 
+def file_address(path: Path | str) -> str:
+    """A file's name as FFmpeg takes it for one: `12:30 clip.mp4` would be a protocol called 12."""
+    return f"file:{path}"
+
+
 def file_id(path: Path | str) -> FileId | None:
     """Which file a path leads to, links followed; None where there is none, or it cannot be told."""
     try:
@@ -133,7 +138,7 @@ def _files_in(folder: Path, *, is_deep: bool) -> Iterator[Path]:
     for place, names, files in os.walk(folder, followlinks=True):
         fresh = []
         for name in names:
-            identity = file_id(os.path.join(place, name))
+            identity = file_id(os.path.join(place, name)) if is_deep else None
             if is_deep and identity not in seen:
                 seen.add(identity)
                 fresh.append(name)

@@ -55,7 +55,7 @@ def dataset_files(dataset: Any) -> Iterator[Path]:
 def pictures_and_videos(folder: Path | None, *, is_deep: bool = False) -> OutputFolder | None:
     """A folder that annotated pictures and videos go to; `is_deep` where sub-folders are kept."""
     from keepbusy.sources.images import is_picture
-    from keepbusy.sources.open import VIDEO_SUFFIXES
+    from keepbusy.sources.listing import VIDEO_SUFFIXES
 
     if folder is None:
         return None

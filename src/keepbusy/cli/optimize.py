@@ -158,12 +158,12 @@ def optimize(
     if not int8 and calibrate is not None:
         raise ConfigError("--calibrate: is for --int8", hint="add --int8")
     path = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
-    guard_inputs({"--json": json}, models=[path], sources=[data, calibrate], others=[names])
     frames, calibration = _open(
         data, calibrate, is_own=model is None, split=split, limit=limit, calibration_frames=calibration_frames
     )
     read = (one.dataset for one in (frames, calibration) if one is not None)
-    guard_inputs({"--json": json}, others=[file for dataset in read for file in dataset_files(dataset)])
+    labelled = [file for dataset in read for file in dataset_files(dataset)]
+    guard_inputs({"--json": json}, models=[path], sources=[data, calibrate], others=[names, *labelled])
     if json is not None and json != "-":
         check_file(Path(json))
     make_folder(output)

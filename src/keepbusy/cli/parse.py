@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
@@ -57,19 +58,19 @@ def parse_classes(text: str | None, names: tuple[str, ...]) -> tuple[int, ...] |
     if text is None:
         return None
     chosen: list[int] = []
+    by_name = {
+        tuple(piece.strip() for piece in name.split(",")): index for index, name in reversed([*enumerate(names)])
+    }
     parts = [part.strip() for part in text.split(",")]
     while parts:
-        class_id, num_parts = _first_class(parts, names)
+        class_id, num_parts = _first_class(parts, names, by_name)
         chosen.append(class_id)
         parts = parts[num_parts:]
     return tuple(chosen)
 
 
-def _first_class(parts: list[str], names: tuple[str, ...]) -> tuple[int, int]:
+def _first_class(parts: list[str], names: tuple[str, ...], by_name: Mapping[tuple[str, ...], int]) -> tuple[int, int]:
     """The class that the first parts name, as many of them as can be, and how many parts that took."""
-    by_name = {
-        tuple(piece.strip() for piece in name.split(",")): index for index, name in reversed([*enumerate(names)])
-    }
     if parts[0].isdecimal() and int(parts[0]) < len(names):
         if by_name.get((parts[0],), int(parts[0])) != int(parts[0]):
             log.info("--classes: %s is taken as an id, not as the class that has this name", parts[0])

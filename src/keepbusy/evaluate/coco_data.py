@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from keepbusy.errors import ConfigError, SourceError, first_line
+from keepbusy.errors import ConfigError, SourceError, first_line, reason_of
 from keepbusy.evaluate.coco_values import clean_id, clean_size, id_key, is_area, is_box, is_flag, shown
 from keepbusy.evaluate.dataset import Picture, Pictures
 from keepbusy.evaluate.problems import Problems
@@ -90,7 +90,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
+        reason = reason_of(error)
         raise SourceError(f"{path}: cannot be read: {reason}", hint=_HINT) from error
     try:
         content = json.loads(text)

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from keepbusy.errors import ConfigError, SourceError, first_line
+from keepbusy.errors import ConfigError, SourceError, first_line, reason_of
 from keepbusy.evaluate.dataset import Picture, Pictures
 from keepbusy.evaluate.labels import NO_LABELS, read_labels
 from keepbusy.evaluate.listing import pictures_below
@@ -99,7 +99,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
+        reason = reason_of(error)
         raise SourceError(f"{path}: cannot be read: {reason}") from error
     try:
         content = yaml.safe_load(text)

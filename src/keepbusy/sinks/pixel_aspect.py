@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from keepbusy.files import file_address
 from keepbusy.sources.images import is_picture
 from keepbusy.types import Frame
 
@@ -30,11 +31,6 @@ def pixel_aspect(frame: Frame) -> Fraction:
     except (OSError, ValueError, AttributeError):
         # It could be read as a source; where it says nothing more, its pixels are square.
         return SQUARE
-
-
-def file_address(path: Path | str) -> str:
-    """A file's name as FFmpeg takes it for one: `12:30 clip.mp4` would be a protocol called 12."""
-    return f"file:{path}"
 
 
 def _aspect_of(stream: Any, frame: Frame) -> Fraction | None:

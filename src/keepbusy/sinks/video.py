@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 
 from keepbusy.errors import SinkError, first_line
+from keepbusy.files import file_address
 from keepbusy.sinks.clock import DEFAULT_FPS, OutputClock
 from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
 from keepbusy.sinks.naming import check_file, write_error
-from keepbusy.sinks.pixel_aspect import file_address, pixel_aspect
+from keepbusy.sinks.pixel_aspect import pixel_aspect
 from keepbusy.sinks.sound import Sound
 from keepbusy.types import Frame, Image, Result
 

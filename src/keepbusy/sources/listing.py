@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from keepbusy.errors import SourceError, first_line
+from keepbusy.errors import SourceError, reason_of
 from keepbusy.files import file_id, is_hidden, natural_key, read_text
 from keepbusy.sources.images import is_picture
 
@@ -19,6 +19,8 @@ VIDEO_SUFFIXES = frozenset(
     | {".mts", ".ogv", ".ts", ".webm", ".wmv"}
 )
 """Endings that count as videos when a folder is listed; a file named directly may have any."""
+
+LIST_SUFFIXES = frozenset({".txt", ".streams"})
 
 MAX_NAMED = 3
 """So many of the files that are left out are named."""
@@ -35,7 +37,8 @@ def list_folder(folder: Path) -> list[Path]:
     except OSError as error:
         raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from error
     wanted = [path for path in files if is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES]
-    left_out = [path for path in files if path not in set(wanted)]
+    is_wanted = set(wanted)
+    left_out = [path for path in files if path not in is_wanted]
     if not wanted:
         seen = f" ({_some(left_out)} are neither)" if left_out else ""
         raise SourceError(
@@ -78,7 +81,7 @@ def list_entries(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in read_text(path).splitlines()]
     except (OSError, ValueError) as error:
-        cause = getattr(error, "strerror", None) or first_line(error)
+        cause = reason_of(error)
         raise SourceError(
             f"{path}: cannot be read as a list of sources: {cause}",
             hint="a list is UTF-8 text, one source per line",

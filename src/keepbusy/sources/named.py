@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from keepbusy.files import read_text
-
-_LISTS = frozenset({".txt", ".streams"})
+from keepbusy.errors import SourceError
+from keepbusy.sources.listing import LIST_SUFFIXES, list_entries
 
 
 def named_files(specs: Iterable[Any]) -> Iterator[Path]:
@@ -29,7 +28,7 @@ def named_files(specs: Iterable[Any]) -> Iterator[Path]:
 def _files_of(text: str, beside: Path) -> Iterator[Path]:
     if "://" in text or text.startswith("synth:"):
         return
-    for path in dict.fromkeys((beside / text, Path(text), Path(text).expanduser() if text[:1] == "~" else Path(text))):
+    for path in dict.fromkeys((beside / text, Path(text), Path(os.path.expanduser(text)))):
         yield from _files_at(path)
 
 
@@ -39,7 +38,7 @@ def _files_at(path: Path) -> Iterator[Path]:
             yield from (Path(entry.path) for entry in entries)
     elif os.path.isfile(path):
         yield path
-        if path.suffix.lower() in _LISTS:
+        if path.suffix.lower() in LIST_SUFFIXES:
             yield from _files_in_list(path)
     elif glob.has_magic(str(path)):
         yield from (Path(match) for match in glob.iglob(str(path), recursive=True))
@@ -47,11 +46,10 @@ def _files_at(path: Path) -> Iterator[Path]:
 
 def _files_in_list(path: Path) -> Iterator[Path]:
     try:
-        lines = read_text(path).splitlines()
-    except (OSError, ValueError):
+        entries = list_entries(path)
+    except SourceError:
         return
-    for line in lines:
-        entry = line.strip().strip("\"'")
-        if entry and not entry.startswith("#") and Path(entry).suffix.lower() not in _LISTS:
+    for entry in entries:
+        if Path(entry).suffix.lower() not in LIST_SUFFIXES:
             for spelling in dict.fromkeys((entry, entry.replace("\\", "/"))):
                 yield from _files_of(spelling, path.parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 import re
@@ -11,17 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from keepbusy.errors import SourceError, first_line
+from keepbusy.errors import SourceError, reason_of
 from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
 from keepbusy.sources.heif import is_grid, read_start
 from keepbusy.sources.images import ImageFiles, is_picture
-from keepbusy.sources.listing import VIDEO_SUFFIXES, list_entries, list_folder, list_glob
+from keepbusy.sources.listing import LIST_SUFFIXES, list_entries, list_folder, list_glob
 from keepbusy.sources.video import Video
-
-__all__ = ["VIDEO_SUFFIXES", "open_source", "open_sources"]
-
-LIST_SUFFIXES = frozenset({".txt", ".streams"})
 
 MAX_CAMERA = 999
 
@@ -73,7 +68,7 @@ def open_source(
 
         return Street(text, source_id)
     if glob.has_magic(text):
-        return _open_files(list_glob(str(Path(text).expanduser())), text, source_id, how)
+        return _open_files(list_glob(os.path.expanduser(text)), text, source_id, how)
     is_pattern = re.search(r"%0?\d*d", text) is not None
     raise SourceError(
         f"{text}: no such file, folder or camera",
@@ -87,11 +82,7 @@ def _existing(text: str) -> Path | None:
     Raises:
         SourceError: It cannot be looked at.
     """
-    candidates = [Path(text)]
-    if text.startswith("~"):
-        with contextlib.suppress(RuntimeError):
-            candidates.append(candidates[0].expanduser())
-    for path in candidates:
+    for path in dict.fromkeys((Path(text), Path(os.path.expanduser(text)))):
         try:
             path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -99,7 +90,7 @@ def _existing(text: str) -> Path | None:
         except (OSError, ValueError) as error:
             if glob.has_magic(text):
                 return None
-            cause = getattr(error, "strerror", None) or first_line(error)
+            cause = reason_of(error)
             raise SourceError(f"{shortened(text)}: cannot be looked at: {cause}", hint=_WHAT_TO_GIVE) from error
         return path
     return None

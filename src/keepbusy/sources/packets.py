@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from keepbusy.errors import first_line
+from keepbusy.errors import reason_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -38,14 +38,16 @@ class Packets:
     Args:
         container: An open PyAV input container.
         stream: One of its video streams.
+        can_reopen: Whether the container's name opens the same again: a file's does, a pipe's or a stream's does not.
 
     Attributes:
         num_packets: How many packets with content have been read.
     """
 
-    def __init__(self, container: Any, stream: Any) -> None:
+    def __init__(self, container: Any, stream: Any, *, can_reopen: bool) -> None:
         self._container = container
         self._stream = stream
+        self._can_reopen = can_reopen
         self._demuxed: Iterator[Any] = container.demux(stream)
         self._decoded: deque[VideoFrame | PacketError] = deque()
         self._num_given = 0
@@ -130,8 +132,7 @@ class Packets:
         pts = packet.pts
         if pts is not None:
             # In ticks: fractions of seconds cost as much as the rest of this loop.
-            end_pts = pts + (packet.duration or 0)
-            self._end_pts = max(self._end_pts, end_pts)
+            self._end_pts = max(self._end_pts, pts + (packet.duration or 0))
 
     def _decode(self, packet: Any) -> list[VideoFrame]:
         import av
@@ -141,7 +142,7 @@ class Packets:
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, av.error.EOFError):
                 return []
-            raise PacketError(reason(error), is_partial=bool(packet.is_corrupt)) from error
+            raise PacketError(reason_of(error), is_partial=bool(packet.is_corrupt)) from error
         return frames
 
     def _drain(self, packet: Any) -> None:
@@ -161,11 +162,9 @@ class Packets:
             except (av.FFmpegError, ValueError):
                 is_whole = False
         num_seen = self._num_given + len(self._decoded)
-        if not is_whole or (self._has_frame_threads() and num_seen < self.num_packets):
+        has_frame_threads = self._stream.codec_context.thread_count > 1
+        if self._can_reopen and (not is_whole or (has_frame_threads and num_seen < self.num_packets)):
             self._decoded.extend(self._read_tail_again(self._tail_start_s()))
-
-    def _has_frame_threads(self) -> bool:
-        return self._stream.codec_context.thread_count > 1 and "://" not in self._container.name
 
     def _tail_start_s(self) -> float | None:
         times = [one.time for one in self._decoded if not isinstance(one, PacketError) and one.time is not None]
@@ -176,7 +175,7 @@ class Packets:
         """The pictures and failures behind a time, decoded without threads; none where that cannot be done."""
         import av
 
-        if last_s is None or not self._stream.time_base or "://" in self._container.name:
+        if last_s is None or not self._stream.time_base:
             return []
         found: list[VideoFrame | PacketError] = []
         try:
@@ -199,12 +198,7 @@ def _behind(packet: Any, last_s: float) -> list[VideoFrame | PacketError]:
         return [one for one in packet.decode() if one.time is not None and one.time > last_s]
     except (av.FFmpegError, ValueError) as error:
         time_s = _time_of(packet)
-        return [PacketError(reason(error))] if time_s is not None and time_s > last_s else []
-
-
-def reason(error: BaseException) -> str:
-    """FFmpeg's words for an error, in one line."""
-    return getattr(error, "strerror", None) or first_line(error)
+        return [PacketError(reason_of(error))] if time_s is not None and time_s > last_s else []
 
 
 def _time_of(packet: Any) -> float | None:

@@ -6,13 +6,15 @@ the file, and the decoder's own planes, which are converted only where somebody 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.cores import usable_cores
-from keepbusy.errors import FrameError, SourceError
+from keepbusy.errors import FrameError, SourceError, reason_of
+from keepbusy.files import file_address
 from keepbusy.pictures import Converter, Planes
 from keepbusy.sources.orientation import Orientation, orientation_of
-from keepbusy.sources.packets import PacketError, Packets, reason
+from keepbusy.sources.packets import PacketError, Packets
 from keepbusy.types import Frame, Image
 
 if TYPE_CHECKING:
@@ -82,11 +84,13 @@ class Video:
         if self._location.lower().startswith(("rtsp://", "rtsps://")):
             # Over TCP: a lost UDP packet is a smeared picture, and firewalls let TCP through.
             options["options"] = {"rtsp_transport": "tcp"}
+        is_name = not self._is_url and not self._location.startswith("pipe:")
+        address = file_address(self._location) if is_name else self._location
         try:
-            container = av.open(_address(self._location, is_url=self._is_url), **options)
+            container = av.open(address, **options)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(
-                f"{self.name}: cannot be opened as a video: {reason(error)}", hint=_open_hint(self._is_url)
+                f"{self.name}: cannot be opened as a video: {reason_of(error)}", hint=_open_hint(self._is_url)
             ) from error
         try:
             self._stream = self._choose_stream(container)
@@ -99,7 +103,7 @@ class Video:
                 self._stream.width or 0, self._stream.height or 0
             )
         self._converter = Converter()
-        self._packets = Packets(container, self._stream)
+        self._packets = Packets(container, self._stream, can_reopen=is_name and os.path.isfile(self._location))
         self._orientation: Orientation | None = None
         self._rotation = 0
         self._start_s: float | None = None
@@ -140,7 +144,7 @@ class Video:
         try:
             picture = self._to_picture(decoded)
         except Exception as error:
-            raise self._error(index, f"cannot be converted: {reason(error)}", timestamp_s) from error
+            raise self._error(index, f"cannot be converted: {reason_of(error)}", timestamp_s) from error
         return Frame(picture, index, timestamp_s, self._source_id, self.name)
 
     def skip(self) -> bool:
@@ -197,7 +201,7 @@ class Video:
             raise self._error(index, f"a damaged part of the video: {error}", self._floor_s) from error
         except (OSError, ValueError) as error:
             self._is_over = True
-            raise self._error(self._index, f"{self._ended()}: {reason(error)}", self._next_s()) from error
+            raise self._error(self._index, f"{self._ended()}: {reason_of(error)}", self._next_s()) from error
         if decoded is None:
             self._is_over = True
             if self.is_live or self._is_cut_short():
@@ -299,11 +303,6 @@ def num_threads(width: int, height: int) -> int:
 
 def _num_pixels(stream: Any) -> int:
     return 0 if stream.codec_context is None else (stream.width or 0) * (stream.height or 0)
-
-
-def _address(location: str, *, is_url: bool) -> str:
-    """What FFmpeg is given: names of files are no URLs, whatever colons they have."""
-    return location if is_url or location.startswith("pipe:") else f"file:{location}"
 
 
 def _open_hint(is_url: bool) -> str:
