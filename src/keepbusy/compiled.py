@@ -33,7 +33,7 @@ from keepbusy.models.head.memory import recall_head
 from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared, prepare
 from keepbusy.models.shapes import MAX_SHAPES, plan_shapes, rectangle, smallest_holding
-from keepbusy.plausible import check_pixels
+from keepbusy.plausible import AS_SHARES, check_pixels
 from keepbusy.proof import gives_the_same, test_picture
 from keepbusy.sharing import cores_beside, cores_for_stages, inference_cost_ms
 from keepbusy.types import Detections
@@ -89,7 +89,7 @@ class CompiledModel:
         self._nireq = nireq
         self._core = core
         self._lock = threading.RLock()
-        self._are_boxes_plausible = False
+        self._are_boxes_plausible = model.output.family not in AS_SHARES
         self._head = _find_head(model, device)
         self._nominal_hw = device.imgsz or model.input_hw
         self._can_reshape_head = self._head is not None and can_reshape(

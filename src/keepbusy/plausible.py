@@ -10,6 +10,10 @@ from keepbusy.errors import ModelError
 from keepbusy.letterbox import Letterbox
 from keepbusy.types import Detections
 
+AS_SHARES = frozenset({"yolov5", "yolov8", "yolov10"})
+"""Families whose exporters give boxes as shares of the input where they go by way of TensorFlow. Others have their own
+scale, or no such export."""
+
 
 def check_pixels(found: Detections, letterbox: Letterbox, model: Path) -> None:
     """See that boxes are in pixels of the input, not shares of it, as exports by way of TensorFlow give them.
