@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from keepbusy.errors import FrameError, SourceError
+from keepbusy.errors import FrameError
 from keepbusy.sources import open_source
 from keepbusy.sources.images import read_image
 from tests.build import write_video
@@ -41,17 +41,21 @@ def test_a_jpeg_that_lacks_its_end_marker_only_is_read(
 
 def heic(item_type: bytes) -> bytes:
     """The boxes before the pixels of a HEIC file with one item."""
-    infe = b"infe" + b"\x02\0\0\0" + b"\0\x01" + b"\0\0" + item_type + b"\0"
-    meta = b"meta" + bytes(4) + struct.pack(">I", 4 + len(infe)) + infe
-    ftyp = b"ftypheic" + bytes(4) + b"mif1heic"
-    return b"".join(struct.pack(">I", 4 + len(box)) + box for box in (ftyp, meta))
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(content)) + kind + content
+
+    infe = box(b"infe", b"\x02\0\0\0" + b"\0\x01" + b"\0\0" + item_type + b"\0")
+    pitm = box(b"pitm", bytes(4) + b"\0\x01")
+    iinf = box(b"iinf", bytes(4) + b"\0\x01" + infe)
+    return box(b"ftyp", b"heic" + bytes(4) + b"mif1heic") + box(b"meta", bytes(4) + pitm + iinf)
 
 
-@pytest.mark.parametrize("name", ["photo.heic", "PHOTO.HEIC", "photo.hif", "photo"])
-def test_a_heic_of_tiles_is_refused_by_its_content(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["photo.heic", "PHOTO.HEIC", "photo.hif", "photo", "photo.jpg"])
+def test_a_heic_of_tiles_that_cannot_be_read_says_what_it_is(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(heic(b"grid"))
-    with pytest.raises(SourceError, match="made of tiles") as caught:
-        open_source(tmp_path / name)
+    with pytest.raises(FrameError, match="is a HEIC picture made of tiles") as caught:
+        open_source(tmp_path / name).read()
     assert "JPEG" in (caught.value.hint or "")
 
 
@@ -59,6 +63,36 @@ def test_a_heic_with_the_ending_of_another_says_what_it_is(tmp_path: Path) -> No
     (tmp_path / "photo.jpg").write_bytes(heic(b"hvc1"))
     with pytest.raises(FrameError, match="is a HEIC picture, whatever its ending"):
         read_image(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize(("name", "words"), [("m.tif", "3 pages"), ("m.png", "3 pictures"), ("m.webp", "3 pictures")])
+def test_pages_that_are_not_read_are_reported_once(
+    tmp_path: Path, name: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pages = [PIL.Image.new("RGB", (32, 24), colour) for colour in ("red", "green", "blue")]
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / f"one_{name}")
+    source = open_source(tmp_path)
+    with caplog.at_level(logging.WARNING, "keepbusy"):
+        for _ in range(2):
+            assert source.read() is not None and source.read() is not None
+            source.rewind()
+    source.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / name}: has {words}, and the first is read"
+    ]
+
+
+def test_a_folder_reads_targa_and_gives_a_bad_heic_one_error(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(heic(b"hvc1"))
+    PIL.Image.new("RGB", (32, 24), "red").save(tmp_path / "b.tga")
+    source = open_source(tmp_path)
+    with pytest.raises(FrameError, match="HEIC"):
+        source.read()
+    frame = source.read()
+    assert frame is not None and frame.image[5, 5].tolist() == [0, 0, 255]
+    assert source.read() is None
+    source.close()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

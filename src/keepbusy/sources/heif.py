@@ -1,74 +1,296 @@
-"""What the boxes of HEIF files (HEIC, AVIF) tell: whether a picture is made of tiles, and how it is turned.
+"""HEIF files (HEIC, AVIF): what their boxes tell, and the whole picture where it is put together from tiles.
 
-ISO/IEC 23008-12: `infe` names an item's type, `grid` for a picture that is put together from tiles; `irot` turns a
-picture by quarters, anticlockwise; `imir` then mirrors it, top to bottom (0) or left to right (1).
+ISO/IEC 14496-12 (boxes, `meta`, `pitm`, `iinf`, `iloc`, `iref`) and ISO/IEC 23008-12 (`grid`, `ipma`, `irot`, `imir`).
+`irot` turns a picture by quarters, anticlockwise; `imir` mirrors it, top to bottom (0) or left to right (1).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from keepbusy.pictures import Converter
 from keepbusy.types import Image
 
-META_BYTES = 1 << 18
-"""Where the boxes that count are looked for: they stand before the pixels."""
+START_BYTES = 64
+"""So much of a file is looked at to see that it is a HEIF file."""
 
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+MAX_PIXELS = 1 << 30
+"""Tiles are not put together to more than this, which is OpenCV's own limit: a few bytes can promise any size."""
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"MiHE"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis", b"MA1A", b"MA1B"})
+_BRANDS = _HEIC_BRANDS | _AVIF_BRANDS | {b"mif1", b"mif2", b"msf1", b"MiHA", b"MiHB", b"MiPr", b"miaf"}
+_SEQUENCE_BRANDS = frozenset({b"hevc", b"hevx", b"hevm", b"hevs", b"msf1", b"avis"})
 
 
-def read_start(path: Path) -> bytes:
-    """The part of a file that its boxes stand in; nothing where it is no HEIF file or cannot be read."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(32)
-            return start + file.read(META_BYTES) if is_heif(start) else b""
-    except OSError:
-        return b""
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How a picture is put together: its tiles' items, row by row, and what is cut out of them, pixels."""
+
+    num_rows: int
+    num_columns: int
+    shape_hw: tuple[int, int]
+    tiles: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Items:
+    """What the `meta` box of a HEIF file tells.
+
+    Attributes:
+        primary: The item that is the picture.
+        kinds: The items' types: `hvc1`, `av01`, `grid`, ...
+        parts: The items that another one is made of.
+        properties: The properties of the file: kind, and where its content stands.
+        properties_of: Which of them an item has, in the order in which they apply; from 1.
+        places: Where items stand: (whether within `idat`, start, length).
+        idat: Where `idat` stands.
+    """
+
+    primary: int = 0
+    kinds: dict[int, bytes] = field(default_factory=dict)
+    parts: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    properties: list[tuple[bytes, int]] = field(default_factory=list)
+    properties_of: dict[int, list[int]] = field(default_factory=dict)
+    places: dict[int, tuple[bool, int, int]] = field(default_factory=dict)
+    idat: int = 0
+
+
+class _Reader:
+    """Numbers out of a box, one after the other."""
+
+    def __init__(self, content: bytes, start: int, end: int) -> None:
+        self._content = content
+        self._end = end
+        self.position = start
+
+    def number(self, num_bytes: int) -> int:
+        start, self.position = self.position, self.position + num_bytes
+        if self.position > self._end:
+            raise ValueError("a box is cut short")
+        return int.from_bytes(self._content[start : self.position], "big")
 
 
 def is_heif(content: bytes) -> bool:
     """Whether bytes begin as a HEIF file does, AVIF included."""
-    return content[4:8] == b"ftyp" and (content[8:12] in _HEIC_BRANDS or content[8:12] in (b"avif", b"avis"))
+    return not _brands(content).isdisjoint(_BRANDS)
 
 
-def is_heic(content: bytes) -> bool:
-    """Whether bytes begin as a HEIC file does: H.265 inside, which OpenCV does not read."""
-    return is_heif(content) and content[8:12] in _HEIC_BRANDS and b"av01" not in content[:META_BYTES]
+def is_still(content: bytes) -> bool:
+    """Whether bytes begin as a HEIF file of one picture does, rather than of a sequence."""
+    return is_heif(content) and not is_sequence(content)
 
 
-def is_grid(content: bytes) -> bool:
+def is_sequence(content: bytes) -> bool:
+    """Whether bytes begin as a HEIF file with moving pictures does."""
+    return content[8:12] in _SEQUENCE_BRANDS and is_heif(content)
+
+
+def name_of(content: bytes) -> str:
+    """What people call a HEIF file of this kind."""
+    return "AVIF" if content[8:12] in _AVIF_BRANDS or not _brands(content).isdisjoint(_AVIF_BRANDS) else "HEIC"
+
+
+def _brands(content: bytes) -> set[bytes]:
+    if content[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(content[:4], "big"), START_BYTES, len(content))
+    return {content[8:12], *(content[place : place + 4] for place in range(16, end, 4))}
+
+
+def read_items(content: bytes) -> Items | None:
+    """The items of a HEIF file; None where it has none, or its boxes make no sense."""
+    try:
+        for kind, start, end in _boxes(content, 0, len(content)):
+            if kind == b"meta":
+                return _read_meta(content, start + 4, end)
+    except ValueError:
+        return None
+    return None
+
+
+def _boxes(content: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes that follow each other: kind, and where their content begins and ends."""
+    while start + 8 <= end:
+        size, kind, header = int.from_bytes(content[start : start + 4], "big"), content[start + 4 : start + 8], 8
+        if size == 1:
+            size, header = int.from_bytes(content[start + 8 : start + 16], "big"), 16
+        elif size == 0:
+            size = end - start
+        if size < header:
+            return
+        yield kind, start + header, min(start + size, end)
+        start += size
+
+
+def _read_meta(content: bytes, start: int, end: int) -> Items:
+    items = Items()
+    for kind, inner, inner_end in _boxes(content, start, end):
+        reader = _Reader(content, inner, inner_end)
+        if kind == b"idat":
+            items.idat = inner
+        elif kind == b"iprp":
+            _read_properties(content, inner, inner_end, items)
+        elif kind in (b"pitm", b"iinf", b"iref", b"iloc"):
+            version = reader.number(4) >> 24
+            if kind == b"pitm":
+                items.primary = reader.number(4 if version else 2)
+            elif kind == b"iinf":
+                reader.number(4 if version else 2)
+                _read_kinds(content, reader.position, inner_end, items)
+            elif kind == b"iref":
+                _read_parts(content, reader.position, inner_end, items, 4 if version else 2)
+            else:
+                _read_places(reader, version, items)
+    return items
+
+
+def _read_kinds(content: bytes, start: int, end: int, items: Items) -> None:
+    for kind, inner, inner_end in _boxes(content, start, end):
+        reader = _Reader(content, inner, inner_end)
+        version = reader.number(4) >> 24
+        if kind == b"infe" and version >= 2:
+            item = reader.number(4 if version >= 3 else 2)
+            reader.number(2)
+            items.kinds[item] = reader.number(4).to_bytes(4, "big")
+
+
+def _read_parts(content: bytes, start: int, end: int, items: Items, id_bytes: int) -> None:
+    for kind, inner, inner_end in _boxes(content, start, end):
+        if kind == b"dimg":
+            reader = _Reader(content, inner, inner_end)
+            item = reader.number(id_bytes)
+            items.parts[item] = tuple(reader.number(id_bytes) for _ in range(reader.number(2)))
+
+
+def _read_properties(content: bytes, start: int, end: int, items: Items) -> None:
+    for kind, inner, inner_end in _boxes(content, start, end):
+        if kind == b"ipco":
+            items.properties += [(one, place) for one, place, _ in _boxes(content, inner, inner_end)]
+        elif kind == b"ipma":
+            reader = _Reader(content, inner, inner_end)
+            head = reader.number(4)
+            index_bytes = 2 if head & 1 else 1
+            for _ in range(reader.number(4)):
+                item = reader.number(4 if head >> 24 else 2)
+                # The first bit says whether the property is essential.
+                mask = (1 << (8 * index_bytes - 1)) - 1
+                indices = [reader.number(index_bytes) & mask for _ in range(reader.number(1))]
+                items.properties_of.setdefault(item, []).extend(indices)
+
+
+def _read_places(reader: _Reader, version: int, items: Items) -> None:
+    sizes = reader.number(2)
+    offset_bytes, length_bytes, base_bytes = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
+    index_bytes = sizes & 15 if version else 0
+    for _ in range(reader.number(2 if version < 2 else 4)):
+        item = reader.number(2 if version < 2 else 4)
+        is_in_idat = version > 0 and reader.number(2) & 15 == 1
+        reader.number(2)
+        base = reader.number(base_bytes)
+        for part in range(reader.number(2)):
+            reader.number(index_bytes)
+            start, length = base + reader.number(offset_bytes), reader.number(length_bytes)
+            if part == 0:
+                items.places[item] = is_in_idat, start, length
+
+
+def has_grid(content: bytes) -> bool:
     """Whether a HEIF file's picture is put together from tiles."""
-    start = content[:META_BYTES]
-    place = start.find(b"infe")
-    while place >= 0:
-        # version and flags, item id (2 or 4 bytes), protection index, then the item's type.
-        id_bytes = 4 if start[place + 4 : place + 5] == b"\x03" else 2
-        if start[place + 10 + id_bytes : place + 14 + id_bytes] == b"grid":
-            return True
-        place = start.find(b"infe", place + 4)
-    return False
+    items = read_items(content)
+    return items is not None and items.kinds.get(items.primary) == b"grid"
+
+
+def grid_of(content: bytes, items: Items) -> Grid | None:
+    """How the picture is put together from tiles; None where it is in one piece.
+
+    Raises:
+        ValueError: It is put together, and how is not to be understood.
+    """
+    if items.kinds.get(items.primary) != b"grid":
+        return None
+    if items.primary not in items.places:
+        raise ValueError("how its tiles are put together is missing")
+    is_in_idat, start, length = items.places[items.primary]
+    start += items.idat if is_in_idat else 0
+    reader = _Reader(content, start, min(start + length, len(content)) if length else len(content))
+    side_bytes = 4 if reader.number(2) & 1 else 2
+    num_rows, num_columns = reader.number(1) + 1, reader.number(1) + 1
+    width, height = reader.number(side_bytes), reader.number(side_bytes)
+    tiles = items.parts.get(items.primary, ())
+    if len(tiles) != num_rows * num_columns or not 0 < height * width <= MAX_PIXELS:
+        raise ValueError(f"{len(tiles)} tiles for {num_rows} rows of {num_columns}, {width}x{height} pixels")
+    return Grid(num_rows, num_columns, (height, width), tiles)
+
+
+def decode(content: bytes) -> Image:
+    """Decode the picture of a HEIF file with FFmpeg, as stored: uint8 (H, W, 3), BGR. It may have to be turned.
+
+    Raises:
+        ValueError: It cannot be decoded, or is of a kind that is not known.
+        OSError: FFmpeg cannot read it.
+    """
+    items = read_items(content)
+    if items is None:
+        raise ValueError("its boxes are damaged")
+    grid = grid_of(content, items)
+    decoded = _decode_items(content, (items.primary,) if grid is None else grid.tiles)
+    return decoded[items.primary] if grid is None else _put_together(grid, decoded)
+
+
+def _decode_items(content: bytes, wanted: tuple[int, ...]) -> dict[int, Image]:
+    import av
+
+    converter = Converter()
+    found: dict[int, Image] = {}
+    with av.open(io.BytesIO(content)) as container:
+        # FFmpeg numbers its streams as the file does its items.
+        streams = [one for one in container.streams.video if one.id in wanted and one.codec_context is not None]
+        for stream in streams:
+            stream.thread_type = "NONE"
+        for packet in container.demux(streams) if streams else ():
+            for frame in packet.decode():
+                found.setdefault(packet.stream.id, converter.convert(frame))
+    missing = len(set(wanted) - found.keys())
+    if missing:
+        raise ValueError(f"{missing} of its {len(wanted)} parts cannot be decoded")
+    return found
+
+
+def _put_together(grid: Grid, decoded: dict[int, Image]) -> Image:
+    height, width = grid.shape_hw
+    tile_height, tile_width = decoded[grid.tiles[0]].shape[:2]
+    is_covered = grid.num_rows * tile_height >= height and grid.num_columns * tile_width >= width
+    if not is_covered or any(one.shape[:2] != (tile_height, tile_width) for one in decoded.values()):
+        raise ValueError("its tiles do not fit")
+    whole = np.empty((height, width, 3), np.uint8)
+    for number, item in enumerate(grid.tiles):
+        top, left = number // grid.num_columns * tile_height, number % grid.num_columns * tile_width
+        place = whole[top : top + tile_height, left : left + tile_width]
+        place[...] = decoded[item][: place.shape[0], : place.shape[1]]
+    return whole
 
 
 def upright(content: bytes, image: Image) -> Image:
-    """An AVIF picture turned as its file asks for; other files' pictures as they are.
+    """A HEIF file's picture turned as the file asks for; other files' pictures as they are.
 
     Args:
         content: The file.
         image: uint8 (H, W, 3), as stored.
     """
-    if not is_heif(content):
+    items = read_items(content) if is_heif(content) else None
+    if items is None:
         return image
-    num_quarters = _property(content, b"irot", 3) or 0
-    shown = np.rot90(image, num_quarters)
-    axis = _property(content, b"imir", 1)
-    if axis is not None:
-        shown = shown[:, ::-1] if axis else shown[::-1]
+    shown = image
+    for index in items.properties_of.get(items.primary, ()):
+        kind, place = items.properties[index - 1] if 0 < index <= len(items.properties) else (b"", 0)
+        value = content[place] if place < len(content) else 0
+        if kind == b"irot":
+            shown = np.rot90(shown, value & 3)
+        elif kind == b"imir":
+            shown = shown[:, ::-1] if value & 1 else shown[::-1]
     return np.ascontiguousarray(shown)
-
-
-def _property(content: bytes, kind: bytes, mask: int) -> int | None:
-    """The number in a property's box; None where there is no such box."""
-    place = content[:META_BYTES].find(kind)
-    return content[place + 4] & mask if 0 <= place < len(content) - 4 else None

@@ -13,17 +13,18 @@ import cv2
 import numpy as np
 
 from keepbusy.cores import usable_cores
-from keepbusy.errors import FrameError, first_line
-from keepbusy.pictures import Reduced
-from keepbusy.sources.heif import is_heic, upright
+from keepbusy.errors import FrameError, first_line, reason_of
+from keepbusy.pictures import Converter, Reduced
+from keepbusy.sources import heif
 from keepbusy.sources.jpeg import END_OF_IMAGE, decode_reduced, divisor_for, is_whole_without_end, read_header
+from keepbusy.sources.pages import more_pages
 from keepbusy.types import Frame, Image
 
 log = logging.getLogger("keepbusy")
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".jp2", ".mpo", ".png", ".pgm", ".ppm", ".pbm", ".pnm"}
-    | {".avif", ".tif", ".tiff", ".webp"}
+    | {".avif", ".heic", ".heif", ".hif", ".tga", ".tif", ".tiff", ".webp"}
 )
 
 MAX_AUTO_THREADS = 4
@@ -72,6 +73,7 @@ class ImageFiles:
         self._ahead: dict[int, Future[Image | Reduced]] = {}
         self._lock = threading.Lock()
         self._is_closed = False
+        self._was_read: set[int] = set()
 
     def allow_reduced(self, min_long_side_px: int | None) -> None:
         """Say that nobody looks at the pixels: big JPEGs may then be decoded at a half, a quarter or an eighth.
@@ -124,7 +126,9 @@ class ImageFiles:
             executor.shutdown()
 
     def _read_file(self, index: int) -> Image | Reduced:
-        return read_picture(self._paths[index], index, self._min_long_side_px)
+        is_first = index not in self._was_read
+        self._was_read.add(index)
+        return read_picture(self._paths[index], index, self._min_long_side_px, is_first=is_first)
 
     def _look_ahead(self, index: int) -> Future[Image | Reduced] | None:
         """Have this picture and the next ones read by threads; None where there are none."""
@@ -145,20 +149,27 @@ class ImageFiles:
             return self._ahead.pop(index)
 
 
-def read_image(path: Path, index: int = 0) -> Image:
+def read_image(path: Path, index: int = 0, *, is_first: bool = True) -> Image:
     """Read one picture as uint8 (H, W, 3), BGR.
 
-    Grey pictures become three equal channels, transparency is dropped, 16 bits a channel become 8, and a JPEG's
-    orientation tag is followed.
+    Grey pictures become three equal channels, transparency is dropped, 16 bits a channel become 8, and the orientation
+    that a JPEG's tag or a HEIF file's boxes ask for is followed. Of several pages the first is read.
+
+    Args:
+        path: The file.
+        index: The frame to blame.
+        is_first: Whether what is odd about the file is still to be reported.
 
     Raises:
         FrameError: The file cannot be read, or is no picture.
     """
-    picture = read_picture(path, index)
+    picture = read_picture(path, index, is_first=is_first)
     return picture if isinstance(picture, np.ndarray) else picture.image
 
 
-def read_picture(path: Path, index: int = 0, min_long_side_px: int | None = None) -> Image | Reduced:
+def read_picture(
+    path: Path, index: int = 0, min_long_side_px: int | None = None, *, is_first: bool = True
+) -> Image | Reduced:
     """Read one picture, a big JPEG at a part of its size where that is allowed.
 
     Args:
@@ -166,6 +177,7 @@ def read_picture(path: Path, index: int = 0, min_long_side_px: int | None = None
         index: The frame to blame.
         min_long_side_px: What the longer side must keep where a JPEG is decoded at a part of its size; None decodes it
             whole.
+        is_first: As for `read_image`.
 
     Raises:
         FrameError: As for `read_image`.
@@ -181,11 +193,12 @@ def read_picture(path: Path, index: int = 0, min_long_side_px: int | None = None
         ) from error
     header = read_header(content)
     encoded = np.frombuffer(content, np.uint8)
-    image = None
+    image: Image | None = None
     cause: Exception | None = None
     is_cut = header is not None and header.is_cut(content)
     if is_cut and is_whole_without_end(content):
-        log.warning("%s: the JPEG's end marker is missing; its pixels are all there", path)
+        if is_first:
+            log.warning("%s: the JPEG's end marker is missing; its pixels are all there", path)
         encoded, is_cut = np.frombuffer(content + END_OF_IMAGE, np.uint8), False
     if content and not is_cut:
         try:
@@ -193,9 +206,9 @@ def read_picture(path: Path, index: int = 0, min_long_side_px: int | None = None
                 divisor = divisor_for(header.shape_hw, min_long_side_px)
                 found = decode_reduced(encoded, header.shape_hw, divisor) if divisor is not None else None
                 if found is not None:
-                    return Reduced(found[1], found[0], partial(read_image, path, index))
-            image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-        except cv2.error as error:
+                    return Reduced(found[1], found[0], partial(read_image, path, index, is_first=False))
+            image = _decode(encoded, content, path)
+        except (cv2.error, OSError, ValueError) as error:
             cause = error
     if image is None:
         raise FrameError(
@@ -205,7 +218,34 @@ def read_picture(path: Path, index: int = 0, min_long_side_px: int | None = None
             frame_index=index,
             hint="replace it, remove it, or convert it to JPEG or PNG",
         ) from cause
-    return upright(content, np.asarray(image, np.uint8))
+    if header is None:
+        more = more_pages(content) if is_first else None
+        if more is not None:
+            log.warning("%s: %s, and the first is read", path, more)
+        return heif.upright(content, image)
+    return image
+
+
+def _decode(encoded: Image, content: bytes, path: Path) -> Image | None:
+    """A whole picture: what OpenCV reads, and with FFmpeg what it does not; None where neither knows it.
+
+    FFmpeg is asked about what is known to be a picture only: it would draw a text.
+    """
+    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    if image is not None:
+        return np.asarray(image, np.uint8)
+    if heif.is_heif(content):
+        return heif.decode(content)
+    if path.suffix.lower() == ".tga":
+        return _decode_targa(content)
+    return None
+
+
+def _decode_targa(content: bytes) -> Image | None:
+    import av
+
+    frames = av.VideoCodecContext.create("targa", "r").decode(av.Packet(content))
+    return Converter().convert(frames[0]) if frames else None
 
 
 def _what_is_wrong(content: bytes, *, is_cut: bool, cause: Exception | None) -> str:
@@ -213,10 +253,12 @@ def _what_is_wrong(content: bytes, *, is_cut: bool, cause: Exception | None) -> 
         return "is empty"
     if is_cut:
         return "is a JPEG that is cut short: is not a picture, or is damaged"
-    if is_heic(content):
-        return "is a HEIC picture, whatever its ending, which is not read as a picture"
     if cause is not None and "MAX_IMAGE" in str(cause):
         return "has more pixels than OpenCV may read (OPENCV_IO_MAX_IMAGE_PIXELS)"
+    if heif.is_heif(content):
+        tiles = " made of tiles" if heif.has_grid(content) else ""
+        reason = "" if cause is None else f": {reason_of(cause)}"
+        return f"is a {heif.name_of(content)} picture{tiles}, whatever its ending, and cannot be read{reason}"
     if content[:4] in (b"II*\0", b"MM\0*"):
         return "is a TIFF of a kind that is not read (8 and 16 bits per channel are)"
     return "is not a picture, or is damaged"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from keepbusy.errors import SourceError, reason_of
 from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
-from keepbusy.sources.heif import is_grid, read_start
+from keepbusy.sources.heif import START_BYTES, is_still
 from keepbusy.sources.images import ImageFiles, is_picture
 from keepbusy.sources.listing import LIST_SUFFIXES, list_entries, list_folder, list_glob
 from keepbusy.sources.video import Video
@@ -170,20 +171,27 @@ def _open_file(path: Path, source_id: int, how: _How) -> Source:
 
 
 def _open_files(paths: Sequence[Path], name: str, source_id: int, how: _How) -> Source:
-    if all(is_picture(path) for path in paths):
+    if all(is_picture(path) for path in paths) or (len(paths) == 1 and _is_heif_still(paths[0])):
         return ImageFiles(paths, name, source_id, read_threads=how.picture_threads)
     if len(paths) == 1:
         name = str(paths[0])
-        # A pipe can be read only once: it is not looked into.
-        if paths[0].is_file() and is_grid(read_start(paths[0])):
-            raise SourceError(
-                f"{name}: is a HEIC picture made of tiles, which cannot be read whole", hint="convert it to JPEG or PNG"
-            )
         return Video(name, name, source_id, read_ahead=how.read_ahead, read_threads=how.read_threads)
     parts: list[tuple[str, Callable[[], Source]]] = [
         (str(path), partial(_open_file, path, source_id, how)) for path in paths
     ]
     return Chain(parts, name)
+
+
+def _is_heif_still(path: Path) -> bool:
+    """Whether a file of any name is a HEIF picture: FFmpeg takes each of its tiles for a video.
+
+    A pipe can be read only once: it is not looked into.
+    """
+    try:
+        with path.open("rb") if path.is_file() else io.BytesIO() as file:
+            return is_still(file.read(START_BYTES))
+    except OSError:
+        return False  # Opening it says why.
 
 
 def _open_list(path: Path, source_id: int, how: _How) -> Source:

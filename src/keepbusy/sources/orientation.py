@@ -51,11 +51,21 @@ def orientation_of(decoded: VideoFrame) -> Orientation:
     """What the display matrix of a decoded frame asks for; upright where it has none."""
     from av.sidedata.sidedata import Type
 
-    # The stubs do not know that it is a mapping by type.
-    side_data: Any = decoded.side_data
+    try:
+        # The stubs do not know that it is a mapping by type.
+        side_data: Any = decoded.side_data
+    except ValueError:
+        # FFmpeg gives data (such as EXIF) of a type that this PyAV has no name for. The angle is known all the same.
+        return _turned(decoded.rotation)
     matrix = side_data.get(Type.DISPLAYMATRIX)
     content = b"" if matrix is None else bytes(matrix)
     if len(content) < _MATRIX_BYTES:
         return Orientation()
     a, b, _, c, d, *_ = struct.unpack("=9i", content[:_MATRIX_BYTES])
     return Orientation((a, b, c, d)) if (a or b) and (c or d) else Orientation()
+
+
+def _turned(angle_deg: int) -> Orientation:
+    """By an angle anticlockwise, without a mirror."""
+    quarters = round(angle_deg / 90) % 4
+    return Orientation(((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))[quarters])
