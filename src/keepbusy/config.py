@@ -18,13 +18,30 @@ HeadChoice = HeadStrategy | Literal["auto"]
 ShapeChoice = Literal["auto", "square", "rect"] | tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class ClassConf:
+    """Thresholds by class, as `DetectConfig` keeps them.
+
+    Attributes:
+        by_id: (class id, threshold) of the classes that have their own.
+        others: The threshold of all other classes.
+    """
+
+    by_id: tuple[tuple[int, float], ...]
+    others: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectConfig:
     """How outputs of the model become detections.
 
     Attributes:
         conf: Detections below this confidence are dropped; 0 to 1. 0.25 is the field's default for looking
-            at pictures (evaluations use 0.001).
+            at pictures (evaluations use 0.001). Where `class_conf` is given, `conf` is the threshold of the classes
+            that it does not name, and becomes the lowest of all thresholds: what the model's outputs are searched by.
+        class_conf: Thresholds of single classes, class id → 0 to 1, above or below `conf`; None for none. A box
+            counts as its best class. One below the threshold of its class is dropped before boxes suppress each
+            other.
         iou: Boxes of one class that overlap a better one by more than this are dropped; 0 to 1.
         max_det: At most this many detections a frame, the most confident ones.
         classes: Only these class ids; None for all.
@@ -34,6 +51,7 @@ class DetectConfig:
     """
 
     conf: float = 0.25
+    class_conf: Mapping[int, float] | ClassConf | None = None
     iou: float = 0.45
     max_det: int = 300
     classes: tuple[int, ...] | None = None
@@ -46,6 +64,20 @@ class DetectConfig:
         _check_range("max_det", self.max_det, 1, None)
         for class_id in self.classes or ():
             _check_range("classes", class_id, 0, None)
+        if self.class_conf is not None and not isinstance(self.class_conf, ClassConf):
+            self._take_thresholds(self.class_conf)
+
+    def _take_thresholds(self, by_id: Mapping[int, float]) -> None:
+        for class_id, conf in by_id.items():
+            if isinstance(class_id, bool) or not hasattr(class_id, "__index__"):
+                raise ConfigError(
+                    f"class_conf: {class_id!r} is not a class id", hint="give ids: {0: 0.5}; names are in `names`"
+                )
+            _check_range("class_conf", class_id, 0, None)
+            _check_range(f"class_conf of class {class_id}", conf, 0.0, 1.0)
+        # The dataclass is frozen, and a copy by `dataclasses.replace` comes here with what is set below.
+        object.__setattr__(self, "class_conf", ClassConf(tuple(sorted(by_id.items())), self.conf))
+        object.__setattr__(self, "conf", min([self.conf, *by_id.values()]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +211,7 @@ class Options(TypedDict, total=False):
     family: Family | None
     task: Task | None
     conf: float
+    class_conf: Mapping[int, float] | ClassConf | None
     iou: float
     max_det: int
     classes: tuple[int, ...] | None

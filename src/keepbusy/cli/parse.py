@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -69,6 +69,36 @@ def parse_classes(text: str | None, names: tuple[str, ...]) -> tuple[int, ...] |
     return tuple(chosen)
 
 
+def parse_class_conf(texts: Sequence[str], names: tuple[str, ...]) -> dict[int, float] | None:
+    """Thresholds of single classes, `person=0.5` or `0=0.5` each → by class id; None where there are none.
+
+    Raises:
+        ConfigError: One is not of that form, or names no class of the model.
+    """
+    found: dict[int, float] = {}
+    for text in texts:
+        # Names may have equals signs in them.
+        name, sign, value = text.rpartition("=")
+        try:
+            conf = float(value)
+        except ValueError:
+            conf = -1.0
+        if not sign or not 0 <= conf <= 1:
+            raise ConfigError(
+                f"--class-conf: {text!r} is not a class and its threshold", hint="give a name or id: person=0.5, 0=0.5"
+            )
+        found[_one_class(name.strip(), names)] = conf
+    return found or None
+
+
+def _one_class(text: str, names: tuple[str, ...]) -> int:
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and int(text) < len(names):
+        return int(text)
+    raise _no_such_class("--class-conf", text, names)
+
+
 def _first_class(parts: list[str], names: tuple[str, ...], by_name: Mapping[tuple[str, ...], int]) -> tuple[int, int]:
     """The class that the first parts name, as many of them as can be, and how many parts that took."""
     if parts[0].isdecimal() and int(parts[0]) < len(names):
@@ -78,8 +108,12 @@ def _first_class(parts: list[str], names: tuple[str, ...], by_name: Mapping[tupl
     for num_parts in range(len(parts), 0, -1):
         if tuple(parts[:num_parts]) in by_name:
             return by_name[tuple(parts[:num_parts])], num_parts
+    raise _no_such_class("--classes", parts[0], names)
+
+
+def _no_such_class(option: str, text: str, names: tuple[str, ...]) -> ConfigError:
     known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    raise ConfigError(
-        f"--classes: the model has no class {parts[0]!r}",
+    return ConfigError(
+        f"{option}: the model has no class {text!r}",
         hint=f"give ids from 0 to {len(names) - 1}, or names: {known}",
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.config import DetectConfig
+from keepbusy.config import ClassConf, DetectConfig
 
 Outputs = tuple[NDArray[np.float32], ...]
 """A model's outputs for one frame, in the order of `OutputForm.outputs`; read in place, not kept."""
@@ -50,15 +50,15 @@ def make_candidates(
     extra: NDArray[np.float32] | None,
     config: DetectConfig,
 ) -> Candidates:
-    """Put the columns together: only the wanted classes, and only finite numbers.
+    """Put the columns together: only the wanted classes above their own thresholds, and only finite numbers.
 
     Raises:
         ValueError: A number is not finite.
     """
     if extra is None:
         extra = np.empty((len(confidence), 0), np.float32)
-    if config.classes is not None:
-        wanted = np.isin(class_id, config.classes)
+    wanted = _wanted(confidence, class_id, config)
+    if wanted is not None:
         boxes_xyxy, confidence, class_id = boxes_xyxy[wanted], confidence[wanted], class_id[wanted]
         extra = extra[wanted]
     if not (np.isfinite(boxes_xyxy).all() and np.isfinite(confidence).all() and np.isfinite(extra).all()):
@@ -69,6 +69,21 @@ def make_candidates(
         class_id.astype(np.int64, copy=False),
         extra.astype(np.float32, copy=False),
     )
+
+
+def _wanted(
+    confidence: NDArray[np.float32], class_id: NDArray[np.int64] | NDArray[np.intp], config: DetectConfig
+) -> NDArray[np.bool_] | None:
+    """Which rows are of a wanted class and above its own threshold; None for all."""
+    wanted = None if config.classes is None else np.isin(class_id, config.classes)
+    if isinstance(config.class_conf, ClassConf):
+        threshold = np.full(len(class_id), config.class_conf.others, np.float32)
+        for one, conf in config.class_conf.by_id:
+            threshold[class_id == one] = conf
+        # `not <=` keeps NaN, so that it is reported later instead of being lost.
+        is_above: NDArray[np.bool_] = ~(confidence <= threshold)
+        wanted = is_above if wanted is None else wanted & is_above
+    return wanted
 
 
 def pick_classes(
