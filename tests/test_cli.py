@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -9,12 +10,27 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import keepbusy as kb
 from keepbusy.cli.devices import missing_drivers
-from tests.build import build_blob_model, count_playable, read_video, square_picture, write_picture, write_video
+from keepbusy.config import ClassConf, DetectConfig
+from keepbusy.errors import ConfigError
+from tests import graphs
+from tests.build import (
+    BLOB_NAMES,
+    build_blob_model,
+    count_playable,
+    read_video,
+    square_picture,
+    write_picture,
+    write_video,
+)
+from tests.head_graphs import Kind, head_model
+from tests.test_heads import EXACT, pictures, same
 
 KEEPBUSY = [sys.executable, "-m", "keepbusy"]
 
@@ -100,6 +116,85 @@ def test_limit_stride_classes_and_names(tmp_path: Path, blob_model: Path, clip: 
     assert all(not line["detections"] for line in records(run(*common, "--classes", "1,2").stdout))
 
 
+# Class, confidence and left edge of boxes of 16x16: red and green lie on one another, the others apart.
+FOUND = (("red", 0.6, 0), ("green", 0.5, 1), ("blue", 0.2, 30), ("green", 0.22, 50), ("red", 0.3, 70))
+
+
+@pytest.fixture(scope="module")
+def certain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector that finds the same in every picture."""
+    image, zero = graphs.image_input((64, 96))
+    rows = np.zeros((1, 378, 8), np.float32)
+    for place, (name, confidence, left) in enumerate(FOUND):
+        rows[0, place, :5] = (left + 8, 32, 16, 16, confidence)
+        rows[0, place, 5 + BLOB_NAMES.index(name)] = 1
+    path = tmp_path_factory.mktemp("certain") / "m.xml"
+    return graphs.save(path, image, [graphs.constant(rows, zero)], labels=" ".join(BLOB_NAMES))
+
+
+@pytest.mark.parametrize(
+    ("conf", "by_class", "agnostic", "kept"),
+    [
+        (0.25, {}, False, (0, 1, 4)),
+        (0.25, {}, True, (0, 4)),
+        (0.25, {"red": 0.4}, False, (0, 1)),
+        # What is below its own threshold suppresses nothing.
+        (0.25, {"red": 0.7}, True, (1,)),
+        # A threshold may be lower than that of the others.
+        (0.55, {"green": 0.21}, False, (0, 1, 3)),
+        (0.9, {"green": 0.1, "blue": 0.1, "red": 0.65}, False, (1, 3, 2)),
+        (0.1, {"green": 1.0, "red": 1.0}, False, (2,)),
+    ],
+)
+def test_thresholds_by_class(
+    certain_model: Path, conf: float, by_class: dict[str, float], agnostic: bool, kept: tuple[int, ...]
+) -> None:
+    by_id = {BLOB_NAMES.index(name): one for name, one in by_class.items()}
+    wanted = [(name, confidence) for name, confidence, _ in (FOUND[index] for index in kept)]
+    detector = kb.Detector(certain_model, conf=conf, class_conf=by_id, agnostic_nms=agnostic, precision="f32")
+    found = detector(square_picture())
+    assert [(found.name(index), round(float(found.confidence[index]), 5)) for index in range(len(found))] == wanted
+
+
+def test_thresholds_by_class_on_the_command_line(tmp_path: Path, certain_model: Path) -> None:
+    picture = write_picture(tmp_path / "a.png", square_picture())
+    common = ("detect", picture, "-m", certain_model, "--json", "-", "-q", "--precision", "f32")
+    for words in (("green=0.21", "0=0.4"), ("1 = 0.21", "red=0.4")):
+        options = [part for word in words for part in ("--class-conf", word)]
+        found = records(run(*common, *options).stdout)[0]["detections"]
+        assert [(one["name"], one["confidence"]) for one in found] == [("red", 0.6), ("green", 0.5), ("green", 0.22)]  # type: ignore[attr-defined]
+    (tmp_path / "names.txt").write_text("a=b\nb\nc\n")
+    done = run(*common, "--names", tmp_path / "names.txt", "--class-conf", "a=b=0.9", "--conf", "0.4")
+    assert [one["name"] for one in records(done.stdout)[0]["detections"]] == ["b"]  # type: ignore[attr-defined]
+
+
+def test_class_thresholds_survive_copies_and_are_checked() -> None:
+    thresholds = {2: 0.1, 0: 0.5}
+    config = DetectConfig(conf=0.3, class_conf=thresholds)
+    thresholds[1] = 0.0
+    for one in (config, dataclasses.replace(config, classes=(0,))):
+        assert one.conf == 0.1 and one.class_conf == ClassConf(((0, 0.5), (2, 0.1)), 0.3)
+    for wrong, words in (({0: 1.5}, "class_conf of class 0"), ({-1: 0.5}, "class_conf: -1"), ({"red": 0.5}, "'red'")):
+        with pytest.raises(ConfigError, match=words):
+            DetectConfig(class_conf=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["yolov5", "yolov8", "yolov8-seg", "yolov8-pose"])
+def test_every_head_has_the_same_thresholds_by_class(kind: Kind, tmp_path: Path) -> None:
+    path = head_model(tmp_path / "m.xml", kind)
+    options: Any = {**EXACT, "conf": 0.6, "class_conf": {0: 0.8, 1: 0.3}}
+    stock, *others = (kb.Detector(path, head=head, shape="square", **options) for head in ("stock", "tail", "host"))
+    found_of: set[int] = set()
+    for picture in pictures():
+        expected = stock(picture)
+        for other in others:
+            same(expected, other(picture))
+        for class_id, confidence in zip(expected.class_id.tolist(), expected.confidence.tolist(), strict=True):
+            assert confidence > {0: 0.8, 1: 0.3}.get(class_id, 0.6)
+            found_of.add(class_id)
+    assert len(found_of) > 1
+
+
 def test_devices() -> None:
     done = run("devices", env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 0 and "CPU" in done.stdout and "FP32" in done.stdout
@@ -133,6 +228,11 @@ def test_bad_usage(tmp_path: Path, blob_model: Path, clip: Path) -> None:
     assert_one_clear_line(run(*good, "--imgsz", "wide"), 2, "--imgsz: 'wide'")
     assert_one_clear_line(run(*good, "--imgsz", "640"), 2, "fixed input of 64x96")
     assert_one_clear_line(run(*good, "--classes", "cow"), 2, "no class 'cow'")
+    assert_one_clear_line(run(*good, "--class-conf", "red=7"), 2, "--class-conf: 'red=7'")
+    assert_one_clear_line(run(*good, "--class-conf", "red"), 2, "--class-conf: 'red'")
+    done = run(*good, "--class-conf", "red=0.5", "--class-conf", "cow=0.5")
+    assert_one_clear_line(done, 2, "no class 'cow'")
+    assert "red, green, blue" in done.stderr
     assert_one_clear_line(run(*good, "--names", tmp_path / "gone.txt"), 2, "cannot read")
     assert_one_clear_line(run(*good, "--save", tmp_path / "out.doc"), 2, "unknown kind of file .doc")
     assert_one_clear_line(run(*good, "--save", tmp_path / "out.png"), 2, "one picture for a source of many")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -14,21 +15,27 @@ import av
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from keepbusy.cli.outputs import glob_root, is_glob, open_sinks
+from keepbusy.cli.app import app
+from keepbusy.compare import agree
 from keepbusy.config import SelectConfig
-from keepbusy.errors import SinkError
+from keepbusy.errors import ConfigError, SinkError
+from keepbusy.evaluate.verify import WorstFrame
+from keepbusy.evaluate.verify_pictures import draw_worst
 from keepbusy.sinks import scripts
 from keepbusy.sinks.crops import Crops
 from keepbusy.sinks.draw import Style, annotate
 from keepbusy.sinks.images import AnnotatedFolder, write_image
 from keepbusy.sinks.jsonl import JsonLines
-from keepbusy.sinks.naming import OutputNames, valid_text
+from keepbusy.sinks.naming import OutputNames, glob_root, is_glob, valid_text
+from keepbusy.sinks.open import Outputs, open_sinks
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
 from keepbusy.sources.base import Selection
 from keepbusy.sources.chain import Chain
 from keepbusy.types import Detections, Frame, Result, Timings
+from tests.build import square_picture
 
 
 def result(
@@ -247,12 +254,12 @@ def is_same_drawing(name: str, other: str) -> bool:
 
 @pytest.fixture
 def _fresh_names() -> None:
-    for cached in (scripts._warn, scripts._has_letter, scripts.is_drawable):
+    for cached in (scripts._warn, scripts._has_letter, scripts.as_drawn):
         cached.cache_clear()
 
 
 @pytest.mark.usefixtures("_fresh_names")
-@pytest.mark.parametrize("name", ["ไทย", "हिन्दी", "😀", "שלום", "سلام", "mixed ไทย", "a\x00b", "\udcff"])
+@pytest.mark.parametrize("name", ["ไทย", "हिन्दी", "😀", "سلام", "שלום 2", "(שלום)", "mixed ไทย", "a\x00b", "\udcff"])
 def test_names_that_cannot_be_drawn_are_ids(name: str, caplog: pytest.LogCaptureFixture) -> None:
     assert is_same_drawing(name, "class 0")
     warnings = [record.getMessage() for record in caplog.records]
@@ -276,6 +283,33 @@ def test_an_opencv_without_fonts_draws_ascii_and_ids(
     assert len(caplog.records) == 1 and "OpenCV 5" in caplog.text
 
 
+@pytest.mark.usefixtures("_fresh_names")
+@pytest.mark.parametrize("name", ["שלום", "כלב גדול", "ג׳ירפה", "אב־גד"])
+def test_hebrew_runs_from_right_to_left(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    if not hasattr(cv2, "FontFace"):
+        pytest.skip("this OpenCV has no Hebrew letters")
+    drawn, last, first = (scripts._draw(text) for text in (scripts.drawn_name(0, (name,)), name[-1], name[0]))
+    end = np.flatnonzero(last.any(axis=0))[-1] - 2
+    assert np.array_equal(drawn[:, :end], last[:, :end])
+    assert not np.array_equal(drawn[:, :end], first[:, :end])
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("_fresh_names")
+@pytest.mark.parametrize("has_boxes", [True, False])
+def test_pictures_of_a_comparison_have_the_same_names(has_boxes: bool, caplog: pytest.LogCaptureFixture) -> None:
+    one = result(size_wh=(400, 300))
+    drawn = []
+    for name in ("ไทย", "class 0", "class 1"):
+        found = dataclasses.replace(one.detections, names=(name,))
+        if not has_boxes:
+            found = dataclasses.replace(Detections.empty(), names=(name,), probabilities=np.ones(1, np.float32))
+        agreement = agree(found, Detections.empty(), conf=0.25)
+        drawn.append(draw_worst(WorstFrame(one.frame, found, Detections.empty(), agreement, 0.25), ("a", "b")))
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[1], drawn[2])
+    assert "cannot draw" in caplog.text
+
+
 def test_an_accent_of_its_own_is_put_on_its_letter() -> None:
     assert is_same_drawing("e\u0301mile", "\u00e9mile")
 
@@ -292,6 +326,8 @@ def test_labels_confidences_and_lines_are_drawn_as_asked() -> None:
             "wide": Style(has_labels=False, line_width_px=9),
         }.items()
     }
+    fast = [annotate(one, 50.0, style) for style in (Style(), Style(has_throughput=False))]
+    assert (fast[0] != fast[1]).any() and np.array_equal(fast[1], annotate(one))
     assert changed["all"].sum() > changed["no confidence"].sum() > changed["no label"].sum()
     assert changed["no label"][20, 20:40].all() and not changed["no label"][5:15].any()
     assert changed["wide"].sum() > 3 * changed["no label"].sum()
@@ -315,6 +351,45 @@ def test_sub_folders_of_globs_are_kept(tmp_path: Path) -> None:
     assert files_below(tmp_path / "out") == ["a/x.jpg", "b/x.jpg", "c_d/z.mp4"]
     assert files_below(tmp_path / "labels") == ["a/x.txt", "b/x.txt", "c_d/z_000000.txt"]
     assert files_below(tmp_path / "crops") == [f"thing/{name}_0.jpg" for name in ("a/x", "b/x", "c_d/z_000000")]
+
+
+@pytest.mark.parametrize(
+    "sources", [["in/a/x.png", "in/b/x.png"], ["in/list.txt"], ["list.txt"], ["in/a", "in/b"], ["in/a/x.png", "in/b"]]
+)
+def test_sub_folders_of_lists_and_of_files_are_kept(
+    sources: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blob_model: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        write_image(tmp_path / "in" / folder / "x.png", square_picture())
+    Path("in/list.txt").write_text("a/x.png\nb/x.png\n")
+    Path("list.txt").write_text(f"in/a/x.png\n{tmp_path / 'in/b/x.png'}\n")
+    command = ["detect", *sources, "-m", str(blob_model), "-q"]
+    outputs = ["--save", "out", "--save-txt", "labels", "--save-crop", "crops"]
+    for _ in range(2):
+        done = CliRunner().invoke(app, [*command, *outputs])
+        assert done.exit_code == 0, done.exception
+    assert files_below(Path("out")) == ["a/x.png", "b/x.png"]
+    assert files_below(Path("labels")) == [".keepbusy", "a/x.txt", "b/x.txt"]
+    assert {name.rsplit("/", 2)[1] for name in files_below(Path("crops"))} == {"a", "b"}
+    # Where they would go is where they came from.
+    before = Path("in/a/x.png").read_bytes()
+    done = CliRunner().invoke(app, [*command, "--save", "in"])
+    assert isinstance(done.exception, ConfigError) and Path("in/a/x.png").read_bytes() == before
+
+
+def test_files_of_one_folder_have_no_sub_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blob_model: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for name in ("x", "y"):
+        write_image(Path("in", f"{name}.png"), square_picture())
+    command = ["detect", "in/x.png", "in/y.png", "-m", str(blob_model), "-q", "--save", "."]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.exception
+    assert files_below(tmp_path) == ["in/x.png", "in/y.png", "x.png", "y.png"]
 
 
 @pytest.mark.parametrize(
@@ -353,7 +428,7 @@ def test_any_file_name_can_be_saved_to_in_the_current_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     source = Clip("a.mp4", 1)
-    (sink,) = open_sinks([source], save=Path(name), json=None, save_txt=None, save_conf=False, show=False)
+    (sink,) = open_sinks([source], Outputs(save=Path(name)))
     sink.write(result())
     sink.close()
     assert os.listdir(".") == [name] and Path(name).stat().st_size > 300

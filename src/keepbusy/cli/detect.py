@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
 
-from keepbusy.cli.guard import guard_inputs, labels, pictures_and_videos
+from keepbusy.cli.guard import guard_outputs
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -24,17 +26,23 @@ from keepbusy.cli.options import (
     ShapeOption,
     TaskOption,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_classes, parse_nireq, parse_shape, parse_size
+from keepbusy.cli.parse import parse_cache_dir, parse_class_conf, parse_classes, parse_nireq, parse_shape, parse_size
 from keepbusy.cli.progress import print_summary, progress_line
 from keepbusy.config import OnError, SelectConfig
 from keepbusy.errors import FrameError
 
 if TYPE_CHECKING:
+    from keepbusy.config import Mode
     from keepbusy.forms import Family, Task
-    from keepbusy.types import Timings
+    from keepbusy.run import Run
+    from keepbusy.sinks import Sink
+    from keepbusy.types import Result, Timings
 
 TRACED_FRAMES = 10_000
 """The last frames of a run that --trace writes: some minutes, and a file that viewers still open."""
+
+_NOT_PARSED = ("head", "mode", "hint", "nstreams", "threads", "precision", "read_threads", "prepare_threads")
+"""The options that a profile may have, and that the pipeline takes as they are given."""
 
 _RUN, _OUT = RUN_PANEL, OUTPUT_PANEL
 _POST, _READ = "What counts as a detection", "What is read"
@@ -82,6 +90,9 @@ def detect(
     hide_conf: Annotated[
         bool, typer.Option("--hide-conf", help="Draw names without confidences.", rich_help_panel=_OUT)
     ] = False,
+    hide_throughput: Annotated[
+        bool, typer.Option("--hide-throughput", help="Draw no frames per second.", rich_help_panel=_OUT)
+    ] = False,
     line_width: Annotated[
         int | None,
         typer.Option(
@@ -102,6 +113,15 @@ def detect(
         bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel=_OUT)
     ] = False,
     conf: Annotated[float, typer.Option(min=0, max=1, help="Lowest confidence.", rich_help_panel=_POST)] = 0.25,
+    class_conf: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS=CONF",
+            help="Lowest confidence of one class, by id or name: person=0.5. May be repeated.",
+            rich_help_panel=_POST,
+            show_default=False,
+        ),
+    ] = None,
     iou: Annotated[
         float, typer.Option(min=0, max=1, help="Overlap above which boxes are one.", rich_help_panel=_POST)
     ] = 0.45,
@@ -190,62 +210,39 @@ def detect(
     keepbusy detect rtsp://camera/stream rtsp://other/stream -m yolov5n.xml -d GPU --json -
     """
     from keepbusy.api import Pipeline
-    from keepbusy.bench.trace import write_trace
     from keepbusy.cli.models import find_model_with_progress
-    from keepbusy.cli.outputs import is_glob, open_sinks
     from keepbusy.embedded import embedded_clip, embedded_model
     from keepbusy.models import load_names
-    from keepbusy.sinks import SinkRunner
     from keepbusy.sinks.draw import Style
-    from keepbusy.sinks.naming import check_file
+    from keepbusy.sinks.open import Outputs, open_sinks
     from keepbusy.sources import open_sources
 
-    console = Console(stderr=True)
-    if trace is not None:
-        check_file(trace)
-    given_names = load_names(names) if names else None
     select = SelectConfig(loop=loop, limit=limit, stride=stride)
     model = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
-    options = _tuned(
-        context,
-        profile,
-        model,
-        device,
-        {
-            "imgsz": parse_size(imgsz),
-            "shape": parse_shape(shape),
-            "head": head,
-            "mode": mode,
-            "nireq": parse_nireq(nireq),
-            "hint": hint,
-            "nstreams": nstreams,
-            "threads": threads,
-            "precision": precision,
-            "read_threads": read_threads,
-            "prepare_threads": prepare_threads,
-        },
+    parsed = {"imgsz": parse_size(imgsz), "shape": parse_shape(shape), "nireq": parse_nireq(nireq)}
+    options = _tuned(context, profile, model, device, parsed)
+    outputs = Outputs(
+        save=save,
+        json=json,
+        save_txt=save_txt,
+        save_conf=save_conf,
+        save_crop=save_crop,
+        show=show,
+        exist_ok=exist_ok,
+        style=Style(not hide_labels, not hide_conf, not hide_throughput, line_width),
+        has_sound=not no_audio and not loop,
     )
-    mode = options["mode"]
-    guard_inputs(
-        {"--save": save, "--json": json, "--trace": trace},
-        folders={
-            "--save": pictures_and_videos(save, is_deep=any(map(is_glob, sources or ()))),
-            "--save-crop": pictures_and_videos(save_crop, is_deep=True),
-            "--save-txt": labels(save_txt),
-        },
-        models=[model],
-        sources=sources or [],
-        others=[names, profile],
-    )
-    opened = open_sources(
-        sources or [embedded_clip()], read_ahead=mode != "sync", read_threads=options.get("read_threads")
-    )
+    guard_outputs(outputs, trace, sources or [], models=[model], others=[names, profile])
+    given_names = load_names(names) if names else None
+    read_ahead, read_threads = options["mode"] != "sync", options.get("read_threads")
+    opened = open_sources(sources or [embedded_clip()], read_ahead=read_ahead, read_threads=read_threads)
     try:
         with Pipeline(
             model,
             device,
             names=given_names,
             conf=conf,
+            class_conf=_thresholds(class_conf, model, given_names, family, task),
             iou=iou,
             max_det=max_det,
             agnostic_nms=agnostic_nms,
@@ -254,55 +251,78 @@ def detect(
             cache_dir=parse_cache_dir(cache_dir),
             on_error=cast(OnError, on_error),
             device_timeout_s=device_timeout,
-            pixels=save is not None or save_crop is not None or show,
+            pixels=outputs.needs_pixels,
             **options,
         ) as pipeline:
             pipeline.set_classes(parse_classes(classes, pipeline.names))
-            sinks = open_sinks(
-                opened,
-                save=save,
-                json=json,
-                save_txt=save_txt,
-                save_conf=save_conf,
-                show=show,
-                save_crop=save_crop,
-                exist_ok=exist_ok,
-                style=Style(not hide_labels, not hide_conf, line_width),
-                specs=sources or [],
-                has_sound=not no_audio and not loop,
-            )
+            sinks = open_sinks(opened, outputs, sources or [])
             run = pipeline.run(*opened, loop=loop, limit=limit, stride=stride)
-            total = _total(opened, select)
-            timings: deque[Timings] = deque(maxlen=TRACED_FRAMES)
-            try:
-                with (
-                    run,
-                    SinkRunner(sinks, run.stats) as runner,
-                    progress_line(console, run, total, is_wanted=not quiet) as line,
-                ):
-                    for result in run:
-                        if trace is not None:
-                            timings.append(result.timings)
-                        if not runner.put(result):
-                            break
-                        line.update()
-            except FrameError as error:
-                error.hint = "; ".join(filter(None, (error.hint, "--on-error skip records it and goes on")))
-                raise
-            finally:
-                if trace is not None:
-                    write_trace(trace, {mode: timings})
-                if not quiet:
-                    print_summary(console, run.stats.snapshot(), mode=mode, device=device, num_slots=pipeline.num_slots)
+            what = (options["mode"], device, pipeline.num_slots)
+            _follow(run, sinks, what, total=_total(opened, select), trace=trace, is_quiet=quiet)
     finally:
         for source in opened:
             source.close()
 
 
+def _follow(
+    run: Run,
+    sinks: Sequence[Sink],
+    what: tuple[str, str, int],
+    *,
+    total: int | None,
+    trace: Path | None,
+    is_quiet: bool,
+) -> None:
+    """See a run to its end, and tell of it; `what` is its mode, its device and the number of its slots."""
+    from keepbusy.bench.trace import write_trace
+    from keepbusy.sinks import drain
+
+    console = Console(stderr=True)
+    mode, device, num_slots = what
+    timings: deque[Timings] = deque(maxlen=TRACED_FRAMES)
+    try:
+        with progress_line(console, run, total, is_wanted=not is_quiet) as line:
+
+            def on_result(result: Result) -> None:
+                if trace is not None:
+                    timings.append(result.timings)
+                line.update()
+
+            drain(run, sinks, on_result)
+    except FrameError as error:
+        error.hint = "; ".join(filter(None, (error.hint, "--on-error skip records it and goes on")))
+        raise
+    finally:
+        if trace is not None:
+            write_trace(trace, {cast("Mode", mode): timings})
+        if not is_quiet:
+            print_summary(console, run.stats.snapshot(), mode=mode, device=device, num_slots=num_slots)
+
+
+def _thresholds(
+    class_conf: list[str] | None, model: Path, names: tuple[str, ...] | None, family: str | None, task: str | None
+) -> dict[int, float] | None:
+    """The thresholds of single classes, by id. The model is read for its names, which only they need this early."""
+    if not class_conf:
+        return None
+    from keepbusy.models import load_model
+
+    log = logging.getLogger("keepbusy")
+    level = log.level
+    # What there is to note of the model is noted when it is read for the run.
+    log.setLevel(logging.ERROR)
+    try:
+        loaded = load_model(model, names=names, family=cast("Family | None", family), task=cast("Task | None", task))
+    finally:
+        log.setLevel(level)
+    return parse_class_conf(class_conf, loaded.names)
+
+
 def _tuned(
-    context: typer.Context, profile: Path | None, model: Path, device: str, options: dict[str, Any]
+    context: typer.Context, profile: Path | None, model: Path, device: str, parsed: dict[str, Any]
 ) -> dict[str, Any]:
     """The options of a run: those given on the command line, then the profile's, then the defaults."""
+    options = parsed | {name: context.params[name] for name in _NOT_PARSED}
     if profile is None:
         return options
     from keepbusy.cores import usable_cores

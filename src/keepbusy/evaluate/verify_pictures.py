@@ -13,6 +13,7 @@ from keepbusy.compare import floor_of
 from keepbusy.evaluate.verify import WorstFrame
 from keepbusy.sinks.images import write_image
 from keepbusy.sinks.naming import make_folder
+from keepbusy.sinks.scripts import drawn_name
 from keepbusy.types import Detections, Image
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -84,11 +85,12 @@ def _draw_side(
         thickness = max(1, round((4 if is_unmatched else 1.5) * unit))
         cv2.polylines(picture, [corners], isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA)
         if is_unmatched:
-            text = f"{detections.name(index)} {detections.confidence[index]:.2f}"
+            name = drawn_name(int(detections.class_id[index]), detections.names)
+            text = f"{name} {detections.confidence[index]:.2f}"
             _write(picture, text, (int(corners[:, 0].min()), int(corners[:, 1].min())), colour, 0.55 * unit)
     if detections.probabilities is not None:
         best = int(detections.probabilities.argmax())
-        text = f"{detections.names[best]} {detections.probabilities[best]:.2f}"
+        text = f"{drawn_name(best, detections.names)} {detections.probabilities[best]:.2f}"
         _write(picture, text, (0, round(40 * unit)), colour, 0.8 * unit)
     return np.vstack((_heading(picture.shape[1], worst, title, len(unmatched), meaning, colour, unit), picture))
 

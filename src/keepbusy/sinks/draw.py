@@ -46,11 +46,13 @@ class Style:
     Attributes:
         has_labels: Whether boxes have a label.
         has_confidence: Whether labels tell the confidence.
+        has_throughput: Whether the running throughput is written in the corner.
         line_width_px: How wide lines are; None to go by the picture's size.
     """
 
     has_labels: bool = True
     has_confidence: bool = True
+    has_throughput: bool = True
     line_width_px: int | None = None
 
 
@@ -83,7 +85,7 @@ def annotate(result: Result, throughput_fps: float | None = None, style: Style =
 
     Args:
         result: A result whose frame has an image.
-        throughput_fps: Written in the corner; None for none.
+        throughput_fps: Written in the corner where the style has it; None for none.
         style: What is drawn, and how.
 
     Returns:
@@ -122,7 +124,7 @@ def annotate(result: Result, throughput_fps: float | None = None, style: Style =
     for points in () if detections.keypoints is None else detections.keypoints[::-1]:
         draw_keypoints(picture, points, unit)
     end = 0
-    if throughput_fps:
+    if throughput_fps and style.has_throughput:
         text = f"Throughput: {throughput_fps:.1f} FPS"
         end = draw_label(picture, text, (0, 0), _BLACK, 0.8 * unit)
     if detections.probabilities is not None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from keepbusy.errors import SinkError
 from keepbusy.sources.images import is_picture
+from keepbusy.sources.listing import LIST_SUFFIXES
+from keepbusy.sources.named import named_files
 from keepbusy.types import Frame
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -31,12 +35,12 @@ class OutputNames:
     One instance serves all sinks of a run, so that `street.mp4` and `street.txt` belong together.
 
     Args:
-        roots: Folders below which sources keep their sub-folders: `a/x` for `root/a/x.jpg`.
+        roots: Folders below which sources keep their sub-folders: `a/x` for `root/a/x.jpg`. See `roots_of`.
     """
 
     def __init__(self, roots: Iterable[Path] = ()) -> None:
         # The innermost first.
-        self._roots = sorted(set(roots), key=lambda root: -len(root.parts))
+        self._roots = sorted({_absolute(root) for root in roots}, key=lambda root: -len(root.parts))
         self._stems: dict[str, str] = {}
         self._taken: set[str] = set()
 
@@ -55,9 +59,11 @@ class OutputNames:
         return self._stems[source]
 
     def _sub_folder(self, source: str) -> str:
-        parent = Path(source).parent
+        if not self._roots or not _is_file_name(source):
+            return ""
+        parent = _absolute(source).parent
         root = next((root for root in self._roots if parent.is_relative_to(root)), None)
-        if root is None or "://" in source:
+        if root is None:
             return ""
         return "".join(f"{_plain(valid_text(part)) or '_'}/" for part in parent.relative_to(root).parts)
 
@@ -65,6 +71,57 @@ class OutputNames:
         """The stem for one frame's own file: a picture's is its own, any other's has the frame's index added."""
         stem = self.stem(frame.source)
         return stem if is_picture(frame.source) else f"{stem}_{frame.index:06d}"
+
+
+def roots_of(specs: Iterable[str]) -> set[Path]:
+    """The folders below which the outputs of some sources keep their sub-folders.
+
+    That of a glob is its fixed part. All other files, those of lists included, have one together: the innermost folder
+    that all of them are below.
+
+    Args:
+        specs: The sources as the user named them.
+    """
+    specs = list(specs)
+    roots = {glob_root(os.path.expanduser(spec)) for spec in specs if is_glob(spec)}
+    # Folders on several drives have none.
+    with suppress(ValueError):
+        roots.add(Path(os.path.commonpath(_folders_of(specs))))
+    return roots
+
+
+def keeps_sub_folders(specs: Sequence[str]) -> bool:
+    """Whether outputs may go to sub-folders."""
+    return any(map(is_glob, specs)) or len(_folders_of(specs)) > 1
+
+
+def _folders_of(specs: Iterable[str]) -> set[str]:
+    """The folders that the files of sources are in, globs left out; absolute."""
+    files = named_files(spec for spec in specs if not is_glob(spec))
+    return {os.path.dirname(os.path.abspath(file)) for file in files if file.suffix.lower() not in LIST_SUFFIXES}
+
+
+def is_glob(spec: str) -> bool:
+    """Whether a source is a pattern, and not a file whose name has such letters."""
+    return _is_file_name(spec) and glob.has_magic(spec) and not os.path.exists(spec)
+
+
+def glob_root(pattern: str) -> Path:
+    """The folder that everything that a pattern matches is below: `root` of `root/**/*.jpg`."""
+    fixed: list[str] = []
+    for part in Path(pattern).parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    return Path(*fixed)
+
+
+def _is_file_name(source: str) -> bool:
+    return "://" not in source and not source.startswith("synth:") and not source.isdecimal() and source != "-"
+
+
+def _absolute(path: Path | str) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def _plain(text: str) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from keepbusy.channel import Channel
 from keepbusy.errors import SinkError, first_line
 from keepbusy.sinks.base import Sink, StopRun
 from keepbusy.stats import RunStats
 from keepbusy.types import Result
+
+if TYPE_CHECKING:
+    from keepbusy.run import Run
 
 MAX_WAITING = 8
 """Results that may wait for the sinks: a burst of slow writes is ridden out, memory stays bounded."""
@@ -93,6 +97,25 @@ class SinkRunner:
                     self._results.close()
             result.timings.emit_end_ns = lane.was_busy()
             lane.num_frames += 1
+
+
+def drain(run: Run, sinks: Sequence[Sink], on_result: Callable[[Result], None]) -> None:
+    """Hand all results of a run to sinks; closes the run and the sinks.
+
+    Args:
+        run: Where the results come from.
+        sinks: Where they go.
+        on_result: Told of each result, before the sinks have it.
+
+    Raises:
+        SinkError: A sink failed.
+        KeepbusyError: The run failed.
+    """
+    with run, SinkRunner(sinks, run.stats) as runner:
+        for result in run:
+            on_result(result)
+            if not runner.put(result):
+                break
 
 
 def _as_sink_error(sink: Sink, error: Exception) -> SinkError:

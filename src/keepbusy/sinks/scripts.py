@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -14,21 +15,33 @@ from numpy.typing import NDArray
 _LOG = logging.getLogger(__name__)
 _MAX_NAMED = 5
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+_HEBREW = re.compile("[\u05d0-\u05ea\u05f3\u05f4\u05be -]+")
+"""Letters, their two marks of abbreviation, and what joins words."""
 
 
 def drawn_name(class_id: int, names: Sequence[str]) -> str:
-    """A class's name as it can be drawn: its own, or `class 3` where OpenCV would draw question marks."""
-    text = _composed(names[class_id])
-    if is_drawable(text):
+    """A class's name as it is given to OpenCV, or `class 3` where OpenCV would draw question marks or a wrong order."""
+    text = as_drawn(names[class_id])
+    if text is not None:
         return text
     _warn(tuple(names))
     return f"class {class_id}"
 
 
 @lru_cache(maxsize=4096)
-def is_drawable(text: str) -> bool:
-    """Whether OpenCV has all of a text's letters, and draws them in their order."""
-    return all(character == " " or _has_letter(character) for character in text)
+def as_drawn(name: str) -> str | None:
+    """A name in the order in which OpenCV has to draw it, from left to right; None where it cannot be drawn.
+
+    OpenCV draws letters in the order of the text. Hebrew, whose letters do not join, is therefore given backwards.
+    That is right for Hebrew words alone: numbers, brackets and other scripts among them run the other way.
+    """
+    text = _composed(name)
+    if not all(character == " " or _has_letter(character) for character in text):
+        return None
+    if not any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in text):
+        return text
+    return text[::-1] if _HEBREW.fullmatch(text) else None
 
 
 @lru_cache(maxsize=4096)
@@ -42,8 +55,7 @@ def _has_letter(character: str) -> bool:
     if character.isascii():
         return character.isprintable()
     is_simple = character.isprintable() and not unicodedata.combining(character)
-    # OpenCV puts letters that run from right to left the wrong way round.
-    if not is_simple or unicodedata.bidirectional(character) in {"R", "AL", "AN"} or not hasattr(cv2, "FontFace"):
+    if not is_simple or not hasattr(cv2, "FontFace"):
         return False
     drawn = _draw(character)
     return not any(np.array_equal(drawn, _draw("?" * number)) for number in (1, len(character.encode())))
@@ -57,7 +69,7 @@ def _draw(text: str) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=16)
 def _warn(names: tuple[str, ...]) -> None:
-    missing = [name for name in map(_composed, names) if not is_drawable(name)]
+    missing = [_composed(name) for name in names if as_drawn(name) is None]
     more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
     hint = "" if hasattr(cv2, "FontFace") else "; OpenCV 5 has letters for more scripts"
     _LOG.warning(

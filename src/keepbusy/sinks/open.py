@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from keepbusy.errors import ConfigError
-from keepbusy.sinks import Sink
+from keepbusy.sinks.base import Sink
 from keepbusy.sinks.crops import Crops
 from keepbusy.sinks.draw import PLAIN, Style
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
-from keepbusy.sinks.naming import OutputNames
+from keepbusy.sinks.naming import OutputNames, roots_of
 from keepbusy.sinks.video import VIDEO_SUFFIXES, VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
 from keepbusy.sources import Source
@@ -20,55 +20,66 @@ from keepbusy.sources.images import is_picture
 from keepbusy.sources.video import Video
 
 
-def open_sinks(
-    sources: Sequence[Source],
-    *,
-    save: Path | None,
-    json: str | None,
-    save_txt: Path | None,
-    save_conf: bool,
-    show: bool,
-    save_crop: Path | None = None,
-    exist_ok: bool = False,
-    style: Style = PLAIN,
-    specs: Sequence[str] = (),
-    has_sound: bool = False,
-) -> list[Sink]:
-    """Open the sinks, so that what cannot be written is known before the work begins.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What is to be written.
 
-    Args:
-        sources: What is read.
+    Attributes:
         save: Annotated video, picture, or folder for both.
         json: JSON Lines; `-` for standard output.
         save_txt: Folder for labels.
         save_conf: Add confidences to the labels.
-        show: Open a window.
         save_crop: Folder for what was found, cut out.
+        show: Open a window.
         exist_ok: Labels that this program did not write may be written over.
         style: What is drawn, and how.
         has_sound: Copy the sound of one video file into one video.
-        specs: The sources as the user wrote them: outputs of globs keep their sub-folders.
+    """
+
+    save: Path | None = None
+    json: str | None = None
+    save_txt: Path | None = None
+    save_conf: bool = False
+    save_crop: Path | None = None
+    show: bool = False
+    exist_ok: bool = False
+    style: Style = PLAIN
+    has_sound: bool = False
+
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether frames are drawn on or cut from."""
+        return self.save is not None or self.save_crop is not None or self.show
+
+
+def open_sinks(sources: Sequence[Source], outputs: Outputs, specs: Sequence[str] = ()) -> list[Sink]:
+    """Open the sinks, so that what cannot be written is known before the work begins.
+
+    Args:
+        sources: What is read.
+        outputs: What is to be written.
+        specs: The sources as the user named them: outputs keep the sub-folders that these have.
 
     Raises:
         SinkError: An output cannot be made.
         ConfigError: `save` does not fit the sources.
     """
-    names = OutputNames(glob_root(spec) for spec in specs if is_glob(spec))
-    if save_txt is not None:
-        claim_labels(save_txt, exist_ok=exist_ok)
+    names = OutputNames(roots_of(specs))
+    if outputs.save_txt is not None:
+        claim_labels(outputs.save_txt, exist_ok=outputs.exist_ok)
     sinks: list[Sink] = []
-    if json is not None:
-        sinks.append(JsonLines(json))
-    if save is not None:
-        sinks.append(_open_save(save, sources, names, style, has_sound=has_sound))
-    if save_txt is not None:
-        sinks.append(YoloTxt(save_txt, names, with_confidence=save_conf))
-    if save_crop is not None:
-        sinks.append(Crops(save_crop, names))
-    if show:
+    if outputs.json is not None:
+        sinks.append(JsonLines(outputs.json))
+    if outputs.save is not None:
+        sinks.append(_open_save(outputs.save, sources, names, outputs.style, has_sound=outputs.has_sound))
+    if outputs.save_txt is not None:
+        sinks.append(YoloTxt(outputs.save_txt, names, with_confidence=outputs.save_conf))
+    if outputs.save_crop is not None:
+        sinks.append(Crops(outputs.save_crop, names))
+    if outputs.show:
         from keepbusy.sinks.window import Window
 
-        sinks.append(Window(style))
+        sinks.append(Window(outputs.style))
     return sinks
 
 
@@ -98,18 +109,3 @@ def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, style:
             hint="give a folder, or a video file (.mp4)",
         )
     return ImageFile(path, style)
-
-
-def is_glob(spec: str) -> bool:
-    """Whether a source is a pattern, and not a file whose name has such letters."""
-    return "://" not in spec and not spec.startswith("synth:") and glob.has_magic(spec) and not Path(spec).exists()
-
-
-def glob_root(pattern: str) -> Path:
-    """The folder that everything that a pattern matches is below: `root` of `root/**/*.jpg`."""
-    fixed: list[str] = []
-    for part in Path(pattern).parts[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return Path(*fixed)
