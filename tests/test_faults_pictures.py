@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -13,10 +16,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from keepbusy.errors import FrameError
+from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import open_source
 from keepbusy.sources.images import read_image
-from tests.build import write_video
+from tests.build import square_picture, write_picture, write_video
 
 
 def noise(height: int = 120, width: int = 160) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -146,3 +149,54 @@ def test_a_pipe_gives_every_frame(tmp_path: Path) -> None:
     source.close()
     writer.join()
     assert num_frames == 30
+
+
+def detect(*words: str | Path, given: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    program = [sys.executable, "-m", "keepbusy", "detect", *map(str, words)]
+    return subprocess.run(program, input=given, capture_output=True, env={**os.environ, **environment}, check=False)
+
+
+@pytest.mark.parametrize("word", ["-", "/dev/stdin"])
+@pytest.mark.parametrize(("name", "num_frames"), [("clip.ts", 12), ("clip.mkv", 12), ("photo.jpg", 1)])
+def test_standard_input_is_a_video_or_a_picture(
+    blob_model: Path, tmp_path: Path, word: str, name: str, num_frames: int
+) -> None:
+    path = tmp_path / name
+    if path.suffix == ".jpg":
+        write_picture(path, square_picture())
+    else:
+        write_video(path, num_frames=num_frames)
+    done = detect(word, "-m", blob_model, "--json", "-", "-q", given=path.read_bytes())
+    assert done.returncode == 0, done.stderr
+    frames = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(frame["source"], frame["index"]) for frame in frames] == [(word, n) for n in range(num_frames)]
+    assert all((frame["width"], frame["height"]) == (96, 64) for frame in frames)
+    assert frames[0]["detections"][0]["name"] == "red"
+
+
+def test_empty_standard_input_is_one_error(blob_model: Path) -> None:
+    done = detect("-", "-m", blob_model, "-q")
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 1 and len(lines) == 2
+    assert lines[0].startswith("error: -: cannot be opened as a video") and lines[1].startswith("hint:")
+
+
+def test_a_camera_that_is_not_there_is_named() -> None:
+    with pytest.raises(SourceError, match=r"^/dev/video99: no such file, folder or camera$") as caught:
+        open_source("/dev/video99")
+    assert "camera number" in (caught.value.hint or "")
+
+
+def test_a_tiff_of_floating_point_numbers_says_which_are_read(tmp_path: Path) -> None:
+    assert cv2.imwrite(str(tmp_path / "float.tif"), np.full((20, 30, 3), 0.5, np.float32))
+    with pytest.raises(FrameError, match=r"a TIFF of a kind that is not read \(8 and 16 bits per channel are\)"):
+        read_image(tmp_path / "float.tif")
+
+
+@pytest.mark.parametrize("name", ["big.png", "big.jpg"])
+def test_more_pixels_than_opencv_may_read_are_named(blob_model: Path, tmp_path: Path, name: str) -> None:
+    path = write_picture(tmp_path / name, square_picture())
+    done = detect(path, "-m", blob_model, "-q", OPENCV_IO_MAX_IMAGE_PIXELS="1000")
+    error = done.stderr.decode().splitlines()[0]
+    assert done.returncode == 1
+    assert error.startswith("error: read: ") and "more pixels than OpenCV may read (OPENCV_IO_MAX" in error
