@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from keepbusy.errors import SourceError
+from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import named_files, open_source
-from tests.build import square_picture, write_picture
+from tests.build import square_picture, write_picture, write_video
 
 
 def sources_of(spec: str | Path) -> list[str]:
@@ -72,11 +72,60 @@ def test_lists_of_other_systems(tmp_path: Path, content: bytes) -> None:
     assert sources_of(tmp_path / "list.txt") == ["a.png"]
 
 
-def test_a_list_in_utf_16_is_named(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_bytes("a.png\n".encode("utf-16"))
-    with pytest.raises(SourceError, match="UTF-16") as caught:
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["a.png\n", "a.png\r\nжук.png", "行人/照片.jpg\n"])
+def test_a_list_in_utf_16_is_named(tmp_path: Path, encoding: str, text: str) -> None:
+    (tmp_path / "list.txt").write_bytes(text.encode(encoding))
+    with pytest.raises(SourceError, match="the file is UTF-16, and UTF-8 is expected: save it as UTF-8") as caught:
         open_source(tmp_path / "list.txt")
     assert caught.value.hint
+
+
+def test_numbered_names_in_a_list_get_the_hint_of_the_command_line(tmp_path: Path) -> None:
+    picture(tmp_path / "frames" / "001.png")
+    (tmp_path / "list.txt").write_text("frames/%03d.png\n")
+    with pytest.raises(SourceError) as direct:
+        open_source("frames/%03d.png")
+    source = open_source(tmp_path / "list.txt")
+    with pytest.raises(FrameError, match="no such file") as listed:
+        source.read()
+    source.close()
+    assert listed.value.hint == direct.value.hint == "for numbered files give a glob: 'frames/*.png'"
+
+
+def test_what_a_glob_leaves_out_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    picture(tmp_path / "g" / "a.png")
+    (tmp_path / "g" / "a").symlink_to(tmp_path / "g" / "a.png")
+    (tmp_path / "g" / "notes.txt").write_text("words")
+    (tmp_path / "g" / "a.xml").write_text("<a/>")
+    pattern = f"{tmp_path}/g/*"
+    with caplog.at_level(logging.WARNING, "keepbusy"):
+        assert sources_of(pattern) == ["a.png"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{pattern}: 2 files are neither pictures nor videos and are left out: a.xml, notes.txt"
+    ]
+    with pytest.raises(SourceError, match=r"matches no pictures or videos \(notes\.txt are neither\)") as caught:
+        open_source(f"{tmp_path}/g/n*")
+    assert "names the ending" in (caught.value.hint or "")
+
+
+def test_files_whose_ending_a_glob_names_are_tried(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("clip.dav", "shot_1"):
+        write_video(tmp_path / "clip.ts", num_frames=2).rename(tmp_path / name)
+    with caplog.at_level(logging.WARNING, "keepbusy"):
+        assert sources_of(f"{tmp_path}/*.dav") == ["clip.dav"] * 2
+        assert sources_of(f"{tmp_path}/*.[dD]a?") == ["clip.dav"] * 2
+        assert sources_of(f"{tmp_path}/shot_?") == ["shot_1"] * 2
+    assert not caplog.records
+
+
+def test_a_pattern_that_names_hidden_files_or_folders_takes_them(tmp_path: Path) -> None:
+    for name in (".one/a.png", ".one/.b.png", "two/c.png", "two/.d.png"):
+        picture(tmp_path / name)
+    assert sources_of(f"{tmp_path}/.*/*.png") == ["a.png"]
+    assert sources_of(f"{tmp_path}/*/.*.png") == [".d.png"]
+    assert sources_of(f"{tmp_path}/.*/.b.pn?") == [".b.png"]
+    assert sources_of(f"{tmp_path}/**/*.png") == ["c.png"]
 
 
 def test_names_are_files_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ class OutputFolder:
 
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF16_ZEROS = 0.25
+"""The share of ASCII letters from which on a text without a mark counts as UTF-16."""
 
 
 def is_hidden(path: Path) -> bool:
@@ -53,15 +55,23 @@ def read_text(path: Path) -> str:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is not UTF-8; the message names UTF-16 where its mark says so.
+        ValueError: It is not UTF-8; the message names UTF-16 where it is that, with or without a mark.
     """
     content = path.read_bytes()
-    if content.startswith(_UTF16_MARKS):
+    if _is_utf16(content):
         raise ValueError("the file is UTF-16, and UTF-8 is expected: save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"the file is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+
+
+def _is_utf16(content: bytes) -> bool:
+    """Whether a text is UTF-16: by its mark, or because many of its letters have a zero byte on the same side."""
+    if content.startswith(_UTF16_MARKS):
+        return True
+    num_first, num_second = content[::2].count(0), content[1::2].count(0)
+    return min(num_first, num_second) == 0 and max(num_first, num_second) > _UTF16_ZEROS * (len(content) // 2)
 
 
 def file_address(path: Path | str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keepbusy.errors import SourceError, reason_of
-from keepbusy.files import file_id, is_hidden, natural_key, read_text
+from keepbusy.files import FileId, file_id, is_hidden, natural_key, read_text
 from keepbusy.sources.images import is_picture
 
 log = logging.getLogger("keepbusy")
@@ -36,40 +36,75 @@ def list_folder(folder: Path) -> list[Path]:
         files = sorted((path for path in folder.iterdir() if path.is_file() and not is_hidden(path)), key=natural_key)
     except OSError as error:
         raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from error
-    wanted = [path for path in files if is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES]
-    is_wanted = set(wanted)
-    left_out = [path for path in files if path not in is_wanted]
-    if not wanted:
-        seen = f" ({_some(left_out)} are neither)" if left_out else ""
-        raise SourceError(
-            f"{folder}: has no pictures or videos in it{seen}",
-            hint="sub-folders are not searched; use a glob such as 'folder/**/*.jpg' for that",
-        )
-    if left_out:
-        log.warning(
-            "%s: %d files are neither pictures nor videos and are left out: %s", folder, len(left_out), _some(left_out)
-        )
+    wanted = [path for path in files if _is_media(path)]
+    _tell_left_out(
+        str(folder),
+        [path for path in files if not _is_media(path)],
+        none="" if wanted else "has no pictures or videos in it",
+        hint="sub-folders are not searched; use a glob such as 'folder/**/*.jpg' for that",
+    )
     return wanted
 
 
 def list_glob(pattern: str) -> list[Path]:
-    """The files that match a pattern, in natural order, each once however many links lead to it; none that is hidden.
+    """The files that match a pattern, in natural order, each once however many links lead to it.
+
+    Hidden files and folders are matched only by a part of the pattern that begins with a dot itself. Files that are
+    neither pictures nor videos by their ending are taken where the pattern names the ending; otherwise they are
+    reported and left out.
 
     Raises:
         SourceError: There are none.
     """
-    found = sorted((Path(match) for match in glob.iglob(pattern, recursive=True)), key=_by_depth)
-    seen: set[tuple[int, int]] = set()
+    is_taken = (lambda _path: True) if _names_ending(pattern) else _is_media
+    found = (Path(match) for match in glob.iglob(pattern, recursive=True))
+    seen: set[FileId] = set()
     files: list[Path] = []
-    for path in found:
+    # Of several names of a file, one that is taken comes first.
+    for path in sorted(found, key=lambda path: (not is_taken(path), _by_depth(path))):
         identity = file_id(path)
-        if identity is None or identity in seen or is_hidden(path) or not path.is_file():
+        if identity is None or identity in seen or not path.is_file():
             continue
         seen.add(identity)
         files.append(path)
     if not files:
         raise SourceError(f"{pattern}: matches no file", hint="quote the pattern, and check the folder in it")
-    return sorted(files, key=natural_key)
+    files.sort(key=natural_key)
+    wanted = [path for path in files if is_taken(path)]
+    _tell_left_out(
+        pattern,
+        [path for path in files if not is_taken(path)],
+        none="" if wanted else "matches no pictures or videos",
+        hint="files with other endings are tried where the pattern names the ending, as in '*.dav'",
+    )
+    return wanted
+
+
+def _is_media(path: Path) -> bool:
+    return is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _names_ending(pattern: str) -> bool:
+    """Whether all files that match have the same ending, or the same name: `*.dav` and `clip`, not `*` or `clip.*`."""
+    return "*" not in os.path.basename(pattern).rpartition(".")[2]
+
+
+def _tell_left_out(name: str, left_out: Sequence[Path], *, none: str, hint: str) -> None:
+    """Report the files that are neither pictures nor videos; as an error where there are no others.
+
+    Args:
+        name: The folder or pattern.
+        left_out: The files.
+        none: What to say where there are no other files; empty where there are.
+        hint: What to do in that case.
+    """
+    if none:
+        seen = f" ({_some(left_out)} are neither)" if left_out else ""
+        raise SourceError(f"{name}: {none}{seen}", hint=hint)
+    if left_out:
+        log.warning(
+            "%s: %d files are neither pictures nor videos and are left out: %s", name, len(left_out), _some(left_out)
+        )
 
 
 def list_entries(path: Path) -> list[str]:
