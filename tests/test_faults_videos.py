@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
+import re
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -331,6 +335,37 @@ def test_the_end_of_a_live_stream_is_an_error(tmp_path: Path) -> None:
         server.server_close()
     assert len(frames) > 20
     assert [error.reason.split(":")[0] for error in errors] == [f"the stream ended after {len(frames)} frames"]
+
+
+RTSP_SERVER = """
+from tests.rtsp_server import rtsp_camera
+with rtsp_camera() as url:
+    print(url, flush=True)
+    input()
+"""
+
+
+def test_a_killed_rtsp_server_is_an_error(blob_model: Path) -> None:
+    root = Path(__file__).parent.parent
+    piped = subprocess.PIPE
+    server = subprocess.Popen([sys.executable, "-c", RTSP_SERVER], stdin=piped, stdout=piped, cwd=root, text=True)
+    with server:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        words = ["detect", url, "-m", str(blob_model), "--json", "-", "-q"]
+        try:
+            with subprocess.Popen([sys.executable, "-m", "keepbusy", *words], stdout=piped, stderr=piped) as program:
+                assert program.stdout is not None
+                first = [json.loads(program.stdout.readline()) for _ in range(5)]
+                server.kill()
+                _, told = program.communicate(timeout=60)
+        finally:
+            server.kill()
+    assert [frame["detections"][0]["name"] for frame in first] == ["red"] * 5
+    lines = told.decode().splitlines()
+    assert program.returncode == 1
+    assert re.match(rf"error: read: {re.escape(url)}: frame \d+.*: the stream ended after \d+ frames", lines[-2]), lines
+    assert lines[-1].startswith("hint: check the network and the camera")
 
 
 def test_a_damaged_tail_of_a_pipe_ends(tmp_path: Path) -> None:
