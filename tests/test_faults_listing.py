@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from keepbusy.errors import FrameError, SourceError
+from keepbusy.evaluate.listing import pictures_below
+from keepbusy.files import files_below
 from keepbusy.sources import named_files, open_source
+from keepbusy.sources.listing import list_folder
 from tests.build import square_picture, write_picture, write_video
 
 
@@ -154,3 +157,23 @@ def test_what_is_nothing_is_refused_in_one_line(word: str) -> None:
         open_source(word)
     assert "\n" not in caught.value.message and len(caught.value.message) < 200
     assert caught.value.hint
+
+
+def test_one_walk_of_folders_serves_everywhere(tmp_path: Path) -> None:
+    for name in ("b/x.png", "b/.y.png", ".c/z.png", "w.png"):
+        picture(tmp_path / name)
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "up").symlink_to(tmp_path)
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+
+    def names(*, is_deep: bool = True, with_hidden: bool = False) -> list[str]:
+        found = files_below(tmp_path, is_deep=is_deep, with_hidden=with_hidden)
+        return sorted(path.relative_to(tmp_path).as_posix() for path in found)
+
+    assert names() == ["b/x.png", "gone.png", "w.png"]
+    assert names(with_hidden=True) == [".c/z.png", "b/.y.png", "b/x.png", "gone.png", "w.png"]
+    assert names(is_deep=False) == ["gone.png", "w.png"]
+    assert pictures_below(tmp_path) == [tmp_path / "b" / "x.png", tmp_path / "w.png"]
+    assert list(files_below(tmp_path / "nowhere")) == []
+    with pytest.raises(SourceError, match="cannot be listed"):
+        list_folder(tmp_path / "nowhere")

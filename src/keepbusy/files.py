@@ -50,6 +50,41 @@ def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
     return tuple(parts)
 
 
+def files_below(
+    folder: Path,
+    *,
+    is_deep: bool = True,
+    with_hidden: bool = False,
+    on_error: Callable[[OSError], object] | None = None,
+) -> Iterator[Path]:
+    """The files in a folder, and whatever else is no folder, in no order.
+
+    Links to folders are followed. A folder is entered once, by its own name rather than through a link.
+
+    Args:
+        folder: Where to begin; the paths begin with it.
+        is_deep: Whether to enter the folders in it, too.
+        with_hidden: Whether hidden files and folders count.
+        on_error: Called where a folder cannot be read; by default it is passed over.
+    """
+    seen: set[FileId | None] = set()
+    linked = [folder]
+    while linked:
+        for place, names, files in os.walk(linked.pop(0), onerror=on_error):
+            here = Path(place)
+            if (identity := file_id(here)) in seen:
+                names.clear()
+                continue
+            seen.add(identity)
+            yield from (path for path in map(here.joinpath, files) if with_hidden or not is_hidden(path))
+            if not is_deep:
+                return
+            inner = [path for path in map(here.joinpath, names) if with_hidden or not is_hidden(path)]
+            inner.sort(key=natural_key)
+            linked += [path for path in inner if path.is_symlink()]
+            names[:] = [path.name for path in inner if not path.is_symlink()]
+
+
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file, with or without a byte order mark, whatever the locale is.
 
@@ -121,7 +156,7 @@ def check_outputs(
     for option, path in wanted.items():
         _check_one(option, path, by_id)
     for option, folder in folders_wanted.items():
-        for path in _files_in(folder.path, is_deep=folder.is_deep):
+        for path in files_below(folder.path, is_deep=folder.is_deep, with_hidden=True):
             if folder.writes(path):
                 _check_one(option, path, by_id)
 
@@ -140,18 +175,3 @@ def _check_one(option: str, path: Path, inputs: Mapping[FileId, Path]) -> None:
     if found is not None and found in inputs:
         what = "is an input" if path == inputs[found] else f"is the same file as the input {inputs[found]}"
         raise ConfigError(f"{option}: {path} {what}, and would be overwritten", hint="write to another place")
-
-
-def _files_in(folder: Path, *, is_deep: bool) -> Iterator[Path]:
-    """All files in a folder, and below it where that is wanted, through links too, each folder once."""
-    seen: set[FileId | None] = {file_id(folder)}
-    for place, names, files in os.walk(folder, followlinks=True):
-        fresh = []
-        for name in names:
-            identity = file_id(os.path.join(place, name)) if is_deep else None
-            if is_deep and identity not in seen:
-                seen.add(identity)
-                fresh.append(name)
-        names[:] = fresh
-        for name in files:
-            yield Path(place, name)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keepbusy.errors import SourceError, reason_of
-from keepbusy.files import FileId, file_id, is_hidden, natural_key, read_text
+from keepbusy.files import FileId, file_id, files_below, natural_key, read_text
 from keepbusy.sources.images import is_picture
 
 log = logging.getLogger("keepbusy")
@@ -32,10 +32,12 @@ def list_folder(folder: Path) -> list[Path]:
     Raises:
         SourceError: It cannot be read, or has neither pictures nor videos in it.
     """
-    try:
-        files = sorted((path for path in folder.iterdir() if path.is_file() and not is_hidden(path)), key=natural_key)
-    except OSError as error:
+
+    def refuse(error: OSError) -> None:
         raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from error
+
+    found = files_below(folder, is_deep=False, on_error=refuse)
+    files = sorted((path for path in found if path.is_file()), key=natural_key)
     wanted = [path for path in files if _is_media(path)]
     _tell_left_out(
         str(folder),
