@@ -42,6 +42,14 @@ def test_a_jpeg_that_lacks_its_end_marker_only_is_read(
         read_image(cut)
 
 
+def test_a_jpeg_with_a_frame_header_that_is_too_short_is_one_error(tmp_path: Path) -> None:
+    content = cv2.imencode(".jpg", noise())[1].tobytes()[:-2]
+    scan = content.index(b"\xff\xda")
+    (tmp_path / "short.jpg").write_bytes(content[:scan] + b"\xff\xc0\0\4\0\0" + content[scan:])
+    with pytest.raises(FrameError, match="damaged"):
+        read_image(tmp_path / "short.jpg")
+
+
 def heic(item_type: bytes) -> bytes:
     """The boxes before the pixels of a HEIC file with one item."""
 

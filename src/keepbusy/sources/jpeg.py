@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,7 @@ _FILLERS = (b"\x00", b"\x55", b"\xaa", b"\xfe")
 _FILLER_BYTES = 64
 
 _START_OF_SCAN = 0xDA
+_NO_MARKER = -1
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -53,20 +55,33 @@ def read_header(content: bytes) -> JpegHeader | None:
     if not content.startswith(b"\xff\xd8"):
         return None
     shape_hw: tuple[int, int] | None = None
-    position = 2
-    while position + 4 <= len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
+    for marker, start, _ in _segments(content):
         if marker == _START_OF_SCAN:
-            return JpegHeader(shape_hw, position)
+            return JpegHeader(shape_hw, start)
+        if marker in _FRAME_HEADERS and start + 9 <= len(content):
+            height = int.from_bytes(content[start + 5 : start + 7], "big")
+            width = int.from_bytes(content[start + 7 : start + 9], "big")
+            shape_hw = (height, width) if height and width else None
+    return JpegHeader(shape_hw, None)
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """The segments of a JPEG, those behind scans too: marker, and where the segment begins and ends, bytes.
+
+    The marker is `_NO_MARKER` where something else stands in its place; the walk ends there.
+    """
+    position = 2
+    while position + 4 <= len(content):
+        if content[position] != 0xFF:
+            yield _NO_MARKER, position, position
+            return
+        marker = content[position + 1]
         if marker == 0xFF:  # a fill byte
             position += 1
             continue
-        if marker in _FRAME_HEADERS and position + 9 <= len(content):
-            height = int.from_bytes(content[position + 5 : position + 7], "big")
-            width = int.from_bytes(content[position + 7 : position + 9], "big")
-            shape_hw = (height, width) if height and width else None
-        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    return JpegHeader(shape_hw, None)
+        end = position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+        yield marker, position, end
+        position = _next_marker(content, end) if marker == _START_OF_SCAN else end
 
 
 def is_whole_without_end(content: bytes) -> bool:
@@ -88,27 +103,19 @@ def is_whole_without_end(content: bytes) -> bool:
 def _has_all_scans(content: bytes) -> bool:
     """Whether the scans bring every coefficient of every component to its last bit."""
     waiting: dict[int, set[int]] = {}
-    position = 2
-    while position + 4 <= len(content):
-        if content[position] != 0xFF:
+    for marker, start, end in _segments(content):
+        if marker == _NO_MARKER:
             return False
-        marker = content[position + 1]
-        if marker == 0xFF:
-            position += 1
-            continue
-        size = int.from_bytes(content[position + 2 : position + 4], "big")
-        segment = content[position + 4 : position + 2 + size]
-        position += 2 + size
-        if marker in _FRAME_HEADERS and len(segment) >= 6 + 3 * segment[5]:
+        segment = content[start + 4 : end]
+        if marker in _FRAME_HEADERS and len(segment) > 5 and len(segment) >= 6 + 3 * segment[5]:
             waiting = {segment[6 + 3 * index]: set(range(64)) for index in range(segment[5])}
         if marker == _START_OF_SCAN:
             if not segment or len(segment) < 4 + 2 * segment[0]:
                 return False
-            start, end, bits = segment[1 + 2 * segment[0] : 4 + 2 * segment[0]]
+            first, last, bits = segment[1 + 2 * segment[0] : 4 + 2 * segment[0]]
             if bits & 0x0F == 0:
                 for index in range(segment[0]):
-                    waiting.get(segment[1 + 2 * index], set()).difference_update(range(start, end + 1))
-            position = _next_marker(content, position)
+                    waiting.get(segment[1 + 2 * index], set()).difference_update(range(first, last + 1))
     return bool(waiting) and not any(waiting.values())
 
 
