@@ -18,6 +18,7 @@ import pytest
 
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import open_source
+from keepbusy.sources.heif import read_items
 from keepbusy.sources.images import read_image
 from tests.build import square_picture, write_picture, write_video
 
@@ -50,16 +51,27 @@ def test_a_jpeg_with_a_frame_header_that_is_too_short_is_one_error(tmp_path: Pat
         read_image(tmp_path / "short.jpg")
 
 
-def heic(item_type: bytes) -> bytes:
-    """The boxes before the pixels of a HEIC file with one item."""
+FAR_BYTES = 300 * 1024
+"""OpenCV does not read an AVIF file whose `meta` box begins behind so much."""
 
-    def box(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", 8 + len(content)) + kind + content
 
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def heic(item_type: bytes, *, brands: bytes = b"heic\0\0\0\0mif1heic", num_free: int = 0) -> bytes:
+    """The boxes before the pixels of a HEIC file with one item.
+
+    Args:
+        item_type: The type of the item.
+        brands: The content of the `ftyp` box.
+        num_free: The size of a box without meaning before the `meta` box, bytes; 0 for none.
+    """
     infe = box(b"infe", b"\x02\0\0\0" + b"\0\x01" + b"\0\0" + item_type + b"\0")
     pitm = box(b"pitm", bytes(4) + b"\0\x01")
     iinf = box(b"iinf", bytes(4) + b"\0\x01" + infe)
-    return box(b"ftyp", b"heic" + bytes(4) + b"mif1heic") + box(b"meta", bytes(4) + pitm + iinf)
+    free = box(b"free", bytes(num_free)) if num_free else b""
+    return box(b"ftyp", brands) + free + box(b"meta", bytes(4) + pitm + iinf)
 
 
 @pytest.mark.parametrize("name", ["photo.heic", "PHOTO.HEIC", "photo.hif", "photo", "photo.jpg"])
@@ -74,6 +86,90 @@ def test_a_heic_with_the_ending_of_another_says_what_it_is(tmp_path: Path) -> No
     (tmp_path / "photo.jpg").write_bytes(heic(b"hvc1"))
     with pytest.raises(FrameError, match="is a HEIC picture, whatever its ending"):
         read_image(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize("brands", [b"MiHE\0\0\0\0", b"xxxx\0\0\0\0MiHE", b"heic\0\0\0\0mif1"])
+@pytest.mark.parametrize("num_free", [0, FAR_BYTES])
+def test_a_heic_of_any_brand_and_order_of_boxes_says_what_it_is(tmp_path: Path, brands: bytes, num_free: int) -> None:
+    (tmp_path / "photo").write_bytes(heic(b"grid", brands=brands, num_free=num_free))
+    with pytest.raises(FrameError, match="is a HEIC picture made of tiles"):
+        open_source(tmp_path / "photo").read()
+
+
+def test_a_picture_whose_boxes_begin_late_is_read_and_turned(tmp_path: Path) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    near, far = tmp_path / "near.avif", tmp_path / "far.avif"
+    stored = np.zeros((80, 128, 3), np.uint8)
+    stored[8:40, 8:40] = (255, 0, 0)
+    PIL.Image.fromarray(stored).save(near, exif=exif.tobytes())
+    content = near.read_bytes()
+    items = read_items(content)
+    assert items is not None
+    free = box(b"free", bytes(FAR_BYTES))
+    for _, start, length in items.places.values():
+        moved = struct.pack(">II", start + len(free), length)
+        assert content.count(struct.pack(">II", start, length)) == 1
+        content = content.replace(struct.pack(">II", start, length), moved)
+    end = int.from_bytes(content[:4], "big")
+    far.write_bytes(content[:end] + free + content[end:])
+    assert cv2.imread(str(far)) is None
+    expected = np.rot90(stored, -1)
+    for path in (near, far):
+        found = read_image(path)
+        assert found.shape == expected.shape
+        assert np.abs(found[:, :, ::-1].astype(int) - expected).mean() < 8
+
+
+def test_a_folder_of_bad_heic_files_gives_each_an_error(tmp_path: Path) -> None:
+    for name in ("1.heic", "2.HEIC", "3.hif"):
+        (tmp_path / name).write_bytes(heic(b"hvc1"))
+    source = open_source(tmp_path)
+    for index, name in enumerate(("1.heic", "2.HEIC", "3.hif")):
+        with pytest.raises(FrameError, match="is a HEIC picture") as caught:
+            source.read()
+        assert (caught.value.source, caught.value.frame_index) == (str(tmp_path / name), index)
+    assert source.read() is None
+    source.close()
+
+
+def test_an_animated_png_in_a_folder_is_a_video(tmp_path: Path) -> None:
+    pages = [PIL.Image.new("RGB", (32, 24), colour) for colour in ("red", "lime", "blue")]
+    pages[0].save(tmp_path / "b.apng", format="PNG", save_all=True, append_images=pages[1:])
+    pages[2].save(tmp_path / "a.png")
+    pages[0].save(tmp_path / "c.png")
+    source = open_source(tmp_path)
+    found = []
+    while (frame := source.read()) is not None:
+        found.append((Path(frame.source).name, frame.index, frame.image[5, 5].tolist()))
+    source.close()
+    red, green, blue = [0, 0, 255], [0, 255, 0], [255, 0, 0]
+    moving = [("b.apng", 0, red), ("b.apng", 1, green), ("b.apng", 2, blue)]
+    assert found == [("a.png", 0, blue), *moving, ("c.png", 0, red)]
+
+
+@pytest.mark.parametrize(("orientation", "turn"), [(1, None), (3, "ROTATE_180"), (6, "ROTATE_90"), (8, "ROTATE_270")])
+def test_a_photo_with_exif_data_that_comes_through_a_pipe_is_upright(
+    tmp_path: Path, orientation: int, turn: str | None
+) -> None:
+    upright = np.zeros((80, 128, 3), np.uint8)
+    upright[8:40, 8:40] = (255, 0, 0)
+    picture = PIL.Image.fromarray(upright)
+    if turn is not None:
+        picture = picture.transpose(getattr(PIL.Image.Transpose, turn))
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "turned.jpg", exif=exif.tobytes(), quality=95)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=((tmp_path / "turned.jpg").read_bytes(),))
+    writer.start()
+    source = open_source(pipe)
+    frame = source.read()
+    source.close()
+    writer.join()
+    assert frame is not None and frame.image.shape == upright.shape
+    assert np.abs(frame.image[:, :, ::-1].astype(int) - upright).mean() < 8
 
 
 @pytest.mark.parametrize(("name", "words"), [("m.tif", "3 pages"), ("m.png", "3 pictures"), ("m.webp", "3 pictures")])
