@@ -14,9 +14,10 @@ from openvino.preprocess import ColorFormat, PrePostProcessor
 
 import keepbusy as kb
 from keepbusy.device_names import usable_device
-from keepbusy.errors import DeviceError, FrameError, ModelError
+from keepbusy.embedded import embedded_model
+from keepbusy.errors import ConfigError, DeviceError, FrameError, ModelError
 from keepbusy.models import load_model
-from tests.build import build_blob_model, square_picture
+from tests.build import blob_graph, build_blob_model, square_picture
 
 
 def nameless(folder: Path, name: str = "best.xml") -> Path:
@@ -133,18 +134,139 @@ def test_boxes_as_shares_of_the_input_are_refused(data: Path, tmp_path: Path) ->
             kb.Detector(tmp_path / "norm.xml", shape=shape)(data / "images" / "zidane.jpg")
 
 
-@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
-def test_preprocessing_inside_is_not_done_twice(data: Path, tmp_path: Path, layout: str) -> None:
-    plain = data / "models" / "yolov5n.xml"
-    builder = PrePostProcessor(ov.Core().read_model(plain))
+def preprocessed(source: Path, target: Path, *, number: str, colours: str, is_scaled: bool) -> Path:
+    """A model with preprocessing compiled into it, as people do it for cameras."""
+    graph = ov.Core().read_model(source)
+    graph.reshape([1, 3, 640, 640])
+    builder = PrePostProcessor(graph)
     tensor = builder.input().tensor()
-    tensor.set_element_type(ov.Type.u8).set_layout(ov.Layout(layout)).set_color_format(ColorFormat.BGR)
+    tensor.set_element_type(getattr(ov.Type, number)).set_layout(ov.Layout("NHWC" if number == "u8" else "NCHW"))
+    tensor.set_color_format(getattr(ColorFormat, colours))
     builder.input().model().set_layout(ov.Layout("NCHW"))
     steps = builder.input().preprocess()
-    steps.convert_element_type(ov.Type.f32).convert_color(ColorFormat.RGB).scale(255.0)
-    ov.save_model(builder.build(), tmp_path / "u8.xml")
-    expected = kb.Detector(plain, shape="square", precision="f32")(data / "images" / "zidane.jpg")
-    found = kb.Detector(tmp_path / "u8.xml", shape="square", precision="f32")(data / "images" / "zidane.jpg")
-    assert found.class_id.tolist() == expected.class_id.tolist()
+    steps.convert_element_type(ov.Type.f32).convert_color(ColorFormat.RGB)
+    if is_scaled:
+        steps.scale(255.0)
+    ov.save_model(builder.build(), target)
+    return target
+
+
+def see_same_detections(model: Path, plain: Path, picture: Path) -> None:
+    expected = kb.Detector(plain, shape="square", precision="f32")(picture)
+    found = kb.Detector(model, shape="square", precision="f32")(picture)
+    assert found.class_id.tolist() == expected.class_id.tolist() and len(found)
     np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=2)
     np.testing.assert_allclose(found.confidence, expected.confidence, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "colours", "is_scaled"),
+    [
+        ("yolov5n", "u8", "BGR", True),
+        ("yolov5n", "u8", "RGB", True),
+        ("yolov5n", "u8", "BGR", False),
+        ("yolov5n", "u8", "RGB", False),
+        ("yolov5n", "f32", "BGR", True),
+        ("yolov5n", "f32", "RGB", True),
+        ("yolov8n_openvino_model/yolov8n", "u8", "BGR", True),
+        ("yolov8n_openvino_model/yolov8n", "u8", "RGB", False),
+        ("yolov8n_openvino_model/yolov8n", "f32", "BGR", True),
+        ("yolo11n_int8_openvino_model/yolo11n", "u8", "BGR", True),
+        ("yolo11n_int8_openvino_model/yolo11n", "u8", "RGB", False),
+        ("yolo11n_int8_openvino_model/yolo11n", "f32", "BGR", True),
+    ],
+)
+def test_preprocessing_inside_is_found_and_not_done_twice(
+    data: Path, tmp_path: Path, name: str, number: str, colours: str, is_scaled: bool
+) -> None:
+    plain = data / "models" / f"{name}.xml"
+    model = preprocessed(plain, tmp_path / "inside.xml", number=number, colours=colours, is_scaled=is_scaled)
+    see_same_detections(model, plain, data / "images" / "zidane.jpg")
+
+
+def test_colours_that_are_turned_inside_a_float_model_are_suspected_and_can_be_said(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = data / "models" / "yolov5n.xml"
+    model = preprocessed(plain, tmp_path / "inside.xml", number="f32", colours="BGR", is_scaled=False)
+    with caplog.at_level(logging.WARNING, "keepbusy"):
+        load_model(model)
+    assert "reverse_input_channels: false" in caplog.text
+    caplog.clear()
+    (tmp_path / "inside.yaml").write_text("reverse_input_channels: false\n")
+    see_same_detections(model, plain, data / "images" / "zidane.jpg")
+    assert "reverse_input_channels" not in caplog.text
+
+
+def test_colours_that_nothing_shows_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = preprocessed(embedded_model(), tmp_path / "inside.xml", number="u8", colours="RGB", is_scaled=True)
+    with caplog.at_level(logging.WARNING, "keepbusy"):
+        assert load_model(model).input.is_bgr
+    assert "reverse_input_channels: true" in caplog.text
+    caplog.clear()
+    (tmp_path / "inside.yaml").write_text("reverse_input_channels: true\n")
+    assert not load_model(model).input.is_bgr
+    assert not caplog.text
+
+
+def folded_model(source: Path, target: Path, *, number: str) -> Path:
+    """A model with ÷ 255 and the reversal of colours put into its first convolution."""
+    graph = ov.Core().read_model(source)
+    parameter = graph.get_parameters()[0]
+    convolution = next(node for node in graph.get_ordered_ops() if node.get_type_name() == "Convolution")
+    weights = convolution.input_value(1).get_node()
+    while weights.get_type_name() != "Constant":
+        weights = weights.input_value(0).get_node()
+    folded = ops.constant((np.asarray(weights.get_data(), np.float32)[:, ::-1] / 255).astype(np.float32))
+    convolution.input(1).replace_source_output(folded.output(0))
+    if number == "u8":
+        users = list(parameter.output(0).get_target_inputs())
+        parameter.set_element_type(ov.Type.u8)
+        floats = ops.convert(parameter, "f32")
+        for user in users:
+            user.replace_source_output(floats.output(0))
+    graph.validate_nodes_and_infer_types()
+    ov.save_model(graph, target, compress_to_fp16=False)
+    return target
+
+
+@pytest.mark.parametrize("number", ["u8", "f32"])
+def test_preprocessing_that_is_folded_into_the_first_convolution_is_found(
+    data: Path, tmp_path: Path, number: str
+) -> None:
+    plain = data / "models" / "yolov5n.xml"
+    see_same_detections(folded_model(plain, tmp_path / "folded.xml", number=number), plain, data / "images/zidane.jpg")
+
+
+@pytest.fixture
+def fixed_inside(data: Path, tmp_path: Path) -> Path:
+    """An input of any size in front of sizes that are fixed: what `ovc --input [-1,3,-1,-1]` makes of YOLOv5."""
+    graph = ov.Core().read_model(data / "models" / "yolov5n.xml")
+    graph.reshape([-1, 3, -1, -1])
+    ov.save_model(graph, tmp_path / "any.xml")
+    return tmp_path / "any.xml"
+
+
+@pytest.mark.parametrize("shape", ["auto", "rect", "square"])
+@pytest.mark.parametrize("head", ["auto", "stock"])
+def test_sizes_fixed_behind_an_input_of_any_size(data: Path, fixed_inside: Path, shape: str, head: str) -> None:
+    plain = data / "models" / "yolov5n.xml"
+    options = {"shape": shape, "head": head, "precision": "f32"}
+    expected = kb.Detector(plain, **options)(data / "images" / "zidane.jpg")  # type: ignore[arg-type]
+    found = kb.Detector(fixed_inside, **options)(data / "images" / "zidane.jpg")  # type: ignore[arg-type]
+    assert found.class_id.tolist() == expected.class_id.tolist() and len(found)
+    np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=1)
+
+
+def test_another_size_than_the_one_fixed_inside_is_refused(data: Path, fixed_inside: Path) -> None:
+    with pytest.raises(ConfigError, match="fixed input of 640x640"):
+        kb.Detector(fixed_inside, imgsz=(320, 320), head="stock")(data / "images" / "zidane.jpg")
+
+
+def test_a_size_fixed_inside_that_is_not_the_default_is_found(tmp_path: Path) -> None:
+    graph = blob_graph(input_hw=(416, 416))
+    rows = ops.reshape(graph.get_results()[0].input_value(0), np.array([1, 3 * (52**2 + 26**2 + 13**2), 8]), False)
+    graph = ov.Model([rows], graph.get_parameters(), "blob")
+    graph.reshape([-1, 3, -1, -1])
+    ov.save_model(graph, tmp_path / "any.xml")
+    assert load_model(tmp_path / "any.xml").input_hw == (416, 416)

@@ -138,7 +138,7 @@ class CompiledModel:
         return self._config.shape in ("rect", "auto") and can
 
     def _is_dynamic(self) -> bool:
-        return None in self.model.input.size_hw
+        return not self.model.input.is_fixed
 
     def plan(self, frame_sizes: Mapping[SizeHW, int]) -> None:
         """Choose the head and compile for frames of some sizes, before any of them comes.

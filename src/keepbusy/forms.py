@@ -73,6 +73,11 @@ class InputForm:
     scale: Sizes = (255.0,)
     pad_value: int = 114
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether there is one size only."""
+        return None not in self.size_hw
+
     def shape(self, input_hw: tuple[int, int]) -> list[int]:
         """The full static shape for one picture of a size."""
         height, width = input_hw

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
+from keepbusy.errors import ModelError, first_line
 from keepbusy.forms import InputForm
 from keepbusy.models.describe import not_understood
 
@@ -13,6 +15,13 @@ if TYPE_CHECKING:
 DEFAULT_INPUT_HW = (640, 640)
 """Input size for models that leave it open: the one that YOLOv5 and its successors are trained at."""
 
+_STEP_PX = 64
+"""Networks halve their input five or six times: their sizes are multiples of 32 or 64."""
+
+_USUAL_SIZES_HW = tuple(
+    (side, side) for side in (320, 416, 1280, 512, 608, 256, 384, 448, 480, 736, 768, 832, 960, 1024)
+)
+"""Sizes that networks of one size are tried at, the usual ones first."""
 
 SIZE_INPUTS = ("orig_target_sizes", "target_sizes")
 """Second inputs that ask for the (width, height) that boxes are wanted in: RT-DETR, D-FINE and relatives."""
@@ -61,19 +70,72 @@ def _asks_for_size(port: ov.Output) -> bool:
     return bool(is_pair) and any(name in SIZE_INPUTS for name in port.names)
 
 
-def takes_bytes(graph: ov.Model) -> bool:
-    """Whether a graph takes uint8: what turns 0..255 into the network's own range then is inside.
+def settle_size(
+    graph: ov.Model, form: InputForm, wanted_hw: tuple[int, int] | None, told_hw: tuple[int, int] | None, path: object
+) -> tuple[tuple[int, int], InputForm]:
+    """Make a graph static, for one picture, at the size to read it at.
 
-    Exports for cameras are made so with OpenVINO's `PrePostProcessor`. The scaling need not be seen in the graph: it is
-    folded into the first convolution where that can be done.
+    That is the model's own size where it is fixed, else the wanted one, else the default. Some exports have an input
+    of any size, and sizes fixed inside: they work at one size only, which is looked for, and they count as fixed from
+    then on.
+
+    Args:
+        graph: Is reshaped.
+        form: Its input.
+        wanted_hw: What the user asks for: (height, width), pixels.
+        told_hw: The size that its metadata tells.
+        path: The model's file, for messages.
+
+    Returns:
+        The size, and the form with it where it is the only one.
+
+    Raises:
+        ModelError: It cannot be set to one picture at any of them.
     """
-    return any(port.element_type.get_type_name() == "u8" and len(port.partial_shape) == 4 for port in graph.inputs)
-
-
-def choose_input_hw(form: InputForm, wanted_hw: tuple[int, int] | None) -> tuple[int, int]:
-    """The size to read the graph at: the model's own where it is fixed, else the wanted one, else the default."""
-    height, width = (
-        own or wanted or default
-        for own, wanted, default in zip(form.size_hw, wanted_hw or (None, None), DEFAULT_INPUT_HW, strict=True)
+    tried: list[tuple[int, int]] = []
+    reason = ""
+    for one in (wanted_hw, DEFAULT_INPUT_HW, told_hw, *_USUAL_SIZES_HW):
+        if one is None:
+            continue
+        height, width = one
+        input_hw = (form.size_hw[0] or height, form.size_hw[1] or width)
+        if input_hw in tried:
+            continue
+        tried.append(input_hw)
+        problem = _reshape_problem(graph, form, input_hw)
+        reason = reason or problem
+        if not problem:
+            answer_size_inputs(graph, input_hw)
+            if not _has_shape(graph, form, input_hw):
+                graph.reshape(form.shape(input_hw))
+            return input_hw, form if form.is_fixed or _takes_others(graph, form, input_hw) else _fixed(form, input_hw)
+    sizes = "x".join(str(side) for side in tried[0])
+    raise ModelError(
+        f"{path}: cannot be set to one picture of {sizes}: {reason}",
+        hint="export the model with batch size 1" + ("" if form.is_fixed else " and a fixed input size"),
     )
-    return height, width
+
+
+def _reshape_problem(graph: ov.Model, form: InputForm, input_hw: tuple[int, int]) -> str:
+    """Why a graph cannot be set to one picture of a size; empty where it can."""
+    if _has_shape(graph, form, input_hw):
+        return ""
+    own = graph.clone()
+    try:
+        answer_size_inputs(own, input_hw)
+        own.reshape(form.shape(input_hw))
+    except RuntimeError as error:
+        return first_line(error)
+    return ""
+
+
+def _has_shape(graph: ov.Model, form: InputForm, input_hw: tuple[int, int]) -> bool:
+    return not graph.is_dynamic() and list(graph.inputs[0].partial_shape.to_shape()) == form.shape(input_hw)
+
+
+def _takes_others(graph: ov.Model, form: InputForm, input_hw: tuple[int, int]) -> bool:
+    return not _reshape_problem(graph, form, (input_hw[0] + _STEP_PX, input_hw[1] + 2 * _STEP_PX))
+
+
+def _fixed(form: InputForm, input_hw: tuple[int, int]) -> InputForm:
+    return dataclasses.replace(form, size_hw=input_hw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ import yaml
 from keepbusy.errors import ModelError, first_line
 from keepbusy.files import is_hidden, natural_key, read_text
 from keepbusy.forms import Family, InputForm, OutputForm, Task
-from keepbusy.models.inputs import answer_size_inputs, choose_input_hw, recognise_input, takes_bytes
+from keepbusy.models.inputs import recognise_input, settle_size
+from keepbusy.models.inside import with_what_is_inside
 from keepbusy.models.names import Names, choose_names
 from keepbusy.models.outputs import recognise_output
 from keepbusy.models.pixels import pixels_of
@@ -78,24 +80,12 @@ def load_model(
     path = model_in(Path(path))
     graph = _read(path, core)
     form = recognise_input(graph, path)
-    input_hw = choose_input_hw(form, imgsz)
-    answer_size_inputs(graph, input_hw)
-    if graph.is_dynamic() or list(graph.inputs[0].partial_shape.to_shape()) != form.shape(input_hw):
-        try:
-            graph.reshape(form.shape(input_hw))
-        except RuntimeError as error:
-            raise ModelError(
-                f"{path}: cannot be set to one picture of {input_hw[0]}x{input_hw[1]}: {first_line(error)}",
-                hint="export the model with batch size 1",
-            ) from error
     metadata = read_metadata(graph, path)
-    if "embedded_processing" not in metadata and "scale_values" not in metadata and takes_bytes(graph):
-        log.info("%s: scales its pixels itself: it is given bytes, 0 to 255, blue, green, red", path.name)
-        metadata = {**metadata, "embedded_processing": "True"}
+    input_hw, form = settle_size(graph, form, imgsz, _told_size(metadata), path)
     output = recognise_output(graph, input_hw, metadata, path, family=family, task=task)
     if output.doubt:
         log.info("%s: read as %s, %s (%s); %s", path.name, output.family, output.task, output.why, output.doubt)
-    form = pixels_of(form, output, metadata)
+    form = with_what_is_inside(graph, pixels_of(form, output, metadata), metadata, path)
     if names is not None and output.names_decide:
         output = dataclasses.replace(output, num_classes=len(names))
     own_names = choose_names(output.num_classes, given=names, metadata=metadata, model=path)
@@ -153,6 +143,13 @@ def model_in(path: Path) -> Path:
             names = ", ".join(one.name for one in found)
             raise ModelError(f"{path}: is a folder with several models: {names}", hint="name one of them")
     raise ModelError(f"{path}: is a folder without a model in it", hint="give an OpenVINO IR (.xml) or ONNX file")
+
+
+def _told_size(metadata: Mapping[str, Any]) -> tuple[int, int] | None:
+    """YOLO exporters' `imgsz`: one side, or height and width, as numbers or as text; None where it is no size."""
+    numbers = [int(number) for number in re.findall(r"[0-9]{1,5}", str(metadata.get("imgsz", "")))]
+    sides = numbers * 2 if len(numbers) == 1 else numbers
+    return (sides[0], sides[1]) if len(sides) == 2 and all(sides) else None
 
 
 def _items(value: Any) -> list[tuple[str, Any]]:

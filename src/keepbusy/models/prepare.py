@@ -79,7 +79,7 @@ def _reshaped(model: Model, input_hw: tuple[int, int]) -> ov.Model:
     graph = model.graph.clone()
     if input_hw == model.input_hw:
         return graph
-    if None not in model.input.size_hw:
+    if model.input.is_fixed:
         raise ConfigError(
             f"{model.path}: has a fixed input of {model.input_hw[0]}x{model.input_hw[1]} (height x width), "
             f"not {input_hw[0]}x{input_hw[1]}",
