@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,10 @@ import keepbusy as kb
 from keepbusy.device_names import usable_device
 from keepbusy.embedded import embedded_model
 from keepbusy.errors import ConfigError, DeviceError, FrameError, ModelError
+from keepbusy.files import check_outputs
 from keepbusy.models import load_model
+from keepbusy.models.files import model_files
+from keepbusy.models.names import choose_names, load_names
 from tests.build import blob_graph, build_blob_model, square_picture
 
 
@@ -36,6 +40,10 @@ def nameless(folder: Path, name: str = "best.xml") -> Path:
         ("names: [yes, no, on]\n", ("yes", "no", "on")),
         ("names: {0: 007, 1: 1.10, 2: null}\n", ("007", "1.10", "null")),
         ("names: {1: a, 2: b, 3: c}\n", ("a", "b", "c")),
+        ("- yes\n- b\n- 010\n", ("yes", "b", "010")),
+        ("names: a, b, c\n", ("a", "b", "c")),
+        ("labels: a b hard_hat\n", ("a", "b", "hard hat")),
+        ("labels: [a, no, c]\n", ("a", "no", "c")),
         ("\ufeffnames:\n- 行人\n- b\n- c\n", ("行人", "b", "c")),
     ],
 )
@@ -48,7 +56,16 @@ def test_names_beside_the_model_are_taken_as_written(
 
 
 @pytest.mark.parametrize(
-    "content", [b"date: 2026-13-45\n", b"names: [\n", b"\xff\xfe\x00", "names: {0: 行}".encode("gbk"), b"&a [*a" * 9]
+    "content",
+    [
+        b"date: 2026-13-45\n",
+        b"names: [\n",
+        b"\xff\xfe\x00",
+        "names: {0: 行}".encode("gbk"),
+        b"&a [*a" * 9,
+        b"",
+        b"worker",
+    ],
 )
 def test_a_bad_file_beside_the_model_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
@@ -94,11 +111,37 @@ def test_an_exporters_folder_is_a_model(tmp_path: Path) -> None:
         kb.Detector(tmp_path / "empty")
 
 
-def test_upper_case_endings(tmp_path: Path) -> None:
-    model = nameless(tmp_path)
-    model.rename(tmp_path / "MODEL.XML")
-    (tmp_path / "best.bin").rename(tmp_path / "MODEL.BIN")
-    assert len(load_model(tmp_path / "MODEL.XML").names) == 3
+@pytest.mark.parametrize(
+    ("model", "weights", "notes"),
+    [
+        ("MODEL.XML", "MODEL.BIN", "MODEL.YAML"),
+        ("model.xml", "model.BIN", "Metadata.yaml"),
+        ("Model.Xml", "Model.Bin", "model.Yml"),
+        ("Model.xml", "model.bin", "METADATA.YAML"),
+    ],
+)
+def test_files_of_a_model_in_any_case(tmp_path: Path, model: str, weights: str, notes: str) -> None:
+    nameless(tmp_path).rename(tmp_path / model)
+    (tmp_path / "best.bin").rename(tmp_path / weights)
+    (tmp_path / notes).write_text("names: [a, b, c]\n")
+    assert load_model(tmp_path / model).names == ("a", "b", "c")
+    outputs = {"--json": tmp_path / weights}
+    with pytest.raises(ConfigError, match=re.escape(weights)):
+        check_outputs(outputs, model_files(tmp_path / model))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("names: person\n", ("person",)), ("names: a, b\n", ("a", "b")), ("- yes\n", ("yes",))]
+)
+def test_names_of_a_yaml_file_as_people_write_it(tmp_path: Path, text: str, expected: tuple[str, ...]) -> None:
+    (tmp_path / "data.yaml").write_text(text)
+    assert load_names(tmp_path / "data.yaml") == expected
+
+
+def test_the_name_of_the_only_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert choose_names(1, given=None, metadata={"names": "hard hat"}, model=tmp_path) == ("hard hat",)
+    assert choose_names(2, given=None, metadata={"names": "hard hat"}, model=tmp_path) == ("class 0", "class 1")
+    assert "do not fit" in caplog.text
 
 
 def test_a_list_of_devices_is_a_wish(caplog: pytest.LogCaptureFixture) -> None:
@@ -112,9 +155,12 @@ def test_a_list_of_devices_is_a_wish(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text.count("left out") == 3
     assert usable_device("AUTO:-GPU", core) == "AUTO"
     assert usable_device("AUTO", core) == "AUTO" and usable_device("CPU", core) == "CPU"
-    for name in ("GPU", "AUTO:GPU", "MULTI:GPU,NPU", "HETERO:GPU,CPU"):
+    assert usable_device("cpu", core) == "CPU" and usable_device("auto:gpu,cpu", core) == "AUTO:CPU"
+    for name in ("GPU", "AUTO:GPU", "MULTI:GPU,NPU", "HETERO:GPU,CPU", "AUTO:XYZ,CPU", "AUTO:-GPPU", "GPPU"):
         with pytest.raises(DeviceError, match="there is no"):
             usable_device(name, core)
+    with pytest.raises(DeviceError, match="no device is left"):
+        usable_device("AUTO:-CPU", core)
 
 
 def test_a_run_on_a_list_of_devices(blob_model: Path) -> None:
@@ -130,8 +176,27 @@ def test_boxes_as_shares_of_the_input_are_refused(data: Path, tmp_path: Path) ->
     shares = ov.Model([scaled], graph.get_parameters(), "shares")
     ov.save_model(shares, tmp_path / "norm.xml")
     for shape in ("square", "auto"):
-        with pytest.raises(FrameError, match="shares of the input"):
+        with pytest.raises(FrameError, match="shares of the input") as caught:
             kb.Detector(tmp_path / "norm.xml", shape=shape)(data / "images" / "zidane.jpg")
+        assert caught.value.hint is not None and "export the model again" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolov8n-pose", "yolo11n_int8"])
+def test_shares_in_other_families_are_refused(data: Path, tmp_path: Path, name: str) -> None:
+    file = name.removesuffix("_int8")
+    graph = ov.Core().read_model(data / "models" / f"{name}_openvino_model" / f"{file}.xml")
+    graph.reshape([1, 3, 640, 640])
+    result = graph.get_results()[0]
+    factor = np.ones((1, result.input_value(0).get_shape()[1], 1), np.float32)
+    factor[:, :4] = 1 / 640
+    if "pose" in name:
+        factor[:, 5:] = np.resize([1 / 640, 1 / 640, 1], 51).reshape(1, 51, 1)
+    scaled = ops.multiply(result.input_value(0), ops.constant(factor))
+    shares = ov.Model([scaled], graph.get_parameters(), "shares")
+    ov.save_model(shares, tmp_path / "norm.xml")
+    options = {"task": "pose", "family": "yolov8"} if "pose" in name else {}
+    with pytest.raises(FrameError, match="shares of the input"):
+        kb.Detector(tmp_path / "norm.xml", **options)(data / "images" / "zidane.jpg")  # type: ignore[arg-type]
 
 
 def preprocessed(source: Path, target: Path, *, number: str, colours: str, is_scaled: bool) -> Path:

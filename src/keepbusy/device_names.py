@@ -13,30 +13,51 @@ if TYPE_CHECKING:
 log = logging.getLogger("keepbusy")
 
 
+_KINDS = frozenset({"CPU", "GPU", "NPU"})
+"""The devices that OpenVINO has, whether or not this machine has them."""
+
+
 def usable_device(name: str, core: ov.Core) -> str:
     """A device's name without what this machine lacks: a list given to AUTO or MULTI is a wish.
 
-    What is left out is reported.
+    What is left out is reported. Letter case makes no difference.
 
     Raises:
-        DeviceError: Nothing is left, or a device that is no wish does not exist.
+        DeviceError: Nothing is left, a device that is no wish does not exist, or a name is none of a device.
     """
+    available = {"CPU", *core.available_devices, *(device.split(".")[0] for device in core.available_devices)}
+    if name not in available:
+        name = name.upper()
     virtual, separator, wanted = name.partition(":")
     parts = [part.strip() for part in wanted.split(",") if part.strip()]
     if virtual not in ("AUTO", "MULTI") or not parts:
         check_device(name, core)
         return name
-    available = {"CPU", *core.available_devices, *(device.split(".")[0] for device in core.available_devices)}
+    for part in parts:
+        if _kind(part) not in _KINDS | available:
+            check_device(f"{virtual}:{part}", core)
     there = [part for part in parts if part.lstrip("-").split("(")[0] in available]
-    is_excluding = all(part.startswith("-") for part in parts)
     missing = [part for part in parts if part not in there]
-    if missing and not is_excluding and there and not all(part.startswith("-") for part in there):
-        log.warning("device %s: %s not on this machine, and left out", name, ", ".join(missing))
-    elif missing and not is_excluding:
+    is_excluding = all(part.startswith("-") for part in parts)
+    if is_excluding:
+        excluded = {part.lstrip("-") for part in there}
+        if all(device in excluded or device.split(".")[0] in excluded for device in core.available_devices):
+            raise DeviceError(
+                f"device {name}: no device is left on this machine",
+                hint=f"available: {', '.join(core.available_devices)}",
+            )
+    elif missing and all(part.startswith("-") for part in there):
         check_device(name, core)
+    elif missing:
+        log.warning("device %s: %s not on this machine, and left out", name, ", ".join(missing))
     kept = f"{virtual}{separator}{','.join(there)}" if there else virtual
     check_device(kept, core)
     return kept
+
+
+def _kind(part: str) -> str:
+    """`-GPU.1(4)` → `GPU`."""
+    return part.lstrip("-").split("(")[0].split(".")[0]
 
 
 def check_device(name: str, core: ov.Core) -> None:

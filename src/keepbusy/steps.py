@@ -12,7 +12,7 @@ from collections.abc import Callable
 from keepbusy.decode.candidates import Outputs
 from keepbusy.decode.tail import TooManyCandidatesError
 from keepbusy.engine import Seat, Slot
-from keepbusy.errors import DeviceTimeoutError, FrameError, SourceError, Stage, first_line
+from keepbusy.errors import DeviceTimeoutError, FrameError, KeepbusyError, SourceError, Stage, first_line
 from keepbusy.letterbox import Letterbox
 from keepbusy.sources.base import Source
 from keepbusy.types import Detections, Frame, Result, Timings
@@ -120,7 +120,8 @@ def failure(frame: Frame, timings: Timings, error: FrameError) -> Result:
 
 def blame(error: Exception, stage: Stage, frame: Frame) -> FrameError:
     """The error of one frame, made from whatever went wrong in a stage."""
-    wrapped = FrameError(first_line(error), stage=stage, source=frame.source, frame_index=frame.index)
+    hint = error.hint if isinstance(error, KeepbusyError) else None
+    wrapped = FrameError(first_line(error), stage=stage, source=frame.source, frame_index=frame.index, hint=hint)
     wrapped.__cause__ = error
     return wrapped
 

@@ -16,6 +16,7 @@ import yaml
 from keepbusy.errors import ModelError, first_line
 from keepbusy.files import is_hidden, natural_key, read_text
 from keepbusy.forms import Family, InputForm, OutputForm, Task
+from keepbusy.models.files import beside, notes_of
 from keepbusy.models.inputs import recognise_input, settle_size
 from keepbusy.models.inside import with_what_is_inside
 from keepbusy.models.names import Names, choose_names
@@ -102,15 +103,18 @@ def read_metadata(graph: ov.Model, path: Path) -> dict[str, Any]:
             with contextlib.suppress(RuntimeError, TypeError, AttributeError):
                 for key, item in _items(value):
                     metadata.setdefault(key, item)
-    for beside in (path.with_suffix(".yaml"), path.with_suffix(".yml"), path.parent / "metadata.yaml"):
-        metadata = {**_read_beside(beside), **metadata}
+    for note in notes_of(path):
+        for key, value in _read_note(note).items():
+            if metadata.get(key) in (None, ""):
+                metadata[key] = value
     return metadata
 
 
-def _read_beside(path: Path) -> dict[str, Any]:
+def _read_note(path: Path) -> dict[str, Any]:
     """A mapping from a YAML file beside a model; what cannot be read is reported and left out.
 
-    Class names stay as they are written: `yes` is a name, not a truth, and `007` no number.
+    A file that is only a list holds the class names. They stay as they are written: `yes` is a name, not a truth, and
+    `007` no number.
     """
     if not path.is_file():
         return {}
@@ -121,9 +125,12 @@ def _read_beside(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
         log.warning("%s: cannot be read, and is left out: %s", path, first_line(error))
         return {}
+    if isinstance(as_written, list) and all(isinstance(name, str) for name in as_written):
+        return {"names": as_written}
     if not isinstance(content, dict):
+        log.warning("%s: has no `key: value` lines in it, and is left out", path)
         return {}
-    return {**content, "names": as_written["names"]} if "names" in content else content
+    return {**content, **{key: as_written[key] for key in ("names", "labels") if key in content}}
 
 
 def model_in(path: Path) -> Path:
@@ -167,9 +174,7 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
         )
     if not path.is_file():
         raise ModelError(f"{path}: no such model file", hint="check the path given with --model")
-    weights = path.with_suffix(".BIN" if path.suffix.isupper() else ".bin")
-    if not weights.is_file():
-        weights = path.with_suffix(".bin")
+    weights = beside(path, f"{path.stem}.bin")
     if path.suffix.lower() == ".xml" and not weights.is_file():
         raise ModelError(f"{path}: its weights {weights.name} are missing", hint="keep the .bin beside the .xml")
     if core is None:

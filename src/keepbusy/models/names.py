@@ -43,7 +43,8 @@ def load_names(path: Path) -> Names:
             raise ConfigError(
                 f"--names: {path} is not valid YAML: {first_line(error)}", hint="correct the file"
             ) from error
-        names = names_from_value(content.get("names") if isinstance(content, dict) else content)
+        value = content.get("names") if isinstance(content, dict) else content
+        names = names_from_value(value) or ((value.strip(),) if isinstance(value, str) and value.strip() else ())
     else:
         names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names:
@@ -75,12 +76,13 @@ def choose_names(num_classes: int, *, given: Names | None, metadata: Mapping[str
             )
         return given
     told = [names_from_value(metadata.get("names")), _labels(metadata.get("labels"))]
+    told.append(names_from_value(metadata.get("labels")))
     if isinstance(metadata.get("names"), str) and num_classes == 1:
         told.append((metadata["names"].strip(),))
     for names in told:
         if len(names) == num_classes and all(names):
             return names
-    if metadata.get("names"):
+    if metadata.get("names") or metadata.get("labels"):
         log.warning("%s: the class names that are told with it do not fit its %d classes", model.name, num_classes)
     if num_classes == len(COCO_NAMES):
         log.warning(
@@ -94,12 +96,17 @@ def choose_names(num_classes: int, *, given: Names | None, metadata: Mapping[str
 
 
 def names_from_value(value: object) -> Names:
-    """Names from a list, from a mapping of class id to name, or from the text of either; () where it is neither."""
+    """Names from a list, a mapping of class id to name, the text of either, or words with commas between them.
+
+    Returns:
+        () where it is nothing of that.
+    """
     if isinstance(value, str):
+        text = value
         try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            return ()
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return tuple(name.strip() for name in text.split(",")) if "," in text else ()
     if isinstance(value, Mapping):
         try:
             by_id = {int(key): str(name) for key, name in value.items()}
