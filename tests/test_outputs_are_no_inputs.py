@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from keepbusy.cli.app import app
+from keepbusy.embedded import embedded_model
 from keepbusy.errors import ConfigError
 from keepbusy.files import OutputFolder, check_outputs
 from tests.build import build_blob_model, square_picture, write_picture, write_video
@@ -168,3 +170,277 @@ def test_an_output_that_is_no_input_may_be_replaced(tmp_path: Path) -> None:
     old = tmp_path / "old.jsonl"
     old.write_text("old\n")
     check_outputs({"--json": old}, [house.video])
+
+
+class Town:
+    """Folders of inputs, with names that outputs have, too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data, self.elsewhere = folder / "data", folder / "elsewhere"
+        for name in ("model", "data/images/more", "data/images/red", "data/labels/more", "data/clips", "elsewhere"):
+            (folder / name).mkdir(parents=True)
+        self.model = build_blob_model(folder / "model" / "model.xml")
+        (folder / "model" / "metadata.yaml").write_text("names: {0: red, 1: green, 2: blue}\n")
+        pictures = ("a.png", "confusion_matrix.png", "more/c.png", "red/a_0.jpg", "worst-01-a-000000.jpg")
+        for name in pictures:
+            write_picture(self.data / "images" / name, square_picture())
+        for name in ("a", "confusion_matrix", "more/c"):
+            (self.data / "labels" / f"{name}.txt").write_text("0 0.33 0.5 0.33 0.5\n")
+        # Labels of the picture a would have the name of this list.
+        (self.data / "images" / "a.txt").write_text("a.png\nmore/c.png\n")
+        (self.data / "clips" / "c.mp4").write_bytes(write_video(folder / "c.mp4", num_frames=3).read_bytes())
+        (folder / "c.mp4").unlink()
+        (self.data / "val.txt").write_text("images/a.png\nimages/more/c.png\n")
+        (self.data / "train.txt").write_text("images/confusion_matrix.png\n")
+        (self.data / "data.yaml").write_text("train: train.txt\nval: val.txt\nnames: [red, green, blue]\n")
+        sizes = {"width": 96, "height": 64}
+        (self.data / "detections.json").write_text(
+            json.dumps(
+                {
+                    "images": [{"id": 1, "file_name": "images/a.png", **sizes}],
+                    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [16, 16, 32, 32]}],
+                    "categories": [{"id": 1, "name": "red"}],
+                }
+            )
+        )
+
+    def files(self, *patterns: str) -> dict[Path, bytes]:
+        found = {path for pattern in (*patterns, "model/*") for path in self.folder.glob(pattern)}
+        return {path: path.read_bytes() for path in found if path.is_file()}
+
+
+SOURCES: dict[str, tuple[str, ...]] = {
+    "data/images": ("data/images/*.png", "data/images/*.jpg"),
+    "data/images/**/*.*g": ("data/images/**/*.*g",),
+    "data/images/a.txt": ("data/images/a.txt", "data/images/a.png", "data/images/more/c.png"),
+    "data/clips": ("data/clips/*",),
+}
+"""Sources → the files that are read for them."""
+BELOW = {"data/images": ("data/images/**/*",), "data": ("data/**/*",), "data/clips": ("data/clips/*",)}
+"""Sources of commands for which all files below a folder count."""
+SCORED = {
+    "data/data.yaml": ("data/*.txt", "data/data.yaml", "data/images/a.png", "data/images/more/*", "data/labels/**/*"),
+    "data/detections.json": ("data/detections.json", "data/images/a.png"),
+    "data/images": ("data/images/**/*.*g", "data/labels/**/*"),
+}
+
+PLACES: dict[str, Callable[[Town, Path], Path]] = {}
+"""Folders for outputs: (town, a folder of inputs) → the folder."""
+
+
+def place(make: Callable[[Town, Path], Path]) -> Callable[[Town, Path], Path]:
+    PLACES[make.__name__] = make
+    return make
+
+
+@place
+def the_folder(_: Town, inputs: Path) -> Path:
+    return inputs
+
+
+@place
+def inside(_: Town, inputs: Path) -> Path:
+    return inputs / "more"
+
+
+@place
+def inside_and_new(_: Town, inputs: Path) -> Path:
+    return inputs / "new" / "newer"
+
+
+@place
+def above(_: Town, inputs: Path) -> Path:
+    return inputs.parent
+
+
+@place
+def beside(_: Town, inputs: Path) -> Path:
+    return inputs.parent / "labels"
+
+
+@place
+def relative_to_here(_: Town, inputs: Path) -> Path:
+    return Path(os.path.relpath(inputs))
+
+
+@place
+def link_to_it(town: Town, inputs: Path) -> Path:
+    (town.elsewhere / "link").symlink_to(inputs, target_is_directory=True)
+    return town.elsewhere / "link"
+
+
+@place
+def link_to_what_is_above(town: Town, inputs: Path) -> Path:
+    (town.elsewhere / "link").symlink_to(inputs.parent, target_is_directory=True)
+    return town.elsewhere / "link" / inputs.name
+
+
+@place
+def links_in_it(town: Town, inputs: Path) -> Path:
+    for path in inputs.iterdir():
+        (town.elsewhere / path.name).symlink_to(path)
+    return town.elsewhere
+
+
+@place
+def hard_links_in_it(town: Town, inputs: Path) -> Path:
+    for path in inputs.rglob("*"):
+        if path.is_file():
+            copy = town.elsewhere / path.relative_to(inputs)
+            copy.parent.mkdir(exist_ok=True)
+            os.link(path, copy)
+    return town.elsewhere
+
+
+@place
+def a_class_is_a_link(town: Town, inputs: Path) -> Path:
+    (town.elsewhere / "red").symlink_to(inputs / "red" if (inputs / "red").is_dir() else inputs)
+    return town.elsewhere
+
+
+FOLDER_COMMANDS: dict[str, tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]] = {
+    "--save": (("detect", "{source}", "-m", "{model}", "-q", "--save", "{place}"), SOURCES),
+    "--save-txt": (("detect", "{source}", "-m", "{model}", "-q", "--exist-ok", "--save-txt", "{place}"), SOURCES),
+    "--save-crop": (("detect", "{source}", "-m", "{model}", "-q", "--save-crop", "{place}"), SOURCES),
+    "verify": (("verify", "{source}", "-m", "{model}", "--frames", "2", "--save", "{place}"), SOURCES),
+    "eval": (("eval", "-m", "{model}", "--data", "{source}", "-q", "--save-dir", "{place}"), SCORED),
+    "optimize": (("optimize", "{model}", "--data", "{source}", "-q", "--output", "{place}"), SCORED),
+}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(command=st.sampled_from(sorted(FOLDER_COMMANDS)), place_name=st.sampled_from(sorted(PLACES)), choice=st.data())
+def test_no_folder_of_outputs_costs_an_input(
+    tmp_path_factory: pytest.TempPathFactory, command: str, place_name: str, choice: st.DataObject
+) -> None:
+    town = Town(tmp_path_factory.mktemp("town"))
+    words, sources = FOLDER_COMMANDS[command]
+    source = choice.draw(st.sampled_from(sorted(sources)))
+    inputs = town.folder / choice.draw(st.sampled_from(["data/images", "data/labels", "data/clips", "data", "model"]))
+    folder = PLACES[place_name](town, inputs)
+    before = town.files(*sources[source])
+    values = {"source": town.folder / source, "model": town.model, "place": folder}
+    # Once more: what the first run wrote is there now.
+    for _ in range(2):
+        CliRunner().invoke(app, [word.format(**values) for word in words])
+        after = {path: path.read_bytes() if path.exists() else None for path in before}
+        assert [path.name for path in before if before[path] != after[path]] == []
+
+
+FILE_COMMANDS: dict[str, tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]] = {
+    "bench": (("bench", "{source}", "-m", "{model}", "--rounds", "1", "--seconds", "0.1", "--json", "{file}"), BELOW),
+    "bench --trace": (("bench", "{source}", "-m", "{model}", "--seconds", "0.1", "--trace", "{file}"), BELOW),
+    "tune": (("tune", "{source}", "-m", "{model}", "-q", "--budget", "1", "--output", "{file}"), BELOW),
+    "optimize": (("optimize", "{model}", "-o", "{made}", "--data", "{source}", "--json", "{file}"), BELOW),
+    "eval": (("eval", "-m", "{model}", "--data", "{source}", "-q", "--json", "{file}"), SCORED),
+    "verify": (("verify", "{source}", "-m", "{model}", "--json", "{file}"), SOURCES),
+    "detect": (("detect", "{source}", "-m", "{model}", "-q", "--json", "{file}"), SOURCES),
+}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(command=st.sampled_from(sorted(FILE_COMMANDS)), choice=st.data())
+def test_a_report_never_replaces_a_file_below_a_source(
+    tmp_path_factory: pytest.TempPathFactory, command: str, choice: st.DataObject
+) -> None:
+    town = Town(tmp_path_factory.mktemp("town"))
+    words, sources = FILE_COMMANDS[command]
+    source = choice.draw(st.sampled_from(sorted(sources)))
+    before = town.files(*sources[source])
+    chosen = choice.draw(st.sampled_from(sorted(before)))
+    file = ALIASES[choice.draw(st.sampled_from(sorted(ALIASES)))](chosen, town.elsewhere)
+    values = {"source": town.folder / source, "model": town.model, "file": file, "made": town.folder / "made"}
+    result = CliRunner().invoke(app, [word.format(**values) for word in words])
+    assert isinstance(result.exception, ConfigError), (result.exception, result.output)
+    assert "overwritten" in result.exception.message
+    assert {path: path.read_bytes() for path in before} == before
+
+
+REPORTS = {
+    "bench": (
+        ("bench", "{source}", "-m", "{model}", "--rounds", "1", "--seconds", "0.1"),
+        {"--json": "r.json", "--html": "r.html", "--plot": "r.svg", "--trace": "t.json"},
+    ),
+    "tune": (
+        ("tune", "{source}", "-m", "{model}", "-q", "--budget", "1"),
+        {"--output": "p.yaml", "--json": "t.json", "--plot": "t.svg"},
+    ),
+    "verify": (("verify", "{source}", "-m", "{model}"), {"--json": "v.json"}),
+    "eval": (
+        ("eval", "--data", "{source}", "-m", "{model}", "-q"),
+        {"--json": "e.json", "--coco-json": "c.json"},
+    ),
+    "detect": (("detect", "{source}", "-m", "{model}", "-q"), {"--json": "d.json", "--trace": "t.json"}),
+}
+
+
+@pytest.mark.parametrize("place_name", [".", "out"])
+@pytest.mark.parametrize("command", REPORTS)
+def test_a_report_in_a_folder_of_sources_may_be_written_again(tmp_path: Path, command: str, place_name: str) -> None:
+    town = Town(tmp_path)
+    source = town.data / "images"
+    words, outputs = REPORTS[command]
+    arguments = [word.format(source=source, model=town.model) for word in words]
+    written = [source / place_name / name for name in outputs.values()]
+    for option, path in zip(outputs, written, strict=True):
+        arguments += [option, str(path)]
+    inputs = town.files("data/**/*")
+    for _ in range(2):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, (result.exception, result.output)
+        assert all(path.stat().st_size for path in written)
+        for path in written:
+            os.utime(path, (0, 0))
+    assert {path: path.read_bytes() for path in inputs} == inputs
+    # Written anew by each run; and of what the second one left, an interrupted third one leaves nothing.
+    for path in written:
+        path.write_bytes(b"")
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 and all(path.stat().st_mtime for path in written), (result.exception, result.output)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"info": {}, "images": [], "annotations": []}',
+        '{"shapes": [], "imagePath": "a.png"}',
+        "train: images\nnames: [red]\n",
+        '{"train": "images", "names": ["red"]}',
+        '[{"label": "keepbusy"}]',
+    ],
+)
+def test_data_in_a_folder_of_sources_is_not_taken_for_a_report(tmp_path: Path, content: str) -> None:
+    town = Town(tmp_path)
+    for name in ("own.json", "own.yaml"):
+        data = town.data / "images" / name
+        data.write_text(content)
+        words = ("bench", str(town.data / "images"), "-m", str(town.model), "--rounds", "1", "--seconds", "0.1")
+        result = CliRunner().invoke(app, [*words, "--json", str(data)])
+        assert isinstance(result.exception, ConfigError), (result.exception, result.output)
+        assert data.read_text() == content
+
+
+def test_lists_that_a_data_set_names_are_inputs(tmp_path: Path) -> None:
+    town = Town(tmp_path)
+    for words in (("eval", "-m", str(town.model)), ("optimize", str(town.model), "-o", str(tmp_path / "made"))):
+        for name in ("train.txt", "val.txt"):
+            listed = town.data / name
+            content = listed.read_bytes()
+            arguments = [*words, "--data", str(town.data / "data.yaml"), "--json", str(listed)]
+            result = CliRunner().invoke(app, arguments)
+            assert isinstance(result.exception, ConfigError), (result.exception, result.output)
+            assert "overwritten" in result.exception.message and listed.read_bytes() == content
+
+
+def test_a_model_is_optimized_into_a_folder_of_inputs(tmp_path: Path) -> None:
+    town = Town(tmp_path)
+    for suffix in (".xml", ".bin"):
+        (town.data / "images" / f"street{suffix}").write_bytes(embedded_model().with_suffix(suffix).read_bytes())
+    before = town.files("data/**/*")
+    words = ["optimize", "{images}/street.xml", "--data", "{images}", "-o", "{images}", "-q", "--force"]
+    arguments = [word.format(images=town.data / "images") for word in words]
+    result = CliRunner().invoke(app, [*arguments, "--limit", "1", "--rounds", "1", "--seconds", "0.1"])
+    assert result.exit_code == 0, (result.exception, result.output)
+    assert len(list((town.data / "images").glob("street-*.xml"))) == 1
+    assert {path: path.read_bytes() for path in before} == before

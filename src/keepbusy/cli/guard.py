@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keepbusy.files import OutputFolder, check_outputs, file_id, read_text
+from keepbusy.files import FileId, OutputFolder, check_outputs, file_id, read_text
 
 if TYPE_CHECKING:
     from keepbusy.sinks.open import Outputs
+
+_REPORT_SUFFIXES = frozenset({".csv", ".html", ".jsonl", ".md", ".svg"})
+"""Endings of files that are written beside sources and never read as one."""
+
+_SHARED_SUFFIXES = frozenset({".json", ".yaml", ".yml"})
+"""Endings that reports and profiles share with data sets and labels: their first bytes tell."""
+
+_REPORT_HEAD = re.compile(
+    rb'\A\s*\Z|keepbusy-(bench|tune|verify|profile)\b|\A\{"(source|traceEvents)":|\A(\[\]|\[\{"image_id":.*?"score":)'
+    rb'|\A\{\s*"(map50_95|chosen)":',
+    re.DOTALL,
+)
+"""What such a file begins with if a command wrote it. Nothing at all is what an interrupted command leaves."""
+
+_HEAD_BYTES = 4096
+"""So much is read of such a file: reports say within it what they are."""
+
+_EVAL_REPORTS = frozenset({"metrics.json", "detections.json"})
+"""What `keepbusy eval --save-dir` writes beside pictures."""
 
 
 def guard_inputs(
@@ -28,13 +48,16 @@ def guard_inputs(
         folders: Folders to be written to, by option.
         models: Models to be read, as files, folders or names.
         sources: Sources to be read. Of a folder the files in it count. Where `folders` is left out, as by commands
-            that only measure and whose data may have sub-folders, all files below it count.
+            that only measure and whose data may have sub-folders, all files below it count. Reports in it do not:
+            a command that is run again may write its report to the same place.
         others: Other files to be read: names, profiles, data sets, earlier reports.
 
     Raises:
         ConfigError: An output is an input, or two outputs are one file.
     """
-    check_outputs(files, _inputs(models, sources, others, is_deep=folders is None), folders=folders)
+    given = (file_id(path) for path in files.values() if path is not None and str(path) != "-")
+    outputs = {found for found in given if found is not None}
+    check_outputs(files, _inputs(models, sources, others, outputs, is_deep=folders is None), folders=folders)
 
 
 def guard_outputs(
@@ -73,20 +96,48 @@ def _inputs(
     models: Iterable[Path | str | None],
     sources: Iterable[Any],
     others: Iterable[Path | str | None],
+    outputs: set[FileId],
     *,
     is_deep: bool,
 ) -> Iterator[Path]:
     from keepbusy.models.files import model_files
-    from keepbusy.sources.named import named_files
 
     for model in models:
         if model is not None:
-            yield from model_files(Path(model))
-    for file in named_files(sources):
+            is_folder = os.path.isdir(model)
+            yield from (file for file in model_files(Path(model)) if not (is_folder and _is_report(file, outputs)))
+    for source in sources:
+        is_folder = isinstance(source, (str, Path)) and os.path.isdir(os.path.expanduser(source))
+        for file in _files_of(source, is_deep=is_deep):
+            if not is_folder or not _is_report(file, outputs):
+                yield file
+    yield from (Path(other) for other in others if other is not None)
+
+
+def _files_of(source: Any, *, is_deep: bool) -> Iterator[Path]:
+    from keepbusy.sources.named import named_files
+
+    for file in named_files([source]):
         yield file
         if is_deep and file.is_dir():
             yield from _files_below(file)
-    yield from (Path(other) for other in others if other is not None)
+
+
+def _is_report(path: Path, outputs: set[FileId]) -> bool:
+    """Whether a file in a folder of sources is one that commands write and do not read.
+
+    Only files that are going to be written are looked into.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _REPORT_SUFFIXES:
+        return True
+    if suffix not in _SHARED_SUFFIXES or file_id(path) not in outputs:
+        return False
+    try:
+        with path.open("rb") as file:
+            return _REPORT_HEAD.search(file.read(_HEAD_BYTES)) is not None
+    except OSError:
+        return False
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -126,13 +177,17 @@ def _lists_in(path: Path) -> Iterator[Path]:
 
 
 def pictures_and_videos(folder: Path | None, *, is_deep: bool = False) -> OutputFolder | None:
-    """A folder that annotated pictures and videos go to; `is_deep` where sub-folders are kept."""
+    """A folder that pictures and videos go to, or an evaluation's curves and reports.
+
+    `is_deep` where sub-folders are kept.
+    """
     from keepbusy.sources.images import is_picture
     from keepbusy.sources.listing import VIDEO_SUFFIXES
 
-    if folder is None:
-        return None
-    return OutputFolder(folder, lambda path: is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES, is_deep)
+    def writes(path: Path) -> bool:
+        return is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES or path.name.lower() in _EVAL_REPORTS
+
+    return None if folder is None else OutputFolder(folder, writes, is_deep)
 
 
 def labels(folder: Path | None, *, is_deep: bool = False) -> OutputFolder | None:
