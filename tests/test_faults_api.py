@@ -90,3 +90,13 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
     assert done.returncode == 3, done.stderr
+
+
+def test_a_size_is_one_side_or_two(blob_model: Path) -> None:
+    assert kb.DeviceConfig(imgsz=320).imgsz == (320, 320)  # type: ignore[arg-type]
+    assert kb.DeviceConfig(imgsz=[320, 416], shape=[64, 96]).imgsz == (320, 416)  # type: ignore[arg-type]
+    for bad in ("320", 3.5, (1, 2, 3), (), True):
+        with pytest.raises(ConfigError, match="is no size"):
+            kb.Detector(blob_model, imgsz=bad)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="is no number"):
+        kb.Detector(blob_model, conf="0.5")  # type: ignore[arg-type]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args, get_type_hints
+from typing import Any, Literal, SupportsFloat, TypedDict, get_args, get_type_hints
 
 from keepbusy.errors import ConfigError
 from keepbusy.forms import Family, HeadStrategy, Task
@@ -41,7 +41,8 @@ class DetectConfig:
             that it does not name, and becomes the lowest of all thresholds: what the model's outputs are searched by.
         class_conf: Thresholds of single classes, class id → 0 to 1, above or below `conf`; None for none. A box
             counts as its best class. One below the threshold of its class is dropped before boxes suppress each
-            other.
+            other. `Pipeline` and `Detector` also take a function of the model's class names that gives them:
+            `lambda names: {names.index("person"): 0.5}`.
         iou: Boxes of one class that overlap a better one by more than this are dropped; 0 to 1.
         max_det: At most this many detections a frame, the most confident ones.
         classes: Only these class ids; None for all.
@@ -71,7 +72,8 @@ class DetectConfig:
         for class_id, conf in by_id.items():
             if isinstance(class_id, bool) or not hasattr(class_id, "__index__"):
                 raise ConfigError(
-                    f"class_conf: {class_id!r} is not a class id", hint="give ids: {0: 0.5}; names are in `names`"
+                    f"class_conf: {class_id!r} is not a class id",
+                    hint="give ids: {0: 0.5}, or a function of the model's class names",
                 )
             _check_range("class_conf", class_id, 0, None)
             _check_range(f"class_conf of class {class_id}", conf, 0.0, 1.0)
@@ -92,8 +94,8 @@ class DeviceConfig:
         precision: Number type that the device computes in; None leaves it to the device, which takes the fastest
             that it has (bf16 on CPUs with instructions for it).
         cache_dir: Folder for compiled models; None for the user's cache folder, False for no cache.
-        imgsz: Input size (height, width) in pixels; None for the model's own, or 640x640 where it has none. Another
-            than its own needs a dynamic input, or a head that keepbusy can take off.
+        imgsz: Input size (height, width) in pixels, or one side of a square; None for the model's own, or 640x640
+            where it has none. Another than its own needs a dynamic input, or a head that keepbusy can take off.
         head: Where the detection head is computed; `auto` measures once for a model, device and shape, and remembers.
         shape: `square` takes `imgsz` as it is; `rect` the smallest input that holds the frames at the same scale,
             so that no grey bars are computed; `auto` is `rect` where the graph allows it; or (height, width).
@@ -121,13 +123,12 @@ class DeviceConfig:
         for name in ("nstreams", "threads"):
             if getattr(self, name) is not None:
                 _check_range(name, getattr(self, name), 1, None)
-        for side in self.imgsz or ():
-            _check_range("imgsz", side, 32, 8192)
+        if self.imgsz is not None:
+            object.__setattr__(self, "imgsz", _size("imgsz", self.imgsz))
         if isinstance(self.shape, str):
             _check_choice(self, "shape")
         else:
-            for side in self.shape:
-                _check_range("shape", side, 32, 8192)
+            object.__setattr__(self, "shape", _size("shape", self.shape))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,13 +206,13 @@ class Options(TypedDict, total=False):
     threads: int | None
     precision: Precision | None
     cache_dir: Path | Literal[False] | None
-    imgsz: tuple[int, int] | None
+    imgsz: int | Sequence[int] | None
     head: HeadChoice
     shape: ShapeChoice
     family: Family | None
     task: Task | None
     conf: float
-    class_conf: Mapping[int, float] | ClassConf | None
+    class_conf: Mapping[int, float] | ClassConf | Callable[[tuple[str, ...]], Mapping[int, float] | None] | None
     iou: float
     max_det: int
     classes: tuple[int, ...] | None
@@ -249,7 +250,19 @@ def split_options(options: Mapping[str, Any]) -> tuple[DeviceConfig, DetectConfi
     return device, detect, run
 
 
+def _size(name: str, value: Any) -> tuple[int, int]:
+    """One side, or (height, width) → (height, width), checked."""
+    sides = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    if len(sides) != 2 or any(isinstance(side, bool) or not isinstance(side, int) for side in sides):
+        raise ConfigError(f"{name}: {value!r} is no size", hint="give one side, or (height, width), pixels")
+    for side in sides:
+        _check_range(name, side, 32, 8192)
+    return (sides[0], sides[1])
+
+
 def _check_range(name: str, value: float, low: float, high: float | None) -> None:
+    if not isinstance(value, SupportsFloat):
+        raise ConfigError(f"{name}: {value!r} is no number", hint="give a number, not text")
     if not (value >= low and (high is None or value <= high)):
         wanted = f"from {low} to {high}" if high is not None else f"at least {low}"
         raise ConfigError(f"{name}: {value} is out of range", hint=f"give a value {wanted}")
