@@ -170,3 +170,32 @@ def test_a_program_that_ends_with_a_run_still_open_ends(blob_model: Path, clip: 
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("kind", [kb.Pipeline, kb.Detector])
+def test_a_class_that_the_model_lacks_is_an_error_that_names_the_classes(
+    blob_model: Path, kind: type[kb.Pipeline] | type[kb.Detector]
+) -> None:
+    names = ("red", "green", "blue")
+    for wrong in ({"classes": (0, 3)}, {"class_conf": {2: 0.1, 3: 0.5}}, {"class_conf": lambda _: {3: 0.5}}):
+        with pytest.raises(kb.ConfigError, match=f"^{next(iter(wrong))}: 3 is beyond") as caught:
+            kind(blob_model, names=names, **wrong)  # type: ignore[arg-type]
+        assert caught.value.hint is not None and "red, green, blue" in caught.value.hint
+    kind(blob_model, names=names, classes=(2,), class_conf={2: 0.5})
+
+
+def test_thresholds_by_names_are_those_by_ids(blob_model: Path) -> None:
+    picture = square_picture()
+    # Blue, and surer than the red.
+    picture = np.where(picture == 255, 150, picture).astype(np.uint8)
+    picture[16:48, 60:92] = (250, 0, 0)
+    plain, by_id, by_name, none = (
+        kb.Detector(blob_model, names=("red", "green", "blue"), class_conf=given)
+        for given in (None, {0: 0.9}, lambda names: {names.index("red"): 0.9}, lambda _: None)
+    )
+    everything, expected, found = plain(picture), by_id(picture), by_name(picture)
+    assert 0 < len(expected) < len(everything)
+    assert found.boxes_xyxy.tobytes() == expected.boxes_xyxy.tobytes()
+    assert len(none(picture)) == len(everything)
+    with pytest.raises(ValueError):
+        kb.Detector(blob_model, class_conf=lambda names: {names.index("cow"): 0.5})

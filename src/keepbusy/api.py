@@ -17,7 +17,7 @@ import numpy as np
 
 from keepbusy import steps
 from keepbusy.compiled import CompiledModel, Decoder
-from keepbusy.config import DetectConfig, DeviceConfig, RunConfig, SelectConfig, split_options
+from keepbusy.config import ClassConf, DetectConfig, RunConfig, SelectConfig, split_options
 from keepbusy.engine import OpenVINODevice, Request, Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models import load_model, load_names
@@ -76,9 +76,8 @@ class Pipeline:
         names: tuple[str, ...] | str | Path | None = None,
         **options: Unpack[Options],
     ) -> None:
-        device_config, self._detect, self._config = split_options({"device": device, **options})
-        self._compiled = _load(model, names, device_config, self._detect, self._config)
-        self._device_name = device_config.device
+        self._compiled, self._detect, self._config = _load(model, names, {"device": device, **options})
+        self._device_name = device
         self._process_id = os.getpid()
         self._lock = threading.Lock()
         self._active: weakref.ref[Run] | None = None
@@ -88,7 +87,6 @@ class Pipeline:
         self._own_cores: frozenset[int] = frozenset()
         self.model = self._compiled.model
         self.names = self.model.names
-        _check_classes(self._detect, self.names)
 
     def run(
         self,
@@ -298,14 +296,12 @@ class Detector:
         names: tuple[str, ...] | str | Path | None = None,
         **options: Unpack[Options],
     ) -> None:
-        device_config, self._detect, self._config = split_options({"device": device, "mode": "sync", **options})
-        self._compiled = _load(model, names, device_config, self._detect, self._config)
-        self._device_name = device_config.device
+        self._compiled, self._detect, self._config = _load(model, names, {"device": device, "mode": "sync", **options})
+        self._device_name = device
         self._process_id = os.getpid()
         self._lock = threading.Lock()
         self._slot: Slot | None = None
         self.names = self._compiled.model.names
-        _check_classes(self._detect, self.names)
 
     def __call__(self, image: Image | str | Path | PillowImage) -> Detections:
         """Detect.
@@ -353,24 +349,19 @@ class Detector:
 
 
 def _load(
-    path: str | Path,
-    names: tuple[str, ...] | str | Path | None,
-    device_config: DeviceConfig,
-    detect: DetectConfig,
-    config: RunConfig,
-) -> CompiledModel:
+    path: str | Path, names: tuple[str, ...] | str | Path | None, options: dict[str, Any]
+) -> tuple[CompiledModel, DetectConfig, RunConfig]:
+    """Check the options, read the model, and see that they fit each other; nothing is compiled yet."""
+    class_conf = options.get("class_conf")
+    device, detect, config = split_options({**options, "class_conf": None} if callable(class_conf) else options)
     core = _core()
     if isinstance(names, (str, Path)):
         names = load_names(Path(names))
-    model = load_model(
-        path,
-        imgsz=device_config.imgsz,
-        names=names,
-        family=device_config.family,
-        task=device_config.task,
-        core=core,
-    )
-    return CompiledModel(model, device_config, detect, config.mode, config.nireq, core)
+    model = load_model(path, imgsz=device.imgsz, names=names, family=device.family, task=device.task, core=core)
+    if callable(class_conf):
+        detect = dataclasses.replace(detect, class_conf=class_conf(model.names))
+    _check_classes(detect, model.names)
+    return CompiledModel(model, device, detect, config.mode, config.nireq, core), detect, config
 
 
 def _core() -> ov.Core:
@@ -399,12 +390,15 @@ def _open_mixed(sources: Sequence[Any], *, read_ahead: bool, read_threads: int |
 
 
 def _check_classes(config: DetectConfig, names: tuple[str, ...]) -> None:
-    for class_id in config.classes or ():
-        if class_id >= len(names):
-            raise ConfigError(
-                f"classes: {class_id} is beyond the model's last class, {len(names) - 1}",
-                hint=f"the model has {len(names)} classes, numbered from 0",
-            )
+    thresholds = config.class_conf.by_id if isinstance(config.class_conf, ClassConf) else ()
+    for option, class_ids in (("classes", config.classes or ()), ("class_conf", [one for one, _ in thresholds])):
+        for class_id in class_ids:
+            if class_id >= len(names):
+                known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+                raise ConfigError(
+                    f"{option}: {class_id} is beyond the model's last class, {len(names) - 1}",
+                    hint=f"the model has {len(names)} classes, numbered from 0: {known}",
+                )
 
 
 def _check_process(process_id: int) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -212,7 +212,6 @@ def detect(
     from keepbusy.api import Pipeline
     from keepbusy.cli.models import find_model_with_progress
     from keepbusy.embedded import embedded_clip, embedded_model
-    from keepbusy.models import load_names
     from keepbusy.sinks.draw import Style
     from keepbusy.sinks.open import Outputs, open_sinks
     from keepbusy.sources import open_sources
@@ -233,16 +232,15 @@ def detect(
         has_sound=not no_audio and not loop,
     )
     guard_outputs(outputs, trace, sources or [], models=[model], others=[names, profile])
-    given_names = load_names(names) if names else None
     read_ahead, read_threads = options["mode"] != "sync", options.get("read_threads")
     opened = open_sources(sources or [embedded_clip()], read_ahead=read_ahead, read_threads=read_threads)
     try:
         with Pipeline(
             model,
             device,
-            names=given_names,
+            names=names,
             conf=conf,
-            class_conf=_thresholds(class_conf, model, given_names, family, task),
+            class_conf=partial(parse_class_conf, class_conf or ()),
             iou=iou,
             max_det=max_det,
             agnostic_nms=agnostic_nms,
@@ -297,25 +295,6 @@ def _follow(
             write_trace(trace, {cast("Mode", mode): timings})
         if not is_quiet:
             print_summary(console, run.stats.snapshot(), mode=mode, device=device, num_slots=num_slots)
-
-
-def _thresholds(
-    class_conf: list[str] | None, model: Path, names: tuple[str, ...] | None, family: str | None, task: str | None
-) -> dict[int, float] | None:
-    """The thresholds of single classes, by id. The model is read for its names, which only they need this early."""
-    if not class_conf:
-        return None
-    from keepbusy.models import load_model
-
-    log = logging.getLogger("keepbusy")
-    level = log.level
-    # What there is to note of the model is noted when it is read for the run.
-    log.setLevel(logging.ERROR)
-    try:
-        loaded = load_model(model, names=names, family=cast("Family | None", family), task=cast("Task | None", task))
-    finally:
-        log.setLevel(level)
-    return parse_class_conf(class_conf, loaded.names)
 
 
 def _tuned(
