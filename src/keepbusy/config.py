@@ -18,6 +18,10 @@ HeadChoice = HeadStrategy | Literal["auto"]
 ShapeChoice = Literal["auto", "square", "rect"] | tuple[int, int]
 
 
+Point = tuple[float, float]
+"""(x, y) as shares of a frame's width and height, 0 to 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClassConf:
     """Thresholds by class, as `DetectConfig` keeps them.
@@ -46,6 +50,9 @@ class DetectConfig:
         iou: Boxes of one class that overlap a better one by more than this are dropped; 0 to 1.
         max_det: At most this many detections a frame, the most confident ones.
         classes: Only these class ids; None for all.
+        region: Corners of a polygon, (x, y) as shares of the frame's width and height: only boxes whose foot, the
+            middle of the lower side, lies in it (of rotated boxes, the centre), before they suppress each other; two
+            corners are those of a rectangle; None for the whole frame.
         agnostic_nms: Let boxes suppress each other across classes.
         multi_label: Every class of a box above the threshold is a detection, not only its best: how evaluations
             count.
@@ -56,6 +63,7 @@ class DetectConfig:
     iou: float = 0.45
     max_det: int = 300
     classes: tuple[int, ...] | None = None
+    region: tuple[Point, ...] | None = None
     agnostic_nms: bool = False
     multi_label: bool = False
 
@@ -65,6 +73,8 @@ class DetectConfig:
         _check_range("max_det", self.max_det, 1, None)
         for class_id in self.classes or ():
             _check_range("classes", class_id, 0, None)
+        if self.region is not None:
+            object.__setattr__(self, "region", _polygon(self.region))
         if self.class_conf is not None and not isinstance(self.class_conf, ClassConf):
             self._take_thresholds(self.class_conf)
 
@@ -216,6 +226,7 @@ class Options(TypedDict, total=False):
     iou: float
     max_det: int
     classes: tuple[int, ...] | None
+    region: Sequence[Point] | None
     agnostic_nms: bool
     multi_label: bool
     mode: Mode
@@ -248,6 +259,22 @@ def split_options(options: Mapping[str, Any]) -> tuple[DeviceConfig, DetectConfi
         )
     device, detect, run = parts
     return device, detect, run
+
+
+def _polygon(region: Any) -> tuple[Point, ...]:
+    """Corners, checked; two of them become those of a rectangle."""
+    try:
+        corners = tuple((float(x), float(y)) for x, y in region)
+    except (TypeError, ValueError):
+        corners = ()
+    if len(corners) < 2 or not all(0 <= number <= 1 for corner in corners for number in corner):
+        raise ConfigError(
+            f"region: {region!r} is no polygon", hint="give 2 corners or more, x and y from 0 to 1: 0.1,0.2 0.9,0.8"
+        )
+    if len(corners) == 2:
+        (left, top), (right, bottom) = corners
+        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return corners
 
 
 def _size(name: str, value: Any) -> tuple[int, int]:

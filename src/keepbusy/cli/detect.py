@@ -26,7 +26,15 @@ from keepbusy.cli.options import (
     ShapeOption,
     TaskOption,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_class_conf, parse_classes, parse_nireq, parse_shape, parse_size
+from keepbusy.cli.parse import (
+    parse_cache_dir,
+    parse_class_conf,
+    parse_classes,
+    parse_nireq,
+    parse_region,
+    parse_shape,
+    parse_size,
+)
 from keepbusy.cli.progress import print_summary, progress_line
 from keepbusy.config import OnError, SelectConfig
 from keepbusy.errors import FrameError
@@ -129,6 +137,16 @@ def detect(
     classes: Annotated[
         str | None,
         typer.Option(help="Only these, by id or name: 0,2 or person,car.", rich_help_panel=_POST),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y X,Y ...",
+            help="Only boxes that stand in this polygon (the middle of their lower side); corners as shares of the "
+            "frame, two for a rectangle: 0.1,0.2 0.9,1.",
+            rich_help_panel=_POST,
+            show_default=False,
+        ),
     ] = None,
     agnostic_nms: Annotated[
         bool,
@@ -243,6 +261,7 @@ def detect(
             class_conf=partial(parse_class_conf, class_conf or ()),
             iou=iou,
             max_det=max_det,
+            region=parse_region(region),
             agnostic_nms=agnostic_nms,
             family=cast("Family | None", family),
             task=cast("Task | None", task),

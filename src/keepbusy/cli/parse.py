@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
-from keepbusy.config import ShapeChoice
+from keepbusy.config import Point, ShapeChoice
 from keepbusy.errors import ConfigError
 
 log = logging.getLogger("keepbusy")
@@ -89,6 +89,23 @@ def parse_class_conf(texts: Sequence[str], names: tuple[str, ...]) -> dict[int, 
             )
         found[_one_class(name.strip(), names)] = conf
     return found or None
+
+
+def parse_region(text: str | None) -> tuple[Point, ...] | None:
+    """`0.1,0.2 0.9,0.2 0.5,0.9`, or the same with commas only → corners."""
+    if text is None:
+        return None
+    words = re.split(r"[\s,;]+", text.strip())
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = []
+    if len(numbers) < 4 or len(numbers) % 2 or not all(0 <= number <= 1 for number in numbers):
+        raise ConfigError(
+            f"--region: {text!r} is no polygon",
+            hint="give corners as shares of the frame's width and height: 0.1,0.2 0.9,0.2 0.5,0.9",
+        )
+    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _one_class(text: str, names: tuple[str, ...]) -> int:

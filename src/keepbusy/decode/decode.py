@@ -11,6 +11,7 @@ from keepbusy.decode.detr import detr_candidates, rt_detr_candidates
 from keepbusy.decode.end_to_end import yolov7_nms_candidates, yolov10_candidates
 from keepbusy.decode.finish import finish
 from keepbusy.decode.nms import keep_best, suppress
+from keepbusy.decode.region import in_region
 from keepbusy.decode.ssd import ssd_candidates
 from keepbusy.decode.tail import tail_candidates
 from keepbusy.decode.yolov5 import yolov5_candidates
@@ -63,6 +64,8 @@ def decode(
         return classify(outputs, form, names)
     find = tail_candidates if form.is_tail else CANDIDATES[form.family]
     candidates = find(outputs, form, letterbox.input_hw, config)
+    if config.region is not None:
+        candidates = in_region(candidates, letterbox, config.region, is_rotated=form.task == "obb")
     if form.family in SUPPRESSED:
         kept = keep_best(candidates, config)
     else:
