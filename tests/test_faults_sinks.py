@@ -434,6 +434,22 @@ def test_any_file_name_can_be_saved_to_in_the_current_folder(
     assert os.listdir(".") == [name] and Path(name).stat().st_size > 300
 
 
+@pytest.mark.parametrize("name", ["out.heic", "out.TGA", "out.hif"])
+def test_a_picture_of_a_kind_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path, name: str) -> None:
+    earlier = tmp_path / "earlier.jsonl"
+    earlier.write_text("{}\n")
+    outputs = Outputs(save=tmp_path / name, json=str(earlier), save_txt=tmp_path / "labels")
+    with pytest.raises(ConfigError, match=f"^--save: .*{name[3:].lower()} pictures can be read, but not written"):
+        open_sinks([Clip("a.mp4", 1)], outputs)
+    # What was there is kept, and nothing was made.
+    assert files_below(tmp_path) == ["earlier.jsonl"] and earlier.read_text() == "{}\n"
+    assert os.listdir(tmp_path) == ["earlier.jsonl"]
+    # A folder may have such a name.
+    (tmp_path / name).mkdir()
+    (sink,) = open_sinks([Clip("a.mp4", 1)], Outputs(save=tmp_path / name))
+    assert isinstance(sink, AnnotatedFolder)
+
+
 def test_pictures_that_can_only_be_read_are_saved_as_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "haveImageWriter", lambda name: not name.endswith(".bmp"))
     sink = AnnotatedFolder(tmp_path, OutputNames(), {})

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+
 from keepbusy.errors import ConfigError
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.crops import Crops
@@ -62,9 +64,12 @@ def open_sinks(sources: Sequence[Source], outputs: Outputs, specs: Sequence[str]
 
     Raises:
         SinkError: An output cannot be made.
-        ConfigError: `save` does not fit the sources.
+        ConfigError: `save` does not fit the sources, or is a picture of a kind that cannot be written. Nothing was
+            opened or made.
     """
     names = OutputNames(roots_of(specs))
+    if outputs.save is not None:
+        _check_save(outputs.save, sources)
     if outputs.save_txt is not None:
         claim_labels(outputs.save_txt, exist_ok=outputs.exist_ok)
     sinks: list[Sink] = []
@@ -83,29 +88,42 @@ def open_sinks(sources: Sequence[Source], outputs: Outputs, specs: Sequence[str]
     return sinks
 
 
-def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, style: Style, *, has_sound: bool) -> Sink:
+def _check_save(path: Path, sources: Sequence[Source]) -> None:
+    """See that `--save` fits the sources and can be encoded, before any output is opened."""
     suffix = path.suffix.lower()
-    is_file = suffix in VIDEO_SUFFIXES or is_picture(path)
-    if path.is_dir() or not suffix:
-        fps_by_source = {index: source.fps for index, source in enumerate(sources)}
-        return AnnotatedFolder(path, names, fps_by_source, style)
-    if not is_file:
+    if _is_folder(path):
+        return
+    if suffix not in VIDEO_SUFFIXES and not is_picture(path):
         raise ConfigError(
             f"--save: {path}: unknown kind of file {suffix}",
             hint=f"use {', '.join(sorted(VIDEO_SUFFIXES))}, .jpg, .png, or a folder",
+        )
+    if suffix not in VIDEO_SUFFIXES and not cv2.haveImageWriter(f"x{suffix}"):
+        raise ConfigError(
+            f"--save: {path}: {suffix} pictures can be read, but not written", hint="use .jpg, .png, or a folder"
         )
     if len(sources) > 1:
         raise ConfigError(
             f"--save: {path} is one file for {len(sources)} sources",
             hint="give a folder: each source then gets a file of its own",
         )
-    if suffix in VIDEO_SUFFIXES:
-        is_one_file = isinstance(sources[0], Video) and not sources[0].is_live and Path(sources[0].name).is_file()
-        sound_of = Path(sources[0].name) if has_sound and is_one_file else None
-        return VideoFile(path, sources[0].fps, style, sound_of=sound_of)
-    if sources[0].num_frames != 1:
+    if suffix not in VIDEO_SUFFIXES and sources[0].num_frames != 1:
         raise ConfigError(
             f"--save: {path} is one picture for a source of many",
             hint="give a folder, or a video file (.mp4)",
         )
+
+
+def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, style: Style, *, has_sound: bool) -> Sink:
+    if _is_folder(path):
+        fps_by_source = {index: source.fps for index, source in enumerate(sources)}
+        return AnnotatedFolder(path, names, fps_by_source, style)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        is_one_file = isinstance(sources[0], Video) and not sources[0].is_live and Path(sources[0].name).is_file()
+        sound_of = Path(sources[0].name) if has_sound and is_one_file else None
+        return VideoFile(path, sources[0].fps, style, sound_of=sound_of)
     return ImageFile(path, style)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() or not path.suffix
