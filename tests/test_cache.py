@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from keepbusy.cache import Notebook, cache_folder, compiled_folder, fingerprint, prune
+from keepbusy.cache import Notebook, cache_folder, compiled_folder, fingerprint, model_fingerprint, prune
 
 
 def test_the_folder_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -71,3 +71,11 @@ def test_fingerprints_differ_by_content_and_by_what_is_missing(tmp_path: Path) -
     second.write_bytes(b"bc")
     assert fingerprint([first, second]) != together
     assert fingerprint([first, tmp_path / "none"]) != fingerprint([first])
+
+
+def test_weights_in_another_case_belong_to_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "model.xml").write_text("graph")
+    (tmp_path / "model.BIN").write_bytes(b"some weights")
+    before = model_fingerprint(tmp_path / "model.xml")
+    (tmp_path / "model.BIN").write_bytes(b"others, longer")
+    assert model_fingerprint(tmp_path / "model.xml") != before

@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from keepbusy.files import beside
+
 CACHE_VARIABLE = "KEEPBUSY_CACHE"
 
 MAX_COMPILED_BYTES = 1 << 30
@@ -74,7 +76,7 @@ def fingerprint(paths: list[Path]) -> str:
 
 def model_fingerprint(path: Path) -> str:
     """A short name for a model's contents, its graph and its weights; read again only where a file has changed."""
-    files = (path, path.with_suffix(".bin")) if path.suffix.lower() == ".xml" else (path,)
+    files = (path, beside(path, f"{path.stem}.bin")) if path.suffix.lower() == ".xml" else (path,)
     stamps: list[tuple[Path, int, int]] = []
     for file in files:
         with contextlib.suppress(OSError):

@@ -109,6 +109,21 @@ def _is_utf16(content: bytes) -> bool:
     return min(num_first, num_second) == 0 and max(num_first, num_second) > _UTF16_ZEROS * (len(content) // 2)
 
 
+def beside(path: Path, name: str) -> Path:
+    """A file of some name in the folder of another; where there is none, one that differs in its letters' case only.
+
+    `Model.xml` with `model.BIN` comes from file systems on which they are the same name.
+    """
+    wanted = path.parent / name
+    if wanted.exists():
+        return wanted
+    try:
+        alike = sorted(one for one in path.parent.iterdir() if one.name.lower() == name.lower())
+    except OSError:
+        alike = []
+    return alike[0] if alike else wanted
+
+
 def file_address(path: Path | str) -> str:
     """A file's name as FFmpeg takes it for one: `12:30 clip.mp4` would be a protocol called 12."""
     return f"file:{path}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keepbusy.cores import affinity_cores, cgroup_quota_cores, usable_cores
+from keepbusy.files import beside
 
 COMPARABLE = {
     "cpu_model": "CPU",
@@ -103,7 +104,7 @@ def cpu_model() -> str:
 
 def _digest(model: Path) -> str:
     digest = hashlib.sha256()
-    for path in (model, model.with_suffix(".bin")):
+    for path in (model, beside(model, f"{model.stem}.bin")):
         if path.is_file():
             with path.open("rb") as file:
                 while block := file.read(1 << 20):

@@ -5,20 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-
-def beside(path: Path, name: str) -> Path:
-    """A file of some name in the folder of another; where there is none, one that differs in its letters' case only.
-
-    `Model.xml` with `model.BIN` comes from file systems on which they are the same name.
-    """
-    wanted = path.parent / name
-    if wanted.exists():
-        return wanted
-    try:
-        alike = sorted(one for one in path.parent.iterdir() if one.name.lower() == name.lower())
-    except OSError:
-        alike = []
-    return alike[0] if alike else wanted
+from keepbusy.files import beside
 
 
 def notes_of(path: Path) -> list[Path]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from keepbusy.errors import ModelError, first_line
-from keepbusy.files import is_hidden, natural_key, read_text
+from keepbusy.files import beside, is_hidden, natural_key, read_text
 from keepbusy.forms import Family, InputForm, OutputForm, Task
-from keepbusy.models.files import beside, notes_of
+from keepbusy.models.files import notes_of
 from keepbusy.models.inputs import recognise_input, settle_size
 from keepbusy.models.inside import with_what_is_inside
 from keepbusy.models.names import Names, choose_names

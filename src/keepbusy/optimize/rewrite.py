@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import SinkError, first_line
+from keepbusy.files import beside
 from keepbusy.models.head import Head
 from keepbusy.models.load import Model, read_metadata
 from keepbusy.models.prepare import prepare
@@ -74,8 +75,8 @@ def save_graph(graph: ov.Model, path: Path) -> None:
 
 def size_bytes(path: Path) -> int:
     """Bytes that a model takes on the disk, with its weights."""
-    beside = path.with_suffix(".bin") if path.suffix.lower() == ".xml" else path
-    return sum(one.stat().st_size for one in {path, beside} if one.is_file())
+    weights = beside(path, f"{path.stem}.bin") if path.suffix.lower() == ".xml" else path
+    return sum(one.stat().st_size for one in {path, weights} if one.is_file())
 
 
 def publish(made: Path, folder: Path) -> Path:
