@@ -444,3 +444,21 @@ def test_a_model_is_optimized_into_a_folder_of_inputs(tmp_path: Path) -> None:
     assert result.exit_code == 0, (result.exception, result.output)
     assert len(list((town.data / "images").glob("street-*.xml"))) == 1
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_optimize_does_not_replace_what_the_model_is_a_link_to(
+    tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    contents = {}
+    for suffix in (".xml", ".bin"):
+        original = tmp_path / f"m-448x640{suffix}"
+        original.write_bytes(embedded_model().with_suffix(suffix).read_bytes())
+        contents[original] = original.read_bytes()
+        link(tmp_path / f"m{suffix}", original)
+    (tmp_path / "p").mkdir()
+    write_picture(tmp_path / "p" / "a.png", square_picture())
+    words = ["optimize", str(tmp_path / "m.xml"), "-o", str(tmp_path), "--data", str(tmp_path / "p"), "--force"]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, ConfigError) and "--output" in str(result.exception)
+    assert {path: path.read_bytes() for path in contents} == contents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from typing import Any
 from keepbusy.config import ShapeChoice
 from keepbusy.errors import ConfigError, ModelError
 from keepbusy.evaluate import CocoEvaluation, match_classes
+from keepbusy.files import file_id
 from keepbusy.letterbox import CELL_PX, Laying
+from keepbusy.models.files import model_files
 from keepbusy.models.head import Head, can_reshape, find_head
 from keepbusy.models.load import Model, load_model
 from keepbusy.models.names import Names
@@ -114,6 +117,7 @@ def optimize(
             hint="it runs as exported; --int8 can make it quicker all the same",
         )
     _check_labels(frames, model)
+    _check_apart(model.path, folder)
     make_folder(folder)
     job = _Job(model, head, frames, calibration, config, on_step)
     with tempfile.TemporaryDirectory(prefix="keepbusy-", ignore_cleanup_errors=True) as scratch:
@@ -121,6 +125,17 @@ def optimize(
         if report.is_refused and not config.force:
             return report
         return report.with_files([publish(one, folder) for one in made])
+
+
+def _check_apart(path: Path, folder: Path) -> None:
+    """See that no file that would be replaced is the model itself: it may be a link to one of an earlier run."""
+    own = {file_id(file) for file in model_files(path)} - {None}
+    for file in folder.glob(f"{glob.escape(path.stem)}-*"):
+        if file_id(file) in own:
+            raise ConfigError(
+                f"--output: {file} is {path} itself, under another name, and would be replaced",
+                hint="give another folder",
+            )
 
 
 class _Job:
