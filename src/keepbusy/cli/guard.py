@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keepbusy.files import FileId, OutputFolder, check_outputs, file_id, read_text
+from keepbusy.files import FileId, OutputFolder, check_outputs, file_id, files_below, read_text
 
 if TYPE_CHECKING:
     from keepbusy.sinks.open import Outputs
@@ -120,7 +120,7 @@ def _files_of(source: Any, *, is_deep: bool) -> Iterator[Path]:
     for file in named_files([source]):
         yield file
         if is_deep and file.is_dir():
-            yield from _files_below(file)
+            yield from files_below(file, with_hidden=True)
 
 
 def _is_report(path: Path, outputs: set[FileId]) -> bool:
@@ -140,21 +140,18 @@ def _is_report(path: Path, outputs: set[FileId]) -> bool:
         return False
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """All files below a folder, through links too; each folder once."""
-    seen = {file_id(folder)}
-    for place, names, files in os.walk(folder, followlinks=True):
-        identities = {name: file_id(os.path.join(place, name)) for name in names}
-        names[:] = [name for name in names if identities[name] not in seen]
-        seen.update(identities.values())
-        yield from (Path(place, name) for name in files)
-
-
 def dataset_files(dataset: Any) -> Iterator[Path]:
-    """The pictures and label files of a data set that has files, and the lists that name them."""
+    """The pictures and label files of a data set that has files, and the lists that name them.
+
+    Label files that belong to none of the pictures count, too.
+    """
+    folders = set()
     for picture in getattr(dataset, "pictures", ()):
         yield picture.path
         yield picture.label_file
+        folders.add(picture.label_file.parent)
+    for folder in folders:
+        yield from (file for file in files_below(folder, is_deep=False) if file.suffix.lower() == ".txt")
     yield from _lists_in(Path(getattr(dataset, "name", "")))
 
 
