@@ -35,7 +35,7 @@ from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
 from keepbusy.sources.base import Selection
 from keepbusy.sources.chain import Chain
 from keepbusy.types import Detections, Frame, Result, Timings
-from tests.build import square_picture
+from tests.build import square_picture, write_picture
 
 
 def result(
@@ -86,7 +86,7 @@ def test_bytes_that_are_not_utf8_are_escaped_into_valid_json(tmp_path: Path) -> 
 def test_names_that_are_not_utf8_give_output_names_that_stay_apart() -> None:
     names = OutputNames()
     stems = [names.stem(os.fsdecode(source)) for source in (b"d/bad\xff.jpg", b"d/bad\xfe.jpg")]
-    assert stems == ["bad_xff", "bad_xfe"]
+    assert stems == [r"bad\xff", r"bad\xfe"]
 
 
 def test_a_record_that_does_not_fit_is_cut_off_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +340,7 @@ def files_below(folder: Path) -> list[str]:
 def test_sub_folders_of_globs_are_kept(tmp_path: Path) -> None:
     names = OutputNames([Path("sub"), Path("sub/deep")])
     stems = [names.stem(f"sub/{rest}") for rest in ("a/x.jpg", "b/x.jpg", "b/x.png", "y.jpg", "deep/c d/z.mp4")]
-    assert stems == ["a/x", "b/x", "b/x-2", "y", "c_d/z"]
+    assert stems == ["a/x", "b/x", "b/x-2", "y", "c d/z"]
     assert [names.stem(source) for source in ("other/a/x.jpg", "rtsp://sub/a", "0")] == ["x", "rtsp_sub_a", "camera0"]
     folder = AnnotatedFolder(tmp_path / "out", names, {})
     labels, crops = YoloTxt(tmp_path / "labels", names), Crops(tmp_path / "crops", names)
@@ -348,9 +348,9 @@ def test_sub_folders_of_globs_are_kept(tmp_path: Path) -> None:
         for sink in (folder, labels, crops):
             sink.write(result(source))
     folder.close()
-    assert files_below(tmp_path / "out") == ["a/x.jpg", "b/x.jpg", "c_d/z.mp4"]
-    assert files_below(tmp_path / "labels") == ["a/x.txt", "b/x.txt", "c_d/z_000000.txt"]
-    assert files_below(tmp_path / "crops") == [f"thing/{name}_0.jpg" for name in ("a/x", "b/x", "c_d/z_000000")]
+    assert files_below(tmp_path / "out") == ["a/x.jpg", "b/x.jpg", "c d/z.mp4"]
+    assert files_below(tmp_path / "labels") == ["a/x.txt", "b/x.txt", "c d/z_000000.txt"]
+    assert files_below(tmp_path / "crops") == [f"thing/{name}_0.jpg" for name in ("a/x", "b/x", "c d/z_000000")]
 
 
 @pytest.mark.parametrize(
@@ -557,3 +557,24 @@ def test_a_video_without_sound_and_sound_that_does_not_fit_leave_the_pictures(
     for codec, kind, name in (("flac", "mkv", "o.m4v"), ("libopus", "mkv", "o.mov"), ("pcm_s16le", "avi", "o.mp4")):
         source = write_with_sound(tmp_path / f"in.{kind}", codec)
         assert saved_with_sound(source, tmp_path / name, 30)[0] == 30
+
+
+@pytest.mark.parametrize("name", ["a%b c", "12:30 clip", "фото", "x (1)", "_under_", "a.b"])
+def test_labels_and_copies_keep_the_names_of_their_pictures(tmp_path: Path, name: str) -> None:
+    names = OutputNames()
+    assert names.stem(str(tmp_path / f"{name}.jpg")) == name
+    assert names.stem(str(tmp_path / "other" / f"{name}.jpg")) == f"{name}-2"
+
+
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path, blob_model: Path) -> None:
+    write_picture(tmp_path / "in.png", np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8))
+    (tmp_path / "link.png").symlink_to(tmp_path / "out.png")
+    for before in (None, b"an earlier picture"):
+        if before is not None:
+            (tmp_path / "out.png").write_bytes(before)
+        command = f"ulimit -f 4; exec {sys.executable} -m keepbusy detect in.png -m {blob_model} --save link.png"
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "cannot be written" in done.stderr, done.stderr
+        out = tmp_path / "out.png"
+        assert (out.read_bytes() if out.exists() else None) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "link.png", "out.png"]

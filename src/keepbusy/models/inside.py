@@ -178,7 +178,7 @@ def look_inside(graph: ov.Model, *, is_bgr: bool) -> Inside:
 def _folded_inside(parameter: ov.Node, form: InputForm) -> Inside | None:
     """What the first convolution's weights tell where nothing stands before it; None where they are not plain."""
     answers = _answers_of_weights(parameter)
-    if answers is None or form.layout != "NCHW" or form.scale == (1.0,):
+    if answers is None or form.scale == (1.0,):
         return None
     return Inside(is_bgr=_wants_bgr(answers), is_scaled=_strength(answers) < VERY_WEAK_ANSWER)
 

@@ -8,8 +8,9 @@ import cv2
 
 from keepbusy.errors import SinkError, first_line
 from keepbusy.sinks.draw import PLAIN, Style, annotate
-from keepbusy.sinks.naming import OutputNames, check_file, make_folder, write_error
+from keepbusy.sinks.naming import OutputNames, check_file, make_folder
 from keepbusy.sinks.video import VideoFile
+from keepbusy.sinks.whole import write_whole
 from keepbusy.sources.images import is_picture
 from keepbusy.types import Image, Result
 
@@ -103,7 +104,7 @@ def _suffix_for(source: str) -> str:
 
 
 def write_image(path: Path, picture: Image) -> None:
-    """Encode a picture and write it.
+    """Encode a picture and write it: whole, or not at all.
 
     Args:
         path: The file; its ending chooses the format.
@@ -118,7 +119,4 @@ def write_image(path: Path, picture: Image) -> None:
         raise SinkError(f"{path}: cannot be encoded: {first_line(error)}", hint="use .jpg, .png or .webp") from error
     if not is_encoded:
         raise SinkError(f"{path}: cannot be encoded", hint="use .jpg, .png or .webp")
-    try:
-        path.write_bytes(content.tobytes())
-    except OSError as error:
-        raise write_error(path, error) from error
+    write_whole(path, content.tobytes())

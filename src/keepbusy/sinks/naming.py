@@ -47,8 +47,11 @@ class OutputNames:
     def stem(self, source: str) -> str:
         """The stem for a source's outputs, with `/` behind sub-folders; the same for the same source."""
         if source not in self._stems:
-            text = valid_text(Path(source).stem if "://" not in source else source)
-            base = f"camera{source}" if source.isdecimal() else _plain(text) or "source"
+            if _is_file_name(source):
+                # As it is: label files are found by their pictures' names.
+                base = _own(Path(source).stem)
+            else:
+                base = f"camera{source}" if source.isdecimal() else _plain(_address(source)) or "source"
             base = self._sub_folder(source) + base
             candidate, number = base, 1
             while candidate.lower() in self._taken:
@@ -65,7 +68,7 @@ class OutputNames:
         root = next((root for root in self._roots if parent.is_relative_to(root)), None)
         if root is None:
             return ""
-        return "".join(f"{_plain(valid_text(part)) or '_'}/" for part in parent.relative_to(root).parts)
+        return "".join(f"{_own(part)}/" for part in parent.relative_to(root).parts)
 
     def frame_stem(self, frame: Frame) -> str:
         """The stem for one frame's own file: a picture's is its own, any other's has the frame's index added."""
@@ -122,6 +125,16 @@ def _is_file_name(source: str) -> bool:
 
 def _absolute(path: Path | str) -> Path:
     return Path(os.path.abspath(path))
+
+
+def _address(source: str) -> str:
+    """What tells a source that is no file from others."""
+    return valid_text(source if "://" in source else Path(source).stem)
+
+
+def _own(name: str) -> str:
+    """A file's name as text, without control characters."""
+    return re.sub(r"[\x00-\x1f\x7f]", "_", valid_text(name)) or "source"
 
 
 def _plain(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from keepbusy.errors import SinkError
 from keepbusy.sinks.naming import OutputNames, make_folder, valid_text, write_error
+from keepbusy.sinks.whole import write_whole
 from keepbusy.types import Detections, Result
 
 MARK = ".keepbusy"
@@ -68,7 +68,7 @@ class YoloTxt:
             ]
         path = self._folder / f"{self._names.frame_stem(frame)}.txt"
         make_folder(path.parent)
-        _write_whole(path, "".join(line + "\n" for line in lines))
+        write_whole(path, "".join(line + "\n" for line in lines).encode())
 
     def close(self) -> None:
         pass
@@ -103,18 +103,6 @@ def claim_labels(folder: Path, *, exist_ok: bool) -> None:
         mark.write_text("Labels in this folder were written by keepbusy, and may be written over by it.\n", "utf-8")
     except OSError as error:
         raise write_error(mark, error) from error
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that is there in full or not at all: an empty label file would say that nothing was found."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(text.encode())
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise write_error(path, error) from error
 
 
 def _one_line(name: str) -> str:
