@@ -236,7 +236,7 @@ def test_the_command_takes_looser_limits_and_says_when_there_is_nothing(tmp_path
     ("arguments", "code", "words"),
     [
         (("-d", "TPU"), 1, "there is no TPU"),
-        (("--against", "CPU:f99"), 1, "there is no f99"),
+        (("--against", "CPU:f99"), 1, "there is no F99"),
         (("--against", ""), 2, "--against: is empty"),
         (("--imgsz", "big"), 2, "is not a size"),
         (("no-such.mp4",), 1, "no such file"),
