@@ -19,7 +19,7 @@ import pytest
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import open_source
 from keepbusy.sources.heif import read_items
-from keepbusy.sources.images import read_image
+from keepbusy.sources.picture import read_image
 from tests.build import square_picture, write_picture, write_video
 
 

@@ -38,6 +38,12 @@ def pictures(num: int, size_wh: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
         yield picture
 
 
+def noise(num: int, size_wh: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    random = np.random.default_rng(0)
+    for _ in range(num):
+        yield random.integers(0, 256, (size_wh[1], size_wh[0], 3), dtype=np.uint8)
+
+
 def write(
     path: Path,
     num: int = NUM_FRAMES,
@@ -366,6 +372,93 @@ def test_a_killed_rtsp_server_is_an_error(blob_model: Path) -> None:
     assert program.returncode == 1
     assert re.match(rf"error: read: {re.escape(url)}: frame \d+.*: the stream ended after \d+ frames", lines[-2]), lines
     assert lines[-1].startswith("hint: check the network and the camera")
+
+
+CONTAINERS = {
+    "mp4": {"codec": "libx264", "movflags": "+faststart"},
+    "mov": {"codec": "libx264", "movflags": "+faststart"},
+    "mkv": {"codec": "libx264"},
+    "webm": {"codec": "libvpx"},
+    "avi": {"codec": "mpeg4"},
+    "flv": {"codec": "libx264"},
+    "wmv": {"codec": "wmv2"},
+    "mxf": {"codec": "mpeg2video"},
+}
+
+
+@pytest.mark.parametrize("ending", CONTAINERS)
+def test_a_file_that_is_cut_says_so_and_a_whole_one_does_not(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Packets so large that no index counts beside them.
+    monkeypatch.setattr(f"{__name__}.pictures", noise)
+    options = CONTAINERS[ending]
+    movflags = {key: value for key, value in options.items() if key != "codec"}
+    good = write(tmp_path / f"good.{ending}", g="10", codec=options["codec"])
+    if movflags:
+        good = remuxed(good, tmp_path / f"fast.{ending}", movflags)
+    frames, errors = read_on(open_source(str(good)))
+    assert len(frames) == NUM_FRAMES and not errors
+    content = good.read_bytes()
+    for percent in (50, 70, 85, 95):
+        bad = tmp_path / f"bad.{ending}"
+        bad.write_bytes(content[: len(content) * percent // 100])
+        frames, errors = read_on(open_source(str(bad)))
+        assert 0 < len(frames) < NUM_FRAMES
+        assert errors and errors[-1].frame_index >= len(frames)
+
+
+def remuxed(good: Path, path: Path, options: dict[str, str]) -> Path:
+    with av.open(str(good)) as source, av.open(str(path), "w", options=options) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm"])
+def test_a_lost_index_alone_is_no_lost_picture(ending: str, tmp_path: Path) -> None:
+    good = write(tmp_path / f"good.{ending}", codec="libvpx" if ending == "webm" else "libx264")
+    content = good.read_bytes()
+    cues = content.rfind(bytes.fromhex("1c53bb6b"))
+    assert cues > len(content) // 2
+    bad = tmp_path / f"bad.{ending}"
+    bad.write_bytes(content[:cues])
+    frames, errors = read_on(open_source(str(bad)))
+    assert len(frames) == NUM_FRAMES and not errors
+
+
+def test_a_long_sound_makes_no_video_short(tmp_path: Path) -> None:
+    for ending in ("mkv", "mp4", "flv", "mov"):
+        path = tmp_path / f"talk.{ending}"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+            sound = container.add_stream("aac", rate=8000)
+            sound.layout = "mono"
+            for index, picture in enumerate(pictures(25, (96, 64))):
+                frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+            for index in range(80):
+                silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+                silence.sample_rate, silence.pts = 8000, 1024 * index
+                container.mux(sound.encode(silence))
+            container.mux(sound.encode())
+        frames, errors = read_on(open_source(str(path)))
+        assert len(frames) == 25 and not errors, ending
+
+
+def test_an_mp4_whose_recording_was_interrupted_is_named_as_that(tmp_path: Path) -> None:
+    good = write(tmp_path / "good.mp4")
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    with pytest.raises(SourceError, match="its index, which stands at the end, is missing") as caught:
+        open_source(str(bad))
+    assert caught.value.hint is not None and "recording was interrupted" in caught.value.hint
 
 
 def test_a_damaged_tail_of_a_pipe_ends(tmp_path: Path) -> None:

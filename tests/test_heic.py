@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from keepbusy.sources import open_source
-from keepbusy.sources.images import read_image
+from keepbusy.sources.picture import read_image
 from tests.build import write_video
 
 TILE_PX = 128

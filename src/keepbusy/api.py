@@ -24,7 +24,7 @@ from keepbusy.models import load_model, load_names
 from keepbusy.pipeline import start_run
 from keepbusy.run import Run
 from keepbusy.sources import Selection, Source, allow_reduced, frame_sizes, open_sources
-from keepbusy.sources.images import read_image
+from keepbusy.sources.picture import read_image
 from keepbusy.sources.pixels import Pixels, flatten, is_odd_array, is_pixels, to_image
 from keepbusy.types import Detections, Frame, Image, Result, Timings
 

@@ -13,6 +13,7 @@ from keepbusy.errors import SinkError
 from keepbusy.sources.images import is_picture
 from keepbusy.sources.listing import LIST_SUFFIXES
 from keepbusy.sources.named import named_files
+from keepbusy.sources.pipe import STDIN
 from keepbusy.types import Frame
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -47,12 +48,9 @@ class OutputNames:
     def stem(self, source: str) -> str:
         """The stem for a source's outputs, with `/` behind sub-folders; the same for the same source."""
         if source not in self._stems:
-            if _is_file_name(source):
-                # As it is: label files are found by their pictures' names.
-                base = _own(Path(source).stem)
-            else:
-                base = f"camera{source}" if source.isdecimal() else _plain(_address(source)) or "source"
-            base = self._sub_folder(source) + base
+            # A file's as it is: label files are found by their pictures' names.
+            own = _own(Path(source).stem) if _is_file_name(source) else _of_no_file(source)
+            base = self._sub_folder(source) + own
             candidate, number = base, 1
             while candidate.lower() in self._taken:
                 number += 1
@@ -120,7 +118,13 @@ def glob_root(pattern: str) -> Path:
 
 
 def _is_file_name(source: str) -> bool:
-    return "://" not in source and not source.startswith("synth:") and not source.isdecimal() and source != "-"
+    return "://" not in source and not source.startswith("synth:") and not source.isdecimal() and source != STDIN
+
+
+def _of_no_file(source: str) -> str:
+    if source == STDIN:
+        return "stdin"
+    return f"camera{source}" if source.isdecimal() else _plain(_address(source)) or "source"
 
 
 def _absolute(path: Path | str) -> Path:

@@ -7,12 +7,12 @@ ISO/IEC 14496-12 (boxes, `meta`, `pitm`, `iinf`, `iloc`, `iref`) and ISO/IEC 230
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from keepbusy.pictures import Converter
+from keepbusy.sources.boxes import Reader, boxes
 from keepbusy.types import Image
 
 START_BYTES = 64
@@ -60,21 +60,6 @@ class Items:
     idat: int = 0
 
 
-class _Reader:
-    """Numbers out of a box, one after the other."""
-
-    def __init__(self, content: bytes, start: int, end: int) -> None:
-        self._content = content
-        self._end = end
-        self.position = start
-
-    def number(self, num_bytes: int) -> int:
-        start, self.position = self.position, self.position + num_bytes
-        if self.position > self._end:
-            raise ValueError("a box is cut short")
-        return int.from_bytes(self._content[start : self.position], "big")
-
-
 def is_heif(content: bytes) -> bool:
     """Whether bytes begin as a HEIF file does, AVIF included."""
     return not _brands(content).isdisjoint(_BRANDS)
@@ -105,7 +90,7 @@ def _brands(content: bytes) -> set[bytes]:
 def read_items(content: bytes) -> Items | None:
     """The items of a HEIF file; None where it has none, or its boxes make no sense."""
     try:
-        for kind, start, end in _boxes(content, 0, len(content)):
+        for kind, start, end in boxes(content, 0, len(content)):
             if kind == b"meta":
                 return _read_meta(content, start + 4, end)
     except ValueError:
@@ -113,24 +98,10 @@ def read_items(content: bytes) -> Items | None:
     return None
 
 
-def _boxes(content: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes that follow each other: kind, and where their content begins and ends."""
-    while start + 8 <= end:
-        size, kind, header = int.from_bytes(content[start : start + 4], "big"), content[start + 4 : start + 8], 8
-        if size == 1:
-            size, header = int.from_bytes(content[start + 8 : start + 16], "big"), 16
-        elif size == 0:
-            size = end - start
-        if size < header:
-            return
-        yield kind, start + header, min(start + size, end)
-        start += size
-
-
 def _read_meta(content: bytes, start: int, end: int) -> Items:
     items = Items()
-    for kind, inner, inner_end in _boxes(content, start, end):
-        reader = _Reader(content, inner, inner_end)
+    for kind, inner, inner_end in boxes(content, start, end):
+        reader = Reader(content, inner, inner_end)
         if kind == b"idat":
             items.idat = inner
         elif kind == b"iprp":
@@ -150,8 +121,8 @@ def _read_meta(content: bytes, start: int, end: int) -> Items:
 
 
 def _read_kinds(content: bytes, start: int, end: int, items: Items) -> None:
-    for kind, inner, inner_end in _boxes(content, start, end):
-        reader = _Reader(content, inner, inner_end)
+    for kind, inner, inner_end in boxes(content, start, end):
+        reader = Reader(content, inner, inner_end)
         version = reader.number(4) >> 24
         if kind == b"infe" and version >= 2:
             item = reader.number(4 if version >= 3 else 2)
@@ -160,19 +131,19 @@ def _read_kinds(content: bytes, start: int, end: int, items: Items) -> None:
 
 
 def _read_parts(content: bytes, start: int, end: int, items: Items, id_bytes: int) -> None:
-    for kind, inner, inner_end in _boxes(content, start, end):
+    for kind, inner, inner_end in boxes(content, start, end):
         if kind == b"dimg":
-            reader = _Reader(content, inner, inner_end)
+            reader = Reader(content, inner, inner_end)
             item = reader.number(id_bytes)
             items.parts[item] = tuple(reader.number(id_bytes) for _ in range(reader.number(2)))
 
 
 def _read_properties(content: bytes, start: int, end: int, items: Items) -> None:
-    for kind, inner, inner_end in _boxes(content, start, end):
+    for kind, inner, inner_end in boxes(content, start, end):
         if kind == b"ipco":
-            items.properties += [(one, place) for one, place, _ in _boxes(content, inner, inner_end)]
+            items.properties += [(one, place) for one, place, _ in boxes(content, inner, inner_end)]
         elif kind == b"ipma":
-            reader = _Reader(content, inner, inner_end)
+            reader = Reader(content, inner, inner_end)
             head = reader.number(4)
             index_bytes = 2 if head & 1 else 1
             for _ in range(reader.number(4)):
@@ -183,7 +154,7 @@ def _read_properties(content: bytes, start: int, end: int, items: Items) -> None
                 items.properties_of.setdefault(item, []).extend(indices)
 
 
-def _read_places(reader: _Reader, version: int, items: Items) -> None:
+def _read_places(reader: Reader, version: int, items: Items) -> None:
     sizes = reader.number(2)
     offset_bytes, length_bytes, base_bytes = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
     index_bytes = sizes & 15 if version else 0
@@ -217,7 +188,7 @@ def grid_of(content: bytes, items: Items) -> Grid | None:
         raise ValueError("how its tiles are put together is missing")
     is_in_idat, start, length = items.places[items.primary]
     start += items.idat if is_in_idat else 0
-    reader = _Reader(content, start, min(start + length, len(content)) if length else len(content))
+    reader = Reader(content, start, min(start + length, len(content)) if length else len(content))
     side_bytes = 4 if reader.number(2) & 1 else 2
     num_rows, num_columns = reader.number(1) + 1, reader.number(1) + 1
     width, height = reader.number(side_bytes), reader.number(side_bytes)

@@ -17,9 +17,12 @@ from keepbusy.sources.chain import Chain
 from keepbusy.sources.heif import START_BYTES, is_still
 from keepbusy.sources.images import ImageFiles, is_picture
 from keepbusy.sources.listing import LIST_SUFFIXES, list_entries, list_folder, list_glob
+from keepbusy.sources.pipe import STDIN, Pipe, PipedPicture, is_pipe, picture_in
 from keepbusy.sources.video import Video
 
 MAX_CAMERA = 999
+
+_STDIN_FILE = "/dev/stdin"
 
 _WHAT_TO_GIVE = "give a picture, video, folder, quoted glob, list (.txt), camera number, URL or synth:street"
 
@@ -56,9 +59,10 @@ def open_source(
     how = _How(read_ahead, read_threads)
     if not text.strip():
         raise SourceError("the source is empty", hint=_WHAT_TO_GIVE)
-    if "://" in text or text == "-":
-        location = "pipe:0" if text == "-" else text
-        return Video(location, text, source_id, read_ahead=read_ahead, read_threads=read_threads)
+    if text == STDIN:
+        return _open_pipe(text, source_id, how)
+    if "://" in text:
+        return _open_video(text, text, source_id, how)
     path = _existing(text)
     if path is not None:
         return _open_path(path, source_id, how)
@@ -175,11 +179,33 @@ def _open_files(paths: Sequence[Path], name: str, source_id: int, how: _How) -> 
         return ImageFiles(paths, name, source_id, read_threads=how.picture_threads)
     if len(paths) == 1:
         name = str(paths[0])
-        return Video(name, name, source_id, read_ahead=how.read_ahead, read_threads=how.read_threads)
+        return _open_pipe(name, source_id, how) if is_pipe(paths[0]) else _open_video(name, name, source_id, how)
     parts: list[tuple[str, Callable[[], Source]]] = [
         (str(path), partial(_open_file, path, source_id, how)) for path in paths
     ]
     return Chain(parts, name)
+
+
+def _open_video(location: str | Pipe, name: str, source_id: int, how: _How) -> Video:
+    return Video(location, name, source_id, read_ahead=how.read_ahead, read_threads=how.read_threads)
+
+
+def _open_pipe(name: str, source_id: int, how: _How) -> Source:
+    pipe = Pipe(name)
+    try:
+        found = picture_in(pipe)
+        if found is None and not (name == STDIN and os.path.isfile(_STDIN_FILE)):
+            return _open_video(pipe, name, source_id, how)
+    except BaseException:
+        pipe.close()
+        raise
+    pipe.close()
+    if found is None:  # `< FILE`: a file after all.
+        return _open_video(_STDIN_FILE, name, source_id, how)
+    ending, content = found
+    base = "stdin" if name == STDIN else name
+    # The ending tells outputs that it is a picture.
+    return PipedPicture(content, base if is_picture(base) else base + ending, source_id)
 
 
 def _is_heif_still(path: Path) -> bool:

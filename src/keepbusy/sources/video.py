@@ -13,8 +13,11 @@ from keepbusy.cores import usable_cores
 from keepbusy.errors import FrameError, SourceError, reason_of
 from keepbusy.files import file_address
 from keepbusy.pictures import Converter, Planes
+from keepbusy.sources.boxes import is_index_last
+from keepbusy.sources.completeness import is_cut_short
 from keepbusy.sources.orientation import Orientation, orientation_of
 from keepbusy.sources.packets import PacketError, Packets
+from keepbusy.sources.pipe import Pipe
 from keepbusy.types import Frame, Image
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ many again for each 1080p of a picture: on 16 cores 4K ran 1.8 times as fast wit
 MAX_THREADS = 16
 """FFmpeg itself advises against more."""
 
+_HEAD_BYTES = 1 << 12
+
 STREAM_TIMEOUT_S = 10.0
 """A network stream that is silent for so long has failed. Also the longest that closing a silent one takes."""
 
@@ -41,7 +46,7 @@ class Video:
     A URL whose server tells a duration is a file that happens to be far away: finite. Other URLs are live.
 
     Args:
-        location: Path or URL.
+        location: Path, URL, or a pipe.
         name: What the user called it.
         source_id: The source's number in the run.
         read_ahead: Decode the next frames in the background while one is being used; otherwise only while `read`
@@ -55,7 +60,7 @@ class Video:
 
     def __init__(
         self,
-        location: str,
+        location: str | Pipe,
         name: str,
         source_id: int = 0,
         *,
@@ -64,7 +69,7 @@ class Video:
         timeout_s: float = STREAM_TIMEOUT_S,
     ) -> None:
         self._location = location
-        self._is_url = "://" in location
+        self._is_url = isinstance(location, str) and "://" in location
         self._timeout_s = timeout_s
         self._thread_type = "AUTO" if read_ahead else "SLICE"
         self._read_threads = read_threads
@@ -80,17 +85,24 @@ class Video:
     def _open(self) -> Any:
         import av
 
+        location = self._location
         options: dict[str, Any] = {"timeout": self._timeout_s} if self._is_url else {}
-        if self._location.lower().startswith(("rtsp://", "rtsps://")):
+        if isinstance(location, Pipe):
+            _check_pipe(location)
+        elif location.lower().startswith(("rtsp://", "rtsps://")):
             # Over TCP: a lost UDP packet is a smeared picture, and firewalls let TCP through.
             options["options"] = {"rtsp_transport": "tcp"}
-        is_name = not self._is_url and not self._location.startswith("pipe:")
-        address = file_address(self._location) if is_name else self._location
+        path = location if isinstance(location, str) and not self._is_url else None
         try:
-            container = av.open(address, **options)
+            container = av.open(location if path is None else file_address(path), **options)
         except (av.FFmpegError, OSError, ValueError) as error:
+            if path is not None and _lacks_index(path):
+                raise SourceError(
+                    f"{self.name}: cannot be opened as a video: its index, which stands at the end, is missing",
+                    hint="the file is cut short, or its recording was interrupted",
+                ) from error
             raise SourceError(
-                f"{self.name}: cannot be opened as a video: {reason_of(error)}", hint=_open_hint(self._is_url)
+                f"{self.name}: cannot be opened as a video: {reason_of(error)}", hint=_open_hint(location)
             ) from error
         try:
             self._stream = self._choose_stream(container)
@@ -103,7 +115,7 @@ class Video:
                 self._stream.width or 0, self._stream.height or 0
             )
         self._converter = Converter()
-        self._packets = Packets(container, self._stream, can_reopen=is_name and os.path.isfile(self._location))
+        self._packets = Packets(container, self._stream, can_reopen=path is not None and os.path.isfile(path))
         self._orientation: Orientation | None = None
         self._rotation = 0
         self._start_s: float | None = None
@@ -156,6 +168,8 @@ class Video:
         return True
 
     def rewind(self) -> None:
+        if isinstance(self._location, Pipe):
+            raise SourceError(f"{self._location.shown}: a pipe can be read only once", hint="give the path of a file")
         self.close()
         self._container = self._open()
 
@@ -165,6 +179,8 @@ class Video:
         if self._container is not None:
             self._container.close()
             self._container = None
+        if isinstance(self._location, Pipe):
+            self._location.close()
 
     @property
     def sizes_hw(self) -> dict[tuple[int, int], int]:
@@ -209,29 +225,10 @@ class Video:
         return decoded
 
     def _is_cut_short(self) -> bool:
-        """Whether a file ended with over a second (and a tenth) of what it promised missing.
-
-        What counts is what its packets say. The container's count of frames is compared with packets, not with
-        pictures: clips that were trimmed without being encoded again hold packets that are not to be shown.
-        """
-        promised = self._num_promised()
-        if promised is None or self._is_url:
+        if self._is_url:
             return False
-        fps = self.fps or 1.0
-        if promised - self._packets.num_packets <= max(fps, promised / 10):
-            return False
-        end_s, duration = self._packets.end_s, self._container.duration
-        if self._stream.index_entries or not duration:
-            return True
-        length_s = duration / 1_000_000
-        missing_s = length_s - (end_s - (self._container.start_time or 0) / 1_000_000)
-        return bool(missing_s > max(1.0, length_s / 10))
-
-    def _num_promised(self) -> int | None:
-        """How many packets there should be: the index knows better than the header, where it was read at once."""
-        entries = len(self._stream.index_entries)
-        is_indexed_ahead = "mp4" in self._container.format.name
-        return entries if is_indexed_ahead and entries else self.num_frames
+        packets = self._packets
+        return is_cut_short(self._container, self._stream, packets.num_packets, packets.end_s, self._location)
 
     def _ended(self) -> str:
         if self.is_live:
@@ -305,7 +302,26 @@ def _num_pixels(stream: Any) -> int:
     return 0 if stream.codec_context is None else (stream.width or 0) * (stream.height or 0)
 
 
-def _open_hint(is_url: bool) -> str:
-    if is_url:
+def _lacks_index(path: str) -> bool:
+    """Whether an MP4 file whose index should follow its pictures ends before it."""
+    try:
+        with open(path, "rb") as file:
+            return is_index_last(file.read(_HEAD_BYTES))
+    except OSError:
+        return False
+
+
+def _check_pipe(pipe: Pipe) -> None:
+    if is_index_last(pipe.head):
+        raise SourceError(
+            f"{pipe.shown}: an MP4 whose index stands behind its pictures cannot be read from a pipe",
+            hint="give the path of the file, or write it anew: ffmpeg -i FILE -c copy -movflags +faststart NEW.mp4",
+        )
+
+
+def _open_hint(location: str | Pipe) -> str:
+    if isinstance(location, Pipe):
+        return "from a pipe, videos and pictures are told by their first bytes: give other files by their paths"
+    if "://" in location:
         return "check the address, the network and the login (rtsp://user:password@host/path)"
     return "the file may be damaged, cut short or of a kind that FFmpeg does not know"

@@ -1,0 +1,167 @@
+"""One encoded picture → pixels, by its content."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from keepbusy.errors import FrameError, first_line, reason_of
+from keepbusy.pictures import Converter, Reduced
+from keepbusy.sources import heif
+from keepbusy.sources.jpeg import END_OF_IMAGE, decode_reduced, divisor_for, is_whole_without_end, read_header
+from keepbusy.sources.pages import more_pages
+from keepbusy.types import Image
+
+log = logging.getLogger("keepbusy")
+
+
+def read_image(path: Path, index: int = 0, *, is_first: bool = True) -> Image:
+    """Read one picture as uint8 (H, W, 3), BGR.
+
+    Grey pictures become three equal channels, transparency is dropped, 16 bits a channel become 8, and the orientation
+    that a JPEG's tag or a HEIF file's boxes ask for is followed. Of several pages the first is read.
+
+    Args:
+        path: The file.
+        index: The frame to blame.
+        is_first: Whether what is odd about the file is still to be reported.
+
+    Raises:
+        FrameError: The file cannot be read, or is no picture.
+    """
+    picture = read_picture(path, index, is_first=is_first)
+    return picture if isinstance(picture, np.ndarray) else picture.image
+
+
+def read_picture(
+    path: Path, index: int = 0, min_long_side_px: int | None = None, *, is_first: bool = True
+) -> Image | Reduced:
+    """Read one picture, a big JPEG at a part of its size where that is allowed.
+
+    Args:
+        path: The file.
+        index: The frame to blame.
+        min_long_side_px: What the longer side must keep where a JPEG is decoded at a part of its size; None decodes it
+            whole.
+        is_first: As for `read_image`.
+
+    Raises:
+        FrameError: As for `read_image`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FrameError(
+            f"cannot read the file: {error.strerror or first_line(error)}",
+            stage="read",
+            source=str(path),
+            frame_index=index,
+        ) from error
+    return decode_picture(
+        content,
+        str(path),
+        index,
+        min_long_side_px,
+        is_first=is_first,
+        read_whole=partial(read_image, path, index, is_first=False),
+    )
+
+
+def decode_picture(
+    content: bytes,
+    name: str,
+    index: int = 0,
+    min_long_side_px: int | None = None,
+    *,
+    is_first: bool = True,
+    read_whole: Callable[[], Image] | None = None,
+) -> Image | Reduced:
+    """Decode one picture, a big JPEG at a part of its size where that is allowed.
+
+    Args:
+        content: The file's bytes.
+        name: What the user calls it; its ending counts for a TGA, which cannot be told by its bytes.
+        index: The frame to blame.
+        min_long_side_px: As for `read_picture`.
+        is_first: As for `read_image`.
+        read_whole: Reads it again at full size; None decodes it whole now.
+
+    Raises:
+        FrameError: As for `read_image`.
+    """
+    header = read_header(content)
+    encoded = np.frombuffer(content, np.uint8)
+    image: Image | None = None
+    cause: Exception | None = None
+    is_cut = header is not None and header.is_cut(content)
+    if is_cut and is_whole_without_end(content):
+        if is_first:
+            log.warning("%s: the JPEG's end marker is missing; its pixels are all there", name)
+        encoded, is_cut = np.frombuffer(content + END_OF_IMAGE, np.uint8), False
+    if content and not is_cut:
+        try:
+            if header is not None and header.shape_hw and min_long_side_px is not None and read_whole:
+                divisor = divisor_for(header.shape_hw, min_long_side_px)
+                found = decode_reduced(encoded, header.shape_hw, divisor) if divisor is not None else None
+                if found is not None:
+                    return Reduced(found[1], found[0], read_whole)
+            image = _decode(encoded, content, name)
+        except (cv2.error, OSError, ValueError) as error:
+            cause = error
+    if image is None:
+        raise FrameError(
+            f"the file {_what_is_wrong(content, is_cut=is_cut, cause=cause)}",
+            stage="read",
+            source=name,
+            frame_index=index,
+            hint="replace it, remove it, or convert it to JPEG or PNG",
+        ) from cause
+    if header is None:
+        more = more_pages(content) if is_first else None
+        if more is not None:
+            log.warning("%s: %s, and the first is read", name, more)
+        return heif.upright(content, image)
+    return image
+
+
+def _decode(encoded: Image, content: bytes, name: str) -> Image | None:
+    """A whole picture: what OpenCV reads, and with FFmpeg what it does not; None where neither knows it.
+
+    FFmpeg is asked about what is known to be a picture only: it would draw a text.
+    """
+    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    if image is not None:
+        return np.asarray(image, np.uint8)
+    if heif.is_heif(content):
+        return heif.decode(content)
+    if Path(name).suffix.lower() == ".tga":
+        return _decode_targa(content)
+    return None
+
+
+def _decode_targa(content: bytes) -> Image | None:
+    import av
+
+    frames = av.VideoCodecContext.create("targa", "r").decode(av.Packet(content))
+    return Converter().convert(frames[0]) if frames else None
+
+
+def _what_is_wrong(content: bytes, *, is_cut: bool, cause: Exception | None) -> str:
+    if not content:
+        return "is empty"
+    if is_cut:
+        return "is a JPEG that is cut short"
+    if cause is not None and "MAX_IMAGE" in str(cause):
+        return "has more pixels than OpenCV may read (OPENCV_IO_MAX_IMAGE_PIXELS)"
+    if heif.is_heif(content):
+        tiles = " made of tiles" if heif.has_grid(content) else ""
+        reason = "" if cause is None else f": {reason_of(cause)}"
+        return f"is a {heif.name_of(content)} picture{tiles}, whatever its ending, and cannot be read{reason}"
+    if content[:4] in (b"II*\0", b"MM\0*"):
+        return "is a TIFF of a kind that is not read (8 and 16 bits per channel are)"
+    return "is not a picture, or is damaged"

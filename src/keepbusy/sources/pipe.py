@@ -1,0 +1,188 @@
+"""What comes through a pipe (standard input, a FIFO): one picture, or a video. It can be read only once.
+
+Pictures are told by their first bytes. One that another follows is the beginning of a video (Motion JPEG).
+"""
+
+from __future__ import annotations
+
+import io
+import select
+from pathlib import Path
+
+from keepbusy.errors import SourceError, reason_of
+from keepbusy.sources import heif
+from keepbusy.sources.picture import decode_picture
+from keepbusy.types import Frame
+
+STDIN = "-"
+
+MAX_PICTURE_BYTES = 1 << 28
+"""What has more is not held in memory as a picture."""
+
+_CHUNK_BYTES = 1 << 16
+_HEAD_BYTES = 1 << 12
+
+_SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
+    (b"\xff\xd8\xff", ".jpg", "mjpeg"),
+    (b"\x89PNG\r\n\x1a\n", ".png", "png"),
+    (b"RIFF", ".webp", "webp"),
+    (b"BM", ".bmp", "bmp"),
+    (b"\0\0\0\x0cjP  ", ".jp2", "jpeg2000"),
+    *((b"P%d\n" % kind, ".pnm", "ppm") for kind in range(1, 7)),
+    (b"II*\0", ".tif", ""),
+    (b"MM\0*", ".tif", ""),
+)
+"""How pictures begin, their ending, and FFmpeg's name for what finds their end; empty where the pipe's end is it."""
+
+
+class Pipe:
+    """Bytes that can be read only once, with a look at the first ones. Not seekable, so that nobody tries.
+
+    Args:
+        name: `-` for standard input, or a FIFO's path.
+
+    Attributes:
+        name: As given.
+        head: The first bytes, up to some thousand, fewer only where there are no more.
+        num_read: How many bytes have been handed out.
+
+    Raises:
+        SourceError: It cannot be read, or is empty.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.num_read = 0
+        self._ahead: list[bytes] = []
+        try:
+            self._file = io.FileIO(0, closefd=False) if name == STDIN else io.FileIO(name)
+            if self._file.isatty():
+                raise SourceError(f"{self.shown} is a terminal", hint=_HINT)
+            self.head = self._look_at(_HEAD_BYTES)
+        except OSError as error:
+            raise SourceError(f"{self.shown}: cannot be read: {reason_of(error)}", hint=_HINT) from error
+        if not self.head:
+            raise SourceError(f"{self.shown} is empty", hint=_HINT)
+
+    @property
+    def shown(self) -> str:
+        """What to call it in a sentence."""
+        return "standard input" if self.name == STDIN else self.name
+
+    def read(self, num_bytes: int) -> bytes:
+        """The next bytes, as many as are there, at most so many; none at the end."""
+        if self._ahead:
+            chunk = self._ahead.pop(0)
+            if len(chunk) > num_bytes:
+                self._ahead.insert(0, chunk[num_bytes:])
+                chunk = chunk[:num_bytes]
+        else:
+            chunk = self._next(num_bytes)
+        self.num_read += len(chunk)
+        return chunk
+
+    def look_on(self) -> bytes:
+        """Bytes that nobody has seen yet; they stay to be read. None at the end."""
+        chunk = self._next(_CHUNK_BYTES)
+        if chunk:
+            self._ahead.append(chunk)
+        return chunk
+
+    def seen(self) -> bytes:
+        """All bytes that were looked at and not read."""
+        return b"".join(self._ahead)
+
+    def close(self) -> None:
+        """Release it."""
+        self._file.close()
+
+    def _next(self, num_bytes: int) -> bytes:
+        while (chunk := self._file.read(num_bytes)) is None:
+            select.select([self._file], [], [])  # The program before it has made it non-blocking.
+        return chunk
+
+    def _look_at(self, num_bytes: int) -> bytes:
+        while sum(map(len, self._ahead)) < num_bytes and self.look_on():
+            pass
+        return self.seen()
+
+
+_HINT = "see that the program before it writes a video or a picture, as in: cat clip.mkv | keepbusy detect -"
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether what is at a path can be read only once."""
+    return path.is_fifo() or path.is_socket()
+
+
+def picture_in(pipe: Pipe) -> tuple[str, bytes] | None:
+    """The usual ending and the bytes of the one picture that a pipe holds; None where it holds something else."""
+    head = pipe.head
+    if heif.is_still(head):
+        return _rest(pipe, f".{heif.name_of(head).lower()}")
+    for signature, ending, codec in _SIGNATURES:
+        if head.startswith(signature) and (ending != ".webp" or head[8:12] == b"WEBP"):
+            return _only_one(pipe, ending, codec) if codec else _rest(pipe, ending)
+    return None
+
+
+def _rest(pipe: Pipe, ending: str) -> tuple[str, bytes] | None:
+    num_bytes = len(pipe.head)
+    while chunk := pipe.look_on():
+        num_bytes += len(chunk)
+        if num_bytes > MAX_PICTURE_BYTES:
+            return None
+    return ending, pipe.seen()
+
+
+def _only_one(pipe: Pipe, ending: str, codec: str) -> tuple[str, bytes] | None:
+    """A picture, where nothing follows it."""
+    import av
+
+    context = av.CodecContext.create(codec, "r")
+    num_bytes, num_parsed, chunk = 0, 0, pipe.seen()
+    while chunk:
+        num_bytes += len(chunk)
+        num_parsed += sum(packet.size for packet in context.parse(chunk))
+        if 0 < num_parsed < num_bytes or num_bytes > MAX_PICTURE_BYTES:
+            return None
+        chunk = pipe.look_on()
+    return ending, pipe.seen()
+
+
+class PipedPicture:
+    """One picture that came through a pipe. Finite; it can be read again.
+
+    Args:
+        content: The picture, encoded.
+        name: What to call it.
+        source_id: The source's number in the run.
+    """
+
+    is_live = False
+    fps: float | None = None
+
+    def __init__(self, content: bytes, name: str, source_id: int = 0) -> None:
+        self.name = name
+        self.num_frames: int | None = 1
+        self._content = content
+        self._source_id = source_id
+        self._is_read = False
+        self._was_read = False
+
+    def read(self) -> Frame | None:
+        if not self.skip():
+            return None
+        is_first, self._was_read = not self._was_read, True
+        picture = decode_picture(self._content, self.name, is_first=is_first)
+        return Frame(picture, 0, 0.0, self._source_id, self.name)
+
+    def skip(self) -> bool:
+        was_read, self._is_read = self._is_read, True
+        return not was_read
+
+    def rewind(self) -> None:
+        self._is_read = False
+
+    def close(self) -> None:
+        self._is_read = True
