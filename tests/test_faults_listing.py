@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -53,11 +54,26 @@ def test_what_a_folder_leaves_out_is_reported(tmp_path: Path, caplog: pytest.Log
     (tmp_path / "notes.md").write_text("")
     with caplog.at_level(logging.WARNING, "keepbusy"):
         assert sources_of(tmp_path) == ["a.png", "b.jfif"]
-    assert "1 files are neither" in caplog.text and "notes.md" in caplog.text
+    assert "left out are 1 files that by their endings are neither pictures nor videos: notes.md" in caplog.text
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "x.heicx").write_text("")
-    with pytest.raises(SourceError, match=r"no pictures or videos in it \(x\.heicx"):
+    with pytest.raises(SourceError, match=r"no pictures or videos in it \(by their .*: x\.heicx\)") as caught:
         open_source(tmp_path / "only")
+    assert caught.value.hint is not None and "by their names" in caught.value.hint
+
+
+def test_links_that_lead_nowhere_and_what_is_no_file_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "in" / "pipe.png")
+    for spec in (tmp_path / "in", f"{tmp_path}/in/*.png"):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "keepbusy"):
+            assert sources_of(spec) == ["a.png"]
+        assert f"{spec}: left out are 1 links that lead nowhere: gone.png" in caplog.text
+        assert f"{spec}: left out are 1 that are no files: pipe.png" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -67,12 +83,39 @@ def test_what_a_folder_leaves_out_is_reported(tmp_path: Path, caplog: pytest.Log
         b'\xef\xbb\xbf"sub/a.png"\r\n',
         b".\\sub\\a.png\r\n",
         b"'sub/a.png'\n\n# comment\n",
+        b"sub/a.png # the gate\n",
+        b'"sub\\a.png"\t# the gate\n',
     ],
 )
 def test_lists_of_other_systems(tmp_path: Path, content: bytes) -> None:
     picture(tmp_path / "sub" / "a.png")
     (tmp_path / "list.txt").write_bytes(content)
     assert sources_of(tmp_path / "list.txt") == ["a.png"]
+
+
+def test_a_name_with_a_hash_in_it_is_no_comment(tmp_path: Path) -> None:
+    picture(tmp_path / "a #1.png")
+    picture(tmp_path / "a.png").rename(tmp_path / "a")
+    (tmp_path / "list.txt").write_text("a #1.png\n")
+    assert sources_of(tmp_path / "list.txt") == ["a #1.png"]
+
+
+def test_errors_of_a_list_name_the_list_and_the_line(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("# mine\n\nnowhere.mp4 # the gate\n")
+    source = open_source(tmp_path / "list.txt")
+    with pytest.raises(FrameError, match=r"list\.txt: line 3: nowhere\.mp4: no such file"):
+        source.read()
+    (tmp_path / "outer.txt").write_text("list.txt\n")
+    with pytest.raises(SourceError, match=r"outer\.txt: line 1: .*a list cannot hold another list") as caught:
+        open_source(tmp_path / "outer.txt")
+    assert caught.value.hint
+
+
+def test_an_address_in_a_list_ends_before_its_comment(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("http://localhost:9/a\\b#c.mp4 # the gate\n")
+    source = open_source(tmp_path / "list.txt")
+    with pytest.raises(FrameError, match=r"line 1: http://localhost:9/a\\b#c\.mp4: cannot be opened"):
+        source.read()
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -105,9 +148,9 @@ def test_what_a_glob_leaves_out_is_reported(tmp_path: Path, caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING, "keepbusy"):
         assert sources_of(pattern) == ["a.png"]
     assert [record.getMessage() for record in caplog.records] == [
-        f"{pattern}: 2 files are neither pictures nor videos and are left out: a.xml, notes.txt"
+        f"{pattern}: left out are 2 files that by their endings are neither pictures nor videos: a.xml, notes.txt"
     ]
-    with pytest.raises(SourceError, match=r"matches no pictures or videos \(notes\.txt are neither\)") as caught:
+    with pytest.raises(SourceError, match=r"matches no pictures or videos \(.* neither: notes\.txt\)") as caught:
         open_source(f"{tmp_path}/g/n*")
     assert "names the ending" in (caught.value.hint or "")
 

@@ -39,7 +39,7 @@ def test_a_jpeg_that_lacks_its_end_marker_only_is_read(
     with caplog.at_level(logging.WARNING, "keepbusy"):
         assert np.array_equal(read_image(endless), read_image(whole))
     assert "endless.jpg" in caplog.text and "whole.jpg" not in caplog.text
-    with pytest.raises(FrameError, match="damaged"):
+    with pytest.raises(FrameError, match="cut short"):
         read_image(cut)
 
 
@@ -47,7 +47,7 @@ def test_a_jpeg_with_a_frame_header_that_is_too_short_is_one_error(tmp_path: Pat
     content = cv2.imencode(".jpg", noise())[1].tobytes()[:-2]
     scan = content.index(b"\xff\xda")
     (tmp_path / "short.jpg").write_bytes(content[:scan] + b"\xff\xc0\0\4\0\0" + content[scan:])
-    with pytest.raises(FrameError, match="damaged"):
+    with pytest.raises(FrameError, match="cut short"):
         read_image(tmp_path / "short.jpg")
 
 
@@ -260,6 +260,15 @@ def detect(*words: str | Path, given: bytes = b"", **environment: str) -> subpro
     return subprocess.run(program, input=given, capture_output=True, env={**os.environ, **environment}, check=False)
 
 
+def test_of_an_icon_the_largest_picture_is_read(tmp_path: Path) -> None:
+    PIL.Image.fromarray(np.ascontiguousarray(noise()[..., ::-1])).resize((256, 256)).save(tmp_path / "app.ico")
+    source = open_source(tmp_path / "app.ico")
+    frame = source.read()
+    assert frame is not None and (frame.width, frame.height) == (256, 256)
+    assert source.read() is None
+    source.close()
+
+
 @pytest.mark.parametrize("word", ["-", "/dev/stdin"])
 @pytest.mark.parametrize(("name", "num_frames"), [("clip.ts", 12), ("clip.mkv", 12), ("photo.jpg", 1)])
 def test_standard_input_is_a_video_or_a_picture(
@@ -273,7 +282,8 @@ def test_standard_input_is_a_video_or_a_picture(
     done = detect(word, "-m", blob_model, "--json", "-", "-q", given=path.read_bytes())
     assert done.returncode == 0, done.stderr
     frames = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(frame["source"], frame["index"]) for frame in frames] == [(word, n) for n in range(num_frames)]
+    called = "stdin.jpg" if path.suffix == ".jpg" else word
+    assert [(frame["source"], frame["index"]) for frame in frames] == [(called, n) for n in range(num_frames)]
     assert all((frame["width"], frame["height"]) == (96, 64) for frame in frames)
     assert frames[0]["detections"][0]["name"] == "red"
 
@@ -282,7 +292,7 @@ def test_empty_standard_input_is_one_error(blob_model: Path) -> None:
     done = detect("-", "-m", blob_model, "-q")
     lines = done.stderr.decode().splitlines()
     assert done.returncode == 1 and len(lines) == 2
-    assert lines[0].startswith("error: -: cannot be opened as a video") and lines[1].startswith("hint:")
+    assert lines[0].startswith("error: standard input is empty") and lines[1].startswith("hint:")
 
 
 def test_a_camera_that_is_not_there_is_named() -> None:

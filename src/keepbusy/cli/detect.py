@@ -62,8 +62,8 @@ def detect(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE",
-            help="Pictures, folders, quoted globs, lists (.txt), videos, camera numbers, stream URLs, synth:street. "
-            "By default the clip that the package carries.",
+            help="Pictures, folders, quoted globs, lists (.txt), videos, camera numbers, stream URLs, - for standard "
+            "input, synth:street. By default the clip that the package carries.",
             show_default=False,
         ),
     ] = None,

@@ -41,8 +41,8 @@ def optimize(
         Path | None,
         typer.Argument(
             metavar="MODEL",
-            help="OpenVINO IR (.xml), ONNX file, or a name that `keepbusy models` lists. By default the street "
-            "detector that the package carries.",
+            help="OpenVINO IR (.xml), ONNX file, an exporter's folder, or a name that `keepbusy models` lists. By "
+            "default the street detector that the package carries.",
             show_default=False,
         ),
     ] = None,

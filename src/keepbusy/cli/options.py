@@ -15,8 +15,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="OpenVINO IR (.xml), ONNX file, or a name that `keepbusy models` lists. By default the street detector "
-        "that the package carries.",
+        help="OpenVINO IR (.xml), ONNX file, an exporter's folder, or a name that `keepbusy models` lists. By default "
+        "the street detector that the package carries.",
         show_default=False,
     ),
 ]

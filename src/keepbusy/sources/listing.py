@@ -5,8 +5,10 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from keepbusy.errors import SourceError, reason_of
 from keepbusy.files import FileId, file_id, files_below, natural_key, read_text
@@ -36,14 +38,15 @@ def list_folder(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from error
 
-    found = files_below(folder, is_deep=False, on_error=refuse)
-    files = sorted((path for path in found if path.is_file()), key=natural_key)
+    found = sorted(files_below(folder, is_deep=False, on_error=refuse), key=natural_key)
+    files = [path for path in found if path.is_file()]
     wanted = [path for path in files if _is_media(path)]
+    _tell_no_files(str(folder), [path for path in found if not path.is_file()])
     _tell_left_out(
         str(folder),
         [path for path in files if not _is_media(path)],
         none="" if wanted else "has no pictures or videos in it",
-        hint="sub-folders are not searched; use a glob such as 'folder/**/*.jpg' for that",
+        hint="give files with other endings by their names; a glob such as 'folder/**/*.jpg' searches sub-folders",
     )
     return wanted
 
@@ -59,7 +62,9 @@ def list_glob(pattern: str) -> list[Path]:
         SourceError: There are none.
     """
     is_taken = (lambda _path: True) if _names_ending(pattern) else _is_media
-    found = (Path(match) for match in glob.iglob(pattern, recursive=True))
+    found = [Path(match) for match in glob.iglob(pattern, recursive=True)]
+    no_files = {path for path in found if not path.is_file() and not path.is_dir()}
+    _tell_no_files(pattern, sorted(no_files, key=natural_key))
     seen: set[FileId] = set()
     files: list[Path] = []
     # Of several names of a file, one that is taken comes first.
@@ -70,7 +75,10 @@ def list_glob(pattern: str) -> list[Path]:
         seen.add(identity)
         files.append(path)
     if not files:
-        raise SourceError(f"{pattern}: matches no file", hint="quote the pattern, and check the folder in it")
+        raise SourceError(
+            f"{pattern}: matches no file",
+            hint="check its folder and the case of its letters; '**' stands for sub-folders",
+        )
     files.sort(key=natural_key)
     wanted = [path for path in files if is_taken(path)]
     _tell_left_out(
@@ -101,29 +109,69 @@ def _tell_left_out(name: str, left_out: Sequence[Path], *, none: str, hint: str)
         hint: What to do in that case.
     """
     if none:
-        seen = f" ({_some(left_out)} are neither)" if left_out else ""
+        seen = f" (by their endings these are neither: {_some(left_out)})" if left_out else ""
         raise SourceError(f"{name}: {none}{seen}", hint=hint)
     if left_out:
         log.warning(
-            "%s: %d files are neither pictures nor videos and are left out: %s", name, len(left_out), _some(left_out)
+            "%s: left out are %d files that by their endings are neither pictures nor videos: %s",
+            name,
+            len(left_out),
+            _some(left_out),
         )
 
 
-def list_entries(path: Path) -> list[str]:
+def _tell_no_files(name: str, paths: Sequence[Path]) -> None:
+    """Report what cannot be read: links that lead nowhere, and what is no file (FIFOs, sockets)."""
+    broken = [path for path in paths if not path.exists()]
+    for what, some in (
+        ("links that lead nowhere", broken),
+        ("that are no files", [one for one in paths if one not in broken]),
+    ):
+        if some:
+            log.warning("%s: left out are %d %s: %s", name, len(some), what, _some(some))
+
+
+class Entry(NamedTuple):
+    """A line of a list of sources.
+
+    Attributes:
+        text: The source.
+        number: Its line, from 1.
+    """
+
+    text: str
+    number: int
+
+    @property
+    def without_comment(self) -> str:
+        """The source, as far as the first `#` behind a space."""
+        return _unquoted(re.split(r"\s+#", self.text, maxsplit=1)[0])
+
+    def spellings(self) -> list[str]:
+        """What the line may mean, the likeliest first.
+
+        A `#` behind a space begins a comment, unless there is a file with that name. Lists written on Windows have
+        backslashes for slashes.
+        """
+        texts = (_unquoted(self.text), self.without_comment)
+        return list(dict.fromkeys(spelling for text in texts for spelling in (text, text.replace("\\", "/"))))
+
+
+def list_entries(path: Path) -> list[Entry]:
     """The entries of a list of sources: one a line, `#` for comments, quotes around a line taken off.
 
     Raises:
         SourceError: It cannot be read, or lists nothing.
     """
     try:
-        lines = [line.strip() for line in read_text(path).splitlines()]
+        lines = [Entry(line.strip(), number) for number, line in enumerate(read_text(path).splitlines(), 1)]
     except (OSError, ValueError) as error:
         cause = reason_of(error)
         raise SourceError(
             f"{path}: cannot be read as a list of sources: {cause}",
             hint="a list is UTF-8 text, one source per line",
         ) from error
-    entries = [_unquoted(line) for line in lines if line and not line.startswith("#")]
+    entries = [line for line in lines if line.text and not line.text.startswith("#")]
     if not entries:
         raise SourceError(f"{path}: lists no sources", hint="write one file, folder or glob a line")
     return entries

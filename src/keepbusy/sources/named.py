@@ -50,6 +50,6 @@ def _files_in_list(path: Path) -> Iterator[Path]:
     except SourceError:
         return
     for entry in entries:
-        if Path(entry).suffix.lower() not in LIST_SUFFIXES:
-            for spelling in dict.fromkeys((entry, entry.replace("\\", "/"))):
+        for spelling in entry.spellings():
+            if Path(spelling).suffix.lower() not in LIST_SUFFIXES:
                 yield from _files_of(spelling, path.parent)

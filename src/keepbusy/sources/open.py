@@ -16,7 +16,7 @@ from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
 from keepbusy.sources.heif import START_BYTES, is_still
 from keepbusy.sources.images import ImageFiles, is_picture
-from keepbusy.sources.listing import LIST_SUFFIXES, list_entries, list_folder, list_glob
+from keepbusy.sources.listing import LIST_SUFFIXES, Entry, list_entries, list_folder, list_glob
 from keepbusy.sources.pipe import STDIN, Pipe, PipedPicture, is_pipe, picture_in
 from keepbusy.sources.video import Video
 
@@ -203,7 +203,7 @@ def _open_pipe(name: str, source_id: int, how: _How) -> Source:
     if found is None:  # `< FILE`: a file after all.
         return _open_video(_STDIN_FILE, name, source_id, how)
     ending, content = found
-    base = "stdin" if name == STDIN else name
+    base = "stdin" if name in (STDIN, _STDIN_FILE) else name
     # The ending tells outputs that it is a picture.
     return PipedPicture(content, base if is_picture(base) else base + ending, source_id)
 
@@ -221,30 +221,38 @@ def _is_heif_still(path: Path) -> bool:
 
 
 def _open_list(path: Path, source_id: int, how: _How) -> Source:
-    entries = list_entries(path)
     parts: list[tuple[str, Callable[[], Source]]] = []
-    for entry in entries:
+    for entry in list_entries(path):
         spec = _beside(path.parent, entry)
         if Path(spec).suffix.lower() in LIST_SUFFIXES:
-            raise SourceError(f"{path}: {entry}: a list cannot hold another list")
-        open_part = partial(
-            open_source, spec, source_id=source_id, read_ahead=how.read_ahead, read_threads=how.read_threads
-        )
-        parts.append((spec, open_part))
+            raise SourceError(
+                f"{path}: line {entry.number}: {spec}: a list cannot hold another list",
+                hint="give both lists on the command line",
+            )
+        parts.append((spec, partial(_open_entry, f"{path}: line {entry.number}", spec, source_id, how)))
     return Chain(parts, str(path))
 
 
-def _beside(folder: Path, entry: str) -> str:
+def _open_entry(place: str, spec: str, source_id: int, how: _How) -> Source:
+    try:
+        return open_source(spec, source_id=source_id, read_ahead=how.read_ahead, read_threads=how.read_threads)
+    except SourceError as error:
+        raise SourceError(f"{place}: {error.message}", hint=error.hint) from error
+
+
+def _beside(folder: Path, entry: Entry) -> str:
     """An entry of a list as a source: relative paths are looked for beside the list first, then where the program runs.
 
-    Lists written on Windows have backslashes in them: they are tried as slashes where there is no such file.
+    Args:
+        folder: The list's.
+        entry: The entry. Where nothing is found, it is what stands before a comment.
     """
-    if entry.startswith("synth:") or "://" in entry:
-        return entry
-    for spelling in dict.fromkeys((entry, entry.replace("\\", "/"))):
+    if entry.text.startswith("synth:") or "://" in entry.text:
+        return entry.without_comment
+    for spelling in entry.spellings():
         beside = folder / spelling
         if os.path.exists(beside) or (glob.has_magic(spelling) and not os.path.exists(spelling)):
             return str(beside)
         if os.path.exists(spelling):
             return spelling
-    return entry
+    return entry.without_comment

@@ -140,11 +140,13 @@ def _only_one(pipe: Pipe, ending: str, codec: str) -> tuple[str, bytes] | None:
     import av
 
     context = av.CodecContext.create(codec, "r")
-    num_bytes, num_parsed, chunk = 0, 0, pipe.seen()
+    num_bytes, chunk = 0, pipe.seen()
+    sizes: list[int] = []
     while chunk:
         num_bytes += len(chunk)
-        num_parsed += sum(packet.size for packet in context.parse(chunk))
-        if 0 < num_parsed < num_bytes or num_bytes > MAX_PICTURE_BYTES:
+        sizes += [packet.size for packet in context.parse(chunk)]
+        is_followed = len(sizes) > 1 or 0 < sum(sizes) < num_bytes
+        if is_followed or num_bytes > MAX_PICTURE_BYTES:
             return None
         chunk = pipe.look_on()
     return ending, pipe.seen()

@@ -138,7 +138,8 @@ class Video:
             what = "only a cover picture, no video" if container.streams.video else "no video"
             raise SourceError(f"{self.name}: has {what} in it", hint="give a file or stream with pictures")
         best = container.streams.best("video")
-        if best is None or all(best.index != one.index for one in wanted):
+        # An icon's streams are its sizes.
+        if best is None or container.format.name == "ico" or all(best.index != one.index for one in wanted):
             best = max(wanted, key=_num_pixels)
         if best.codec_context is None:
             raise SourceError(
