@@ -95,7 +95,7 @@ def test_texts_begin_with_a_mark_or_are_refused_in_one_line(tmp_path: Path) -> N
         open_dataset(str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["a: 2026-13-45", "a: !!int x", "a: !!bool x", "a: !!float x", "[" * 5000, "{[a]: 1}"])
+@pytest.mark.parametrize("text", ["a: !!int x", "a: !!bool x", "a: !!float x", "[" * 5000, "{[a]: 1}"])
 def test_what_yaml_cannot_hold_is_one_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "data.yaml"
     file.write_text(text)

@@ -58,7 +58,6 @@ def test_names_beside_the_model_are_taken_as_written(
 @pytest.mark.parametrize(
     "content",
     [
-        b"date: 2026-13-45\n",
         b"names: [\n",
         b"\xff\xfe\x00",
         "names: {0: 行}".encode("gbk"),
@@ -75,6 +74,14 @@ def test_a_bad_file_beside_the_model_is_reported(
     with caplog.at_level(logging.WARNING, "keepbusy"):
         assert load_model(model).names == ("class 0", "class 1", "class 2")
     assert "metadata.yaml" in caplog.text
+
+
+def test_an_impossible_date_does_no_harm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = nameless(tmp_path)
+    (tmp_path / "metadata.yaml").write_text("date: 2026-13-45\nnames: {0: a, 1: b, 2: c}\n")
+    with caplog.at_level(logging.WARNING, "keepbusy"):
+        assert load_model(model).names == ("a", "b", "c")
+    assert not caplog.records
 
 
 def test_names_that_do_not_fit_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

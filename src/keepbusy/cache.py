@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from keepbusy.files import beside
+from keepbusy.parsing import parse_json
 
 CACHE_VARIABLE = "KEEPBUSY_CACHE"
 
@@ -106,7 +107,7 @@ class Notebook:
         """What was written under a key; None where there is nothing, or nothing that can be read."""
         path = self._path(key)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             content = self._in_memory.get(path)
         value = content.get("value") if isinstance(content, dict) and content.get("key") == key else None

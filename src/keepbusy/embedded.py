@@ -7,11 +7,11 @@ installation says so instead of finding nothing.
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import cache
 from pathlib import Path
 
 from keepbusy.errors import ModelError, SourceError
+from keepbusy.parsing import parse_json
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 MODEL_NAME = "street-yolov5n"
@@ -59,7 +59,7 @@ def checksums(assets: Path = ASSETS) -> dict[str, str]:
 
 def _problem(path: Path) -> str | None:
     try:
-        expected = json.loads((path.parent / "checksums.json").read_text(encoding="utf-8"))[path.name]
+        expected = parse_json((path.parent / "checksums.json").read_text(encoding="utf-8"))[path.name]
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError as error:
         return f"{Path(str(error.filename)).name} is missing"

@@ -30,6 +30,7 @@ from keepbusy.cache import model_fingerprint
 from keepbusy.config import Options, split_options
 from keepbusy.errors import ConfigError, SinkError, first_line
 from keepbusy.files import read_text
+from keepbusy.parsing import TextError, parse_yaml_nodes
 
 log = logging.getLogger("keepbusy")
 
@@ -116,7 +117,6 @@ def load_profile(path: str | Path) -> TunedProfile:
     Raises:
         ConfigError: It cannot be read, is no profile, or has a key or a value that it cannot have; with its line.
     """
-    import yaml
 
     path = Path(path)
     hint = "give a file that `keepbusy tune` has written"
@@ -127,13 +127,9 @@ def load_profile(path: str | Path) -> TunedProfile:
     except ValueError as error:
         raise ConfigError(f"--profile: {path}: is not text: {first_line(error)}", hint=hint) from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark is not None else str(path)
-        reason = getattr(error, "problem", None) or first_line(error)
-        raise ConfigError(f"--profile: {place}: is not YAML: {reason}", hint=hint) from error
+        content, node = parse_yaml_nodes(text)
+    except TextError as error:
+        raise ConfigError(f"--profile: {path}{error.place}: is not YAML: {error}", hint=hint) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ConfigError(f"--profile: {path}: is not a profile of keepbusy tune", hint=hint)
     lines = _lines(node)

@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 from keepbusy.bench.samples import Latency, Ratio
 from keepbusy.bench.verdict import Verdict
 from keepbusy.errors import ConfigError, Stage, first_line
+from keepbusy.files import read_text
+from keepbusy.parsing import parse_json
 from keepbusy.sinks.naming import write_error
 from keepbusy.types import Timings
 
@@ -141,10 +143,10 @@ def read_json(path: Path) -> dict[str, Any]:
         ConfigError: The file cannot be read, or is no report.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}", hint="give a file written by --json") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: is not JSON: {first_line(error)}", hint="give a file written by --json") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ConfigError(f"{path}: is not a report of keepbusy bench", hint="give a file written by --json")

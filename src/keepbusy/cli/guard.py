@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.files import FileId, OutputFolder, check_outputs, file_id, files_below, read_text
+from keepbusy.parsing import parse_yaml
 
 if TYPE_CHECKING:
     from keepbusy.sinks.open import Outputs
@@ -157,19 +158,17 @@ def dataset_files(dataset: Any) -> Iterator[Path]:
 
 def _lists_in(path: Path) -> Iterator[Path]:
     """The files that a YOLO data set's file names for its splits."""
-    import yaml
-
     if path.suffix.lower() not in {".yaml", ".yml"}:
         return
     try:
-        content = yaml.safe_load(read_text(path))
+        content = parse_yaml(read_text(path))
         root = path.parent / str(content.get("path") or "")
         for split in ("train", "val", "test"):
             parts = content.get(split) or []
             for part in parts if isinstance(parts, list) else [parts]:
                 # A split that is not there is looked for without the `../` before it.
                 yield from (root / str(part), root / str(part).replace("\\", "/").lstrip("./"))
-    except (OSError, ValueError, AttributeError, yaml.YAMLError):
+    except (OSError, ValueError, AttributeError):
         return  # Opening it says what is wrong.
 
 

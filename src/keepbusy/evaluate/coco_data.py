@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from keepbusy.errors import ConfigError, SourceError, first_line, reason_of
+from keepbusy.errors import ConfigError, SourceError, reason_of
 from keepbusy.evaluate.coco_values import clean_id, clean_size, id_key, is_area, is_box, is_flag, shown
 from keepbusy.evaluate.dataset import Picture, Pictures
 from keepbusy.evaluate.problems import Problems
 from keepbusy.files import natural_key, read_text
+from keepbusy.parsing import TextError, parse_json
 
 _HINT = "give a COCO annotations file such as instances_val2017.json"
 _BAD_HINT = "correct them, or leave those annotations out with --skip-bad-labels"
@@ -93,11 +93,9 @@ def _read(path: Path) -> dict[str, Any]:
         reason = reason_of(error)
         raise SourceError(f"{path}: cannot be read: {reason}", hint=_HINT) from error
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise SourceError(f"{path}:{error.lineno}: is not valid JSON: {error.msg}", hint=_HINT) from error
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{path}: cannot be read: {first_line(error)}", hint=_HINT) from error
+        content = parse_json(text)
+    except TextError as error:
+        raise SourceError(f"{path}{error.place}: is not valid JSON: {error}", hint=_HINT) from error
     if isinstance(content, list):
         raise SourceError(f"{path}: is a list, as results are, not annotations", hint=_HINT)
     for key in ("images", "annotations", "categories"):

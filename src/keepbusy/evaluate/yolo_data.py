@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from keepbusy.errors import ConfigError, SourceError, first_line, reason_of
 from keepbusy.evaluate.dataset import Picture, Pictures
 from keepbusy.evaluate.labels import NO_LABELS, read_labels
@@ -16,6 +14,7 @@ from keepbusy.evaluate.listing import pictures_below
 from keepbusy.evaluate.problems import Problems
 from keepbusy.files import is_hidden, natural_key, read_text
 from keepbusy.models.names import names_from_value
+from keepbusy.parsing import TextError, parse_yaml
 
 Listed = tuple[Path, str]
 """A picture, and where it was named: `file:line`, or its folder."""
@@ -102,12 +101,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         reason = reason_of(error)
         raise SourceError(f"{path}: cannot be read: {reason}") from error
     try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        reason = getattr(error, "problem", None) or first_line(error)
-        raise SourceError(f"{path}{line}: is not valid YAML: {reason}", hint="correct that line") from error
+        content = parse_yaml(text)
+    except TextError as error:
+        raise SourceError(f"{path}{error.place}: is not valid YAML: {error}", hint="correct that line") from error
     if not isinstance(content, dict):
         raise SourceError(f"{path}: is not a dataset file", hint="it needs the keys `names`, `val` and mostly `path`")
     return content

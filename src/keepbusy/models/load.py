@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from keepbusy.errors import ModelError, first_line
 from keepbusy.files import beside, is_hidden, natural_key, read_text
 from keepbusy.forms import Family, InputForm, OutputForm, Task
@@ -22,6 +20,7 @@ from keepbusy.models.inside import with_what_is_inside
 from keepbusy.models.names import Names, choose_names
 from keepbusy.models.outputs import recognise_output
 from keepbusy.models.pixels import pixels_of
+from keepbusy.parsing import parse_yaml
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -120,9 +119,9 @@ def _read_note(path: Path) -> dict[str, Any]:
         return {}
     try:
         text = read_text(path)
-        content = yaml.safe_load(text)
-        as_written = yaml.load(text, Loader=yaml.BaseLoader)
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        content = parse_yaml(text)
+        as_written = parse_yaml(text, as_written=True)
+    except (OSError, ValueError) as error:
         log.warning("%s: cannot be read, and is left out: %s", path, first_line(error))
         return {}
     if isinstance(as_written, list) and all(isinstance(name, str) for name in as_written):

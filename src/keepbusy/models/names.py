@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from keepbusy.errors import ConfigError, first_line
 from keepbusy.files import read_text
 from keepbusy.models.coco import COCO_NAMES
+from keepbusy.parsing import TextError, parse_literal, parse_yaml
 
 log = logging.getLogger("keepbusy")
 
@@ -38,10 +36,10 @@ def load_names(path: Path) -> Names:
         ) from error
     if path.suffix.lower() in (".yaml", ".yml"):
         try:
-            content = yaml.load(text, Loader=yaml.BaseLoader)
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
+            content = parse_yaml(text, as_written=True)
+        except TextError as error:
             raise ConfigError(
-                f"--names: {path} is not valid YAML: {first_line(error)}", hint="correct the file"
+                f"--names: {path}{error.place}: is not valid YAML: {error}", hint="correct the file"
             ) from error
         value = content.get("names") if isinstance(content, dict) else content
         names = names_from_value(value) or ((value.strip(),) if isinstance(value, str) and value.strip() else ())
@@ -104,8 +102,8 @@ def names_from_value(value: object) -> Names:
     if isinstance(value, str):
         text = value
         try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = parse_literal(text)
+        except TextError:
             return tuple(name.strip() for name in text.split(",")) if "," in text else ()
     if isinstance(value, Mapping):
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from keepbusy.forms import Fit, InputForm, OutputForm, Sizes
+from keepbusy.parsing import TextError, parse_literal
 
 IMAGENET_MEAN: Sizes = (123.675, 116.28, 103.53)
 """Mean of ImageNet's pixels, red, green, blue, 0 to 255: (0.485, 0.456, 0.406) x 255."""
@@ -89,8 +89,8 @@ def _numbers(value: Any) -> Sizes:
     """Numbers from a list, from "1 2 3", or from "[1, 2, 3]"; () where they cannot be read."""
     if isinstance(value, str):
         try:
-            value = ast.literal_eval(value) if value.strip().startswith(("[", "(")) else value.replace(",", " ").split()
-        except (ValueError, SyntaxError):
+            value = parse_literal(value) if value.strip().startswith(("[", "(")) else value.replace(",", " ").split()
+        except TextError:
             return ()
     if isinstance(value, (int, float)):
         value = (value,)

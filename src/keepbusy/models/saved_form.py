@@ -11,6 +11,7 @@ from keepbusy.errors import ModelError
 from keepbusy.forms import Family, InputForm, OutputForm, Task
 from keepbusy.models.names import Names
 from keepbusy.models.pixels import FITS
+from keepbusy.parsing import parse_json
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -63,7 +64,7 @@ def read_form(graph: ov.Model, path: object) -> OutputForm | None:
     if _text(graph, "version") != str(VERSION):
         raise ModelError(f"{path}: was rewritten by another version of keepbusy", hint=_HINT)
     with contextlib.suppress(ValueError, TypeError, AttributeError):
-        content = json.loads(_text(graph, "output"))
+        content = parse_json(_text(graph, "output"))
         form = OutputForm(**{key: _tuples(value) for key, value in content.items()})
         if form.family in get_args(Family) and form.task in get_args(Task) and form.outputs:
             return form

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from keepbusy.forms import Family, Task
 from keepbusy.models.names import names_from_value
+from keepbusy.parsing import TextError, parse_literal
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -142,8 +142,8 @@ def read_words(metadata: Mapping[str, Any], path: object) -> Words:
 def _value(value: Any) -> Any:
     if isinstance(value, str):
         try:
-            return ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+            return parse_literal(value)
+        except TextError:
             return None
     return value
 

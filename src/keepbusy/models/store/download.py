@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 from keepbusy import __version__
 from keepbusy.errors import KeepbusyError, ModelError
+from keepbusy.parsing import parse_json
 
 OnProgress = Callable[[int, "int | None"], None]
 """Called with the bytes that are here, and the file's length in bytes where it is known."""
@@ -207,7 +208,7 @@ def _check_kind(response: http.client.HTTPResponse) -> None:
 
 def _read_note(target: Path) -> PartOf | None:
     try:
-        content = json.loads(_note_path(target).read_text(encoding="utf-8"))
+        content = parse_json(_note_path(target).read_text(encoding="utf-8"))
         return PartOf(**{field.name: content[field.name] for field in dataclasses.fields(PartOf)})
     except (OSError, ValueError, KeyError, TypeError):
         return None

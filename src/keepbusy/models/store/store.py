@@ -21,6 +21,7 @@ from keepbusy.cache import cache_folder
 from keepbusy.errors import ConfigError, ModelError
 from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known, near_names
 from keepbusy.models.store.download import FetchError, OnProgress, discard_part, disk, fetch_part
+from keepbusy.parsing import parse_json
 
 MIRROR_VARIABLE = "KEEPBUSY_MODELS_URL"
 
@@ -77,7 +78,7 @@ class ModelStore:
         if known.sha256 is not None:
             return known.sha256
         try:
-            found = json.loads(self._record_path(known).read_text(encoding="utf-8"))["sha256"]
+            found = parse_json(self._record_path(known).read_text(encoding="utf-8"))["sha256"]
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:

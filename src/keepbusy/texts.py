@@ -1,0 +1,24 @@
+"""Text from outside, made fit to be shown."""
+
+from __future__ import annotations
+
+import re
+
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
+"""Control characters, line ends, what turns the direction of writing or takes no room, halves of characters."""
+
+
+def fit(text: str) -> str:
+    r"""A text from outside, so that it can be shown on a line of a terminal: `\x1b` for what would control it.
+
+    Letters, accents and emoji stay; line ends, control characters, marks that turn the direction of writing and bytes
+    that are not UTF-8 are written out.
+    """
+    return _UNFIT.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # A byte of a file name that is not UTF-8.
+        return f"\\x{code - 0xDC00:02x}"
+    return {9: "\\t", 10: "\\n", 13: "\\r"}.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
