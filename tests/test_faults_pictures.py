@@ -9,11 +9,14 @@ import struct
 import subprocess
 import sys
 import threading
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageCms
 import pytest
 
 from keepbusy.errors import FrameError, SourceError
@@ -258,6 +261,32 @@ def test_a_pipe_gives_every_frame(tmp_path: Path) -> None:
 def detect(*words: str | Path, given: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
     program = [sys.executable, "-m", "keepbusy", "detect", *map(str, words)]
     return subprocess.run(program, input=given, capture_output=True, env={**os.environ, **environment}, check=False)
+
+
+@pytest.mark.parametrize("name", ["moving.apng", "clip.mov", "still"])
+def test_a_named_colour_profile_does_no_harm(tmp_path: Path, name: str) -> None:
+    picture = PIL.Image.fromarray(np.ascontiguousarray(noise()[..., ::-1]))
+    profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    picture.save(tmp_path / "one.png", icc_profile=profile)
+    path = tmp_path / name
+    if name == "moving.apng":
+        picture.save(path, "PNG", save_all=True, append_images=[picture.rotate(180)], icc_profile=profile)
+    elif name == "still":
+        path.write_bytes((tmp_path / "one.png").read_bytes())
+    else:
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("png", rate=25)
+            stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "rgb24"
+            for _ in range(2):
+                packet = av.Packet((tmp_path / "one.png").read_bytes())
+                packet.pts = packet.dts = _
+                packet.time_base = Fraction(1, 25)
+                packet.stream, packet.is_keyframe = stream, True
+                container.mux(packet)
+    # PyAV ends the process when the frames are freed.
+    done = detect(path, "--json", "-", "-q")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == (1 if name == "still" else 2)
 
 
 def test_of_an_icon_the_largest_picture_is_read(tmp_path: Path) -> None:

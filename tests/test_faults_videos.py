@@ -289,6 +289,49 @@ def test_colons_in_names_are_no_protocol(tmp_path: Path, monkeypatch: pytest.Mon
     assert (len(frames), errors) == (5, [])
 
 
+def transport(path: Path, start_s: int) -> bytes:
+    write(path)
+    with av.open(str(path)) as source, av.open(str(path.with_suffix(".moved.ts")), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.dts += start_s * 90_000
+                packet.pts += start_s * 90_000
+                packet.stream = stream
+                target.mux(packet)
+    return path.with_suffix(".moved.ts").read_bytes()
+
+
+@pytest.mark.parametrize("starts_s", [(100, 0), (0, 100), (3600, 0), (95_430, 0), (3, 0), (100, 0, 100)])
+def test_joined_streams_go_on_wherever_their_clocks_stood(tmp_path: Path, starts_s: tuple[int, ...]) -> None:
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(transport(tmp_path / f"part{start}.ts", start) for start in starts_s))
+    frames, errors = read_on(open_source(joined))
+    assert not errors and len(frames) == NUM_FRAMES * len(starts_s)
+    times = [frame.timestamp_s for frame in frames]
+    assert times == sorted(times)
+    assert abs(times[-1] - (len(frames) - 1) / 25) < 0.2
+
+
+def test_a_picture_out_of_order_is_no_new_beginning(tmp_path: Path) -> None:
+    good = write(tmp_path / "good.mp4", bf="2", g="20")
+    bad = good
+    for index in range(20, 30):
+        bad = damaged(bad, tmp_path / f"bad{index}.mp4", index, bad_length)
+    frames, errors = read_on(open_source(bad))
+    times = [frame.timestamp_s for frame in frames]
+    assert errors and times == sorted(times)
+    assert times[-1] == pytest.approx((NUM_FRAMES - 1) / 25)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_times_count_from_the_start_also_where_the_first_pictures_fail(tmp_path: Path, name: str) -> None:
+    good = write(tmp_path / f"good{name}", bf="0", g="10")
+    frames, errors = read_on(open_source(damaged(good, tmp_path / name, 0, bad_length)))
+    assert errors
+    assert frames[-1].timestamp_s == pytest.approx((NUM_FRAMES - 1) / 25, abs=0.002)
+
+
 def test_an_error_has_the_time_and_size_of_its_frame(tmp_path: Path) -> None:
     bad = damaged(write(tmp_path / "good.mp4", bf="0"), tmp_path / "bad.mp4", 30, bad_length)
     _, errors = read_on(open_source(bad))

@@ -47,10 +47,22 @@ class Orientation:
         return np.ascontiguousarray(shown)
 
 
-def orientation_of(decoded: VideoFrame) -> Orientation:
-    """What the display matrix of a decoded frame asks for; upright where it has none."""
+NAMED_PROFILES = frozenset({"png", "apng"})
+"""Decoders that give a colour profile its name. PyAV 18 frees that name twice when a frame's side data were looked at,
+which ends the process."""
+
+
+def orientation_of(decoded: VideoFrame, codec: str) -> Orientation:
+    """What the display matrix of a decoded frame asks for; upright where it has none.
+
+    Args:
+        decoded: The frame.
+        codec: The decoder's name: of frames of `NAMED_PROFILES` the angle alone is followed.
+    """
     from av.sidedata.sidedata import Type
 
+    if codec in NAMED_PROFILES:
+        return _turned(decoded.rotation)
     try:
         # The stubs do not know that it is a mapping by type.
         side_data: Any = decoded.side_data

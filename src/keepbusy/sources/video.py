@@ -14,6 +14,7 @@ from keepbusy.errors import FrameError, SourceError, reason_of
 from keepbusy.files import file_address
 from keepbusy.pictures import Converter, Planes
 from keepbusy.sources.boxes import is_index_last
+from keepbusy.sources.clock import SourceClock
 from keepbusy.sources.completeness import is_cut_short
 from keepbusy.sources.orientation import Orientation, orientation_of
 from keepbusy.sources.packets import PacketError, Packets
@@ -33,6 +34,9 @@ many again for each 1080p of a picture: on 16 cores 4K ran 1.8 times as fast wit
 
 MAX_THREADS = 16
 """FFmpeg itself advises against more."""
+
+_CLOCK_MAY_LEAP = 0x200
+"""FFmpeg's AVFMT_TS_DISCONT."""
 
 _HEAD_BYTES = 1 << 12
 
@@ -76,11 +80,7 @@ class Video:
         self._source_id = source_id
         self.name = name
         self._container: Any = self._open()
-        stream = self._stream
-        self.is_live = self._is_url and self._container.duration is None
-        rate = stream.average_rate or stream.guessed_rate
-        self.fps: float | None = float(rate) if rate else None
-        self.num_frames: int | None = None if self.is_live else (stream.frames or None)
+        self.num_frames: int | None = None if self.is_live else (self._stream.frames or None)
 
     def _open(self) -> Any:
         import av
@@ -118,10 +118,11 @@ class Video:
         self._packets = Packets(container, self._stream, can_reopen=path is not None and os.path.isfile(path))
         self._orientation: Orientation | None = None
         self._rotation = 0
-        self._start_s: float | None = None
-        self._offset_s = 0.0
-        self._last_s: float | None = None
-        self._floor_s = 0.0
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.fps: float | None = float(rate) if rate else None
+        self.is_live = self._is_url and container.duration is None
+        may_leap = bool(container.format.flags & _CLOCK_MAY_LEAP)
+        self._clock = SourceClock(self.fps, may_leap=may_leap, is_live=self.is_live)
         self._index = 0
         self._first: VideoFrame | None = None
         self._failure: FrameError | None = None
@@ -152,8 +153,8 @@ class Video:
         if decoded is None:
             return None
         index = self._index
+        timestamp_s = self._timestamp(decoded)
         self._index += 1
-        timestamp_s = self._timestamp(decoded, index)
         try:
             picture = self._to_picture(decoded)
         except Exception as error:
@@ -164,7 +165,7 @@ class Video:
         decoded = self._decode()
         if decoded is None:
             return False
-        self._timestamp(decoded, self._index)
+        self._timestamp(decoded)
         self._index += 1
         return True
 
@@ -210,19 +211,17 @@ class Video:
         except PacketError as error:
             if error.is_last and self._is_cut_short():
                 self._is_over = True
-                raise self._error(self._index, self._ended(), self._next_s()) from error
+                raise self._error(self._index, self._ended(), self._clock.next_s) from error
             index = self._index
             self._index += 1
-            # Not the packet's own time: pictures that are shown before it may still come.
-            self._floor_s = max(self._floor_s, self._next_s())
-            raise self._error(index, f"a damaged part of the video: {error}", self._floor_s) from error
+            raise self._error(index, f"a damaged part of the video: {error}", self._clock.pass_over()) from error
         except (OSError, ValueError) as error:
             self._is_over = True
-            raise self._error(self._index, f"{self._ended()}: {reason_of(error)}", self._next_s()) from error
+            raise self._error(self._index, f"{self._ended()}: {reason_of(error)}", self._clock.next_s) from error
         if decoded is None:
             self._is_over = True
             if self.is_live or self._is_cut_short():
-                raise self._error(self._index, self._ended(), self._next_s())
+                raise self._error(self._index, self._ended(), self._clock.next_s)
         return decoded
 
     def _is_cut_short(self) -> bool:
@@ -254,34 +253,20 @@ class Video:
             shape_hw=orientation.size_hw(self._stream.height or 0, self._stream.width or 0),
         )
 
-    def _next_s(self) -> float:
-        """When the next picture is to be expected, seconds since the start."""
-        period_s = 1 / self.fps if self.fps else 0.0
-        return 0.0 if self._last_s is None else max(self._last_s + period_s, self._floor_s)
-
-    def _timestamp(self, decoded: VideoFrame, index: int) -> float:
-        """A picture's time as seconds since the start, never below the one before.
-
-        Where the container's clock falls back (joined transport streams), it goes on from the last picture.
-        """
+    def _timestamp(self, decoded: VideoFrame) -> float:
         seconds: float | None = decoded.time
-        if seconds is None:
-            timestamp_s = index / self.fps if self.fps else float(index)
-        else:
-            if self._start_s is None:
-                self._start_s = seconds
-            timestamp_s = seconds - self._start_s + self._offset_s
-        if self._last_s is not None and timestamp_s < self._last_s:
-            self._offset_s += self._next_s() - timestamp_s
-            timestamp_s = self._next_s()
-        self._last_s = timestamp_s
-        return max(timestamp_s, self._floor_s)
+        stream = self._stream
+        if seconds is not None and self._index > 0 and stream.start_time is not None and stream.time_base:
+            # Where the first pictures failed, the stream has started before this one.
+            self._clock.start_at(min(seconds, float(stream.start_time * stream.time_base)))
+        return self._clock.place(seconds, self._index)
 
     def _orientation_of(self, decoded: VideoFrame) -> Orientation:
         """Read from the first picture, and again where the angle changes."""
         rotation = decoded.rotation
         if self._orientation is None or rotation != self._rotation:
-            self._orientation, self._rotation = orientation_of(decoded), rotation
+            self._orientation = orientation_of(decoded, self._stream.codec_context.name)
+            self._rotation = rotation
         return self._orientation
 
     def _to_picture(self, decoded: VideoFrame) -> Image | Planes:
