@@ -276,3 +276,13 @@ def test_a_comparison_names_no_option_that_it_does_not_have(tmp_path: Path, blob
     ):
         verify(first, second, open_sources([str(tmp_path)], read_ahead=False))
     assert caught.value.hint is not None and "--on-error" not in caught.value.hint
+
+
+def test_lists_of_pictures_from_windows_and_with_comments(tmp_path: Path) -> None:
+    for kind in ("images", "labels"):
+        (tmp_path / kind / "val").mkdir(parents=True)
+    for name in ("a", "b"):
+        write_picture(tmp_path / "images" / "val" / f"{name}.png", square_picture())
+        (tmp_path / "labels" / "val" / f"{name}.txt").write_text(BOX)
+    (tmp_path / "val.txt").write_text(".\\images\\val\\a.png\r\nimages/val/b.png # the gate\r\n")
+    assert names_of(open_dataset(str(tmp_path / "val.txt"))) == ["a.png", "b.png"]

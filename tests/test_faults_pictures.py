@@ -22,7 +22,7 @@ import pytest
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import open_source
 from keepbusy.sources.heif import read_items
-from keepbusy.sources.picture import read_image
+from keepbusy.sources.picture import read_image, read_picture
 from tests.build import square_picture, write_picture, write_video
 
 
@@ -52,6 +52,17 @@ def test_a_jpeg_with_a_frame_header_that_is_too_short_is_one_error(tmp_path: Pat
     (tmp_path / "short.jpg").write_bytes(content[:scan] + b"\xff\xc0\0\4\0\0" + content[scan:])
     with pytest.raises(FrameError, match="cut short"):
         read_image(tmp_path / "short.jpg")
+
+
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]])
+def test_a_jpeg_that_promises_too_many_pixels_is_refused(tmp_path: Path, options: list[int]) -> None:
+    content = bytearray(cv2.imencode(".jpg", noise(), options)[1].tobytes())
+    frame = content.index(b"\xff\xc2" if options else b"\xff\xc0")
+    content[frame + 5 : frame + 9] = struct.pack(">HH", 65_500, 65_500)
+    (tmp_path / "huge.jpg").write_bytes(content)
+    for min_long_side_px in (None, 640):
+        with pytest.raises(FrameError, match="has more pixels than OpenCV may read"):
+            read_picture(tmp_path / "huge.jpg", 0, min_long_side_px)
 
 
 FAR_BYTES = 300 * 1024

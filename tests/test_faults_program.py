@@ -51,3 +51,25 @@ def test_class_names_may_have_commas_and_digits() -> None:
     assert parse_classes("3", names) == (3,)
     with pytest.raises(ConfigError, match="no class 'boy'"):
         parse_classes("man,boy", names)
+
+
+INTERRUPT = """
+import sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["typer", "rich.console", "keepbusy.cli.app", "keepbusy.cli.detect", "keepbusy.errors"]
+)
+def test_an_interrupt_while_the_program_is_loaded_is_quiet(tmp_path: Path, name: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT.format(name=name))
+    done = run("detect", "--help", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 130
+    assert done.stderr == b"" and done.stdout == b""

@@ -479,6 +479,20 @@ def test_labels_of_our_own_are_written_over(tmp_path: Path) -> None:
     assert files_below(tmp_path / "labels") == [".keepbusy", "a_000000.txt"]
 
 
+def test_a_link_among_labels_and_pictures_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    picture = write_picture(tmp_path / "a.png", square_picture())
+    kept = tmp_path / "kept"
+    kept.write_text("mine")
+    for option, name in (("--save-txt", "a.txt"), ("--save", "a.png")):
+        folder = tmp_path / option
+        words = [str(picture), option, folder]
+        CliRunner().invoke(app, ["detect", *map(str, words), "-q"], catch_exceptions=False)
+        (folder / name).unlink()
+        (folder / name).symlink_to(kept)
+        CliRunner().invoke(app, ["detect", *map(str, words), "-q"], catch_exceptions=False)
+        assert kept.read_text() == "mine" and not (folder / name).is_symlink()
+
+
 def test_a_label_file_is_there_in_full_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: bytes) -> int:
         path.touch()

@@ -165,6 +165,52 @@ def test_two_outputs_are_not_one_file(tmp_path: Path) -> None:
         check_outputs({"--json": tmp_path / "out.json", "--trace": tmp_path / "link.json"}, [])
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("--save", "out", "--json", "out/clip.mp4"), "--json"),
+        (("--save", "out", "--json", "out/shot.jpg"), "--json"),
+        (("--save", "out", "--json", "other/../out/shot.JPG"), "--json"),
+        (("--save-txt", "out", "--json", "out/clip.txt"), "--json"),
+        (("--save-crop", "out", "--trace", "out/person/clip_0.jpg"), "--trace"),
+    ],
+)
+def test_a_file_is_no_file_of_a_folder_of_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], option: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "clip.mp4", num_frames=2)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ConfigError, match=f"^{option}: .* is in the folder of --save"):
+        CliRunner().invoke(app, ["detect", "clip.mp4", "-q", *words], catch_exceptions=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_records_may_lie_beside_pictures(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", num_frames=2)
+    out = tmp_path / "out"
+    for name in ("detections.json", "metrics.json", "clip.jsonl"):
+        words = ["detect", str(tmp_path / "clip.mp4"), "-q", "--save", str(out), "--json", str(out / name)]
+        CliRunner().invoke(app, words, catch_exceptions=False)
+        assert len((out / name).read_text().splitlines()) == 2
+    assert (out / "clip.mp4").is_file()
+
+
+@pytest.mark.parametrize("option", ["--json", "--coco-json"])
+def test_an_evaluations_own_reports_are_no_other_ones(tmp_path: Path, option: str) -> None:
+    words = [
+        "eval",
+        "--data",
+        "synth:street?frames=1",
+        "--save-dir",
+        str(tmp_path / "out"),
+        option,
+        str(tmp_path / "out" / "metrics.json"),
+    ]
+    with pytest.raises(ConfigError, match=f"^{option}: .* is in the folder of --save-dir"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
 def test_an_output_that_is_no_input_may_be_replaced(tmp_path: Path) -> None:
     house = House(tmp_path)
     old = tmp_path / "old.jsonl"

@@ -122,8 +122,9 @@ class CompiledModel:
         ):
             raise ConfigError(
                 f"{self.model.path}: has a fixed input of {self.model.input_hw[0]}x{self.model.input_hw[1]} "
-                f"(height x width), not {wanted[0]}x{wanted[1]}",
-                hint="leave --imgsz and --shape out, or export the model with a dynamic input (--dynamic)",
+                f"(height x width), not {wanted[0]}x{wanted[1]}, and its head is not one that can be replaced",
+                hint="leave --imgsz and --shape out, or export the model with a dynamic input (--dynamic); "
+                "model-info tells more",
             )
         if self._head is not None and wanted != self.model.input_hw and any(side % CELL_PX for side in wanted):
             raise ConfigError(

@@ -29,6 +29,14 @@ class OutputFolder:
     writes: Callable[[Path], bool]
     is_deep: bool = False
 
+    def holds(self, path: Path) -> bool:
+        """Whether a file, which may not exist yet, could be one that is written to the folder."""
+        if self.path.suffix and not self.path.is_dir():
+            return False  # A file, where an option takes both.
+        folder, place = (Path(os.path.normcase(os.path.realpath(one))) for one in (self.path, path))
+        is_in = place.parent == folder or (self.is_deep and place.is_relative_to(folder))
+        return is_in and place != folder and self.writes(place)
+
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF16_ZEROS = 0.25
@@ -159,7 +167,7 @@ def check_outputs(
     """
     wanted = {option: Path(path) for option, path in files.items() if path is not None and str(path) != "-"}
     folders_wanted = {option: folder for option, folder in (folders or {}).items() if folder is not None}
-    _check_apart(wanted)
+    _check_apart(wanted, folders_wanted)
     existing = [path for path in wanted.values() if file_id(path) is not None]
     if not existing and not any(folder.path.is_dir() for folder in folders_wanted.values()):
         return
@@ -176,13 +184,19 @@ def check_outputs(
                 _check_one(option, path, by_id)
 
 
-def _check_apart(files: Mapping[str, Path]) -> None:
+def _check_apart(files: Mapping[str, Path], folders: Mapping[str, OutputFolder]) -> None:
     taken: dict[str, str] = {}
     for option, path in files.items():
         place = os.path.normcase(os.path.realpath(path))
         if place in taken:
             raise ConfigError(f"{taken[place]} and {option} name the same file: {path}", hint="give two names")
         taken[place] = option
+        for other, folder in folders.items():
+            if folder.holds(path):
+                raise ConfigError(
+                    f"{option}: {path} is in the folder of {other}, where a file of this name may be written",
+                    hint="give another name, or another folder",
+                )
 
 
 def _check_one(option: str, path: Path, inputs: Mapping[FileId, Path]) -> None:

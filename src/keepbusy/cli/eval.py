@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
-from keepbusy.cli.guard import dataset_files, guard_inputs, pictures_and_videos
+from keepbusy.cli.guard import EVAL_REPORTS, dataset_files, guard_inputs, pictures_and_videos
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -169,7 +169,7 @@ def evaluate(
     dataset = _open(console, data, split, images, skip_bad_labels=skip_bad_labels)
     guard_inputs(
         {"--json": json, "--coco-json": coco_json},
-        folders={"--save-dir": pictures_and_videos(save_dir)},
+        folders={"--save-dir": pictures_and_videos(save_dir, reports=EVAL_REPORTS)},
         models=[model],
         others=[data, names, *dataset_files(dataset)],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ _REPORT_HEAD = re.compile(
 _HEAD_BYTES = 4096
 """So much is read of such a file: reports say within it what they are."""
 
-_EVAL_REPORTS = frozenset({"metrics.json", "detections.json"})
+EVAL_REPORTS = frozenset({"metrics.json", "detections.json"})
 """What `keepbusy eval --save-dir` writes beside pictures."""
 
 
@@ -172,8 +172,10 @@ def _lists_in(path: Path) -> Iterator[Path]:
         return  # Opening it says what is wrong.
 
 
-def pictures_and_videos(folder: Path | None, *, is_deep: bool = False) -> OutputFolder | None:
-    """A folder that pictures and videos go to, or an evaluation's curves and reports.
+def pictures_and_videos(
+    folder: Path | None, *, is_deep: bool = False, reports: Container[str] = ()
+) -> OutputFolder | None:
+    """A folder that pictures and videos go to, and reports with some names.
 
     `is_deep` where sub-folders are kept.
     """
@@ -181,7 +183,7 @@ def pictures_and_videos(folder: Path | None, *, is_deep: bool = False) -> Output
     from keepbusy.sources.listing import VIDEO_SUFFIXES
 
     def writes(path: Path) -> bool:
-        return is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES or path.name.lower() in _EVAL_REPORTS
+        return is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES or path.name.lower() in reports
 
     return None if folder is None else OutputFolder(folder, writes, is_deep)
 

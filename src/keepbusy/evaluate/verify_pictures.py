@@ -38,7 +38,7 @@ def save_worst(folder: Path, worst: Sequence[WorstFrame], titles: tuple[str, str
     for place, frame in enumerate(worst, start=1):
         stem = re.sub(r"[^\w.-]+", "_", Path(frame.frame.source.partition("?")[0]).stem).strip("_.")[:40] or "source"
         path = folder / f"worst-{place:02d}-{stem}-{frame.frame.index:06d}.jpg"
-        write_image(path, draw_worst(frame, titles))
+        write_image(path, draw_worst(frame, titles), follows_link=False)
         paths.append(path)
     return paths
 

@@ -15,6 +15,7 @@ from keepbusy.evaluate.problems import Problems
 from keepbusy.files import is_hidden, natural_key, read_text
 from keepbusy.models.names import names_from_value
 from keepbusy.parsing import TextError, parse_yaml
+from keepbusy.sources.listing import Entry
 
 Listed = tuple[Path, str]
 """A picture, and where it was named: `file:line`, or its folder."""
@@ -152,13 +153,14 @@ def _list_part(path: Path, named_in: str, problems: Problems) -> Iterator[Listed
     except (OSError, ValueError) as error:
         raise SourceError(f"{path}: cannot be read: {first_line(error)}", hint=_LIST_HINT) from error
     for number, line in enumerate(lines, start=1):
-        entry = line.strip()
-        if not entry or entry.startswith("#"):
+        entry = Entry(line.strip(), number)
+        if entry.is_empty:
             continue
         # A relative path is looked for beside the list first, then where the program runs.
-        picture = next((place for place in (path.parent / entry, Path(entry)) if os.path.isfile(place)), None)
+        places = (place for name in entry.spellings() for place in (path.parent / name, Path(name)))
+        picture = next((place for place in places if os.path.isfile(place)), None)
         if picture is None:
-            problems.add(f"{path}:{number}", f"there is no picture {entry}")
+            problems.add(f"{path}:{number}", f"there is no picture {entry.text}")
         else:
             yield picture, f"{path}:{number}"
 

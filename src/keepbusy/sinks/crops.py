@@ -38,7 +38,7 @@ class Crops:
             crop = frame.image[y : max(y + 1, math.ceil(bottom)), x : max(x + 1, math.ceil(right))]
             path = self._folder / _folder_name(detections.name(index)) / f"{stem}_{index}.jpg"
             make_folder(path.parent)
-            write_image(path, crop)
+            write_image(path, crop, follows_link=False)
 
     def close(self) -> None:
         pass

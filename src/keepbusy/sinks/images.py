@@ -70,7 +70,7 @@ class AnnotatedFolder:
         if is_picture(frame.source):
             path = self._folder / f"{self._names.stem(frame.source)}{_suffix_for(frame.source)}"
             make_folder(path.parent)
-            write_image(path, annotate(result, style=self._style))
+            write_image(path, annotate(result, style=self._style), follows_link=False)
             return
         name, video = self._videos.get(frame.source_id, ("", None))
         if video is None or name != frame.source:
@@ -103,12 +103,13 @@ def _suffix_for(source: str) -> str:
     return suffix if cv2.haveImageWriter(f"x{suffix.lower()}") else ".jpg"
 
 
-def write_image(path: Path, picture: Image) -> None:
+def write_image(path: Path, picture: Image, *, follows_link: bool = True) -> None:
     """Encode a picture and write it: whole, or not at all.
 
     Args:
         path: The file; its ending chooses the format.
         picture: uint8 (H, W, 3), BGR.
+        follows_link: As for `write_whole`.
 
     Raises:
         SinkError: The ending is not a format that can be written, or the file cannot be.
@@ -119,4 +120,4 @@ def write_image(path: Path, picture: Image) -> None:
         raise SinkError(f"{path}: cannot be encoded: {first_line(error)}", hint="use .jpg, .png or .webp") from error
     if not is_encoded:
         raise SinkError(f"{path}: cannot be encoded", hint="use .jpg, .png or .webp")
-    write_whole(path, content.tobytes())
+    write_whole(path, content.tobytes(), follows_link=follows_link)

@@ -68,7 +68,7 @@ class YoloTxt:
             ]
         path = self._folder / f"{self._names.frame_stem(frame)}.txt"
         make_folder(path.parent)
-        write_whole(path, "".join(line + "\n" for line in lines).encode())
+        write_whole(path, "".join(line + "\n" for line in lines).encode(), follows_link=False)
 
     def close(self) -> None:
         pass

@@ -143,6 +143,11 @@ class Entry(NamedTuple):
     number: int
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the line names nothing."""
+        return not self.text or self.text.startswith("#")
+
+    @property
     def without_comment(self) -> str:
         """The source, as far as the first `#` behind a space."""
         return _unquoted(re.split(r"\s+#", self.text, maxsplit=1)[0])
@@ -171,7 +176,7 @@ def list_entries(path: Path) -> list[Entry]:
             f"{path}: cannot be read as a list of sources: {cause}",
             hint="a list is UTF-8 text, one source per line",
         ) from error
-    entries = [line for line in lines if line.text and not line.text.startswith("#")]
+    entries = [line for line in lines if not line.is_empty]
     if not entries:
         raise SourceError(f"{path}: lists no sources", hint="write one file, folder or glob a line")
     return entries

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,11 @@ from keepbusy.sources.pages import more_pages
 from keepbusy.types import Image
 
 log = logging.getLogger("keepbusy")
+
+MAX_PIXELS = int(os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS") or 1 << 30)
+"""OpenCV's limit, for what OpenCV does not look at itself: JPEGs that are decoded at a part of their size."""
+
+_TOO_MANY_PIXELS = "has more pixels than OpenCV may read (OPENCV_IO_MAX_IMAGE_PIXELS)"
 
 
 def read_image(path: Path, index: int = 0, *, is_first: bool = True) -> Image:
@@ -95,6 +102,10 @@ def decode_picture(
         FrameError: As for `read_image`.
     """
     header = read_header(content)
+    if header is not None and header.shape_hw is not None and math.prod(header.shape_hw) > MAX_PIXELS:
+        raise FrameError(
+            f"the file {_TOO_MANY_PIXELS}", stage="read", source=name, frame_index=index, hint="make it smaller"
+        )
     encoded = np.frombuffer(content, np.uint8)
     image: Image | None = None
     cause: Exception | None = None
@@ -157,7 +168,7 @@ def _what_is_wrong(content: bytes, *, is_cut: bool, cause: Exception | None) -> 
     if is_cut:
         return "is a JPEG that is cut short"
     if cause is not None and "MAX_IMAGE" in str(cause):
-        return "has more pixels than OpenCV may read (OPENCV_IO_MAX_IMAGE_PIXELS)"
+        return _TOO_MANY_PIXELS
     if heif.is_heif(content):
         tiles = " made of tiles" if heif.has_grid(content) else ""
         reason = "" if cause is None else f": {reason_of(cause)}"
