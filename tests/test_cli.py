@@ -228,7 +228,13 @@ def test_bad_usage(tmp_path: Path, blob_model: Path, clip: Path) -> None:
     assert_one_clear_line(run(*good, "--imgsz", "wide"), 2, "--imgsz: 'wide'")
     assert_one_clear_line(run(*good, "--imgsz", "640"), 2, "fixed input of 64x96")
     assert_one_clear_line(run(*good, "--classes", "cow"), 2, "no class 'cow'")
-    assert_one_clear_line(run(*good, "--class-conf", "red=7"), 2, "--class-conf: 'red=7'")
+    assert_one_clear_line(run(*good, "--class-conf", "red=7"), 2, "--class-conf: 'red=7': a threshold goes from 0")
+    for words, name in ((("--class-conf", "Red=0.5"), "red"), (("--classes", "gren"), "green")):
+        done = run(*good, *words)
+        assert_one_clear_line(done, 2, "no class")
+        assert f"did you mean {name}?" in done.stderr
+    assert_one_clear_line(run(*good, "--classes", ""), 2, "--classes: is empty")
+    assert_one_clear_line(run(*good, "--region", "0,0 500,1"), 2, "are these pixels?")
     assert_one_clear_line(run(*good, "--class-conf", "red"), 2, "--class-conf: 'red'")
     done = run(*good, "--class-conf", "red=0.5", "--class-conf", "cow=0.5")
     assert_one_clear_line(done, 2, "no class 'cow'")

@@ -275,7 +275,7 @@ def test_coco_data_keeps_its_ids_areas_and_crowds(tmp_path: Path) -> None:
         data.labels(frame(0, (64, 96)))
     (tmp_path / "val").rename(tmp_path / "elsewhere")
     assert names_of(open_dataset(str(path), images=tmp_path / "elsewhere")) == ["a.png", "b.png"]
-    with pytest.raises(ConfigError, match="its pictures are not found"):
+    with pytest.raises(SourceError, match="its pictures are not found"):
         open_dataset(str(path))
     with pytest.raises(ConfigError, match="is no folder"):
         open_dataset(str(path), images=tmp_path / "gone")
@@ -379,8 +379,9 @@ def test_classes_that_the_model_does_not_have_are_named_or_left_out(tmp_path: Pa
 
 def test_classes_beyond_the_datas_own_names_are_named(tmp_path: Path) -> None:
     data = data_with(tmp_path, "names: [car]", [0, 9])
-    with pytest.raises(DataError, match=r"a\.txt:2: class 9 is beyond the 1 that the data itself names"):
+    with pytest.raises(DataError, match=r"a\.txt:2: class 9 is beyond the 1 that the data itself names") as caught:
         match_classes(data, ("car", "bus"))
+    assert caught.value.hint is not None and caught.value.hint.startswith("correct the labels")
 
 
 def test_a_street_is_no_data_for_a_model_of_other_things() -> None:

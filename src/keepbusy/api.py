@@ -21,6 +21,7 @@ from keepbusy.config import ClassConf, DetectConfig, RunConfig, SelectConfig, sp
 from keepbusy.engine import OpenVINODevice, Request, Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models import load_model, load_names
+from keepbusy.models.names import first_names
 from keepbusy.pipeline import start_run
 from keepbusy.run import Run
 from keepbusy.sources import Selection, Source, allow_reduced, frame_sizes, open_sources
@@ -394,10 +395,9 @@ def _check_classes(config: DetectConfig, names: tuple[str, ...]) -> None:
     for option, class_ids in (("classes", config.classes or ()), ("class_conf", [one for one, _ in thresholds])):
         for class_id in class_ids:
             if class_id >= len(names):
-                known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
                 raise ConfigError(
                     f"{option}: {class_id} is beyond the model's last class, {len(names) - 1}",
-                    hint=f"the model has {len(names)} classes, numbered from 0: {known}",
+                    hint=f"the model has {len(names)} classes, numbered from 0: {first_names(names)}",
                 )
 
 

@@ -6,7 +6,7 @@ import json as json_module
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -166,10 +166,16 @@ def optimize(
     guard_inputs({"--json": json}, models=[path], sources=[data, calibrate], others=[names, *labelled])
     if json is not None and json != "-":
         check_file(Path(json))
+    was_there = output.exists()
     make_folder(output)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with _progress(console, is_wanted=not quiet) as on_step:
-        report = run_optimization(path, output, frames, calibration if int8 else None, config, on_step=on_step)
+    try:
+        with _progress(console, is_wanted=not quiet) as on_step:
+            report = run_optimization(path, output, frames, calibration if int8 else None, config, on_step=on_step)
+    finally:
+        if not was_there:
+            with suppress(OSError):  # It has something in it.
+                output.rmdir()
     _show(report, console, json=json, is_quiet=quiet)
     if report.is_refused and not force:
         raise typer.Exit(EXIT_REFUSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -83,6 +84,10 @@ def parse_class_conf(texts: Sequence[str], names: tuple[str, ...]) -> dict[int, 
             conf = float(value)
         except ValueError:
             conf = -1.0
+        if sign and conf >= 0 and not conf <= 1:
+            raise ConfigError(
+                f"--class-conf: {text!r}: a threshold goes from 0 to 1", hint=f"write for example {name}=0.5"
+            )
         if not sign or not 0 <= conf <= 1:
             raise ConfigError(
                 f"--class-conf: {text!r} is not a class and its threshold", hint="give a name or id: person=0.5, 0=0.5"
@@ -102,8 +107,9 @@ def parse_region(text: str | None) -> tuple[Point, ...] | None:
         numbers = []
     if len(numbers) < 4 or len(numbers) % 2 or not all(0 <= number <= 1 for number in numbers):
         raise ConfigError(
-            f"--region: {text!r} is no polygon",
-            hint="give corners as shares of the frame's width and height: 0.1,0.2 0.9,0.2 0.5,0.9",
+            f"--region: {text!r} is no polygon" + (" (are these pixels?)" if numbers and max(numbers) > 1 else ""),
+            hint="give 2 corners of a rectangle, or more of a polygon, as shares of the frame (0 to 1): "
+            "0.1,0.2 0.9,0.2 0.5,0.9",
         )
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
@@ -129,8 +135,12 @@ def _first_class(parts: list[str], names: tuple[str, ...], by_name: Mapping[tupl
 
 
 def _no_such_class(option: str, text: str, names: tuple[str, ...]) -> ConfigError:
-    known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    from keepbusy.models.names import first_names
+
+    by_plain_name = {name.casefold(): name for name in reversed(names)}
+    near = difflib.get_close_matches(text.casefold(), by_plain_name, 1)
+    meant = f"did you mean {by_plain_name[near[0]]}? " if near else ""
     return ConfigError(
-        f"{option}: the model has no class {text!r}",
-        hint=f"give ids from 0 to {len(names) - 1}, or names: {known}",
+        f"{option}: the model has no class {text!r}" if text else f"{option}: is empty",
+        hint=f"{meant}give ids from 0 to {len(names) - 1}, or names: {first_names(names)}",
     )

@@ -13,6 +13,7 @@ from keepbusy.evaluate.problems import Problems
 
 ClassMatch = Literal["auto", "name", "index"]
 
+_UNNAMED_HINT = "correct the labels, or the names that the data gives; --ignore-missing-classes leaves such objects out"
 _UNKNOWN_HINT = "leave such objects out with --ignore-missing-classes, or give the model's names with --names"
 
 
@@ -87,22 +88,26 @@ def _check(
         total = sum(counts.values())
         return [f"{total} objects of {len(counts)} classes that the model does not have left out: {shown}{more}"]
     problems = Problems()
+    num_unnamed = 0
     for class_id in sorted(counts):
         if how == "name" and class_id >= len(mapping):
+            num_unnamed += 1
             what = f"class {class_id} is beyond the {len(mapping)} that the data itself names"
         else:
             what = f"class {_describe(class_id, dataset)} is not one of the model's {len(model_names)}"
         problems.add(places[class_id], what + (f" ({counts[class_id]} objects)" if counts[class_id] > 1 else ""))
-    hint = _UNKNOWN_HINT
-    if how == "name" and len(mapping) == len(model_names):
+    hint = _UNNAMED_HINT if num_unnamed == len(counts) else _UNKNOWN_HINT
+    if hint == _UNKNOWN_HINT and how == "name" and len(mapping) == len(model_names):
         hint += "; same classes by other names? --class-match index"
     problems.raise_if_any(dataset.name, hint=hint)
     return []
 
 
 def _describe(class_id: int, dataset: Dataset) -> str:
-    names = dataset.class_names
-    return f"{class_id} ({names[class_id]})" if class_id < len(names) else str(class_id)
+    """By the id that the data's own files use, and its name."""
+    names, ids = dataset.class_names, dataset.category_ids
+    own = ids[class_id] if class_id < len(ids) else class_id
+    return f"{own} ({names[class_id]})" if class_id < len(names) else str(own)
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -59,7 +59,7 @@ def open_coco(path: Path, images: Path | None = None, *, skip_bad_labels: bool =
 
     Raises:
         SourceError: The file cannot be read or is no such file, pictures are missing, or the data has faults.
-        ConfigError: The folder of pictures is not found.
+        ConfigError: The folder that `images` names is not there.
     """
     content = _read(path)
     problems = Problems()
@@ -191,7 +191,7 @@ def _find_folder(path: Path, images: Path | None, file_name: str) -> Path:
     for place in places:
         if os.path.isfile(place / file_name):
             return place
-    raise ConfigError(
+    raise SourceError(
         f"{path}: its pictures are not found: {file_name} is in none of {', '.join(str(p) for p in places)}",
         hint="name their folder with --images",
     )

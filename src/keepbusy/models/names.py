@@ -17,6 +17,14 @@ log = logging.getLogger("keepbusy")
 Names = tuple[str, ...]
 
 
+MAX_SHOWN = 8
+
+
+def first_names(names: Names) -> str:
+    """The first names of a model's classes, for messages."""
+    return ", ".join(names[:MAX_SHOWN]) + (", ..." if len(names) > MAX_SHOWN else "")
+
+
 def load_names(path: Path) -> Names:
     """Read class names from a file.
 

@@ -114,7 +114,7 @@ def optimize(
     if head is None and not config.int8:
         raise ModelError(
             f"{path}: its head is not one that can be replaced: there is nothing to rewrite",
-            hint="it runs as exported; --int8 can make it quicker all the same",
+            hint="it runs as exported; --int8 can make a model in floating point quicker all the same",
         )
     _check_labels(frames, model)
     _check_apart(model.path, folder)
@@ -367,7 +367,12 @@ class _Job:
         saved = Form(name="the saved graph", path=path, head="stock", shape="square", scored_shape="square")
         saved = dataclasses.replace(saved, precision="f32")
         verification = measure_agreement(reference, saved, few, "CPU", self._on_step)
-        if verification.problems and not verification.is_empty:
+        if verification.is_empty:
+            self._notes.append(
+                f"nothing was found in {few.limit} frames of {few.name}: that the rewritten graph finds what the "
+                "original finds is not shown; give data with objects of the model in it"
+            )
+        elif verification.problems:
             raise ModelError(
                 f"{self._model.path}: the rewritten graph does not find what the original finds: "
                 f"{verification.problems[0]}",
