@@ -44,10 +44,14 @@ class SourceClock:
         self._floor_s = max(self._floor_s, self.next_s)
         return self._floor_s
 
+    @property
+    def has_started(self) -> bool:
+        """Whether it is known where the container's clock started."""
+        return self._start_s is not None
+
     def start_at(self, seconds: float) -> None:
         """Let the source start at a time of the container's clock; by default it does with the first picture."""
-        if self._start_s is None:
-            self._start_s = seconds
+        self._start_s = seconds
 
     def place(self, seconds: float | None, index: int) -> float:
         """A picture's time as seconds since the start, never below the one before.
@@ -59,8 +63,10 @@ class SourceClock:
         if seconds is None:
             timestamp_s = index / self._fps if self._fps else float(index)
         else:
-            self.start_at(seconds)
-            timestamp_s = seconds - (self._start_s or 0.0) + self._offset_s
+            start_s = self._start_s
+            if start_s is None:
+                start_s = self._start_s = seconds
+            timestamp_s = seconds - start_s + self._offset_s
         if self._last_s is not None:
             if self._begins_anew(timestamp_s - self._last_s):
                 self._offset_s += self.next_s - timestamp_s

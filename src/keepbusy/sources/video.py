@@ -255,10 +255,11 @@ class Video:
 
     def _timestamp(self, decoded: VideoFrame) -> float:
         seconds: float | None = decoded.time
-        stream = self._stream
-        if seconds is not None and self._index > 0 and stream.start_time is not None and stream.time_base:
+        if self._index > 0 and not self._clock.has_started:
             # Where the first pictures failed, the stream has started before this one.
-            self._clock.start_at(min(seconds, float(stream.start_time * stream.time_base)))
+            stream = self._stream
+            if seconds is not None and stream.start_time is not None and stream.time_base:
+                self._clock.start_at(min(seconds, float(stream.start_time * stream.time_base)))
         return self._clock.place(seconds, self._index)
 
     def _orientation_of(self, decoded: VideoFrame) -> Orientation:
