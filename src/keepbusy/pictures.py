@@ -98,7 +98,8 @@ class Planes:
     def fits(cls, decoded: VideoFrame) -> bool:
         """Whether a decoded frame is of a kind that this class is made for."""
         is_known = decoded.format.name in FORMATS and int(decoded.colorspace) in COLOUR_WEIGHTS
-        return is_known and all(plane.line_size > 0 for plane in decoded.planes)
+        # A picture that stands on its head in memory does so with all of its planes.
+        return is_known and decoded.planes[0].line_size > 0
 
     @property
     def image(self) -> Image:

@@ -45,8 +45,13 @@ class Packets:
     """
 
     def __init__(self, container: Any, stream: Any, *, can_reopen: bool) -> None:
+        import av
+
         self._container = container
         self._stream = stream
+        # Named here: to import them for each packet takes as long as to hand it on.
+        self._failures: tuple[type[Exception], ...] = (av.FFmpegError, ValueError)
+        self._end_of_file = av.error.EOFError
         self._can_reopen = can_reopen
         self._demuxed: Iterator[Any] = container.demux(stream)
         self._decoded: deque[VideoFrame | PacketError] = deque()
@@ -112,12 +117,10 @@ class Packets:
 
     def _demux(self) -> Any:
         """The next packet; None where there are no more."""
-        import av
-
         while True:
             try:
                 packet = next(self._demuxed, None)
-            except (av.error.InvalidDataError, ValueError):
+            except ValueError:  # FFmpeg's InvalidDataError is one.
                 # A generator that has raised is over: the container itself can go on behind the damage.
                 self._num_failures += 1
                 if self._num_failures >= MAX_DEMUX_FAILURES:
@@ -135,12 +138,10 @@ class Packets:
             self._end_pts = max(self._end_pts, pts + (packet.duration or 0))
 
     def _decode(self, packet: Any) -> list[VideoFrame]:
-        import av
-
         try:
             frames: list[VideoFrame] = packet.decode()
-        except (av.FFmpegError, ValueError) as error:
-            if isinstance(error, av.error.EOFError):
+        except self._failures as error:
+            if isinstance(error, self._end_of_file):
                 return []
             raise PacketError(reason_of(error), is_partial=bool(packet.is_corrupt)) from error
         return frames
@@ -151,15 +152,13 @@ class Packets:
         With threads of frames one failure there hides the pictures behind it, and FFmpeg does not report it: where
         pictures are missing, the tail is decoded again without threads.
         """
-        import av
-
         is_whole = True
         if packet is not None:
             try:
                 self._decoded.extend(packet.decode())
-            except av.error.EOFError:
+            except self._end_of_file:
                 pass
-            except (av.FFmpegError, ValueError):
+            except self._failures:
                 is_whole = False
         num_seen = self._num_given + len(self._decoded)
         has_frame_threads = self._stream.codec_context.thread_count > 1
