@@ -73,3 +73,20 @@ def test_an_interrupt_while_the_program_is_loaded_is_quiet(tmp_path: Path, name:
     done = run("detect", "--help", PYTHONPATH=str(tmp_path))
     assert done.returncode == 130
     assert done.stderr == b"" and done.stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\x1b]0;pwn\x07\x1b[31mx.mp4", r"\x1b]0;pwn\x07\x1b[31mx.mp4: "),
+        ("a\nhint: all is well.mp4", r"a\nhint: all is well.mp4: no such file"),
+        ("[/x].mp4", "[/x].mp4"),
+        ("[bold]x[link=http://a]y.mp4", "[bold]x[link=http://a]y.mp4"),
+    ],
+)
+def test_a_name_says_nothing_to_the_terminal(name: str, shown: str) -> None:
+    done = run("detect", name)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 1 and len(lines) == 2
+    assert lines[0].startswith("error: ") and shown in lines[0] and lines[1].startswith("hint: ")
+    assert b"\x1b" not in done.stderr

@@ -225,7 +225,22 @@ def test_the_command_takes_looser_limits_and_says_when_there_is_nothing(tmp_path
     done = run(grey)
     assert done.returncode == 1
     assert "nothing to compare" in done.stdout and "objects that the model knows" in done.stderr
-    strict = run("--frames", 4, "--against", "CPU", "--precision", "f32", "--max-drift", 0, "--min-iou", 1)
+    strict = run(
+        "--frames",
+        4,
+        "--head",
+        "stock",
+        "--shape",
+        "square",
+        "--against",
+        "CPU",
+        "--precision",
+        "f32",
+        "--max-drift",
+        0,
+        "--min-iou",
+        1,
+    )
     loose = run("--frames", 4, "--against", "CPU:f32", "--max-drift", 1, "--min-iou", 0, "--min-matched", 0)
     assert loose.returncode == 0
     # The device's own number type differs from float32 only where it has another one.

@@ -18,6 +18,7 @@ from keepbusy.cli.demo import demo
 from keepbusy.cli.detect import detect
 from keepbusy.cli.devices import devices
 from keepbusy.cli.eval import evaluate
+from keepbusy.cli.lines import line
 from keepbusy.cli.model_info import model_info
 from keepbusy.cli.models import models
 from keepbusy.cli.notes import show_notes
@@ -92,21 +93,17 @@ def main() -> None:
     except KeepbusyError as error:
         if is_debug:
             raise
-        console.print(f"[bold red]error:[/] {_escape(error.message)}", highlight=False, soft_wrap=True)
+        console.print(line("error", error.message), soft_wrap=True)
         if error.hint:
-            console.print(f"[bold cyan]hint:[/] {_escape(error.hint)}", highlight=False, soft_wrap=True)
+            console.print(line("hint", error.hint), soft_wrap=True)
         sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
     except RuntimeError as error:
         # Said by pathlib and platformdirs, also on behalf of OpenVINO, which looks for the home folder when imported.
         if is_debug or "home directory" not in str(error):
             raise
-        console.print("[bold red]error:[/] the home folder cannot be found", highlight=False, soft_wrap=True)
-        console.print(
-            "[bold cyan]hint:[/] set HOME to a folder that you may write to, and KEEPBUSY_CACHE, where it is set, to a "
-            "full path",
-            highlight=False,
-            soft_wrap=True,
-        )
+        console.print(line("error", "the home folder cannot be found"), soft_wrap=True)
+        hint = "set HOME to a folder that you may write to, and KEEPBUSY_CACHE, where it is set, to a full path"
+        console.print(line("hint", hint), soft_wrap=True)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
@@ -128,7 +125,3 @@ def _write_utf8() -> None:
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:
     raise _Terminated
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -7,15 +7,16 @@ import sys
 
 from rich.console import Console
 
-_WORDS = {logging.INFO: "[dim]note:[/]", logging.WARNING: "[bold yellow]warning:[/]"}
+from keepbusy.cli.lines import line
+
+_WORDS = {logging.INFO: "note", logging.WARNING: "warning", logging.ERROR: "error"}
 
 
 class Notes(logging.Handler):
     """Prints warnings, and notes unless `--quiet` is among the arguments."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage().replace("[", r"\[")
-        Console(stderr=True).print(f"{_WORDS.get(record.levelno, '')} {text}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(line(_WORDS.get(record.levelno, "note"), record.getMessage()), soft_wrap=True)
 
 
 def show_notes() -> None:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from keepbusy.cli.guard import dataset_files, guard_inputs
+from keepbusy.cli.lines import line
 from keepbusy.cli.options import OUTPUT_PANEL, RUN_PANEL, DebugOption, DeviceOption, ImgszOption
 from keepbusy.cli.parse import parse_size
 from keepbusy.errors import ConfigError
@@ -251,7 +252,7 @@ def _show(report: Report, console: Console, *, json: str | None, is_quiet: bool)
     if not is_quiet:
         Console(stderr=json == "-", highlight=False, soft_wrap=True).print(render(report))
         for note in report.notes:
-            console.print(f"[dim]note:[/] {note.replace('[', chr(92) + '[')}")
+            console.print(line("note", note))
     if json is not None:
         text = json_module.dumps(to_dict(report), indent=1) + "\n"
         if json == "-":
@@ -261,12 +262,11 @@ def _show(report: Report, console: Console, *, json: str | None, is_quiet: bool)
                 Path(json).write_text(text, encoding="utf-8")
             except OSError as error:
                 raise write_error(json, error) from error
-    word = "[bold yellow]saved all the same:[/]" if report.files else "[bold red]refused:[/]"
-    for line in report.refusals:
-        console.print(f"{word} {line.replace('[', chr(92) + '[')}")
+    for refusal in report.refusals:
+        console.print(line("saved all the same" if report.files else "refused", refusal))
     if report.refusals and not report.files:
         more = ", --accuracy-control keeps more of it in float" if report.is_too_inaccurate else ""
-        console.print(f"[bold cyan]hint:[/] nothing was saved; --force saves it all the same{more}")
+        console.print(line("hint", f"nothing was saved; --force saves it all the same{more}"))
     if not is_quiet:
         for path in report.files:
             console.print(f"wrote {path}", markup=False)

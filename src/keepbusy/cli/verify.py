@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from keepbusy.cli.guard import guard_inputs, pictures_and_videos
+from keepbusy.cli.lines import line
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -271,4 +272,4 @@ def _hint(console: Console, report: Verification, *, is_saved: bool) -> None:
         text = "the worst frames are in the folder of --save"
     else:
         text = "--save FOLDER shows the worst frames; --precision f32 tells a rounding from a fault"
-    console.print(f"[bold cyan]hint:[/] {text}")
+    console.print(line("hint", text), soft_wrap=True)
