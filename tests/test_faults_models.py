@@ -270,6 +270,19 @@ def test_colours_that_are_turned_inside_a_float_model_are_suspected_and_can_be_s
     assert "reverse_input_channels" not in caplog.text
 
 
+@pytest.mark.parametrize("name", ["yolov8n_openvino_model", "yolov8n_int8_openvino_model", "yolo11n_openvino_model"])
+def test_colours_that_are_turned_against_the_metadata_are_suspected(
+    data: Path, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = next((data / "models" / name).glob("*.xml"))
+    model = preprocessed(plain, tmp_path / "inside.xml", number="f32", colours="BGR", is_scaled=False)
+    with caplog.at_level(logging.WARNING, "keepbusy"):
+        load_model(plain)
+        assert "looks as if" not in caplog.text
+        load_model(model)
+    assert "looks as if it took blue, green, red; it is given red, green, blue, as its metadata say" in caplog.text
+
+
 def test_colours_that_nothing_shows_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = preprocessed(embedded_model(), tmp_path / "inside.xml", number="u8", colours="RGB", is_scaled=True)
     with caplog.at_level(logging.WARNING, "keepbusy"):

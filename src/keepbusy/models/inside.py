@@ -97,12 +97,16 @@ def with_what_is_inside(graph: ov.Model, form: InputForm, metadata: Mapping[str,
         found = Inside(is_bgr=None, is_scaled=is_bytes)
     is_told = "reverse_input_channels" in metadata
     if found is None or not (is_seen or found.is_scaled):
-        if found is not None and found.is_bgr and not form.is_bgr and not is_told:
+        if found is not None and found.is_bgr and not form.is_bgr:
+            why, remedy = "as its family is", f"write `reverse_input_channels: false` into {path.stem}.yaml beside it"
+            if is_told:
+                why, remedy = "as its metadata say", "correct `reverse_input_channels` where it was exported"
             log.warning(
-                "%s: its first layer looks as if it took blue, green, red; it is given red, green, blue, as its family "
-                "is. If it finds the wrong things, write `reverse_input_channels: false` into %s.yaml beside it",
+                "%s: its first layer looks as if it took blue, green, red; it is given red, green, blue, %s. If it "
+                "finds the wrong things, %s",
                 path.name,
-                path.stem,
+                why,
+                remedy,
             )
         return form
     if found.is_scaled:
@@ -214,17 +218,19 @@ def _answers_of_weights(parameter: ov.Node) -> Answers | None:
 
 
 def _constant_value(node: ov.Node) -> NDArray[np.float64] | None:
-    """The numbers of a constant, converted and scaled; None for anything else."""
+    """The numbers of a constant, converted, moved and scaled, as quantized weights are; None for anything else."""
     if node.get_type_name() == "Constant":
-        is_float = node.get_element_type().get_type_name() in ("f32", "f16")
-        return np.asarray(node.get_data(), np.float64) if is_float else None
-    if node.get_type_name() not in ("Convert", "Multiply"):
+        is_number = node.get_element_type().get_type_name() in ("f32", "f16", "i8", "u8")
+        return np.asarray(node.get_data(), np.float64) if is_number else None
+    if node.get_type_name() not in ("Convert", "Multiply", "Subtract"):
         return None
     values = [_constant_value(node.input_value(index).get_node()) for index in range(node.get_input_size())]
     found = [value for value in values if value is not None]
     if len(found) < len(values):
         return None
-    return found[0] if len(found) == 1 else found[0] * found[1]
+    if node.get_type_name() == "Convert":
+        return found[0]
+    return found[0] * found[1] if node.get_type_name() == "Multiply" else found[0] - found[1]
 
 
 def _first_convolution(parameter: ov.Node) -> ov.Node | None:
