@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from keepbusy.cache import Notebook, cache_folder, compiled_folder, fingerprint, model_fingerprint, prune
+from keepbusy.cache import MARK, Notebook, cache_folder, compiled_folder, fingerprint, model_fingerprint, prune
 
 
 def test_the_folder_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -43,15 +43,58 @@ def test_where_nothing_can_be_written_a_note_holds_for_the_process(tmp_path: Pat
     assert Notebook(blocked / "measured").read({"a": 1}) == {"strategy": "tail"}
 
 
-def test_pruning_deletes_what_was_used_longest_ago(tmp_path: Path) -> None:
+def test_pruning_deletes_what_was_used_longest_ago(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
+    folder = compiled_folder("2026")
+    assert folder is not None
     for age, name in enumerate(("new", "middle", "old")):
-        path = tmp_path / "2026" / f"{name}.blob"
-        path.parent.mkdir(exist_ok=True)
+        path = folder / f"{name}.blob"
         path.write_bytes(b"x" * 100)
         os.utime(path, (1e9 - age * 1000, 1e9 - age * 1000))
-    assert prune(tmp_path, 250) == 1
-    assert sorted(path.name for path in tmp_path.rglob("*.blob")) == ["middle.blob", "new.blob"]
-    assert prune(tmp_path, 250) == 0
+    assert prune(folder.parent, 250) == 1
+    assert sorted(path.name for path in folder.rglob("*.blob")) == ["middle.blob", "new.blob"]
+    assert prune(folder.parent, 250) == 0
+
+
+def test_pruning_deletes_nothing_that_keepbusy_did_not_make(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
+    theirs = tmp_path / "compiled"
+    outside = tmp_path / "outside"
+    for path in ("video.mov", "1.0/video.mov", "1.0/model.blob", "2.0/deep/model.blob"):
+        (theirs / path).parent.mkdir(parents=True, exist_ok=True)
+        (theirs / path).write_bytes(b"x" * 100)
+    outside.mkdir()
+    (outside / "model.blob").write_bytes(b"x" * 100)
+    assert compiled_folder("1.0") is None and compiled_folder("2.0") is None
+    ours = compiled_folder("3.0")
+    assert ours is not None
+    (ours / "mine.mov").write_bytes(b"x" * 100)
+    (ours / "model.blob").write_bytes(b"x" * 100)
+    (ours / "link.blob").symlink_to(outside / "model.blob")
+    (ours / "folder.blob").mkdir()
+    (theirs / "4.0").symlink_to(outside)
+    before = {path for path in tmp_path.rglob("*")}
+    assert prune(theirs, 0) == 1
+    assert before - {path for path in tmp_path.rglob("*")} == {ours / "model.blob"}
+    # A mark that only looks like ours does not count, nor one that is a link.
+    (outside / MARK).symlink_to(ours / MARK)
+    (theirs / "1.0" / MARK).write_text("Signature: of somebody else\n")
+    assert prune(theirs, 0) == 0 and compiled_folder("1.0") is None and compiled_folder("4.0") is None
+
+
+def test_a_note_that_was_changed_is_not_believed(tmp_path: Path) -> None:
+    value = {"levels": [{"stride_px": 8, "anchors_px": [[10.0, 13.0]]}], "num_bins": 0}
+    Notebook(tmp_path).write({"a": 1}, value)
+    (note,) = tmp_path.iterdir()
+    whole = note.read_bytes()
+    assert Notebook(tmp_path).read({"a": 1}) == value
+    for place, letter in enumerate(whole):
+        for other in b"07x":
+            if other != letter:
+                note.write_bytes(whole[:place] + bytes((other,)) + whole[place + 1 :])
+                assert Notebook(tmp_path).read({"a": 1}) in (None, value)
+    note.write_text('{"key": {"a": 1}, "value": {}}')
+    assert Notebook(tmp_path).read({"a": 1}) is None
 
 
 def test_a_compiled_folder_that_cannot_be_made_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
