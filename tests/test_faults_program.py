@@ -13,6 +13,7 @@ import pytest
 from keepbusy.cli.parse import parse_classes
 from keepbusy.errors import ConfigError
 from tests.build import build_blob_model
+from tests.test_faults_models import nameless
 
 PROGRAM = [sys.executable, "-m", "keepbusy"]
 
@@ -90,3 +91,22 @@ def test_a_name_says_nothing_to_the_terminal(name: str, shown: str) -> None:
     assert done.returncode == 1 and len(lines) == 2
     assert lines[0].startswith("error: ") and shown in lines[0] and lines[1].startswith("hint: ")
     assert b"\x1b" not in done.stderr
+
+
+def test_a_class_may_be_called_anything(tmp_path: Path) -> None:
+    model = nameless(tmp_path)
+    (tmp_path / "metadata.yaml").write_text(json.dumps({"names": ["[/x]", "[bold]\x1b[31mred", "plain"]}))
+    done = run("model-info", model)
+    assert done.returncode == 0, done.stderr
+    assert b"[/x], [bold]\\x1b[31mred, plain" in done.stdout and b"\x1b" not in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("words", [("models",), ("models", "--json"), ("--version",), ("--help",)])
+def test_a_full_standard_output_is_one_line(words: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, check=False)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"], lines
+    assert "cannot be written: No space left on device" in lines[0]

@@ -26,7 +26,7 @@ from keepbusy.cli.optimize import optimize
 from keepbusy.cli.tune import tune
 from keepbusy.cli.verify import verify
 from keepbusy.cores import has_many, usable_cores
-from keepbusy.errors import ConfigError, KeepbusyError
+from keepbusy.errors import ConfigError, KeepbusyError, reason_of
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -89,7 +89,11 @@ def main() -> None:
     show_notes()
     console = Console(stderr=True)
     try:
-        app(standalone_mode=True)
+        try:
+            app(standalone_mode=True)
+        finally:
+            # Here rather than when Python ends: a disk may be full.
+            sys.stdout.flush()
     except KeepbusyError as error:
         if is_debug:
             raise
@@ -111,8 +115,20 @@ def main() -> None:
         sys.exit(EXIT_TERMINATED)
     except BrokenPipeError:
         # Nobody reads our standard output any more: leave quietly, and keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
         sys.exit(EXIT_FAILED)
+    except OSError as error:
+        if is_debug or error.filename is not None:
+            raise
+        _leave_stdout()
+        console.print(line("error", f"output cannot be written: {reason_of(error)}"), soft_wrap=True)
+        console.print(line("hint", "is the disk full?"), soft_wrap=True)
+        sys.exit(EXIT_FAILED)
+
+
+def _leave_stdout() -> None:
+    """Let what is still to be written go nowhere, when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write_utf8() -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from keepbusy.cli.options import DebugOption, FamilyOption, TaskOption
 from keepbusy.cli.parse import parse_size
+from keepbusy.texts import fit
 
 if TYPE_CHECKING:
     from keepbusy.forms import Family, Task
@@ -147,21 +149,25 @@ def _print(info: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim")
     table.add_column()
-    table.add_row("model", info["model"])
-    table.add_row("family", f"{info['family']}, {info['num_classes']} classes: {_some(info['names'])}")
-    table.add_row("task", info["task"])
-    table.add_row("concluded from", info["why"])
+
+    def add(what: str, value: str) -> None:
+        table.add_row(what, Text(fit(value)))
+
+    add("model", info["model"])
+    add("family", f"{info['family']}, {info['num_classes']} classes: {_some(info['names'])}")
+    add("task", info["task"])
+    add("concluded from", info["why"])
     if info["doubt"]:
-        table.add_row("in doubt", info["doubt"])
-    table.add_row("frames are", _FITS[info["fit"]])
-    table.add_row("head", info["head"])
+        add("in doubt", info["doubt"])
+    add("frames are", _FITS[info["fit"]])
+    add("head", info["head"])
     for kind in ("inputs", "outputs"):
         for port in info[kind]:
-            table.add_row(kind[:-1], f"{port['name']} {port['type']} {port['shape']}")
+            add(kind[:-1], f"{port['name']} {port['type']} {port['shape']}")
     weights = ", ".join(f"{name} {share:.0%}" for name, share in info["weight_types"].items())
-    table.add_row("parameters", f"{info['num_parameters'] / 1e6:.2f} M, stored as {weights or 'none'}")
-    table.add_row("operations", f"{info['gflops']:.2f} GFLOPs a picture ({info['method']})")
-    table.add_row("layers", _some([f"{count} {kind}" for kind, count in info["layer_counts"].items()]))
+    add("parameters", f"{info['num_parameters'] / 1e6:.2f} M, stored as {weights or 'none'}")
+    add("operations", f"{info['gflops']:.2f} GFLOPs a picture ({info['method']})")
+    add("layers", _some([f"{count} {kind}" for kind, count in info["layer_counts"].items()]))
     console.print(table)
     if "profile" in info:
         _print_profile(console, info["profile"], info["gflops"])

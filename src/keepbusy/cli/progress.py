@@ -13,7 +13,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from keepbusy.run import Run
-    from keepbusy.stats import Snapshot
+    from keepbusy.texts import fit
+from keepbusy.stats import Snapshot
 
 UPDATES_PER_S = 4
 """Drawing the line takes about a millisecond of the interpreter's time, which the pipeline needs."""
@@ -86,7 +87,8 @@ def print_summary(console: Console, numbers: Snapshot, *, mode: str, device: str
         highlight=False,
     )
     for source, count in numbers.dropped.items():
-        console.print(f"{count} frames of {source} dropped: newer ones were waiting", highlight=False)
+        told = fit(f"{count} frames of {source} dropped: newer ones were waiting")
+        console.print(told, highlight=False, markup=False)
     if numbers.num_errors:
         console.print(f"[yellow]{numbers.num_errors} frames failed[/]", highlight=False)
     console.print(stage_table(numbers))

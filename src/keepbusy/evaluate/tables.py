@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from keepbusy.texts import fit
+
 CLASSES_SHOWN = 10
 """Rows of the table of classes where not all are wanted: those with the most objects."""
 
@@ -30,7 +32,7 @@ def render(content: Mapping[str, Any], *, all_classes: bool = False) -> Renderab
     best = content["best_f1"] or {}
     table.add_row("all", *_cells({**content, **best}), style="bold")
     for name, row in shown:
-        table.add_row(Text(name), *_cells(row))
+        table.add_row(Text(fit(name)), *_cells(row))
     parts: list[RenderableType] = [table]
     if len(shown) < len(found):
         parts.append(Text(f"... and {len(found) - len(shown)} more classes (--per-class)"))

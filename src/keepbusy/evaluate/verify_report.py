@@ -12,6 +12,7 @@ from rich.text import Text
 
 from keepbusy.compare import Agreement, Floats, floor_of, percentile
 from keepbusy.evaluate.verify import ENOUGH, Verification
+from keepbusy.texts import fit
 
 FORMAT, VERSION = "keepbusy-verify", 1
 
@@ -130,7 +131,7 @@ def _heads(report: Verification, reference: Side, candidate: Side) -> list[Rende
     for name, side, (height, width) in zip(
         ("reference", "candidate"), (reference, candidate), report.input_hw, strict=True
     ):
-        table.add_row(name, Text(side.model), f"{width}x{height}", Text(side.title))
+        table.add_row(name, Text(fit(side.model)), f"{width}x{height}", Text(fit(side.title)))
     return [table]
 
 
