@@ -110,3 +110,34 @@ def test_a_full_standard_output_is_one_line(words: tuple[str, ...]) -> None:
     assert done.returncode == 1
     assert [line.split(":")[0] for line in lines] == ["error", "hint"], lines
     assert "cannot be written: No space left on device" in lines[0]
+
+
+LONG = "a" * 300
+USES = [
+    ("detect", f"{LONG}.jpg"),
+    ("detect", "-m", f"{LONG}.xml"),
+    ("detect", "--names", f"{LONG}.txt"),
+    ("detect", "--limit", "1", "--save", f"{LONG}.mp4"),
+    ("detect", "--limit", "1", "--save-txt", LONG),
+    ("detect", "--limit", "1", "--save-crop", LONG),
+    ("detect", "--limit", "1", "--json", LONG),
+    ("detect", "--limit", "1", "--trace", f"{LONG}.json"),
+    ("eval", "--data", LONG),
+    ("eval", "--data", f"{LONG}.yaml"),
+    ("eval", "--data", f"{LONG}.json", "--images", LONG),
+    ("verify", "--against-model", f"{LONG}.xml"),
+    ("bench", "--json", f"{LONG}.json"),
+    ("optimize", f"{LONG}.xml", "-o", "x", "--data", LONG),
+    ("optimize", "-o", LONG),
+    ("tune", "-o", f"{LONG}.yaml"),
+    ("model-info", f"{LONG}.xml"),
+]
+
+
+@pytest.mark.parametrize("words", USES, ids=lambda words: " ".join(words[:-1]).replace(LONG, "LONG"))
+def test_a_name_that_is_too_long_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = subprocess.run([*PROGRAM, *words], capture_output=True, cwd=tmp_path, check=False, timeout=120)
+    lines = [line for line in done.stderr.decode().splitlines() if not line.startswith("note:")]
+    assert done.returncode in (1, 2)
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"], lines
+    assert LONG[:50] in lines[0]

@@ -31,7 +31,7 @@ class OutputFolder:
 
     def holds(self, path: Path) -> bool:
         """Whether a file, which may not exist yet, could be one that is written to the folder."""
-        if self.path.suffix and not self.path.is_dir():
+        if self.path.suffix and not os.path.isdir(self.path):
             return False  # A file, where an option takes both.
         folder, place = (Path(os.path.normcase(os.path.realpath(one))) for one in (self.path, path))
         is_in = place.parent == folder or (self.is_deep and place.is_relative_to(folder))
@@ -123,7 +123,7 @@ def beside(path: Path, name: str) -> Path:
     `Model.xml` with `model.BIN` comes from file systems on which they are the same name.
     """
     wanted = path.parent / name
-    if wanted.exists():
+    if os.path.exists(wanted):
         return wanted
     try:
         alike = sorted(one for one in path.parent.iterdir() if one.name.lower() == name.lower())
@@ -169,7 +169,7 @@ def check_outputs(
     folders_wanted = {option: folder for option, folder in (folders or {}).items() if folder is not None}
     _check_apart(wanted, folders_wanted)
     existing = [path for path in wanted.values() if file_id(path) is not None]
-    if not existing and not any(folder.path.is_dir() for folder in folders_wanted.values()):
+    if not existing and not any(os.path.isdir(folder.path) for folder in folders_wanted.values()):
         return
     by_id: dict[FileId, Path] = {}
     for path in inputs:

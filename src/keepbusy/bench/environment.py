@@ -105,7 +105,7 @@ def cpu_model() -> str:
 def _digest(model: Path) -> str:
     digest = hashlib.sha256()
     for path in (model, beside(model, f"{model.stem}.bin")):
-        if path.is_file():
+        if os.path.isfile(path):
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)

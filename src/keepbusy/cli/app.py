@@ -118,12 +118,20 @@ def main() -> None:
         _leave_stdout()
         sys.exit(EXIT_FAILED)
     except OSError as error:
-        if is_debug or error.filename is not None:
+        if is_debug:
             raise
-        _leave_stdout()
-        console.print(line("error", f"output cannot be written: {reason_of(error)}"), soft_wrap=True)
-        console.print(line("hint", "is the disk full?"), soft_wrap=True)
+        if error.filename is None:
+            _leave_stdout()
+            what, hint = "output cannot be written", "is the disk full?"
+        else:
+            what, hint = f"{_shortened(os.fsdecode(error.filename))}: cannot be used", "give another path"
+        console.print(line("error", f"{what}: {reason_of(error)}"), soft_wrap=True)
+        console.print(line("hint", hint), soft_wrap=True)
         sys.exit(EXIT_FAILED)
+
+
+def _shortened(text: str, max_chars: int = 120) -> str:
+    return text if len(text) <= max_chars else f"{text[: max_chars - 20]}...{text[-17:]}"
 
 
 def _leave_stdout() -> None:

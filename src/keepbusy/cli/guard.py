@@ -120,7 +120,7 @@ def _files_of(source: Any, *, is_deep: bool) -> Iterator[Path]:
 
     for file in named_files([source]):
         yield file
-        if is_deep and file.is_dir():
+        if is_deep and os.path.isdir(file):
             yield from files_below(file, with_hidden=True)
 
 

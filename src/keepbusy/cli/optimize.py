@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -167,7 +168,7 @@ def optimize(
     guard_inputs({"--json": json}, models=[path], sources=[data, calibrate], others=[names, *labelled])
     if json is not None and json != "-":
         check_file(Path(json))
-    was_there = output.exists()
+    was_there = os.path.exists(output)
     make_folder(output)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from keepbusy.texts import fit
+
 if TYPE_CHECKING:
     from keepbusy.run import Run
-    from keepbusy.texts import fit
-from keepbusy.stats import Snapshot
+    from keepbusy.stats import Snapshot
 
 UPDATES_PER_S = 4
 """Drawing the line takes about a millisecond of the interpreter's time, which the pipeline needs."""

@@ -181,7 +181,7 @@ def _find_picture(folder: Path, file_name: str) -> Path | None:
 
 def _find_folder(path: Path, images: Path | None, file_name: str) -> Path:
     if images is not None:
-        if not images.is_dir():
+        if not os.path.isdir(images):
             raise ConfigError(f"--images: {images} is no folder", hint="give the folder of the pictures")
         return images
     split = path.stem.rpartition("_")[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from keepbusy.errors import ConfigError, SourceError
@@ -36,9 +37,9 @@ def open_dataset(
         from keepbusy.evaluate.street_data import StreetData
 
         return StreetData(data)
-    if not path.exists():
+    if not os.path.exists(path):
         raise SourceError(f"--data: there is no {data}", hint=_HINT)
-    if path.is_dir() or suffix == ".txt":
+    if os.path.isdir(path) or suffix == ".txt":
         from keepbusy.evaluate.yolo_data import open_yolo_path
 
         return open_yolo_path(path, split, skip_bad_labels=skip_bad_labels)

@@ -76,7 +76,7 @@ def open_yolo_path(path: Path, split: str, *, skip_bad_labels: bool = False) -> 
         SourceError: It cannot be read, or the data has faults.
     """
     for inner in (path / "images" / split, path / split / "images"):
-        if inner.is_dir():
+        if os.path.isdir(inner):
             path = inner
             break
     problems = Problems()
@@ -186,7 +186,7 @@ def _with_labels(
     num_repeats = 0
     for path, _ in listed:
         file = label_path(path)
-        has_labels = file.is_file()
+        has_labels = os.path.isfile(file)
         labels = read_labels(file, problems, pose_lengths) if has_labels else NO_LABELS
         if not has_labels:
             unlabelled.append(path)
@@ -237,7 +237,7 @@ def _orphans(pictures: list[Picture]) -> list[str]:
     orphans = [
         file
         for folder in folders
-        if folder.is_dir() and folder.name != "images"
+        if os.path.isdir(folder) and folder.name != "images"
         for file in sorted(folder.glob("*.txt"), key=natural_key)
         if not is_hidden(file)
         and file not in used

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def model_files(path: Path) -> Iterator[Path]:
         path: A model file, or the folder that an exporter makes.
     """
     try:
-        files = list(path.iterdir()) if path.is_dir() else [path]
+        files = list(path.iterdir()) if os.path.isdir(path) else [path]
     except OSError:
         files = [path]
     yield from files

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def _read_note(path: Path) -> dict[str, Any]:
     A file that is only a list holds the class names. They stay as they are written: `yes` is a name, not a truth, and
     `007` no number.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         return {}
     try:
         text = read_text(path)
@@ -138,7 +139,7 @@ def model_in(path: Path) -> Path:
     Raises:
         ModelError: The folder has no model in it, or several.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return path
     files = sorted((one for one in path.iterdir() if not is_hidden(one)), key=natural_key)
     for suffix in SUFFIXES:
@@ -171,10 +172,10 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
             f"{path}: is not a model file that keepbusy reads",
             hint=f"give an OpenVINO IR (.xml) or an ONNX file (.onnx), not {path.suffix or 'a file without suffix'}",
         )
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelError(f"{path}: no such model file", hint="check the path given with --model")
     weights = beside(path, f"{path.stem}.bin")
-    if path.suffix.lower() == ".xml" and not weights.is_file():
+    if path.suffix.lower() == ".xml" and not os.path.isfile(weights):
         raise ModelError(f"{path}: its weights {weights.name} are missing", hint="keep the .bin beside the .xml")
     if core is None:
         import openvino

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +102,9 @@ def open_frames(name: str, limit: int, *, split: str = "val") -> Frames:
 
 
 def _has_labels(path: Path) -> bool:
-    if path.is_dir():
+    if os.path.isdir(path):
         pictures = pictures_below(path)
-    elif path.suffix.lower() == ".txt" and path.is_file():
+    elif path.suffix.lower() == ".txt" and os.path.isfile(path):
         try:
             lines = [line.split("#")[0].strip() for line in read_text(path).splitlines()]
         except (OSError, ValueError):
@@ -111,7 +112,7 @@ def _has_labels(path: Path) -> bool:
         pictures = [path.parent / line for line in lines if line and is_picture(line)]
     else:
         return False
-    return any(label_path(picture).is_file() for picture in pictures)
+    return any(os.path.isfile(label_path(picture)) for picture in pictures)
 
 
 def read_samples(

@@ -76,7 +76,7 @@ def save_graph(graph: ov.Model, path: Path) -> None:
 def size_bytes(path: Path) -> int:
     """Bytes that a model takes on the disk, with its weights."""
     weights = beside(path, f"{path.stem}.bin") if path.suffix.lower() == ".xml" else path
-    return sum(one.stat().st_size for one in {path, weights} if one.is_file())
+    return sum(one.stat().st_size for one in {path, weights} if os.path.isfile(one))
 
 
 def publish(made: Path, folder: Path) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from keepbusy.errors import SinkError
+from keepbusy.errors import SinkError, reason_of
 from keepbusy.sources.images import is_picture
 from keepbusy.sources.listing import LIST_SUFFIXES
 from keepbusy.sources.named import named_files
@@ -167,10 +167,16 @@ def check_file(path: Path) -> None:
     Raises:
         SinkError: It cannot.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise SinkError(f"{path}: is a folder, not a file", hint="add a file name to it")
     make_folder(path.parent)
-    if path.exists() and not os.access(path, os.W_OK):
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise SinkError(f"{path}: cannot be written: {reason_of(error)}", hint="give another name") from error
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         raise SinkError(f"{path}: exists and cannot be overwritten", hint="give another name")
 
 

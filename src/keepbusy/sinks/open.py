@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,11 +120,11 @@ def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, style:
         fps_by_source = {index: source.fps for index, source in enumerate(sources)}
         return AnnotatedFolder(path, names, fps_by_source, style)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        is_one_file = isinstance(sources[0], Video) and not sources[0].is_live and Path(sources[0].name).is_file()
+        is_one_file = isinstance(sources[0], Video) and not sources[0].is_live and os.path.isfile(Path(sources[0].name))
         sound_of = Path(sources[0].name) if has_sound and is_one_file else None
         return VideoFile(path, sources[0].fps, style, sound_of=sound_of)
     return ImageFile(path, style)
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() or not path.suffix
+    return os.path.isdir(path) or not path.suffix

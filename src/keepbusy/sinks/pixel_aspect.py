@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def pixel_aspect(frame: Frame) -> Fraction:
     if is_picture(frame.source) or "://" in frame.source:
         return SQUARE
     try:
-        if not Path(frame.source).is_file():
+        if not os.path.isfile(Path(frame.source)):
             return SQUARE
         with av.open(file_address(frame.source)) as container:
             streams = [container.streams.best("video"), *container.streams.video]

@@ -27,7 +27,7 @@ def write_whole(path: Path, content: bytes, *, follows_link: bool = True) -> Non
     place = Path(os.path.realpath(path)) if follows_link else path
     part = place.with_name(f".keepbusy-{os.getpid()}-{threading.get_ident()}.part")
     try:
-        if follows_link and place.exists() and not place.is_file():
+        if follows_link and os.path.exists(place) and not os.path.isfile(place):
             place.write_bytes(content)
             return
         part.write_bytes(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def claim_labels(folder: Path, *, exist_ok: bool) -> None:
     """
     make_folder(folder)
     mark = folder / MARK
-    if mark.is_file():
+    if os.path.isfile(mark):
         return
     found = next(folder.rglob("*.txt"), None)
     if found is not None:

@@ -39,9 +39,9 @@ def list_folder(folder: Path) -> list[Path]:
         raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from error
 
     found = sorted(files_below(folder, is_deep=False, on_error=refuse), key=natural_key)
-    files = [path for path in found if path.is_file()]
+    files = [path for path in found if os.path.isfile(path)]
     wanted = [path for path in files if _is_media(path)]
-    _tell_no_files(str(folder), [path for path in found if not path.is_file()])
+    _tell_no_files(str(folder), [path for path in found if not os.path.isfile(path)])
     _tell_left_out(
         str(folder),
         [path for path in files if not _is_media(path)],
@@ -63,14 +63,14 @@ def list_glob(pattern: str) -> list[Path]:
     """
     is_taken = (lambda _path: True) if _names_ending(pattern) else _is_media
     found = [Path(match) for match in glob.iglob(pattern, recursive=True)]
-    no_files = {path for path in found if not path.is_file() and not path.is_dir()}
+    no_files = {path for path in found if not os.path.isfile(path) and not os.path.isdir(path)}
     _tell_no_files(pattern, sorted(no_files, key=natural_key))
     seen: set[FileId] = set()
     files: list[Path] = []
     # Of several names of a file, one that is taken comes first.
     for path in sorted(found, key=lambda path: (not is_taken(path), _by_depth(path))):
         identity = file_id(path)
-        if identity is None or identity in seen or not path.is_file():
+        if identity is None or identity in seen or not os.path.isfile(path):
             continue
         seen.add(identity)
         files.append(path)
@@ -122,7 +122,7 @@ def _tell_left_out(name: str, left_out: Sequence[Path], *, none: str, hint: str)
 
 def _tell_no_files(name: str, paths: Sequence[Path]) -> None:
     """Report what cannot be read: links that lead nowhere, and what is no file (FIFOs, sockets)."""
-    broken = [path for path in paths if not path.exists()]
+    broken = [path for path in paths if not os.path.exists(path)]
     for what, some in (
         ("links that lead nowhere", broken),
         ("that are no files", [one for one in paths if one not in broken]),

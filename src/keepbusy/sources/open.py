@@ -107,7 +107,7 @@ def shortened(text: str, max_chars: int = 120) -> str:
 
 
 def _open_path(path: Path, source_id: int, how: _How) -> Source:
-    if path.is_dir():
+    if os.path.isdir(path):
         return _open_files(list_folder(path), str(path), source_id, how)
     if path.is_char_device() and (match := re.fullmatch(r"video(\d+)", path.resolve().name)):
         return _open_camera(match[1], source_id)
@@ -214,7 +214,7 @@ def _is_heif_still(path: Path) -> bool:
     A pipe can be read only once: it is not looked into.
     """
     try:
-        with path.open("rb") if path.is_file() else io.BytesIO() as file:
+        with path.open("rb") if os.path.isfile(path) else io.BytesIO() as file:
             return is_still(file.read(START_BYTES))
     except OSError:
         return False  # Opening it says why.

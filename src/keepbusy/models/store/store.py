@@ -71,7 +71,7 @@ class ModelStore:
 
     def is_cached(self, known: KnownModel) -> bool:
         """Whether a model's file is there; not whether it is sound."""
-        return self.path(known).is_file()
+        return os.path.isfile(self.path(known))
 
     def checksum(self, known: KnownModel) -> str | None:
         """The SHA-256 that a model's file must have: the catalogue's, or that of its first use; None before that."""
@@ -106,10 +106,10 @@ class ModelStore:
             ModelError: It cannot be downloaded, does not have the checksum, or cannot be written.
         """
         path = self.path(known)
-        if not path.is_file():
+        if not os.path.isfile(path):
             with self._lock(known, on_wait):
                 # Whoever held the lock before may have brought it.
-                if not path.is_file():
+                if not os.path.isfile(path):
                     self._download(known, on_progress)
                     return path
         self._verify_cached(known)
@@ -117,7 +117,7 @@ class ModelStore:
 
     def licence_is_news(self, known: KnownModel) -> bool:
         """Whether a model's licence was never shown to this user."""
-        return not self._licence_path(known).exists()
+        return not os.path.exists(self._licence_path(known))
 
     def licence_was_shown(self, known: KnownModel) -> None:
         """Remember that it was. Where the cache cannot be written it will be shown again."""
@@ -238,12 +238,12 @@ def find_model(
     path = Path(model)
     text = str(model)
     separators = {os.sep, os.altsep or os.sep}
-    if path.suffix or any(separator in text for separator in separators) or path.is_file():
+    if path.suffix or any(separator in text for separator in separators) or os.path.isfile(path):
         return path
     store = store or ModelStore()
     known = find_known(text, store.catalogue)
     if known is None:
-        if path.exists():
+        if os.path.exists(path):
             return path
         near = near_names(text, store.catalogue)
         wanted = f"did you mean {' or '.join(near)}? " if near else ""
