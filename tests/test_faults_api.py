@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 
 import keepbusy as kb
+from keepbusy.config import split_options
 from keepbusy.errors import ConfigError, FrameError
 from keepbusy.sources import open_source
 from tests.build import square_picture, write_picture
@@ -100,3 +101,25 @@ def test_a_size_is_one_side_or_two(blob_model: Path) -> None:
             kb.Detector(blob_model, imgsz=bad)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="is no number"):
         kb.Detector(blob_model, conf="0.5")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"channel_frames": 10_000_000_000},
+        {"results_buffered": 10_000_000_000},
+        {"nireq": 1_000_000},
+        {"read_threads": 1_000_000},
+        {"prepare_threads": 1_000_000},
+        {"threads": 1_000_000},
+        {"nstreams": 1_000_000},
+        {"max_det": 10**30},
+        {"device_timeout_s": float("inf")},
+        {"device_timeout_s": float("nan")},
+        {"device_timeout_s": 0.0},
+    ],
+)
+def test_no_option_takes_all_of_the_machine(options: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="is out of range") as caught:
+        split_options(options)
+    assert caught.value.hint is not None and caught.value.hint.startswith("give a value from ")

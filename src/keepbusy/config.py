@@ -22,6 +22,16 @@ Point = tuple[float, float]
 """(x, y) as shares of a frame's width and height, 0 to 1."""
 
 
+MAX_COUNT = 1024
+"""Of threads, requests and waiting frames: no machine has a use for more, and a slip is not to take its memory."""
+
+MIN_TIMEOUT_S = 0.001
+MAX_TIMEOUT_S = 86_400.0
+
+MAX_DETECTIONS = 100_000
+"""A frame's; no model has so many cells."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClassConf:
     """Thresholds by class, as `DetectConfig` keeps them.
@@ -70,7 +80,7 @@ class DetectConfig:
     def __post_init__(self) -> None:
         _check_range("conf", self.conf, 0.0, 1.0)
         _check_range("iou", self.iou, 0.0, 1.0)
-        _check_range("max_det", self.max_det, 1, None)
+        _check_range("max_det", self.max_det, 1, MAX_DETECTIONS)
         for class_id in self.classes or ():
             _check_range("classes", class_id, 0, None)
         if self.region is not None:
@@ -132,7 +142,7 @@ class DeviceConfig:
             raise ConfigError("device: is empty", hint="`keepbusy devices` lists what there is")
         for name in ("nstreams", "threads"):
             if getattr(self, name) is not None:
-                _check_range(name, getattr(self, name), 1, None)
+                _check_range(name, getattr(self, name), 1, MAX_COUNT)
         if self.imgsz is not None:
             object.__setattr__(self, "imgsz", _size("imgsz", self.imgsz))
         if isinstance(self.shape, str):
@@ -176,11 +186,10 @@ class RunConfig:
         _check_choice(self, "on_error")
         for name in ("nireq", "read_threads", "prepare_threads"):
             if getattr(self, name) is not None:
-                _check_range(name, getattr(self, name), 1, None)
+                _check_range(name, getattr(self, name), 1, MAX_COUNT)
         for name in ("channel_frames", "results_buffered"):
-            _check_range(name, getattr(self, name), 1, None)
-        if not self.device_timeout_s > 0:
-            raise ConfigError(f"device_timeout_s: {self.device_timeout_s} is not above 0")
+            _check_range(name, getattr(self, name), 1, MAX_COUNT)
+        _check_range("device_timeout_s", self.device_timeout_s, MIN_TIMEOUT_S, MAX_TIMEOUT_S)
         if self.mode == "sync" and self.nireq not in (None, 1):
             raise ConfigError(
                 f"nireq: mode sync has one request, not {self.nireq}",
