@@ -16,7 +16,7 @@ from openvino import opset13 as ops
 import keepbusy as kb
 from keepbusy.cache import Notebook
 from keepbusy.compiled import CompiledModel
-from keepbusy.config import DetectConfig
+from keepbusy.config import DetectConfig, HeadChoice
 from keepbusy.decode import TooManyCandidatesError, decode
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.engine import create_slots
@@ -246,3 +246,25 @@ def test_ever_new_shapes_use_a_bounded_set(tmp_path: Path) -> None:
         detector(np.zeros((height, 256, 3), np.uint8))
     compiled: CompiledModel = detector._compiled
     assert len(compiled.shapes) <= 4 and (256, 256) in compiled.shapes
+
+
+@pytest.mark.parametrize("head", ["auto", "stock", "tail", "host"])
+def test_weights_that_are_no_numbers_are_an_error_of_each_frame(
+    head: HeadChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path / "cache"))
+
+    graph = ov.Core().read_model(embedded_model())
+    convolution = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Convolution"][20]
+    weights = convolution.input_value(1).get_node()
+    while weights.get_type_name() != "Constant":
+        weights = weights.input_value(0).get_node()
+    values = np.array(weights.data, np.float32)
+    values.flat[0] = np.nan
+    convolution.input(1).replace_source_output(ops.constant(values).output(0))
+    model = tmp_path / "nan.xml"
+    ov.save_model(graph, model, compress_to_fp16=False)
+    with kb.Pipeline(model, head=head, on_error="skip") as pipeline, pipeline.run(embedded_clip(), limit=2) as run:
+        errors = [result.error for result in run]
+    assert len(errors) == 2
+    assert ["not finite" in str(error) for error in errors] == [True, True], errors

@@ -12,7 +12,7 @@ from typing import Any
 
 from keepbusy.cache import Notebook
 from keepbusy.engine import Seat
-from keepbusy.errors import DeviceTimeoutError
+from keepbusy.errors import DeviceTimeoutError, first_line
 from keepbusy.forms import HeadStrategy
 from keepbusy.letterbox import Letterbox
 from keepbusy.types import Detections, Image
@@ -72,7 +72,12 @@ def choose_head(
     rounds: dict[HeadStrategy, list[float]] = {strategy: [] for strategy in strategies}
     for _ in range(ROUNDS):
         for strategy, contender in contenders.items():
-            rounds[strategy].append(measure(contender, image))
+            try:
+                rounds[strategy].append(measure(contender, image))
+            except ValueError as error:
+                # What cannot be decoded is wrong; where the exported graph's is, each frame will say so.
+                log.warning("head %s: %s", strategy, first_line(error))
+                return "stock"
     gains = {
         strategy: statistics.median(own / stock for own, stock in zip(rounds[strategy], rounds["stock"], strict=True))
         for strategy in strategies

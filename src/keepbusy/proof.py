@@ -12,6 +12,7 @@ from keepbusy.config import DetectConfig, DeviceConfig
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
 from keepbusy.embedded import embedded_clip
 from keepbusy.engine import OpenVINODevice, create_slots, infer_once
+from keepbusy.errors import first_line
 from keepbusy.letterbox import Laying, Letterbox
 from keepbusy.models.prepare import Prepared
 from keepbusy.sources.video import Video
@@ -60,6 +61,9 @@ def gives_the_same(
             )
         except TooManyCandidatesError:
             break
+        except ValueError as error:
+            log.warning("a head cannot be compared: %s", first_line(error))
+            return False
         agreement = agree(reference, candidate, conf=conf)
         if agreement.num_reference >= _ENOUGH or agreement.num_candidate >= _ENOUGH:
             problems = agreement.problems(ONE_FRAME)
