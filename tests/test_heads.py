@@ -232,7 +232,9 @@ def test_frames_of_a_size_that_was_not_expected_are_said(tmp_path: Path, caplog:
     detector = kb.Detector(path, head="tail", precision="f32")
     with caplog.at_level(logging.WARNING, "keepbusy"):
         detector(np.zeros((64, 128, 3), np.uint8))
-        assert not caplog.records
+        assert "not expected" not in caplog.text
+        # Random weights may be suspected of one thing or another.
+        caplog.clear()
         detector(np.zeros((128, 64, 3), np.uint8))
     assert [record.message for record in caplog.records] == [
         "frames of 64x128 were not expected: compiling the model for an input of 64x128 (width x height)"

@@ -262,7 +262,9 @@ def _has_preprocessing(parameter: ov.Node) -> bool:
 
 
 def _users(node: ov.Node) -> list[ov.Node]:
-    return [target.get_node() for output in node.outputs() for target in output.get_target_inputs()]
+    """In the same order each time: OpenVINO's own follows the places in memory."""
+    users = [target.get_node() for output in node.outputs() for target in output.get_target_inputs()]
+    return sorted(users, key=lambda user: user.get_friendly_name())
 
 
 def _take_floats(graph: ov.Model) -> None:
