@@ -45,5 +45,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def no_thread_is_leaked() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    leaked = [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+    started = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in started:
+        # Rich tells the thread of a spinner to end, and does not wait for it.
+        thread.join(5)
+    leaked = [thread for thread in started if thread.is_alive()]
     assert not leaked, f"leaked threads: {leaked}"
