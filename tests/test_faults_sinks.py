@@ -28,12 +28,13 @@ from keepbusy.sinks.crops import Crops
 from keepbusy.sinks.draw import Style, annotate
 from keepbusy.sinks.images import AnnotatedFolder, write_image
 from keepbusy.sinks.jsonl import JsonLines
-from keepbusy.sinks.naming import OutputNames, glob_root, is_glob, valid_text
+from keepbusy.sinks.naming import OutputNames, glob_root, is_glob
 from keepbusy.sinks.open import Outputs, open_sinks
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
 from keepbusy.sources.base import Selection
 from keepbusy.sources.chain import Chain
+from keepbusy.texts import valid_text
 from keepbusy.types import Detections, Frame, Result, Timings
 from tests.build import square_picture, write_picture
 

@@ -8,6 +8,9 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\
 """Control characters, line ends, what turns the direction of writing or takes no room, halves of characters."""
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def fit(text: str) -> str:
     r"""A text from outside, so that it can be shown on a line of a terminal: `\x1b` for what would control it.
 
@@ -15,6 +18,16 @@ def fit(text: str) -> str:
     that are not UTF-8 are written out.
     """
     return _UNFIT.sub(_written_out, text)
+
+
+def valid_text(text: str) -> str:
+    r"""A text that UTF-8 can hold: bytes of a file name that are not UTF-8 become text such as `\xff`."""
+    return _SURROGATE.sub(_written_out, text)
+
+
+def shortened(text: str, max_chars: int = 120) -> str:
+    """A name that fits into a line."""
+    return text if len(text) <= max_chars else f"{text[: max_chars - 20]}...{text[-17:]}"
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -27,6 +27,7 @@ from keepbusy.cli.tune import tune
 from keepbusy.cli.verify import verify
 from keepbusy.cores import has_many, usable_cores
 from keepbusy.errors import ConfigError, KeepbusyError, reason_of
+from keepbusy.texts import shortened
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -124,14 +125,10 @@ def main() -> None:
             _leave_stdout()
             what, hint = "output cannot be written", "is the disk full?"
         else:
-            what, hint = f"{_shortened(os.fsdecode(error.filename))}: cannot be used", "give another path"
+            what, hint = f"{shortened(os.fsdecode(error.filename))}: cannot be used", "give another path"
         console.print(line("error", f"{what}: {reason_of(error)}"), soft_wrap=True)
         console.print(line("hint", hint), soft_wrap=True)
         sys.exit(EXIT_FAILED)
-
-
-def _shortened(text: str, max_chars: int = 120) -> str:
-    return text if len(text) <= max_chars else f"{text[: max_chars - 20]}...{text[-17:]}"
 
 
 def _leave_stdout() -> None:

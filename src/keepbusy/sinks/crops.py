@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from keepbusy.sinks.images import write_image
-from keepbusy.sinks.naming import OutputNames, make_folder, valid_text
+from keepbusy.sinks.naming import OutputNames, make_folder
+from keepbusy.texts import valid_text
 from keepbusy.types import Result
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from keepbusy.sinks.base import StopRun
-from keepbusy.sinks.naming import check_file, valid_text, write_error
+from keepbusy.sinks.naming import check_file, write_error
+from keepbusy.texts import valid_text
 from keepbusy.types import Result
 
 

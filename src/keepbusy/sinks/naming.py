@@ -14,20 +14,8 @@ from keepbusy.sources.images import is_picture
 from keepbusy.sources.listing import LIST_SUFFIXES
 from keepbusy.sources.named import named_files
 from keepbusy.sources.pipe import STDIN
+from keepbusy.texts import valid_text
 from keepbusy.types import Frame
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def valid_text(text: str) -> str:
-    r"""A text that UTF-8 can hold: bytes of a file name that are not UTF-8 become text such as `\xff`."""
-    return _SURROGATE.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    # Python keeps a byte that is not UTF-8 as a surrogate from U+DC80 on.
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 class OutputNames:

@@ -120,7 +120,7 @@ def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, style:
         fps_by_source = {index: source.fps for index, source in enumerate(sources)}
         return AnnotatedFolder(path, names, fps_by_source, style)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        is_one_file = isinstance(sources[0], Video) and not sources[0].is_live and os.path.isfile(Path(sources[0].name))
+        is_one_file = isinstance(sources[0], Video) and not sources[0].is_live and os.path.isfile(sources[0].name)
         sound_of = Path(sources[0].name) if has_sound and is_one_file else None
         return VideoFile(path, sources[0].fps, style, sound_of=sound_of)
     return ImageFile(path, style)

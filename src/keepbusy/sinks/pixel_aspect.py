@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from keepbusy.files import file_address
@@ -24,7 +23,7 @@ def pixel_aspect(frame: Frame) -> Fraction:
     if is_picture(frame.source) or "://" in frame.source:
         return SQUARE
     try:
-        if not os.path.isfile(Path(frame.source)):
+        if not os.path.isfile(frame.source):
             return SQUARE
         with av.open(file_address(frame.source)) as container:
             streams = [container.streams.best("video"), *container.streams.video]

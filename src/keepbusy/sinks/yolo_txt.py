@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import SinkError
-from keepbusy.sinks.naming import OutputNames, make_folder, valid_text, write_error
+from keepbusy.sinks.naming import OutputNames, make_folder, write_error
 from keepbusy.sinks.whole import write_whole
+from keepbusy.texts import valid_text
 from keepbusy.types import Detections, Result
 
 MARK = ".keepbusy"

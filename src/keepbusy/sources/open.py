@@ -19,6 +19,7 @@ from keepbusy.sources.images import ImageFiles, is_picture
 from keepbusy.sources.listing import LIST_SUFFIXES, Entry, list_entries, list_folder, list_glob
 from keepbusy.sources.pipe import STDIN, Pipe, PipedPicture, is_pipe, picture_in
 from keepbusy.sources.video import Video
+from keepbusy.texts import shortened
 
 MAX_CAMERA = 999
 
@@ -99,11 +100,6 @@ def _existing(text: str) -> Path | None:
             raise SourceError(f"{shortened(text)}: cannot be looked at: {cause}", hint=_WHAT_TO_GIVE) from error
         return path
     return None
-
-
-def shortened(text: str, max_chars: int = 120) -> str:
-    """A name that fits into a line."""
-    return text if len(text) <= max_chars else f"{text[: max_chars - 20]}...{text[-17:]}"
 
 
 def _open_path(path: Path, source_id: int, how: _How) -> Source:
