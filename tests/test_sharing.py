@@ -18,7 +18,7 @@ from keepbusy.decode.candidates import Outputs
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.engine import create_slots
 from keepbusy.letterbox import Letterbox
-from keepbusy.pipeline import start_run
+from keepbusy.pipeline import create_run
 from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index
 from keepbusy.types import Detections, Frame
 
@@ -97,7 +97,8 @@ def test_only_threads_that_start_and_collect_frames_are_bound() -> None:
         return decode_index(outputs, letterbox)
 
     slots = create_slots(ScriptedDevice(latency_s), 3)
-    run = start_run([Source(20)], slots, decode, RunConfig(), own_cores=frozenset({core}))
+    run = create_run([Source(20)], slots, decode, RunConfig(), own_cores=frozenset({core}))
+    run.start()
     assert sum(1 for _ in run) == 20
     assert of_reader == {allowed}
     assert of_starter == of_collector == {frozenset({core})}

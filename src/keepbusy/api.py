@@ -22,8 +22,8 @@ from keepbusy.engine import OpenVINODevice, Request, Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models import load_model, load_names
 from keepbusy.models.names import first_names
-from keepbusy.pipeline import start_run
-from keepbusy.run import Run
+from keepbusy.pipeline import create_run
+from keepbusy.run import Run, give_up
 from keepbusy.sources import Selection, Source, allow_reduced, frame_sizes, open_sources
 from keepbusy.sources.picture import read_image
 from keepbusy.sources.pixels import Pixels, flatten, is_odd_array, is_pixels, to_image
@@ -80,9 +80,8 @@ class Pipeline:
         self._compiled, self._detect, self._config = _load(model, names, {"device": device, **options})
         self._device_name = device
         self._process_id = os.getpid()
-        self._lock = threading.Lock()
+        self._turns: dict[str, _Turn] = {}
         self._active: weakref.ref[Run] | None = None
-        self._is_busy = False
         self._is_closed = False
         self._slots: list[Slot] = []
         self._own_cores: frozenset[int] = frozenset()
@@ -113,37 +112,37 @@ class Pipeline:
         if not sources:
             raise ConfigError("run: no source given", hint="name at least one video, picture or camera")
         _check_process(self._process_id)
-        with self._lock:
-            if self._is_busy:
-                raise KeepbusyError(
-                    "the pipeline is still running",
-                    hint="iterate the last run to its end or close() it, or make a second Pipeline",
-                )
-            self._check_open()
-            self._is_busy = True
+        self._check_open()
+        turn = _Turn(self._turns)
         opened: list[Source] = []
+        run: Run | None = None
         try:
+            turn.take()
             opened = self._open(sources)
             self._plan(opened)
             if not self._config.pixels:
                 # The longer side of what a crop is cut from may be twice the input's.
                 side_px = max(self.input_hw) * (2 if self.model.input.fit == "crop" else 1)
                 allow_reduced(opened, side_px)
-            run = start_run(
+            run = create_run(
                 [Selection(source, select) for source in opened],
                 self._slots,
                 Decoder(self._compiled, self._detect),
                 self._config,
                 device_name=self._device_name,
                 own_cores=self._own_cores,
-                on_close=self._run_closed,
+                on_close=turn.give_back,
             )
+            self._active = weakref.ref(run)
+            run.start()
         except BaseException:
-            self._is_busy = False
-            for source in opened:
-                source.close()
+            if run is not None:
+                run.close()
+            else:
+                for source in opened:
+                    source.close()
+            turn.give_back()
             raise
-        self._active = weakref.ref(run)
         return run
 
     def plan(self, *sources: SourceLike) -> None:
@@ -268,8 +267,33 @@ class Pipeline:
     ) -> None:
         self.close()
 
-    def _run_closed(self) -> None:
-        self._is_busy = False
+
+class _Turn:
+    """A run's turn at a pipeline's slots. It knows neither of them: threads of a run keep no pipeline alive.
+
+    Args:
+        turns: The pipeline's; holds the turn that is taken, if any.
+    """
+
+    def __init__(self, turns: dict[str, _Turn]) -> None:
+        self._turns = turns
+
+    def take(self) -> None:
+        """Take the slots.
+
+        Raises:
+            KeepbusyError: Another run has them.
+        """
+        if self._turns.setdefault("taken", self) is not self:
+            raise KeepbusyError(
+                "the pipeline is still running",
+                hint="iterate the last run to its end or close() it, or make a second Pipeline",
+            )
+
+    def give_back(self) -> None:
+        """Leave the slots to the next run; does nothing where this one does not have them."""
+        if self._turns.get("taken") is self:
+            del self._turns["taken"]
 
 
 class Detector:
@@ -326,13 +350,11 @@ class Detector:
         frame = Frame(picture, 0, 0.0, 0, source)
         with self._lock:
             slot = self._slot or self._plan(picture)
-            error = steps.start(slot, frame, Timings(), _no_clock)
-            if error is None:
-                error = steps.wait(slot, self._config.device_timeout_s, self._device_name, _no_clock)
-            if error is not None:
-                raise error
-            result = steps.decode(slot, Decoder(self._compiled, self._detect), _no_clock)
-            steps.release(slot)
+            try:
+                result = self._infer(slot, frame)
+            finally:
+                if slot.frame is not None:
+                    give_up(slot)
         if result.error is not None:
             raise result.error
         return result.detections
@@ -341,6 +363,16 @@ class Detector:
     def input_hw(self) -> tuple[int, int]:
         """The input's (height, width), pixels; the model's own until the first picture."""
         return self._compiled.input_hw
+
+    def _infer(self, slot: Slot, frame: Frame) -> Result:
+        error = steps.start(slot, frame, Timings(), _no_clock)
+        if error is None:
+            error = steps.wait(slot, self._config.device_timeout_s, self._device_name, _no_clock)
+        if error is not None:
+            raise error
+        result = steps.decode(slot, Decoder(self._compiled, self._detect), _no_clock)
+        steps.release(slot)
+        return result
 
     def _plan(self, image: Image) -> Slot:
         height, width = image.shape[:2] if image.ndim >= 2 else (0, 0)

@@ -159,6 +159,39 @@ class FairChannel(Generic[T]):
         return None
 
 
+class Gate:
+    """Lets threads wait until something has been done. Thread-safe.
+
+    Unlike `threading.Event`, whose lock an interrupt can leave taken for ever.
+    """
+
+    def __init__(self) -> None:
+        self._opened = _tokens(0)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has to wait."""
+        return not self._opened.empty()
+
+    def open(self) -> None:
+        """Let all pass that wait, and those that come."""
+        self._opened.put(True)
+
+    def shut(self) -> None:
+        """From now on, whoever comes waits; to be called while nobody waits."""
+        self._opened = _tokens(0)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is open; False if that takes longer than some seconds."""
+        opened = self._opened
+        try:
+            opened.get(timeout=timeout_s)
+        except Empty:
+            return False
+        opened.put(True)
+        return True
+
+
 def _tokens(number: int) -> _Tokens:
     tokens: _Tokens = SimpleQueue()
     for _ in range(number):

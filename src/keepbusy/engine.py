@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.channel import Gate
 from keepbusy.config import DeviceConfig, Mode
 from keepbusy.decode.candidates import Outputs
 from keepbusy.device_names import check_device
@@ -172,7 +173,7 @@ class Slot:
         letterbox: How it was laid into the input.
         timings: Its times.
         error: Why the frame could not be started; None where it could.
-        is_tried: Set once the frame has been started, or could not be.
+        tried: Open once the frame has been started, or could not be.
     """
 
     __slots__ = (
@@ -181,10 +182,10 @@ class Slot:
         "_shapes",
         "error",
         "frame",
-        "is_tried",
         "letterbox",
         "seat",
         "timings",
+        "tried",
     )
 
     def __init__(self, seat: Seat, shapes: Shapes | None = None) -> None:
@@ -193,7 +194,7 @@ class Slot:
         self.letterbox: Letterbox | None = None
         self.timings = Timings()
         self.error: FrameError | None = None
-        self.is_tried = threading.Event()
+        self.tried = Gate()
         self._shapes = shapes
         self._seats: dict[SizeHW, Seat] = {} if shapes is None else {seat.request.input.shape[:2]: seat}
         self._frame_hw: SizeHW | None = None

@@ -14,6 +14,8 @@ The contract
 4. Every wait can be woken. `close()` (also called by the end of a `with` block, by garbage collection and at the
    interpreter's exit) stops the sources, cancels what is in flight, joins every thread and leaves the slots free
    for the next run. The one wait outside our reach is a read of a silent network stream, which has a time limit.
+   An interrupt at any moment, while a run is made, started or closed, ends in the same state; see
+   `keepbusy.workers` for who owns what, and when.
 5. Deterministic: the same frames give the same bytes in sync and async, at any depth.
 
 Threads
@@ -35,6 +37,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from keepbusy import steps
 from keepbusy.channel import Channel, FairChannel
@@ -42,14 +45,15 @@ from keepbusy.config import RunConfig
 from keepbusy.cores import stay_on, usable_cores
 from keepbusy.engine import Slot
 from keepbusy.errors import FrameError
-from keepbusy.run import Job, Read, Run, give_up, index_of
+from keepbusy.run import Job, Read, Run, index_of
 from keepbusy.run_sync import SyncRun
 from keepbusy.sources.base import Source
 from keepbusy.stats import RunStats
 from keepbusy.types import Result, Timings
+from keepbusy.workers import Workers, close_at_exit, to_the_end
 
 
-def start_run(
+def create_run(
     sources: Sequence[Source],
     slots: Sequence[Slot],
     decode: steps.Decode,
@@ -60,7 +64,7 @@ def start_run(
     stats: RunStats | None = None,
     on_close: Callable[[], None] | None = None,
 ) -> Run:
-    """Begin a run.
+    """Make a run, which owns its sources from then on, and reads nothing before its `start`.
 
     Args:
         sources: Where frames come from; the run closes them.
@@ -70,7 +74,7 @@ def start_run(
         device_name: For messages.
         own_cores: Cores that inference leaves alone; see `keepbusy.sharing`.
         stats: Counters to use; None makes new ones.
-        on_close: Called once, when the run no longer uses the slots.
+        on_close: Called when the run no longer uses the slots; may be called again.
     """
     job = Job(
         tuple(sources),
@@ -91,9 +95,15 @@ class AsyncRun(Run):
     def __init__(self, job: Job) -> None:
         self.stats = job.stats
         self._shared = _Shared(job)
-        self._on_close = weakref.finalize(self, self._shared.close)
-        _LIVE_RUNS.add(self)
-        self._shared.start()
+        self._if_dropped = weakref.finalize(self, to_the_end, self._shared.close)
+        close_at_exit(self)
+
+    def start(self) -> None:
+        try:
+            self._shared.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __next__(self) -> Result:
         try:
@@ -111,7 +121,8 @@ class AsyncRun(Run):
         return result
 
     def close(self) -> None:
-        self._on_close()
+        to_the_end(self._shared.close)
+        self._if_dropped.detach()
 
 
 class _Shared:
@@ -127,45 +138,45 @@ class _Shared:
         self.free: Channel[Slot] = Channel(len(job.slots))
         self.in_flight: Channel[Slot | Result] = Channel(len(job.slots))
         self.results: Channel[Result] = Channel(job.config.results_buffered)
-        self.is_closing = threading.Event()
+        self.is_closing = False
         self.turn = threading.Lock()
-        self._threads_lock = threading.Lock()
         for slot in job.slots:
             self.free.put(slot)
-        self.threads = [
-            threading.Thread(target=self._guard, args=(body, *args), name=f"keepbusy-{name}")
-            for name, body, args in (
-                *((f"read-{i}", self.read, (i,)) for i in range(len(job.sources))),
-                *((f"prepare-{i}", self.start_frames, ()) for i in range(_num_starters(job))),
-                ("decode", self.collect, ()),
-            )
-        ]
-        self._num_running = len(self.threads)
+        bodies: dict[str, Callable[[], None]] = {
+            **{f"read-{i}": partial(self.read, i) for i in range(len(job.sources))},
+            **{f"prepare-{i}": self.start_frames for i in range(_num_starters(job))},
+            "decode": self.collect,
+        }
+        self._workers = Workers(
+            [(f"keepbusy-{name}", partial(self._guard, body)) for name, body in bodies.items()], job.close
+        )
 
     def start(self) -> None:
-        for thread in self.threads:
-            thread.start()
+        self._workers.start()
 
     def close(self) -> None:
-        """Stop everything; safe to call again, and from any thread but the run's own."""
-        self.is_closing.set()
+        """Stop everything. Safe to call again, from any thread, and where nothing or only a part was started."""
+        if not self.job.is_over:
+            self._stop()
+        # Where the garbage collector ran in one of our own threads, this goes on, and the last one closes the job.
+        if self._workers.join():
+            self.job.close()
+
+    def _stop(self) -> None:
+        self.is_closing = True
         self.frames.close()
         self.free.close()
         self.in_flight.close()
         self.results.close()
         for slot in self.job.slots:
-            slot.is_tried.set()
+            slot.tried.open()
             if slot.frame is not None:
                 with contextlib.suppress(Exception):
                     slot.request.cancel()
-        if threading.current_thread() in self.threads:
-            return  # The garbage collector ran in one of our own threads: it goes on and ends by itself.
-        for thread in self.threads:
-            thread.join()
 
-    def _guard(self, body: Callable[..., None], *args: int) -> None:
+    def _guard(self, body: Callable[[], None]) -> None:
         try:
-            body(*args)
+            body()
         except BaseException as error:
             self.fatal = self.fatal or error
             self.frames.close()
@@ -173,15 +184,7 @@ class _Shared:
             self.in_flight.close()
             self.results.end()
             for slot in self.job.slots:
-                slot.is_tried.set()
-        with self._threads_lock:
-            self._num_running -= 1
-            is_last = self._num_running == 0
-        if is_last:
-            for slot in self.job.slots:
-                if slot.frame is not None:
-                    give_up(slot)
-            self.job.close()
+                slot.tried.open()
 
     def read(self, source_id: int) -> None:
         """Reader thread: one source's frames into its queue."""
@@ -190,7 +193,7 @@ class _Shared:
         index = 0
         try:
             can_go_on = True
-            while can_go_on and not self.is_closing.is_set():
+            while can_go_on and not self.is_closing:
                 timings = Timings(read_start_ns=lane.begin())
                 item, can_go_on = steps.read(source, source_id, index)
                 if item is None:
@@ -217,7 +220,7 @@ class _Shared:
         """Starter threads: frames into free slots, slots onto the device.
 
         They take turns at taking a slot and a frame, so that slots are in flight in the frames' order; the work itself
-        is done side by side. A slot is handed to the collector before its frame is in it: `is_tried` says when.
+        is done side by side. A slot is handed to the collector before its frame is in it: `tried` opens then.
         """
         stay_on(self.job.own_cores)
         lane = self.stats.lane("prepare")
@@ -238,7 +241,7 @@ class _Shared:
                 if isinstance(item, FrameError):
                     entrusted: Slot | Result = steps.failure(steps.unread_frame(item, source_id), timings, item)
                 else:
-                    slot.is_tried.clear()
+                    slot.tried.shut()
                     slot.frame, slot.timings = item, timings
                     entrusted = slot
                 if not self.in_flight.put(entrusted):
@@ -246,7 +249,7 @@ class _Shared:
             if isinstance(item, FrameError):
                 continue
             slot.error = steps.start(slot, item, timings, now_ns)
-            slot.is_tried.set()
+            slot.tried.open()
             slot = None
             lane.was_busy()
             lane.num_frames += 1
@@ -260,13 +263,13 @@ class _Shared:
         while (item := self.in_flight.get()) is not None:
             result = item if isinstance(item, Result) else None
             if isinstance(item, Slot):
-                item.is_tried.wait()
-                if self.is_closing.is_set() or self.fatal is not None:
+                item.tried.wait()
+                if self._is_ending():
                     return
                 frame, timings = item.frame, item.timings
                 assert frame is not None
                 error = item.error or steps.wait(item, self.job.config.device_timeout_s, self.job.device_name, now_ns)
-                if self.is_closing.is_set():
+                if self._is_ending():
                     return
                 if item.error is None:
                     self.stats.frame_inferred(timings)
@@ -286,21 +289,11 @@ class _Shared:
             lane.waited_for_output()
         self.results.end()
 
+    def _is_ending(self) -> bool:
+        return self.is_closing or self.fatal is not None
+
 
 def _num_starters(job: Job) -> int:
     """One starter for eight cores: more of them get into each other's way (`docs/performance.md`)."""
     wanted = job.config.prepare_threads or int(usable_cores()) // 8
     return max(1, min(wanted, len(job.slots)))
-
-
-_LIVE_RUNS: weakref.WeakSet[AsyncRun] = weakref.WeakSet()
-
-
-def _close_live_runs() -> None:
-    for run in list(_LIVE_RUNS):
-        run.close()
-
-
-# The interpreter joins all threads before `atexit` runs: a run that is still open then would hang it. This hook,
-# which concurrent.futures uses for the same reason, runs before the join.
-getattr(threading, "_register_atexit", lambda _: None)(_close_live_runs)

@@ -22,19 +22,20 @@ Read = tuple[Frame | FrameError, int, Timings]
 """A frame, or the error in its place; its source's number; its times."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Job:
-    """All that a run works with.
+    """All that a run works with, and owns from its making on.
 
     Attributes:
-        sources: Where frames come from; the run closes them.
+        sources: Where frames come from; the run closes them when no thread reads them any more.
         slots: Warm, free slots; `sync` uses the first.
         decode: Output of the model → detections in the frame's pixels. Called by one thread at a time.
         config: Mode, limits, error policy.
         device_name: For messages.
         own_cores: Cores that inference leaves alone, for the threads that start and collect frames; may be none.
         stats: The run's counters.
-        on_close: Called when the run no longer uses the slots.
+        on_close: Called when the run no longer uses the slots; may be called again.
+        is_over: Whether the slots are free and the sources closed. The slots may be another run's then.
     """
 
     sources: tuple[Source, ...]
@@ -45,18 +46,29 @@ class Job:
     own_cores: frozenset[int]
     stats: RunStats
     on_close: Callable[[], None]
+    is_over: bool = False
 
     def close(self) -> None:
-        """End the run: its sources are closed, its counters stand still, its slots are free."""
-        for source in self.sources:
-            with contextlib.suppress(KeepbusyError, OSError):
-                source.close()
-        self.stats.finish()
+        """End the run: its slots are free, its sources are closed, its counters stand still.
+
+        To be called when no thread works for the run any more. Further calls change nothing.
+        """
+        if not self.is_over:
+            for slot in self.slots:
+                if slot.frame is not None:
+                    give_up(slot)
+            for source in self.sources:
+                with contextlib.suppress(KeepbusyError, OSError):
+                    source.close()
+            self.stats.finish()
+            self.is_over = True
         self.on_close()
 
 
 class Run(Iterator[Result]):
     """One run over some sources: iterate for the results, `close` to stop early.
+
+    A run owns its sources from its making on, and begins with `start`. One that is dropped is closed.
 
     Not thread-safe, except for `stats` and `close`.
 
@@ -69,8 +81,15 @@ class Run(Iterator[Result]):
     def __next__(self) -> Result:
         raise NotImplementedError
 
+    def start(self) -> None:
+        """Begin to read; to be called once."""
+        raise NotImplementedError
+
     def close(self) -> None:
-        """Stop: nothing more is read, what is in flight is given up, all threads are joined."""
+        """Stop: nothing more is read, what is in flight is given up, all threads are joined.
+
+        An interrupt does not break it off: it is raised when the run is closed. Further calls do nothing.
+        """
         raise NotImplementedError
 
     def __enter__(self) -> Run:

@@ -6,8 +6,9 @@ import weakref
 
 from keepbusy import steps
 from keepbusy.errors import FrameError
-from keepbusy.run import Job, Read, Run, give_up, index_of
+from keepbusy.run import Job, Read, Run, index_of
 from keepbusy.types import Frame, Result, Timings
+from keepbusy.workers import to_the_end
 
 
 class SyncRun(Run):
@@ -20,7 +21,7 @@ class SyncRun(Run):
         self._turn = 0
         self._indices = [0] * len(job.sources)
         self._slot = job.slots[0]
-        self._on_close = weakref.finalize(self, job.close)
+        self._if_dropped = weakref.finalize(self, to_the_end, job.close)
         self._lanes = {stage: job.stats.lane(stage) for stage in ("read", "prepare", "decode")}
 
     def __next__(self) -> Result:
@@ -38,11 +39,13 @@ class SyncRun(Run):
             raise
         return result
 
+    def start(self) -> None:
+        pass
+
     def close(self) -> None:
         self._open.clear()
-        if self._on_close.alive and self._slot.frame is not None:
-            give_up(self._slot)
-        self._on_close()
+        to_the_end(self._job.close)
+        self._if_dropped.detach()
 
     def _read(self) -> Read | None:
         lane = self._lanes["read"]

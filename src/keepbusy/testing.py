@@ -21,12 +21,13 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.channel import Gate
 from keepbusy.config import RunConfig
 from keepbusy.decode.candidates import Outputs
 from keepbusy.engine import Seat, create_slots
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.letterbox import Letterbox, Letterboxer
-from keepbusy.pipeline import start_run
+from keepbusy.pipeline import create_run
 from keepbusy.run import Run
 from keepbusy.sources.base import Source
 from keepbusy.stats import Clock, MonotonicClock, RunStats
@@ -109,13 +110,13 @@ class ScriptedDevice:
             self.num_started += 1
             if ordinal in self.refuses:
                 raise RuntimeError(f"scripted refusal of inference {ordinal}")
-            self.num_in_flight += 1
-            self.max_in_flight = max(self.max_in_flight, self.num_in_flight)
             latency_s = self.latency_s(ordinal) if callable(self.latency_s) else self.latency_s
             server = min(range(len(self._server_free_ns)), key=self._server_free_ns.__getitem__)
             begin_ns = max(self.clock.now_ns(), self._server_free_ns[server])
             done_ns = begin_ns + round(latency_s * 1e9)
             self._server_free_ns[server] = done_ns
+            self.num_in_flight += 1
+            self.max_in_flight = max(self.max_in_flight, self.num_in_flight)
             return ordinal, done_ns
 
     def finish(self) -> None:
@@ -136,7 +137,7 @@ class ScriptedRequest:
         self._ordinal = -1
         self._start_ns = 0
         self._done_ns = 0
-        self._cancelled = threading.Event()
+        self._cancelled = Gate()
 
     @property
     def input(self) -> NDArray[np.uint8]:
@@ -153,7 +154,7 @@ class ScriptedRequest:
     def start(self) -> None:
         if self._is_in_flight:
             raise RuntimeError("the request is in flight")
-        self._cancelled.clear()
+        self._cancelled.shut()
         if self._is_warm:
             self._start_ns = self._device.clock.now_ns()
             self._ordinal, self._done_ns = self._device.begin()
@@ -171,14 +172,14 @@ class ScriptedRequest:
             return False
         self._is_in_flight = False
         self._device.finish()
-        if self._cancelled.is_set():
+        if self._cancelled.is_open:
             raise RuntimeError("the inference was cancelled")
         if self._ordinal in self._device.fails:
             raise RuntimeError(f"scripted failure of inference {self._ordinal}")
         return True
 
     def cancel(self) -> None:
-        self._cancelled.set()
+        self._cancelled.open()
 
     def _pass_time(self, timeout_s: float) -> bool:
         clock = self._device.clock
@@ -188,7 +189,7 @@ class ScriptedRequest:
             return True
         if left_s > 0:
             self._cancelled.wait(min(left_s, timeout_s))
-        return left_s <= timeout_s or self._cancelled.is_set()
+        return left_s <= timeout_s or self._cancelled.is_open
 
 
 class ScriptedSource:
@@ -229,7 +230,7 @@ class ScriptedSource:
         self._breaks_at = breaks_at
         self._stalls_at = stalls_at
         self._size_wh = size_wh
-        self._unblocked = threading.Event()
+        self._unblocked = Gate()
 
     def read(self) -> Frame | None:
         index = self.num_read
@@ -257,11 +258,11 @@ class ScriptedSource:
 
     def unblock(self) -> None:
         """Let a stalled read end."""
-        self._unblocked.set()
+        self._unblocked.open()
 
     def close(self) -> None:
         self.is_closed = True
-        self._unblocked.set()
+        self._unblocked.open()
 
 
 def numbered_image(index: int, size_wh: tuple[int, int] = (32, 32)) -> Image:
@@ -310,7 +311,9 @@ def scripted_run(
     if prepare_s:
         for slot in slots:
             slot.seat = Seat(slot.request, _SlowLetterboxer(slot.request.input, prepare_s))
-    return start_run(sources, slots, decode, config, device_name=device.name, stats=stats)
+    run = create_run(sources, slots, decode, config, device_name=device.name, stats=stats)
+    run.start()
+    return run
 
 
 class _SlowLetterboxer(Letterboxer):

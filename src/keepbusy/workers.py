@@ -1,0 +1,134 @@
+"""Threads that have one owner: started together, and joined before anything that they use is closed.
+
+An interrupt (`KeyboardInterrupt`, in the main thread) may come between any two steps: between the starts of two
+threads, while one is waited for, and while they are joined. Therefore:
+
+- Threads are started by a thread, which nothing interrupts: an interrupt inside `Thread.start`, or in anything else
+  that uses a `Condition` or an `Event`, can leave its lock taken for ever. Whatever the main thread waits for is a
+  `SimpleQueue` or a plain lock.
+- A thread signs on before it touches anything, and `start` returns when all have. From `join` on nobody is taken on: a
+  thread that comes later ends at once. Only threads that have signed on are joined, and all of these were started.
+- Everything here can be called again, and goes on where it was broken off. `to_the_end` does that once.
+- An owner closes itself also when it is dropped, through `weakref.finalize`, and when the interpreter exits, through
+  `close_at_exit`: an interrupt between its construction and its `with` block leaves nothing behind. Its threads
+  therefore hold what they share, never the owner.
+
+All of it is re-entrant: the garbage collector may drop an owner in any thread, in one of its own, too.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+
+class Closable(Protocol):
+    """What owns threads."""
+
+    def close(self) -> None:
+        """Stop them and wait for them."""
+        ...
+
+
+class Workers:
+    """Some threads of one owner.
+
+    Args:
+        bodies: What they do, by name.
+        on_end: Called by the last one when all have done what they do; not where some were never started.
+    """
+
+    def __init__(self, bodies: Sequence[tuple[str, Callable[[], None]]], on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
+        self._threads = [threading.Thread(target=self._work, args=(body,), name=name) for name, body in bodies]
+        self._signed_on: list[threading.Thread] = []
+        self._arrivals: SimpleQueue[Exception | None] = SimpleQueue()
+        self._takes_on = True
+        self._others: SimpleQueue[None] = SimpleQueue()
+        for _ in self._threads[1:]:
+            self._others.put(None)
+
+    def start(self) -> None:
+        """Start all of them, and see them at work; to be called once.
+
+        Raises:
+            RuntimeError: The system has no thread left. Some may have begun: they are to be joined.
+        """
+        _thread.start_new_thread(self._start_all, ())
+        for _ in self._threads:
+            error = self._arrivals.get()
+            if error is not None:
+                raise error
+
+    def _start_all(self) -> None:
+        try:
+            for thread in self._threads:
+                thread.start()
+        except Exception as error:
+            self._arrivals.put(error)
+
+    def join(self) -> bool:
+        """Wait for all that are at work, which have been told to end; nobody else begins from now on.
+
+        Returns:
+            False, without waiting, in one of these threads.
+        """
+        self._takes_on = False
+        if threading.current_thread() in self._signed_on:
+            return False
+        for thread in tuple(self._signed_on):
+            thread.join()
+        return True
+
+    def _work(self, body: Callable[[], None]) -> None:
+        self._signed_on.append(threading.current_thread())
+        is_taken_on = self._takes_on
+        self._arrivals.put(None)
+        if not is_taken_on:
+            return
+        try:
+            body()
+        finally:
+            try:
+                self._others.get_nowait()
+            except Empty:
+                self._on_end()
+
+
+def to_the_end(close: Callable[[], None]) -> None:
+    """Call what closes something. Where an interrupt breaks it off, it is called once more before that goes on.
+
+    Args:
+        close: Goes on where it was broken off.
+    """
+    try:
+        close()
+    except Exception:
+        raise
+    except BaseException:
+        close()
+        raise
+
+
+_OPEN: weakref.WeakSet[Closable] = weakref.WeakSet()
+
+
+def close_at_exit(owner: Closable) -> None:
+    """Have an owner of threads closed when the interpreter exits, if it is still there."""
+    _OPEN.add(owner)
+
+
+def _close_all() -> None:
+    for owner in list(_OPEN):
+        with suppress(Exception):
+            owner.close()
+
+
+# The interpreter joins all threads before `atexit` runs: one that waits for its owner would hang it. This hook, which
+# concurrent.futures uses for the same reason, runs before the join.
+getattr(threading, "_register_atexit", lambda _: None)(_close_all)
