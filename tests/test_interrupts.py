@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import gc
+import json
+import os
 import threading
+from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
+from keepbusy.api import Detector, Pipeline
 from keepbusy.config import RunConfig
-from keepbusy.sinks import SinkRunner
+from keepbusy.sinks import SinkRunner, drain
+from keepbusy.sinks.jsonl import JsonLines
+from keepbusy.sinks.video import VideoFile
 from keepbusy.stats import RunStats
 from keepbusy.testing import ScriptedDevice, ScriptedSource, scripted_run
 from keepbusy.types import Detections, Frame, Result, Timings
+from tests.build import write_video
 from tests.interrupts import interrupted_everywhere
+
+STEP = 1 if os.environ.get("KEEPBUSY_TEST_EVERY_STEP") else 13
+"""Steps between two interrupts where there are thousands; `make interrupts` takes each."""
 
 
 def threads_left() -> list[threading.Thread]:
@@ -85,3 +97,73 @@ def test_a_sink_runner_interrupted_anywhere_closes_its_sinks_once() -> None:
         assert recorder.num_closed == 1 or not given, place
         assert recorder.written[: len(given)] == given, place
     assert num_places > 50
+
+
+def is_whole(video: Path) -> bool:
+    """Whether a video is not there, or can be played to its end."""
+    if not video.exists():
+        return True
+    with av.open(str(video)) as container:
+        return sum(1 for _ in container.decode(video=0)) > 0
+
+
+@pytest.mark.parametrize("mode", ["async", "sync"])
+@pytest.mark.timeout(1200)
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # One that was opened and not handed over yet.
+def test_a_pipeline_interrupted_anywhere_leaves_outputs_whole_and_can_run_again(
+    blob_model: Path, tmp_path: Path, mode: str
+) -> None:
+    clip = write_video(tmp_path / "clip.mp4", num_frames=5)
+    lines, video = tmp_path / "out.jsonl", tmp_path / "out.mp4"
+
+    def prepare() -> Pipeline:
+        lines.unlink(missing_ok=True)
+        video.unlink(missing_ok=True)
+        return Pipeline(blob_model, mode=mode, nireq=2 if mode == "async" else None)  # type: ignore[arg-type]
+
+    def work(pipeline: Pipeline) -> None:
+        drain(pipeline.run(clip), [JsonLines(lines), VideoFile(video, 10.0)], lambda result: None)
+
+    work(prepare())
+    whole = lines.read_text()
+    for place, pipeline in interrupted_everywhere(prepare, work, step=STEP):
+        assert threads_left() == [], place
+        assert is_whole(video), place
+        written = lines.read_text() if lines.exists() else ""
+        indices = [json.loads(line)["index"] for line in written.splitlines()]
+        assert indices == list(range(len(indices))), place
+        assert written == "" or written.endswith("\n"), place
+        work(pipeline)
+        assert lines.read_text() == whole, place
+
+
+@pytest.mark.timeout(600)
+def test_making_a_pipeline_and_a_detector_can_be_interrupted_anywhere(blob_model: Path) -> None:
+    def work(made: list[Pipeline | Detector]) -> None:
+        made.append(Pipeline(blob_model))
+        made.append(Detector(blob_model))
+
+    for place, _ in interrupted_everywhere(list[Pipeline | Detector], work, step=STEP):
+        assert threads_left() == [], place
+
+
+@pytest.mark.timeout(600)
+def test_a_detector_interrupted_anywhere_detects_the_next_time(blob_model: Path) -> None:
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[16:48, 32:64] = (0, 0, 255)
+    right = Detector(blob_model)(picture)
+    assert len(right.boxes_xyxy) > 0
+
+    def work(detector: Detector) -> None:
+        detector(picture)
+
+    for place, detector in interrupted_everywhere(lambda: Detector(blob_model), work):
+        np.testing.assert_array_equal(detector(picture).boxes_xyxy, right.boxes_xyxy, err_msg=place)
+
+
+def test_a_run_that_is_kept_by_its_own_pipeline_ends_when_both_are_dropped(blob_model: Path, clip: Path) -> None:
+    pipeline = Pipeline(blob_model)
+    pipeline.last_run = pipeline.run(clip, loop=True)  # type: ignore[attr-defined]
+    next(pipeline.last_run)  # type: ignore[attr-defined]
+    del pipeline
+    assert threads_left() == []
