@@ -1,18 +1,77 @@
-"""`python -m keepbusy`, and the `keepbusy` program."""
+"""`python -m keepbusy`, and the `keepbusy` program: how Ctrl-C and SIGTERM end it, from its first step to its last.
 
+- While the program is being loaded nothing has been made: it ends at once.
+- Then an exception is raised in the main thread: commands finish their outputs, and the exit code tells.
+- When a command is over its outputs are finished: the program ends at once again.
+
+An exception that comes while the garbage collector drops something is lost in Python: it is raised once more.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
 import sys
+import time
+from types import FrameType
 
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+RAISED_AGAIN_S = 0.001
+
+
+class Terminated(BaseException):
+    """SIGTERM: ends a command like Ctrl-C, with its outputs finished."""
 
 
 def main() -> None:
-    """Run the program; Ctrl-C ends it quietly also while it is still being loaded."""
+    """Run the program and exit: 0 done, 1 failed, 2 usage, 130 interrupted, 143 terminated."""
+    # A signal that whoever started us has us ignore, as `nohup` does, stays ignored.
+    numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) != signal.SIG_IGN]
     try:
+        _answer(numbers, _leave)
         from keepbusy.cli import main as run
 
+        sys.unraisablehook = _raise_again
+        _answer(numbers, _raise)
         run()
     except KeyboardInterrupt:
+        _answer(numbers, _leave)
         sys.exit(EXIT_INTERRUPTED)
+    except Terminated:
+        _answer(numbers, _leave)
+        sys.exit(EXIT_TERMINATED)
+    finally:
+        _answer(numbers, _leave)
+
+
+def _answer(numbers: list[signal.Signals], handler: signal._HANDLER) -> None:
+    for number in numbers:
+        signal.signal(number, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+
+def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _thread.start_new_thread(_interrupt, (signal.SIGINT,))
+    elif isinstance(unraisable.exc_value, Terminated):
+        _thread.start_new_thread(_interrupt, (signal.SIGTERM,))
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _interrupt(number: signal.Signals) -> None:
+    time.sleep(RAISED_AGAIN_S)
+    _thread.interrupt_main(number)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ Options that a user gives come before those of a profile, and these before the d
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +26,10 @@ from typing import Any, cast
 
 from keepbusy.cache import model_fingerprint
 from keepbusy.config import Options, split_options
-from keepbusy.errors import ConfigError, SinkError, first_line
+from keepbusy.errors import ConfigError, first_line
 from keepbusy.files import read_text
 from keepbusy.parsing import TextError, parse_yaml_nodes
+from keepbusy.whole import write_error, write_whole
 
 log = logging.getLogger("keepbusy")
 
@@ -171,19 +170,9 @@ def save_profile(profile: TunedProfile, path: str | Path) -> None:
     text = _HEADING + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
     except OSError as error:
-        raise SinkError(
-            f"{path}: cannot be written: {error.strerror or error}", hint="give a file in a folder that can be written"
-        ) from error
+        raise write_error(path, error) from error
+    write_whole(path, text)
 
 
 def origin(
@@ -302,9 +291,3 @@ def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "x".join(map(str, value)) if all(isinstance(one, int) for one in value) else ", ".join(map(str, value))
     return str(value)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import ConfigError
-from keepbusy.sinks.naming import write_error
+from keepbusy.whole import write_whole
 
 Anchor = Literal["start", "middle", "end"]
 
@@ -170,10 +170,7 @@ def write_drawing(drawing: Drawing, path: Path) -> None:
         import cv2
 
         content = cv2.imencode(".png", to_picture(drawing))[1].tobytes()
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise write_error(path, error) from error
+    write_whole(path, content)
 
 
 def check_suffix(path: Path) -> None:

@@ -12,7 +12,7 @@ from keepbusy.bench.report import NAMES, Report
 from keepbusy.bench.samples import Ratio
 from keepbusy.bench.tables import footnote, short_version, waiting
 from keepbusy.bench.timeline import draw_timeline
-from keepbusy.sinks.naming import write_error
+from keepbusy.whole import write_whole
 
 _ENVIRONMENT = {
     "cpu_model": "CPU",
@@ -40,10 +40,7 @@ def write_page(report: Report, path: Path) -> None:
     Raises:
         SinkError: The file cannot be written.
     """
-    try:
-        path.write_text(page(report), encoding="utf-8")
-    except OSError as error:
-        raise write_error(path, error) from error
+    write_whole(path, page(report))
 
 
 def page(report: Report) -> str:

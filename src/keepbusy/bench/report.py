@@ -14,8 +14,8 @@ from keepbusy.bench.verdict import Verdict
 from keepbusy.errors import ConfigError, Stage, first_line
 from keepbusy.files import read_text
 from keepbusy.parsing import parse_json
-from keepbusy.sinks.naming import write_error
 from keepbusy.types import Timings
+from keepbusy.whole import write_whole
 
 FORMAT = "keepbusy-bench"
 VERSION = 1
@@ -127,10 +127,7 @@ def write_json(report: Report, path: Path) -> None:
     for name, measurement in report.measurements.items():
         content["measurements"][name]["fps"] = measurement.fps
     content["verdict"]["margin"] = min(report.verdict.margin, 1e6)  # JSON has no infinity.
-    try:
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise write_error(path, error) from error
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from keepbusy.errors import STAGES, Stage
-from keepbusy.sinks.naming import write_error
 from keepbusy.types import Timings
+from keepbusy.whole import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +132,7 @@ def write_trace(path: Path, runs: Mapping[str, Sequence[Timings]]) -> None:
         SinkError: The file cannot be written.
     """
     content = {"traceEvents": trace_events(runs), "displayTimeUnit": "ms"}
-    try:
-        path.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise write_error(path, error) from error
+    write_whole(path, json.dumps(content, separators=(",", ":")) + "\n")
 
 
 def _metadata(kind: str, process_id: int, thread_id: int, args: dict[str, Any]) -> dict[str, Any]:

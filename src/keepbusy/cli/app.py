@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -31,8 +29,6 @@ from keepbusy.texts import shortened
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
 
 _EPILOG = "Data goes to standard output, everything for people to standard error. NO_COLOR is respected."
 
@@ -57,10 +53,6 @@ app.command("tune")(tune)
 app.command("verify")(verify)
 
 
-class _Terminated(BaseException):
-    """SIGTERM: ends like Ctrl-C, with outputs finished."""
-
-
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
         import openvino
@@ -80,8 +72,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the program and exit: 0 done, 1 failed, 2 usage, 130 interrupted, 143 terminated."""
-    signal.signal(signal.SIGTERM, _raise_terminated)
+    """Run a command and exit: 0 done, 1 failed, 2 usage."""
     _write_utf8()
     is_debug = "--debug" in sys.argv
     if has_many(usable_cores()):
@@ -110,10 +101,6 @@ def main() -> None:
         hint = "set HOME to a folder that you may write to, and KEEPBUSY_CACHE, where it is set, to a full path"
         console.print(line("hint", hint), soft_wrap=True)
         sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    except _Terminated:
-        sys.exit(EXIT_TERMINATED)
     except BrokenPipeError:
         # Nobody reads our standard output any more: leave quietly, and keep Python from complaining at exit.
         _leave_stdout()
@@ -142,7 +129,3 @@ def _write_utf8() -> None:
         if isinstance(stream, io.TextIOWrapper):
             encoding = stream.encoding if stream.isatty() else "utf-8"
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> None:
-    raise _Terminated

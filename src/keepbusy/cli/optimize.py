@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_module
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -248,21 +247,14 @@ def _progress(console: Console, *, is_wanted: bool) -> Iterator[Callable[[str], 
 def _show(report: Report, console: Console, *, json: str | None, is_quiet: bool) -> None:
     from keepbusy.optimize.report import to_dict
     from keepbusy.optimize.tables import render
-    from keepbusy.sinks.naming import write_error
+    from keepbusy.whole import write_report
 
     if not is_quiet:
         Console(stderr=json == "-", highlight=False, soft_wrap=True).print(render(report))
         for note in report.notes:
             console.print(line("note", note))
     if json is not None:
-        text = json_module.dumps(to_dict(report), indent=1) + "\n"
-        if json == "-":
-            sys.stdout.write(text)
-        else:
-            try:
-                Path(json).write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise write_error(json, error) from error
+        write_report(json_module.dumps(to_dict(report), indent=1) + "\n", json)
     for refusal in report.refusals:
         console.print(line("saved all the same" if report.files else "refused", refusal))
     if report.refusals and not report.files:

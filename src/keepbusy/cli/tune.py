@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,7 +199,7 @@ def _show(report: TuneReport, *, is_json_on_stdout: bool) -> None:
 
 
 def _write(report: TuneReport, *, plot: Path | None, json: str | None) -> None:
-    from keepbusy.sinks.naming import write_error
+    from keepbusy.whole import write_report
 
     if plot is not None:
         from keepbusy.bench.drawing import write_drawing
@@ -210,11 +209,4 @@ def _write(report: TuneReport, *, plot: Path | None, json: str | None) -> None:
     if json is not None:
         from keepbusy.tune.report import to_dict
 
-        text = json_module.dumps(to_dict(report), indent=1) + "\n"
-        if json == "-":
-            sys.stdout.write(text)
-            return
-        try:
-            Path(json).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise write_error(json, error) from error
+        write_report(json_module.dumps(to_dict(report), indent=1) + "\n", json)

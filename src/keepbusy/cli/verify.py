@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -141,6 +140,7 @@ def verify(
     from keepbusy.evaluate.verify_report import render, to_dict
     from keepbusy.sinks.naming import check_file, make_folder
     from keepbusy.sources import open_sources
+    from keepbusy.whole import write_report
 
     reference_device, reference_precision = parse_against(against)
     guard_inputs(
@@ -207,7 +207,7 @@ def verify(
     table = Console(stderr=json == "-", highlight=False)
     table.print(render(report, *sides))
     if json is not None:
-        _write_json(json_module.dumps(to_dict(report, *sides), indent=1) + "\n", json)
+        write_report(json_module.dumps(to_dict(report, *sides), indent=1) + "\n", json)
     if save is not None:
         for path in save_worst(save, report.worst, (sides[0].title, sides[1].title)):
             console.print(f"wrote {path}", markup=False)
@@ -251,18 +251,6 @@ def _progress(num_frames: int) -> Iterator[Callable[[int], None]]:
         return
     with console.status("frame 0") as status:
         yield lambda done: status.update(f"frame {done} of {num_frames}")
-
-
-def _write_json(text: str, target: str) -> None:
-    if target == "-":
-        sys.stdout.write(text)
-        return
-    from keepbusy.sinks.naming import write_error
-
-    try:
-        Path(target).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise write_error(target, error) from error
 
 
 def _hint(console: Console, report: Verification, *, is_saved: bool) -> None:

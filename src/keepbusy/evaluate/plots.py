@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from keepbusy.errors import MissingExtraError
 from keepbusy.evaluate.confusion import CONFUSION_CONF, CONFUSION_IOU, Confusion
 from keepbusy.evaluate.curves import Curves, mean_over_classes
-from keepbusy.sinks.naming import make_folder, write_error
+from keepbusy.sinks.naming import make_folder
+from keepbusy.whole import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,13 +66,12 @@ def write_plots(folder: Path, names: Sequence[str], curves: Curves | None, confu
         figures["precision_recall.png"] = draw_precision_recall(curves, names)
         figures["confidence.png"] = draw_confidence(curves, names)
     for name, figure in figures.items():
-        try:
-            with warnings.catch_warnings():
-                # A class name in letters that the font lacks shows as boxes; that is no reason to complain.
-                warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-                figure.savefig(folder / name, dpi=_DPI, bbox_inches="tight", pad_inches=0.15)
-        except OSError as error:
-            raise write_error(folder / name, error) from error
+        content = io.BytesIO()
+        with warnings.catch_warnings():
+            # A class name in letters that the font lacks shows as boxes; that is no reason to complain.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+            figure.savefig(content, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.15)
+        write_whole(folder / name, content.getvalue())
     return [folder / name for name in figures]
 
 

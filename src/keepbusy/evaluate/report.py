@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 from keepbusy.evaluate.coco import Accuracy
 from keepbusy.evaluate.confusion import CONFUSION_CONF, CONFUSION_IOU, Confusion
 from keepbusy.evaluate.curves import Curves, mean_over_classes
-from keepbusy.sinks.naming import check_file, write_error
+from keepbusy.sinks.naming import check_file
+from keepbusy.whole import write_report
 
 
 def report(accuracy: Accuracy, curves: Curves | None, confusion: Confusion) -> dict[str, Any]:
@@ -58,15 +58,9 @@ def write_json(content: object, path: str | Path, *, indent: int | None = 1) -> 
         SinkError: It cannot be written.
     """
     text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
-    if str(path) == "-":
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    check_file(Path(path))
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise write_error(path, error) from error
+    if str(path) != "-":
+        check_file(Path(path))
+    write_report(text, path)
 
 
 def _rounded(value: Any) -> Any:

@@ -13,7 +13,7 @@ from keepbusy.models.head import Head
 from keepbusy.models.load import Model, read_metadata
 from keepbusy.models.prepare import prepare
 from keepbusy.models.saved_form import write_form
-from keepbusy.sinks.naming import write_error
+from keepbusy.whole import write_error
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -10,9 +10,9 @@ from keepbusy.errors import SinkError, first_line
 from keepbusy.sinks.draw import PLAIN, Style, annotate
 from keepbusy.sinks.naming import OutputNames, check_file, make_folder
 from keepbusy.sinks.video import VideoFile
-from keepbusy.sinks.whole import write_whole
 from keepbusy.sources.images import is_picture
 from keepbusy.types import Image, Result
+from keepbusy.whole import write_whole
 
 
 class ImageFile:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from keepbusy.sinks.base import StopRun
-from keepbusy.sinks.naming import check_file, write_error
+from keepbusy.sinks.naming import check_file
 from keepbusy.texts import valid_text
 from keepbusy.types import Result
+from keepbusy.whole import write_error
 
 
 def record(result: Result) -> dict[str, Any]:

@@ -166,11 +166,3 @@ def check_file(path: Path) -> None:
         raise SinkError(f"{path}: cannot be written: {reason_of(error)}", hint="give another name") from error
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise SinkError(f"{path}: exists and cannot be overwritten", hint="give another name")
-
-
-def write_error(path: Path | str, error: OSError) -> SinkError:
-    """A failed write, with the reason and what to do."""
-    return SinkError(
-        f"{path}: cannot be written: {error.strerror or error}",
-        hint="is the disk full, or the folder read-only? What was written before is kept",
-    )

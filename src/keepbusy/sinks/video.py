@@ -15,10 +15,11 @@ from keepbusy.errors import SinkError, first_line
 from keepbusy.files import file_address
 from keepbusy.sinks.clock import DEFAULT_FPS, OutputClock
 from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
-from keepbusy.sinks.naming import check_file, write_error
+from keepbusy.sinks.naming import check_file
 from keepbusy.sinks.pixel_aspect import pixel_aspect
 from keepbusy.sinks.sound import Sound
 from keepbusy.types import Frame, Image, Result
+from keepbusy.whole import write_error
 
 _LOG = logging.getLogger("keepbusy")
 

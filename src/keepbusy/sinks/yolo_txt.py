@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import SinkError
-from keepbusy.sinks.naming import OutputNames, make_folder, write_error
-from keepbusy.sinks.whole import write_whole
+from keepbusy.sinks.naming import OutputNames, make_folder
 from keepbusy.texts import valid_text
 from keepbusy.types import Detections, Result
+from keepbusy.whole import write_error, write_whole
 
 MARK = ".keepbusy"
 """The file that marks a folder of labels as this program's."""

@@ -1,0 +1,63 @@
+"""How files are written: there in full or not at all, so that an earlier one stays until the new one is whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from keepbusy.errors import SinkError
+
+
+def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True) -> None:
+    """Write a file beside its place, then rename it into it.
+
+    What is no ordinary file, such as a device, is written as it is.
+
+    Args:
+        path: The file.
+        content: Its bytes, or its text, which is written as UTF-8.
+        follows_link: Whether a link stays and what it leads to is written, as where the user named it; otherwise the
+            file takes the link's place.
+
+    Raises:
+        SinkError: It cannot be written.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    place = Path(os.path.realpath(path)) if follows_link else path
+    part = place.with_name(f".keepbusy-{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        if follows_link and os.path.exists(place) and not os.path.isfile(place):
+            place.write_bytes(content)
+            return
+        part.write_bytes(content)
+        part.replace(place)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink()
+        if isinstance(error, OSError):
+            raise write_error(path, error) from error
+        raise
+
+
+def write_report(text: str, target: str | Path) -> None:
+    """Write a text to a file, whole, or to standard output for `-`.
+
+    Raises:
+        SinkError: It cannot be written.
+    """
+    if str(target) == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_whole(Path(target), text)
+
+
+def write_error(path: Path | str, error: OSError) -> SinkError:
+    """A failed write, with the reason and what to do."""
+    return SinkError(
+        f"{path}: cannot be written: {error.strerror or error}",
+        hint="is the disk full, or the folder read-only? What was written before is kept",
+    )
