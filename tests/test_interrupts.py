@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import av
@@ -14,6 +15,8 @@ import pytest
 
 from keepbusy.api import Detector, Pipeline
 from keepbusy.config import RunConfig
+from keepbusy.errors import KeepbusyError
+from keepbusy.pipeline import AsyncRun
 from keepbusy.sinks import SinkRunner, drain
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.video import VideoFile
@@ -97,6 +100,58 @@ def test_a_sink_runner_interrupted_anywhere_closes_its_sinks_once() -> None:
         assert recorder.num_closed == 1 or not given, place
         assert recorder.written[: len(given)] == given, place
     assert num_places > 50
+
+
+def test_a_run_interrupted_right_behind_its_start_has_joined_its_threads_before_it_closes_what_they_read(
+    blob_model: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = AsyncRun.start
+
+    def begin_and_interrupt(run: AsyncRun) -> None:
+        begin(run)
+        time.sleep(0.002)
+        raise KeyboardInterrupt
+
+    with Pipeline(blob_model) as pipeline:
+        monkeypatch.setattr(AsyncRun, "start", begin_and_interrupt)
+        for _ in range(30):
+            with pytest.raises(KeyboardInterrupt):
+                pipeline.run(clip)
+            assert threads_left() == []
+        monkeypatch.undo()
+        assert sum(1 for _ in pipeline.run(clip)) == 40
+
+
+@pytest.mark.parametrize("num_started", range(4))
+def test_a_system_without_threads_is_an_error_and_the_threads_there_are_end(
+    monkeypatch: pytest.MonkeyPatch, num_started: int
+) -> None:
+    begin, left = threading.Thread.start, [num_started]
+
+    def start(thread: threading.Thread) -> None:
+        if not left[0]:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    source = ScriptedSource(None)
+    if num_started < 3:
+        with pytest.raises(KeepbusyError, match="a thread cannot be started: can't start new thread"):
+            scripted_run([source], ScriptedDevice())
+    else:
+        with scripted_run([source], ScriptedDevice()) as run:
+            next(run)
+    assert threads_left() == []
+    assert source.is_closed
+
+
+def test_a_sink_runner_that_is_made_and_never_entered_closes_its_sinks() -> None:
+    recorder = Recorder()
+    runner = SinkRunner([recorder], RunStats())
+    assert threads_left() == []
+    del runner
+    assert recorder.num_closed == 1
 
 
 def is_whole(video: Path) -> bool:

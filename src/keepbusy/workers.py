@@ -26,6 +26,8 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from keepbusy.errors import KeepbusyError, first_line
+
 
 class Closable(Protocol):
     """What owns threads."""
@@ -57,13 +59,19 @@ class Workers:
         """Start all of them, and see them at work; to be called once.
 
         Raises:
-            RuntimeError: The system has no thread left. Some may have begun: they are to be joined.
+            KeepbusyError: The system has no thread left. Some may have begun: they are to be joined.
         """
-        _thread.start_new_thread(self._start_all, ())
-        for _ in self._threads:
-            error = self._arrivals.get()
-            if error is not None:
-                raise error
+        try:
+            _thread.start_new_thread(self._start_all, ())
+            for _ in self._threads:
+                error = self._arrivals.get()
+                if error is not None:
+                    raise error
+        except (RuntimeError, MemoryError) as error:
+            raise KeepbusyError(
+                f"a thread cannot be started: {first_line(error)}",
+                hint="the system's limit of threads (ulimit -u) or of memory is reached",
+            ) from error
 
     def _start_all(self) -> None:
         try:
