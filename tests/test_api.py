@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 import keepbusy as kb
+from keepbusy.api import Detector, Pipeline
+from keepbusy.engine import Request, Seat
+from keepbusy.errors import DeviceTimeoutError
 from keepbusy.testing import ScriptedSource
 from tests.build import square_picture
 
@@ -199,3 +202,47 @@ def test_thresholds_by_names_are_those_by_ids(blob_model: Path) -> None:
     assert len(none(picture)) == len(everything)
     with pytest.raises(ValueError):
         kb.Detector(blob_model, class_conf=lambda names: {names.index("cow"): 0.5})
+
+
+class Hanging:
+    """A request in place of another, whose inference never ends, whatever is done."""
+
+    latency_ns = 0
+    outputs: tuple[np.ndarray, ...] = ()
+
+    def __init__(self, request: Request) -> None:
+        self.input = request.input
+
+    def start(self) -> None:
+        pass
+
+    def wait(self, timeout_s: float) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        pass
+
+
+def test_a_slot_that_hangs_is_replaced_for_the_next_run_and_the_next_picture(
+    blob_model: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keepbusy.run.CANCEL_TIMEOUT_S", 0.05)
+    with Pipeline(blob_model, nireq=3, device_timeout_s=0.1, shape=(64, 96)) as pipeline:
+        right = [result.detections.boxes_xyxy.tolist() for result in pipeline.run(clip)]
+        slot = pipeline._slots[1]
+        slot.seat = slot._seats[slot.request.input.shape[:2]] = Seat(Hanging(slot.request), slot.seat.letterboxer)
+        with pytest.raises(DeviceTimeoutError):
+            list(pipeline.run(clip))
+        assert slot.is_lost
+        assert [result.detections.boxes_xyxy.tolist() for result in pipeline.run(clip)] == right
+        assert pipeline.num_slots == 3 and slot not in pipeline._slots
+
+    detector = Detector(blob_model, device_timeout_s=0.1)
+    picture = np.full((64, 96, 3), (0, 0, 255), np.uint8)
+    wanted = detector(picture).boxes_xyxy.tolist()
+    own = detector._slot
+    assert own is not None
+    own.seat = own._seats[own.request.input.shape[:2]] = Seat(Hanging(own.request), own.seat.letterboxer)
+    with pytest.raises(DeviceTimeoutError):
+        detector(picture)
+    assert detector(picture).boxes_xyxy.tolist() == wanted

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from keepbusy.config import RunConfig
 from keepbusy.decode import Outputs
+from keepbusy.engine import create_slots
 from keepbusy.errors import DeviceTimeoutError, FrameError
 from keepbusy.letterbox import Letterbox
+from keepbusy.pipeline import create_run
 from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, encoded_index, scripted_run
 from keepbusy.types import Detections
 
@@ -169,6 +171,22 @@ def test_a_device_that_stops_answering_is_noticed(mode: str, nireq: int, stalled
         for result in run:
             seen.append(result.frame.index)
     assert seen == list(range(stalled))
+
+
+@pytest.mark.parametrize("mode", ["async", "sync"])
+def test_a_slot_that_the_device_never_gave_back_is_lost_and_the_others_are_not(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keepbusy.run.CANCEL_TIMEOUT_S", 0.05)
+    device = ScriptedDevice(0.0005, hangs={2})
+    slots = create_slots(device, 3 if mode == "async" else 1)
+    run = create_run([ScriptedSource(20)], slots, decode_index, config(mode, 3, device_timeout_s=0.05))
+    run.start()
+    with pytest.raises(DeviceTimeoutError, match="frame 2"):
+        list(run)
+    assert sum(slot.is_lost for slot in slots) == 1
+    assert all(slot.frame is None for slot in slots)
+    assert device.num_in_flight == 1
 
 
 @pytest.mark.parametrize("nireq", [1, 3])

@@ -173,6 +173,9 @@ class Pipeline:
         if not self._slots:
             self._slots = self._compiled.create_slots()
             self._own_cores = self._compiled.cores_beside(self._slots)
+        kept = [slot for slot in self._slots if not slot.is_lost]
+        if num_lost := len(self._slots) - len(kept):
+            self._slots = kept + self._compiled.create_slots(num_lost)
         self._compiled.warm(self._slots)
 
     def _check_open(self) -> None:
@@ -349,7 +352,7 @@ class Detector:
             source, picture = "image", to_image(image)
         frame = Frame(picture, 0, 0.0, 0, source)
         with self._lock:
-            slot = self._slot or self._plan(picture)
+            slot = self._slot if self._slot is not None and not self._slot.is_lost else self._plan(picture)
             try:
                 result = self._infer(slot, frame)
             finally:

@@ -191,9 +191,9 @@ class CompiledModel:
         """How many frames can be in flight."""
         return self._num_slots(self.device)
 
-    def create_slots(self) -> list[Slot]:
-        """Warm slots in the main shape, as many as the configuration says."""
-        return create_slots(self.device, self.num_slots, self._laying, self._shapes)
+    def create_slots(self, num_slots: int | None = None) -> list[Slot]:
+        """Warm slots in the main shape; as many as the configuration says where no number is given."""
+        return create_slots(self.device, num_slots or self.num_slots, self._laying, self._shapes)
 
     def cores_beside(self, slots: Sequence[Slot]) -> frozenset[int]:
         """The cores that the stages beside inference have for themselves; none where there are few.

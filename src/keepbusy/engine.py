@@ -174,6 +174,7 @@ class Slot:
         timings: Its times.
         error: Why the frame could not be started; None where it could.
         tried: Open once the frame has been started, or could not be.
+        is_lost: Whether the device never gave it back: it cannot be used again.
     """
 
     __slots__ = (
@@ -182,6 +183,7 @@ class Slot:
         "_shapes",
         "error",
         "frame",
+        "is_lost",
         "letterbox",
         "seat",
         "timings",
@@ -195,6 +197,7 @@ class Slot:
         self.timings = Timings()
         self.error: FrameError | None = None
         self.tried = Gate()
+        self.is_lost = False
         self._shapes = shapes
         self._seats: dict[SizeHW, Seat] = {} if shapes is None else {seat.request.input.shape[:2]: seat}
         self._frame_hw: SizeHW | None = None

@@ -109,9 +109,17 @@ def index_of(item: Frame | FrameError) -> int:
     return item.frame_index if isinstance(item, FrameError) else item.index
 
 
+_LOST: list[Slot] = []
+"""Slots that no device gave back. They are kept: freeing a request waits for the device, for ever."""
+
+
 def give_up(slot: Slot) -> None:
-    """Cancel a slot that is in flight and wait until the device has let go of it."""
-    with contextlib.suppress(Exception):
+    """Cancel a slot that is in flight and wait until the device has let go of it; if it does not, the slot is lost."""
+    is_free = True
+    with contextlib.suppress(Exception):  # An inference that was cancelled, or failed, is over.
         slot.request.cancel()
-        slot.request.wait(CANCEL_TIMEOUT_S)
+        is_free = slot.request.wait(CANCEL_TIMEOUT_S)
+    if not is_free:
+        slot.is_lost = True
+        _LOST.append(slot)
     steps.release(slot)

@@ -69,6 +69,7 @@ class ScriptedDevice:
         fails: Ordinals that fail on the device.
         refuses: Ordinals that cannot be started.
         stalls: Ordinals that never finish, unless cancelled.
+        hangs: Ordinals that never finish, whatever is done.
         clock: With a `ManualClock`, waiting moves the clock instead of taking time.
     """
 
@@ -84,6 +85,7 @@ class ScriptedDevice:
         fails: Collection[int] = (),
         refuses: Collection[int] = (),
         stalls: Collection[int] = (),
+        hangs: Collection[int] = (),
         clock: Clock | None = None,
     ) -> None:
         self.latency_s = latency_s
@@ -92,6 +94,7 @@ class ScriptedDevice:
         self.fails = fails
         self.refuses = refuses
         self.stalls = stalls
+        self.hangs = hangs
         self.clock: Clock = clock or MonotonicClock()
         self.num_started = 0
         self.num_in_flight = 0
@@ -165,6 +168,9 @@ class ScriptedRequest:
     def wait(self, timeout_s: float) -> bool:
         if not self._is_in_flight:
             return True
+        if self._ordinal in self._device.hangs:
+            time.sleep(timeout_s)
+            return False
         if self._ordinal in self._device.stalls:
             if not self._cancelled.wait(timeout_s):
                 return False
