@@ -174,6 +174,22 @@ def test_a_device_that_stops_answering_is_noticed(mode: str, nireq: int, stalled
 
 
 @pytest.mark.parametrize("mode", ["async", "sync"])
+def test_a_source_that_cannot_be_closed_is_reported_and_the_others_go_on(
+    mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stuck(ScriptedSource):
+        def close(self) -> None:
+            super().close()
+            raise ValueError("scripted: cannot be closed")
+
+    stuck, other = Stuck(3, name="stuck"), ScriptedSource(40, read_s=0.001, name="other")
+    results = list(scripted_run([stuck, other], ScriptedDevice(), config(mode, 2)))
+    assert [sum(result.frame.source == name for result in results) for name in ("stuck", "other")] == [3, 40]
+    assert "stuck: cannot be closed: scripted: cannot be closed" in caplog.text
+    assert stuck.is_closed and other.is_closed
+
+
+@pytest.mark.parametrize("mode", ["async", "sync"])
 def test_a_slot_that_the_device_never_gave_back_is_lost_and_the_others_are_not(
     mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ from keepbusy.models import load_model, load_names
 from keepbusy.models.names import first_names
 from keepbusy.pipeline import create_run
 from keepbusy.run import Run, give_up
-from keepbusy.sources import Selection, Source, allow_reduced, frame_sizes, open_sources
+from keepbusy.sources import Selection, Source, allow_reduced, close_source, frame_sizes, open_sources
 from keepbusy.sources.picture import read_image
 from keepbusy.sources.pixels import Pixels, flatten, is_odd_array, is_pixels, to_image
 from keepbusy.types import Detections, Frame, Image, Result, Timings
@@ -140,7 +140,7 @@ class Pipeline:
                 run.close()
             else:
                 for source in opened:
-                    source.close()
+                    close_source(source)
             turn.give_back()
             raise
         return run
@@ -162,7 +162,7 @@ class Pipeline:
         finally:
             for source in opened:
                 if all(source is not one for one in given):
-                    source.close()
+                    close_source(source)
 
     def _open(self, sources: tuple[SourceLike, ...]) -> list[Source]:
         config = self._config
@@ -421,7 +421,7 @@ def _open_mixed(sources: Sequence[Any], *, read_ahead: bool, read_threads: int |
         return opened + open_sources(named, read_ahead=read_ahead, read_threads=read_threads)
     except BaseException:
         for one in opened:
-            one.close()
+            close_source(one)
         raise
 
 

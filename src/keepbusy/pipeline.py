@@ -47,7 +47,7 @@ from keepbusy.engine import Slot
 from keepbusy.errors import FrameError
 from keepbusy.run import Job, Read, Run, index_of
 from keepbusy.run_sync import SyncRun
-from keepbusy.sources.base import Source
+from keepbusy.sources.base import Source, close_source
 from keepbusy.stats import RunStats
 from keepbusy.types import Result, Timings
 from keepbusy.workers import Workers, close_at_exit, to_the_end
@@ -213,7 +213,7 @@ class _Shared:
                 if not is_taken:
                     break
         finally:
-            source.close()
+            close_source(source)
             self.frames.end()
 
     def start_frames(self) -> None:

@@ -10,8 +10,8 @@ from types import TracebackType
 from keepbusy import steps
 from keepbusy.config import RunConfig
 from keepbusy.engine import Slot
-from keepbusy.errors import FrameError, KeepbusyError
-from keepbusy.sources.base import Source
+from keepbusy.errors import FrameError
+from keepbusy.sources.base import Source, close_source
 from keepbusy.stats import RunStats
 from keepbusy.types import Frame, Result, Timings
 
@@ -58,8 +58,7 @@ class Job:
                 if slot.frame is not None:
                     give_up(slot)
             for source in self.sources:
-                with contextlib.suppress(KeepbusyError, OSError):
-                    source.close()
+                close_source(source)
             self.stats.finish()
             self.is_over = True
         self.on_close()

@@ -7,6 +7,7 @@ import weakref
 from keepbusy import steps
 from keepbusy.errors import FrameError
 from keepbusy.run import Job, Read, Run, index_of
+from keepbusy.sources.base import close_source
 from keepbusy.types import Frame, Result, Timings
 from keepbusy.workers import to_the_end
 
@@ -57,7 +58,7 @@ class SyncRun(Run):
             item, can_go_on = steps.read(self._open[source_id], source_id, self._indices[source_id])
             timings.read_end_ns = lane.was_busy()
             if not can_go_on:
-                self._open.pop(source_id).close()
+                close_source(self._open.pop(source_id))
             if item is not None:
                 lane.num_frames += 1
                 self._indices[source_id] = index_of(item) + 1

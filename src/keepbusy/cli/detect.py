@@ -232,7 +232,7 @@ def detect(
     from keepbusy.embedded import embedded_clip, embedded_model
     from keepbusy.sinks.draw import Style
     from keepbusy.sinks.open import Outputs, open_sinks
-    from keepbusy.sources import open_sources
+    from keepbusy.sources import close_source, open_sources
 
     select = SelectConfig(loop=loop, limit=limit, stride=stride)
     model = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
@@ -278,7 +278,7 @@ def detect(
             _follow(run, sinks, what, total=_total(opened, select), trace=trace, is_quiet=quiet)
     finally:
         for source in opened:
-            source.close()
+            close_source(source)
 
 
 def _follow(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from keepbusy.config import SelectConfig
-from keepbusy.errors import FrameError
+from keepbusy.errors import FrameError, first_line
 from keepbusy.types import Frame
+
+log = logging.getLogger("keepbusy")
 
 
 class Source(Protocol):
@@ -76,6 +79,14 @@ def allow_reduced(sources: Iterable[Source], min_long_side_px: int | None) -> No
     for source in sources:
         if (allow := getattr(source, "allow_reduced", None)) is not None:
             allow(min_long_side_px)
+
+
+def close_source(source: Source) -> None:
+    """Close a source. Where that fails it is reported, and concerns nobody else: its frames have been read."""
+    try:
+        source.close()
+    except Exception as error:
+        log.warning("%s: cannot be closed: %s", source.name, first_line(error))
 
 
 class Selection:

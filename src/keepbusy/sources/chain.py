@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from keepbusy.errors import FrameError, KeepbusyError, first_line
-from keepbusy.sources.base import Source, allow_reduced
+from keepbusy.sources.base import Source, allow_reduced, close_source
 from keepbusy.types import Frame
 
 
@@ -78,7 +78,7 @@ class Chain:
         except Exception as error:
             raise _failed(name, error) from error
         if current.is_live:
-            current.close()
+            close_source(current)
             raise FrameError(
                 "is live, and never ends: it cannot be one of a list",
                 stage="read",
@@ -92,7 +92,7 @@ class Chain:
 
     def _close_current(self) -> None:
         if self._current is not None:
-            self._current.close()
+            close_source(self._current)
             self._current = None
 
 
