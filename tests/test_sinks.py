@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import resource
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from keepbusy.channel import Gate
 from keepbusy.errors import FrameError, SinkError
 from keepbusy.masks import Masks
 from keepbusy.sinks import SinkRunner, StopRun
@@ -20,6 +22,7 @@ from keepbusy.sinks.draw import ThroughputMeter, annotate
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames
+from keepbusy.sinks.outlet import MAX_WAITING
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, join_polygons
 from keepbusy.stats import RunStats
@@ -236,15 +239,45 @@ def test_the_runner_writes_everything_in_order_and_closes_once() -> None:
         assert sink.num_closed == 1
 
 
-def test_a_failing_sink_stops_the_run_and_every_sink_is_finished() -> None:
-    bad, good = Recorder(fail_at=3), Recorder()
+def test_a_failing_sink_stops_the_run_and_the_others_write_all_that_was_taken() -> None:
+    bad, good, other = Recorder(fail_at=3), Recorder(), Recorder()
     taken = 0
-    with pytest.raises(SinkError, match="Recorder: scripted"), SinkRunner([bad, good], RunStats()) as runner:
+    with pytest.raises(SinkError, match="Recorder: scripted"), SinkRunner([good, bad, other], RunStats()) as runner:
         while runner.put(result(taken)):
             taken += 1
-    assert taken < 20
-    assert bad.num_closed == good.num_closed == 1
-    assert good.indices == [0, 1, 2, 3]
+    assert 3 <= taken < 20
+    assert bad.indices == [0, 1, 2]
+    assert [sink.num_closed for sink in (good, bad, other)] == [1, 1, 1]
+    assert good.indices[:taken] == other.indices[:taken] == list(range(taken))
+
+
+def test_a_slow_sink_holds_up_no_other_within_what_may_wait() -> None:
+    begin, quick = Gate(), Recorder()
+
+    class Slow(Recorder):
+        def write(self, result: Result) -> None:
+            begin.wait()
+            super().write(result)
+
+    slow = Slow()
+    with SinkRunner([slow, quick], RunStats()) as runner:
+        for index in range(MAX_WAITING):
+            assert runner.put(result(index))
+        while len(quick.indices) < MAX_WAITING:
+            time.sleep(0.001)
+        assert slow.indices == []
+        begin.open()
+    assert slow.indices == quick.indices == list(range(MAX_WAITING))
+
+
+def test_the_frames_of_a_stage_are_counted_once_however_many_sinks_write_them() -> None:
+    stats = RunStats()
+    given = [result(index) for index in range(5)]
+    with SinkRunner([Recorder(), Recorder(), Recorder()], stats) as runner:
+        assert all(runner.put(one) for one in given)
+    emit = next(stage for stage in stats.snapshot().stages if stage.stage == "emit")
+    assert emit.num_frames == 5
+    assert all(0 < one.timings.emit_start_ns <= one.timings.emit_end_ns for one in given)
 
 
 def test_a_sink_may_ask_for_the_end() -> None:

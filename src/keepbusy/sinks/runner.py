@@ -1,4 +1,4 @@
-"""Sinks on a thread of their own, so that drawing and writing never hold up the device while they can keep up."""
+"""Sinks on threads of their own, so that drawing and writing never hold up the device while they can keep up."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from keepbusy.channel import Channel
-from keepbusy.errors import SinkError, first_line
-from keepbusy.sinks.base import Sink, StopRun
+from keepbusy.errors import SinkError
+from keepbusy.sinks.base import Sink
+from keepbusy.sinks.outlet import Outlet
 from keepbusy.stats import RunStats
 from keepbusy.types import Result
 from keepbusy.workers import Workers, close_at_exit, to_the_end
@@ -18,12 +18,9 @@ from keepbusy.workers import Workers, close_at_exit, to_the_end
 if TYPE_CHECKING:
     from keepbusy.run import Run
 
-MAX_WAITING = 8
-"""Results that may wait for the sinks: a burst of slow writes is ridden out, memory stays bounded."""
-
 
 class SinkRunner:
-    """Hands results to sinks in another thread.
+    """Hands results to sinks, each in a thread of its own.
 
     ```python
     with SinkRunner(sinks, run.stats) as runner:
@@ -32,9 +29,9 @@ class SinkRunner:
                 break
     ```
 
-    A sink that fails stops them all: `put` returns False from then on, and `close` finishes every sink and raises
-    the first failure. The thread starts with the `with` block; leaving it closes. A runner that is dropped closes
-    its sinks, too.
+    A sink that fails takes no more results: `put` returns False from then on. The others still write every result
+    that was taken, and `close` finishes all of them and raises the first failure. The threads start with the `with`
+    block; leaving it closes. A runner that is dropped closes its sinks, too.
 
     Args:
         sinks: Where the results go; closed by this.
@@ -42,13 +39,13 @@ class SinkRunner:
     """
 
     def __init__(self, sinks: Sequence[Sink], stats: RunStats) -> None:
-        self._shared = _Shared(sinks, stats)
-        self._if_dropped = weakref.finalize(self, to_the_end, self._shared.close)
+        self._outlets = _Outlets(sinks, stats)
+        self._if_dropped = weakref.finalize(self, to_the_end, self._outlets.close)
         close_at_exit(self)
 
     def put(self, result: Result) -> bool:
-        """Hand over a result, waiting while the sinks are behind; False if they have stopped."""
-        return self._shared.results.put(result)
+        """Hand over a result, waiting while a sink is behind; False if one has stopped."""
+        return self._outlets.put(result)
 
     def close(self) -> None:
         """Write what is waiting, finish every sink.
@@ -58,17 +55,15 @@ class SinkRunner:
         Raises:
             SinkError: The first failure of any of them.
         """
-        to_the_end(self._shared.close)
+        to_the_end(self._outlets.close)
         self._if_dropped.detach()
-        error, self._shared.error = self._shared.error, None
-        if error is not None:
-            raise error
+        self._outlets.raise_first()
 
     def __enter__(self) -> SinkRunner:
         try:
-            self._shared.workers.start()
+            self._outlets.start()
         except BaseException:
-            to_the_end(self._shared.close)
+            to_the_end(self._outlets.close)
             raise
         return self
 
@@ -85,48 +80,38 @@ class SinkRunner:
                 self.close()
 
 
-class _Shared:
-    """What a runner shares with its thread, which does all that is done to the sinks: no interrupt reaches it."""
+class _Outlets:
+    """The outlets of a runner and their threads, which never know the runner itself: it may be dropped."""
 
     def __init__(self, sinks: Sequence[Sink], stats: RunStats) -> None:
-        self.results: Channel[Result] = Channel(MAX_WAITING)
-        self.error: SinkError | None = None
-        self._sinks = list(sinks)
-        self._lane = stats.lane("emit")
-        self.workers = Workers([("keepbusy-emit", self._work)], self._finish)
+        self._all = [Outlet(sink, stats.lane("emit"), counts_frames=number == 0) for number, sink in enumerate(sinks)]
+        bodies = [(f"keepbusy-emit-{number}", outlet.work) for number, outlet in enumerate(self._all)]
+        self._workers = Workers(bodies, on_end=lambda: None)
+
+    def start(self) -> None:
+        self._workers.start()
+
+    def put(self, result: Result) -> bool:
+        if any(outlet.has_stopped for outlet in self._all):
+            return False
+        for outlet in self._all:
+            outlet.put(result)
+        return not any(outlet.has_stopped for outlet in self._all)
 
     def close(self) -> None:
-        """Let the thread come to its end. Safe to call again, and where it was never started."""
-        self.results.end()
-        if self.workers.join():
-            self._finish()
+        """Let the threads come to their end. Safe to call again, and where they were never started."""
+        for outlet in self._all:
+            outlet.end()
+        if self._workers.join():
+            for outlet in self._all:
+                outlet.finish()
 
-    def _work(self) -> None:
-        lane = self._lane
-        while (result := self.results.get()) is not None:
-            result.timings.emit_start_ns = lane.waited_for_input()
-            for sink in self._sinks:
-                try:
-                    sink.write(result)
-                except StopRun:
-                    self.results.close()
-                except BaseException as error:
-                    self._fail(sink, error)
-                    self.results.close()
-            result.timings.emit_end_ns = lane.was_busy()
-            lane.num_frames += 1
-
-    def _finish(self) -> None:
-        """Close the sinks: by the thread, or where there was none."""
-        while self._sinks:
-            sink = self._sinks.pop(0)
-            try:
-                sink.close()
-            except BaseException as error:
-                self._fail(sink, error)
-
-    def _fail(self, sink: Sink, error: BaseException) -> None:
-        self.error = self.error or _as_sink_error(sink, error)
+    def raise_first(self) -> None:
+        errors = [outlet.error for outlet in self._all if outlet.error is not None]
+        for outlet in self._all:
+            outlet.error = None
+        if errors:
+            raise errors[0]
 
 
 def drain(run: Run, sinks: Sequence[Sink], on_result: Callable[[Result], None]) -> None:
@@ -146,11 +131,3 @@ def drain(run: Run, sinks: Sequence[Sink], on_result: Callable[[Result], None]) 
             on_result(result)
             if not runner.put(result):
                 break
-
-
-def _as_sink_error(sink: Sink, error: BaseException) -> SinkError:
-    if isinstance(error, SinkError):
-        return error
-    wrapped = SinkError(f"{type(sink).__name__}: {first_line(error)}")
-    wrapped.__cause__ = error
-    return wrapped

@@ -1,0 +1,89 @@
+"""A sink with a thread and a bounded queue of its own: slow or failed, it takes nothing from the others."""
+
+from __future__ import annotations
+
+from keepbusy.channel import Channel
+from keepbusy.errors import SinkError, first_line
+from keepbusy.sinks.base import Sink, StopRun
+from keepbusy.stats import Lane
+from keepbusy.types import Result
+
+MAX_WAITING = 8
+"""Results that may wait for a sink: a burst of slow writes is ridden out, memory stays bounded."""
+
+
+class Outlet:
+    """One sink. All that is done to it is done by the thread that runs `work`, which no interrupt reaches.
+
+    Args:
+        sink: Where the results go; closed by this.
+        lane: Its time.
+        counts_frames: Whether the frames that it writes are those that the stage counts; one of a run's outlets does.
+
+    Attributes:
+        error: What the sink failed with; None where it has not.
+        has_stopped: Whether it takes no more results: it has failed, or its consumer has had enough.
+    """
+
+    def __init__(self, sink: Sink, lane: Lane, *, counts_frames: bool) -> None:
+        self.error: SinkError | None = None
+        self.has_stopped = False
+        self._sink: Sink | None = sink
+        self._lane = lane
+        self._counts_frames = counts_frames
+        self._results: Channel[Result] = Channel(MAX_WAITING)
+
+    def put(self, result: Result) -> None:
+        """Hand over a result, waiting while the sink is behind; one that has stopped takes none."""
+        self._results.put(result)
+
+    def end(self) -> None:
+        """No more results will come; those that wait are still written."""
+        self._results.end()
+
+    def work(self) -> None:
+        """Write results until the end, and finish the sink; the body of its thread."""
+        lane, sink = self._lane, self._sink
+        assert sink is not None
+        while (result := self._results.get()) is not None:
+            begin_ns = lane.waited_for_input()
+            try:
+                sink.write(result)
+            except StopRun:
+                self._stop()
+            except BaseException as error:
+                self._fail(sink, error)
+                self._stop()
+            end_ns = lane.was_busy()
+            lane.num_frames += self._counts_frames
+            timings = result.timings
+            # Of several sinks: from the first one's begin to the last one's end.
+            timings.emit_start_ns = min(begin_ns, timings.emit_start_ns or begin_ns)
+            timings.emit_end_ns = max(end_ns, timings.emit_end_ns)
+        self.finish()
+
+    def finish(self) -> None:
+        """Close the sink, if that has not been done; by its thread, or where there is none."""
+        sink, self._sink = self._sink, None
+        if sink is None:
+            return
+        try:
+            sink.close()
+        except BaseException as error:
+            self._fail(sink, error)
+
+    def _stop(self) -> None:
+        self.has_stopped = True
+        self._results.close()
+
+    def _fail(self, sink: Sink, error: BaseException) -> None:
+        if self.error is None:
+            self.error = _as_sink_error(sink, error)
+
+
+def _as_sink_error(sink: Sink, error: BaseException) -> SinkError:
+    if isinstance(error, SinkError):
+        return error
+    wrapped = SinkError(f"{type(sink).__name__}: {first_line(error)}")
+    wrapped.__cause__ = error
+    return wrapped
