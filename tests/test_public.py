@@ -16,7 +16,20 @@ PACKAGE = Path(keepbusy.__file__).parent
 
 # A module may import from its own row and from rows above it, never from below.
 LAYERS = (
-    ("errors", "texts", "parsing", "whole", "files", "forms", "masks", "types", "config", "embedded", "cache"),
+    (
+        "errors",
+        "texts",
+        "telemetry",
+        "parsing",
+        "whole",
+        "files",
+        "forms",
+        "masks",
+        "types",
+        "config",
+        "embedded",
+        "cache",
+    ),
     ("stats", "cores", "device_names", "compare", "profile", "channel", "workers", "pictures", "letterbox", "decode"),
     ("sources",),
     ("models",),

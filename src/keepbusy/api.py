@@ -27,6 +27,7 @@ from keepbusy.run import Run, give_up
 from keepbusy.sources import Selection, Source, allow_reduced, close_source, frame_sizes, open_sources
 from keepbusy.sources.picture import read_image
 from keepbusy.sources.pixels import Pixels, flatten, is_odd_array, is_pixels, to_image
+from keepbusy.telemetry import import_openvino
 from keepbusy.types import Detections, Frame, Image, Result, Timings
 
 if TYPE_CHECKING:
@@ -401,9 +402,7 @@ def _load(
 
 
 def _core() -> ov.Core:
-    import openvino
-
-    return openvino.Core()
+    return import_openvino().Core()
 
 
 def _open_mixed(sources: Sequence[Any], *, read_ahead: bool, read_threads: int | None) -> list[Source]:

@@ -25,6 +25,7 @@ from keepbusy.cli.tune import tune
 from keepbusy.cli.verify import verify
 from keepbusy.cores import has_many, usable_cores
 from keepbusy.errors import ConfigError, KeepbusyError, reason_of
+from keepbusy.telemetry import forbid_sender
 from keepbusy.texts import shortened
 
 EXIT_FAILED = 1
@@ -79,6 +80,7 @@ def main() -> None:
         # OpenCV would spread each resize over all cores, which have other things to do. Read when it is first loaded.
         os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     show_notes()
+    forbid_sender()
     console = Console(stderr=True)
     try:
         try:

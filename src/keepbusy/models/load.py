@@ -22,6 +22,7 @@ from keepbusy.models.names import Names, choose_names
 from keepbusy.models.outputs import recognise_output
 from keepbusy.models.pixels import pixels_of
 from keepbusy.parsing import parse_yaml
+from keepbusy.telemetry import import_openvino
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -178,9 +179,7 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
     if path.suffix.lower() == ".xml" and not os.path.isfile(weights):
         raise ModelError(f"{path}: its weights {weights.name} are missing", hint="keep the .bin beside the .xml")
     if core is None:
-        import openvino
-
-        core = openvino.Core()
+        core = import_openvino().Core()
     try:
         return core.read_model(path, weights) if path.suffix.lower() == ".xml" else core.read_model(path)
     except RuntimeError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from keepbusy.forms import OutputForm
 from keepbusy.models.head import Head, raw_graph
 from keepbusy.models.load import Model
 from keepbusy.optimize.frames import Sample, network_input
+from keepbusy.telemetry import without_sender
 from keepbusy.types import Detections
 
 if TYPE_CHECKING:
@@ -55,19 +55,11 @@ def import_nncf() -> Any:
     Raises:
         MissingExtraError: It is not installed.
     """
-    # Its usage statistics go to a server unless this variable is set when it is imported; it is its authors' switch.
-    before = os.environ.get("NNCF_CI")
-    os.environ["NNCF_CI"] = "1"
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), without_sender():
             import nncf
     except ImportError as error:
         raise MissingExtraError("--int8", extra="quantize") from error
-    finally:
-        if before is None:
-            del os.environ["NNCF_CI"]
-        else:
-            os.environ["NNCF_CI"] = before
     nncf.set_log_level(logging.ERROR)
     return nncf
 

@@ -1,0 +1,110 @@
+"""What leaves the machine: nothing. Each program runs in a process of its own that writes down what it asks for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keepbusy.embedded import embedded_model
+from tests.build import write_picture
+
+AUDIT = """
+import os, sys
+asked = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+NAMES = ("getaddrinfo", "gethostbyname", "gethostbyaddr", "connect", "sendto", "sendmsg")
+WATCHED = frozenset(f"socket.{name}" for name in NAMES)
+
+def note(event, arguments):
+    if event in WATCHED:
+        os.write(asked, f"{event} {arguments[:2]!r}\\n".encode())
+
+sys.addaudithook(note)
+"""
+
+PROGRAM = "from keepbusy.__main__ import main; sys.argv[0] = 'keepbusy'; main()"
+
+SENDS = """
+import socket
+try:
+    socket.create_connection(("127.0.0.1", 9), timeout=1)
+except OSError:
+    pass
+"""
+
+
+def asked_for(code: str, *arguments: str, folder: Path) -> tuple[str, str]:
+    """What a program asks the network for, and what it prints.
+
+    It runs without the variables that tell OpenVINO that it is tested, and with an empty home folder.
+    """
+    home = folder / "home"
+    home.mkdir()
+    environment = {key: value for key, value in os.environ.items() if key not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    environment |= {"HOME": str(home), "LOCALAPPDATA": str(home), "USERPROFILE": str(home)}
+    record = folder / "asked.txt"
+    command = [sys.executable, "-c", AUDIT + code, str(record), *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # OpenVINO's statistics keep an id and a count here.
+    assert not (home / "intel").exists()
+    return record.read_text(encoding="utf-8"), done.stdout
+
+
+def test_the_record_shows_what_is_asked_for(tmp_path: Path) -> None:
+    asked, _ = asked_for(SENDS, folder=tmp_path)
+    assert "socket.getaddrinfo ('127.0.0.1', 9)" in asked
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--version",
+        "devices",
+        "model-info {model}",
+        "detect --head stock --limit 2 --json out.jsonl --save out.mp4",
+        "bench --seconds 0.2 --rounds 1 --json out.json",
+    ],
+)
+def test_no_command_asks_the_network_for_anything(command: str, tmp_path: Path) -> None:
+    asked, _ = asked_for(PROGRAM, *command.format(model=embedded_model()).split(), folder=tmp_path)
+    assert asked == ""
+
+
+def test_quantizing_asks_the_network_for_nothing(tmp_path: Path, blob_model: Path) -> None:
+    pytest.importorskip("nncf")
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        write_picture(tmp_path / f"{index}.png", rng.integers(0, 255, (64, 96, 3), np.uint8))
+    command = f"optimize {blob_model} --data {tmp_path} --int8 --force --rounds 1 --seconds 0.2 --output out"
+    asked, _ = asked_for(PROGRAM, *command.split(), folder=tmp_path)
+    assert asked == "" and list((tmp_path / "out").glob("*.xml"))
+
+
+def test_a_program_that_uses_the_library_sends_nothing_and_keeps_all_of_openvino(tmp_path: Path) -> None:
+    code = """
+import numpy as np
+from keepbusy import Detector
+from keepbusy.embedded import embedded_model
+Detector(embedded_model(), head="stock")(np.zeros((64, 96, 3), np.uint8))
+import openvino, openvino_telemetry
+print(openvino.convert_model.__name__, openvino_telemetry.Telemetry.__name__)
+"""
+    asked, printed = asked_for(code, folder=tmp_path)
+    assert asked == "" and printed.split() == ["convert_model", "Telemetry"]
+
+
+def test_a_program_that_imports_openvino_first_is_left_as_it_is(tmp_path: Path) -> None:
+    code = """
+sys.modules["openvino_telemetry"] = own = type(sys)("openvino_telemetry")
+from keepbusy.telemetry import import_openvino, without_sender
+with without_sender():
+    print(sys.modules["openvino_telemetry"] is own)
+print(import_openvino() is sys.modules["openvino"], sys.modules["openvino_telemetry"] is own)
+"""
+    _, printed = asked_for(code, folder=tmp_path)
+    assert printed.split() == ["True", "True", "True"]
