@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from keepbusy.forms import Family, Task
     from keepbusy.run import Run
     from keepbusy.sinks import Sink
+    from keepbusy.sinks.encoders import EncoderName
     from keepbusy.types import Result, Timings
 
 TRACED_FRAMES = 10_000
@@ -73,6 +74,15 @@ def detect(
         Path | None,
         typer.Option(help="Annotated video (.mp4), picture, or folder for both.", rich_help_panel=_OUT),
     ] = None,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="How videos of --save are encoded: auto, h264 (x264), openh264, vp9, av1, mpeg4 or mjpeg. By default "
+            "h264, or the first of these that the installed PyAV has.",
+            rich_help_panel=_OUT,
+        ),
+    ] = "auto",
     json: Annotated[
         str | None,
         typer.Option(metavar="FILE|-", help="JSON Lines, one record a frame.", rich_help_panel=_OUT),
@@ -248,6 +258,7 @@ def detect(
         exist_ok=exist_ok,
         style=Style(not hide_labels, not hide_conf, not hide_throughput, line_width),
         has_sound=not no_audio and not loop,
+        encoder=cast("EncoderName", encoder),
     )
     guard_outputs(outputs, trace, sources or [], models=[model], others=[names, profile])
     read_ahead, read_threads = options["mode"] != "sync", options.get("read_threads")

@@ -8,11 +8,14 @@ import cv2
 
 from keepbusy.errors import SinkError, first_line
 from keepbusy.sinks.draw import PLAIN, Style, annotate
+from keepbusy.sinks.encoders import EncoderName, choose_encoder
 from keepbusy.sinks.naming import OutputNames, check_file, make_folder
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sources.images import is_picture
 from keepbusy.types import Image, Result
 from keepbusy.whole import write_whole
+
+_VIDEO_SUFFIX = ".mp4"
 
 
 class ImageFile:
@@ -47,19 +50,30 @@ class AnnotatedFolder:
         names: Names shared with the run's other sinks.
         fps_by_source: Frame rates of the sources, by their ids.
         style: What is drawn, and how.
+        encoder: How videos are encoded: see `choose_encoder`.
 
     Raises:
+        ConfigError: There is no such encoder, or it does not fit into MP4.
         SinkError: The folder cannot be made or written.
     """
 
     def __init__(
-        self, folder: Path, names: OutputNames, fps_by_source: dict[int, float | None], style: Style = PLAIN
+        self,
+        folder: Path,
+        names: OutputNames,
+        fps_by_source: dict[int, float | None],
+        style: Style = PLAIN,
+        *,
+        encoder: EncoderName = "auto",
     ) -> None:
+        if encoder != "auto":
+            choose_encoder(encoder, Path(f"clip{_VIDEO_SUFFIX}"))
         make_folder(folder)
         self._folder = folder
         self._names = names
         self._fps_by_source = fps_by_source
         self._style = style
+        self._encoder = encoder
         self._videos: dict[int, tuple[str, VideoFile]] = {}
         self._num_rounds: dict[str, int] = {}
 
@@ -77,7 +91,9 @@ class AnnotatedFolder:
             if video is not None:
                 video.close()
             fps = self._fps_by_source.get(frame.source_id)
-            video = VideoFile(self._folder / f"{self._video_stem(frame.source)}.mp4", fps, self._style)
+            path = self._folder / f"{self._video_stem(frame.source)}{_VIDEO_SUFFIX}"
+            video = VideoFile(path, fps, self._style, encoder=self._encoder)
+            self._encoder = video.encoder.name
             self._videos[frame.source_id] = (frame.source, video)
         video.write(result)
 

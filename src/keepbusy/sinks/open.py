@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -13,10 +13,11 @@ from keepbusy.errors import ConfigError
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.crops import Crops
 from keepbusy.sinks.draw import PLAIN, Style
+from keepbusy.sinks.encoders import VIDEO_SUFFIXES, EncoderName, check_name, choose_encoder
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames, roots_of
-from keepbusy.sinks.video import VIDEO_SUFFIXES, VideoFile
+from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
 from keepbusy.sources import Source
 from keepbusy.sources.images import is_picture
@@ -37,6 +38,7 @@ class Outputs:
         exist_ok: Labels that this program did not write may be written over.
         style: What is drawn, and how.
         has_sound: Copy the sound of one video file into one video.
+        encoder: How videos are encoded: see `keepbusy.sinks.encoders`.
     """
 
     save: Path | None = None
@@ -48,6 +50,7 @@ class Outputs:
     exist_ok: bool = False
     style: Style = PLAIN
     has_sound: bool = False
+    encoder: EncoderName = "auto"
 
     @property
     def needs_pixels(self) -> bool:
@@ -65,19 +68,22 @@ def open_sinks(sources: Sequence[Source], outputs: Outputs, specs: Sequence[str]
 
     Raises:
         SinkError: An output cannot be made.
-        ConfigError: `save` does not fit the sources, or is a picture of a kind that cannot be written. Nothing was
-            opened or made.
+        ConfigError: `save` does not fit the sources, is a picture of a kind that cannot be written, or a video that
+            cannot be encoded as asked. Nothing was opened or made.
     """
     names = OutputNames(roots_of(specs))
+    check_name(outputs.encoder)
     if outputs.save is not None:
         _check_save(outputs.save, sources)
+        if outputs.save.suffix.lower() in VIDEO_SUFFIXES and not _is_folder(outputs.save):
+            outputs = replace(outputs, encoder=choose_encoder(outputs.encoder, outputs.save).name)
     if outputs.save_txt is not None:
         claim_labels(outputs.save_txt, exist_ok=outputs.exist_ok)
     sinks: list[Sink] = []
     if outputs.json is not None:
         sinks.append(JsonLines(outputs.json))
     if outputs.save is not None:
-        sinks.append(_open_save(outputs.save, sources, names, outputs.style, has_sound=outputs.has_sound))
+        sinks.append(_open_save(outputs.save, sources, names, outputs))
     if outputs.save_txt is not None:
         sinks.append(YoloTxt(outputs.save_txt, names, with_confidence=outputs.save_conf))
     if outputs.save_crop is not None:
@@ -115,14 +121,15 @@ def _check_save(path: Path, sources: Sequence[Source]) -> None:
         )
 
 
-def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, style: Style, *, has_sound: bool) -> Sink:
+def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, outputs: Outputs) -> Sink:
+    style, encoder = outputs.style, outputs.encoder
     if _is_folder(path):
         fps_by_source = {index: source.fps for index, source in enumerate(sources)}
-        return AnnotatedFolder(path, names, fps_by_source, style)
+        return AnnotatedFolder(path, names, fps_by_source, style, encoder=encoder)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         is_one_file = isinstance(sources[0], Video) and not sources[0].is_live and os.path.isfile(sources[0].name)
-        sound_of = Path(sources[0].name) if has_sound and is_one_file else None
-        return VideoFile(path, sources[0].fps, style, sound_of=sound_of)
+        sound_of = Path(sources[0].name) if outputs.has_sound and is_one_file else None
+        return VideoFile(path, sources[0].fps, style, sound_of=sound_of, encoder=encoder)
     return ImageFile(path, style)
 
 

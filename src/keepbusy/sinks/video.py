@@ -1,8 +1,10 @@
-"""Annotated video: H.264 in MP4, at the source's size and times."""
+"""Annotated video, at the source's size and times."""
 
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +17,7 @@ from keepbusy.errors import SinkError, first_line
 from keepbusy.files import file_address
 from keepbusy.sinks.clock import DEFAULT_FPS, OutputClock
 from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
+from keepbusy.sinks.encoders import TIME_BASE, EncoderName, choose_encoder
 from keepbusy.sinks.naming import check_file
 from keepbusy.sinks.pixel_aspect import pixel_aspect
 from keepbusy.sinks.sound import Sound
@@ -23,38 +26,46 @@ from keepbusy.whole import write_error
 
 _LOG = logging.getLogger("keepbusy")
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv"})
-
-_TIME_BASE = Fraction(1, 90_000)
-"""The clock of MPEG; every common frame rate falls on its ticks to within 6 microseconds."""
-
 HD_HEIGHT_PX = 720
 """From this height on players take a video for BT.709, below it for BT.601; what is written is tagged all the same."""
 
-_BT709, _SMPTE170M = 1, 6
-_LIMITED_RANGE = 1
-_FLAG_FRAME_DURATION = 1 << 8
-"""FFmpeg's AVCOL_*, AVCOL_RANGE_MPEG, and the flag that has the last frame shown for as long as it says."""
+_BT709, _BT470BG, _SMPTE170M = 1, 5, 6
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
+"""FFmpeg's AVCOL_* and AVCOL_RANGE_*."""
 
 
 class VideoFile:
     """Writes annotated frames to one file.
 
     The file can be played at any moment, also when the program dies: it is written in fragments, and made a
-    plain MP4 when it is closed. H.264 at 4:2:0 needs even sides: an odd one is repeated once. Frames of another
-    size than the first are scaled to it. Several clips follow one another. Pixels keep their shape.
+    plain MP4 when it is closed. Colours at half the size need even sides: an odd one is repeated once. Frames of
+    another size than the first are scaled to it. Several clips follow one another. Pixels keep their shape.
 
     Args:
         path: The file, overwritten.
         fps: The source's frame rate; None where it has none.
         style: What is drawn, and how.
         sound_of: The one video file that the frames are from, whose sound is copied; None for no sound.
+        encoder: How it is encoded: see `choose_encoder`.
+
+    Attributes:
+        encoder: The encoder that was chosen.
 
     Raises:
+        ConfigError: There is no such encoder, or it does not fit into the file.
         SinkError: The file cannot be made.
     """
 
-    def __init__(self, path: Path, fps: float | None, style: Style = PLAIN, *, sound_of: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fps: float | None,
+        style: Style = PLAIN,
+        *,
+        sound_of: Path | None = None,
+        encoder: EncoderName = "auto",
+    ) -> None:
+        self.encoder = choose_encoder(encoder, path)
         check_file(path)
         self._path = path
         self._fps = fps
@@ -68,6 +79,8 @@ class VideoFile:
         self._stream: Any = None
         self._size_wh = (0, 0)
         self._last_pts = -1
+        self._last_duration_s = 0.0
+        self._held: Any = None
 
     def write(self, result: Result) -> None:
         if result.frame.image is None:
@@ -90,7 +103,8 @@ class VideoFile:
             return
         try:
             try:
-                container.mux(self._stream.encode())
+                self._mux(container, self._stream.encode())
+                self._mux_last(container)
                 if self._sound is not None:
                     self._sound.copy_until(self._end_s)
             finally:
@@ -114,19 +128,21 @@ class VideoFile:
             options["movflags"] = "hybrid_fragmented+frag_keyframe"
         self._container = av.open(file_address(self._path), "w", options=options)
         rate = Fraction(self._fps or DEFAULT_FPS).limit_denominator(1001)
-        stream = self._container.add_stream("libx264", rate=rate)
+        encoder = self.encoder
+        for name, value in encoder.environment.items():
+            os.environ.setdefault(name, value)
+        stream = self._container.add_stream(encoder.codec, rate=rate)
         stream.height, stream.width = picture.shape[:2]
         stream.pix_fmt = "yuv420p"
-        # `veryfast` costs a third of the default's time for a tenth more bytes; the device needs the cores.
-        # A key frame every two seconds bounds what is lost when the program dies. Without B-frames pictures are
-        # stored in the order they are shown, and keep their times in a fragmented file, which has no edit list.
-        stream.options = {"preset": "veryfast", "crf": "23", "bf": "0", "g": str(max(1, round(2 * rate)))}
-        stream.time_base = stream.codec_context.time_base = _TIME_BASE
+        # A key frame every two seconds bounds what is lost when the program dies.
+        stream.options = {**encoder.options, "g": str(max(1, round(2 * rate)))}
+        stream.time_base = stream.codec_context.time_base = encoder.time_base
         codec = stream.codec_context
         codec.sample_aspect_ratio = pixel_aspect(frame)
         codec.colorspace = codec.color_primaries = codec.color_trc = _colours(stream.height)
         codec.color_range = _LIMITED_RANGE
-        codec.flags |= _FLAG_FRAME_DURATION
+        if encoder.is_jpeg:
+            codec.colorspace, codec.color_range = _BT470BG, _FULL_RANGE
         self._reformatter = VideoReformatter()
         self._stream = stream
         self._size_wh = (picture.shape[1], picture.shape[0])
@@ -154,21 +170,36 @@ class VideoFile:
 
         if (picture.shape[1], picture.shape[0]) != self._size_wh:
             picture = np.asarray(cv2.resize(picture, self._size_wh), np.uint8)
-        matrix = Colorspace.ITU709 if _colours(self._size_wh[1]) == _BT709 else Colorspace.ITU601
+        is_jpeg = self.encoder.is_jpeg
+        is_bt709 = _colours(self._size_wh[1]) == _BT709 and not is_jpeg
         frame = self._reformatter.reformat(
             av.VideoFrame.from_ndarray(picture, format="bgr24"),
             format="yuv420p",
-            dst_colorspace=matrix,
-            dst_color_range=ColorRange.MPEG,
+            dst_colorspace=Colorspace.ITU709 if is_bt709 else Colorspace.ITU601,
+            dst_color_range=ColorRange.JPEG if is_jpeg else ColorRange.MPEG,
             threads=1,
         )
-        self._last_pts = max(round(start_s / _TIME_BASE), self._last_pts + 1)
-        frame.pts, frame.time_base = self._last_pts, _TIME_BASE
-        frame.duration = max(1, round(duration_s / _TIME_BASE))
+        self._last_pts = max(round(start_s / TIME_BASE), self._last_pts + 1)
+        frame.pts, frame.time_base = self._last_pts, TIME_BASE
+        self._last_duration_s = duration_s
         self._end_s = start_s + duration_s
         if self._sound is not None:
             self._sound.copy_until(start_s)
-        self._container.mux(self._stream.encode(frame))
+        self._mux(self._container, self._stream.encode(frame))
+
+    def _mux(self, container: Any, packets: Sequence[Any]) -> None:
+        """Write packets, which come in the order of their frames, each when the next one tells how long it is shown."""
+        for packet in packets:
+            if self._held is not None:
+                self._held.duration = packet.pts - self._held.pts
+                container.mux(self._held)
+            self._held = packet
+
+    def _mux_last(self, container: Any) -> None:
+        if self._held is not None:
+            self._held.duration = max(1, round(self._last_duration_s / self._held.time_base))
+            container.mux(self._held)
+        self._held = None
 
 
 def _colours(height_px: int) -> int:
