@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BASE := $(VENV)/.base-done
 DEV := $(VENV)/.dev-done
 
-.PHONY: setup test lint demo bench lock clean help
+.PHONY: setup test lint audit demo bench lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,10 @@ lint: $(DEV) ## Check style (ruff) and types (mypy strict)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(DEV) ## Look for unsafe code (bandit), and for advisories on what is pinned (pip-audit)
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml src
+	$(BIN)/python .ci/audit.py
 
 demo: $(BASE) ## Run the main job on what the repository contains
 	$(BIN)/python -m keepbusy demo

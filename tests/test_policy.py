@@ -1,10 +1,18 @@
-"""What leaves the machine: nothing. Each program runs in a process of its own that writes down what it asks for."""
+"""What leaves the machine: nothing; and what the audit of the pinned packages says.
+
+Each program runs in a process of its own that writes down what it asks the network for.
+"""
 
 from __future__ import annotations
 
+import http.server
+import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +20,7 @@ import pytest
 
 from keepbusy.embedded import embedded_model
 from tests.build import write_picture
+from tests.conftest import REPOSITORY
 
 AUDIT = """
 import os, sys
@@ -108,3 +117,67 @@ print(import_openvino() is sys.modules["openvino"], sys.modules["openvino_teleme
 """
     _, printed = asked_for(code, folder=tmp_path)
     assert printed.split() == ["True", "True", "True"]
+
+
+@contextmanager
+def advisories_of(name: str | None) -> Iterator[str]:
+    """A server that speaks OSV's language and knows one advisory, on a package; its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
+            affected = [
+                {
+                    "package": {"name": name, "ecosystem": "PyPI"},
+                    "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "999.1"}]}],
+                }
+            ]
+            advisory = {"id": "TEST-2026-1", "aliases": [], "summary": "a test", "affected": affected}
+            content = json.dumps({"vulns": [advisory]} if asked == name else {}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def audited(address: str) -> tuple[int, str]:
+    pytest.importorskip("pip_audit")
+    environment = {**os.environ, "AUDIT_OSV_URL": address, "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, str(REPOSITORY / ".ci" / "audit.py")]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def test_the_audit_fails_on_an_advisory_and_names_it() -> None:
+    with advisories_of("pyyaml") as address:
+        code, printed = audited(address)
+    assert code == 1 and "audit: pyyaml 6." in printed
+    assert "TEST-2026-1 (mended in: 999.1)" in printed and "1 advisories" in printed
+
+
+def test_the_audit_passes_where_nothing_is_known() -> None:
+    with advisories_of(None) as address:
+        code, printed = audited(address)
+    assert code == 0 and "pinned packages looked up (osv), 0 advisories" in printed and "SKIPPED" not in printed
+
+
+def test_an_audit_without_data_says_that_it_was_skipped() -> None:
+    with advisories_of(None) as address:
+        pass
+    code, printed = audited(address)
+    assert code == 0 and "SKIPPED" in printed and "looked up (" not in printed

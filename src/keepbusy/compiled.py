@@ -178,7 +178,7 @@ class CompiledModel:
             if self._main_hw is None:
                 self.plan({})
             found = self._shapes.device(self.input_hw)
-        assert isinstance(found, OpenVINODevice)
+        assert isinstance(found, OpenVINODevice)  # nosec B101 # for mypy: no other device is made here
         return found
 
     @property

@@ -267,7 +267,7 @@ class _Shared:
                 if self._is_ending():
                     return
                 frame, timings = item.frame, item.timings
-                assert frame is not None
+                assert frame is not None  # nosec B101 # for mypy: a slot in flight holds a frame
                 error = item.error or steps.wait(item, self.job.config.device_timeout_s, self.job.device_name, now_ns)
                 if self._is_ending():
                     return
@@ -282,7 +282,7 @@ class _Shared:
                 self.free.put(item)
                 lane.was_busy()
                 lane.num_frames += 1
-            assert result is not None
+            assert result is not None  # nosec B101 # for mypy: set on both ways above
             self.stats.frame_done(result.timings, len(result.detections), is_error=result.error is not None)
             if not self.results.put(result):
                 return

@@ -69,7 +69,7 @@ def wait(slot: Slot, timeout_s: float, device_name: str, now_ns: Callable[[], in
         DeviceTimeoutError: The device does not answer. Nothing more can be expected of it.
     """
     frame = slot.frame
-    assert frame is not None
+    assert frame is not None  # nosec B101 # for mypy: a slot in flight holds a frame
     error: FrameError | None = None
     try:
         is_done = slot.request.wait(timeout_s)
@@ -93,7 +93,7 @@ def decode(slot: Slot, decode_outputs: Decode, now_ns: Callable[[], int]) -> Res
     still in the slot's input.
     """
     frame, letterbox, timings = slot.frame, slot.letterbox, slot.timings
-    assert frame is not None and letterbox is not None
+    assert frame is not None and letterbox is not None  # nosec B101 # for mypy: a slot in flight holds both
     timings.decode_start_ns = now_ns()
     try:
         try:

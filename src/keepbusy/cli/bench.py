@@ -138,7 +138,7 @@ def bench(
         )
         model = model or default_model
         sources = sources or [str(default_source)]
-    assert model is not None
+    assert model is not None  # nosec B101 # for mypy: set above
     from keepbusy.api import Pipeline
     from keepbusy.cli.models import find_model_with_progress
 

@@ -217,7 +217,7 @@ def _parse_shape(text: str) -> ShapeChoice:
         raise ConfigError(
             f"--shape: {text!r} is none of the choices", hint="give auto, square, or height x width: 384x640"
         ) from error
-    assert size is not None
+    assert size is not None  # nosec B101 # for mypy: only no text has no size
     return size
 
 

@@ -36,7 +36,7 @@ def parse_shape(text: str) -> ShapeChoice:
         raise ConfigError(
             f"--shape: {text!r} is not a shape", hint="give auto, square, rect, or height x width: 384x640"
         ) from error
-    assert size is not None
+    assert size is not None  # nosec B101 # for mypy: only no text has no size
     return size
 
 

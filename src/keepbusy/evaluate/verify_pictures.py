@@ -72,7 +72,7 @@ def _draw_side(
     meaning: str,
 ) -> Image:
     image = worst.frame.image
-    assert image is not None
+    assert image is not None  # nosec B101 # for mypy: worst frames are kept with their pictures
     scale = min(1.0, _MAX_WIDTH_PX / image.shape[1])
     picture: Image = image.copy()
     if scale < 1:

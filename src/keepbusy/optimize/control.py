@@ -28,7 +28,7 @@ def control_by_map(frames: Frames, samples: Sequence[Sample], names: Names, max_
         names: The model's classes.
         max_drop: How much may be lost, 0 to 1.
     """
-    assert frames.dataset is not None
+    assert frames.dataset is not None  # nosec B101 # for mypy: the caller sees to it, as documented
     mapping, _ = match_classes(frames.dataset, names, ignore_missing=True)
     config = DetectConfig(conf=EVAL_CONF, iou=EVAL_IOU, max_det=MAX_DET, multi_label=True)
 
@@ -45,7 +45,7 @@ def _map50_95(found: Iterable[tuple[Sample, Detections]], names: Names, mapping:
     evaluation = CocoEvaluation(names, MAX_DET)
     for sample, detections in found:
         labels = sample.labels
-        assert labels is not None
+        assert labels is not None  # nosec B101 # for mypy: samples of labelled frames
         class_id = to_model(labels.class_id, mapping)
         known = class_id >= 0
         height, width = sample.letterbox.frame_hw

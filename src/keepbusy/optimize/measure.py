@@ -135,7 +135,7 @@ def measure_accuracy(form: Form, frames: Frames, device: str, names: Names, on_s
         FrameError: A frame failed.
         MissingExtraError: faster-coco-eval is not installed.
     """
-    assert frames.dataset is not None
+    assert frames.dataset is not None  # nosec B101 # for mypy: the caller sees to it, as documented
     with Pipeline(
         form.path,
         "CPU" if form.precision == "f32" else device,

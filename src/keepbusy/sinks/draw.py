@@ -91,7 +91,7 @@ def annotate(result: Result, throughput_fps: float | None = None, style: Style =
     Returns:
         uint8 (H, W, 3), BGR, of the frame's size.
     """
-    assert result.frame.image is not None
+    assert result.frame.image is not None  # nosec B101 # for mypy: the caller sees to it, as documented
     picture: Image = result.frame.image.copy()
     detections = result.detections
     # Sized for 720p, growing with the picture's shorter side.

@@ -32,7 +32,7 @@ class Chain:
 
     def read(self) -> Frame | None:
         while self._open_current():
-            assert self._current is not None
+            assert self._current is not None  # nosec B101 # for mypy: just opened
             try:
                 frame = self._current.read()
             except FrameError:
@@ -48,7 +48,7 @@ class Chain:
 
     def skip(self) -> bool:
         while self._open_current():
-            assert self._current is not None
+            assert self._current is not None  # nosec B101 # for mypy: just opened
             if self._current.skip():
                 return True
             self._close_current()

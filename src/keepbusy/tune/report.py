@@ -82,7 +82,7 @@ def to_profile(report: TuneReport, fixed: Options | None = None) -> TunedProfile
         fixed: Options that all candidates had, and that it was tuned for.
     """
     chosen = report.chosen
-    assert chosen is not None
+    assert chosen is not None  # nosec B101 # for mypy: the caller sees to it, as documented
     name = f"latency_p{report.percentile:g}_ms"
     measured: dict[str, Any] = {
         "fps": round(chosen.fps, 1),

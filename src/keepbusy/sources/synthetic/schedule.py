@@ -197,7 +197,7 @@ class Schedule:
 
     def _crossers(self, time_s: float) -> Iterator[Actor]:
         layout = self.layout
-        assert layout.crosswalk_m is not None
+        assert layout.crosswalk_m is not None  # nosec B101 # for mypy: only called where there is one
         cycle, since = self.signal(time_s)
         reach = layout.facade_m + 0.3
         for number, elapsed in ((cycle, since), (cycle - 1, since + layout.cycle_s)):
