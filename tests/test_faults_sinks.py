@@ -37,6 +37,7 @@ from keepbusy.sources.chain import Chain
 from keepbusy.texts import valid_text
 from keepbusy.types import Detections, Frame, Result, Timings
 from tests.build import square_picture, write_picture
+from tests.test_sinks import disk_with
 
 
 def result(
@@ -494,13 +495,8 @@ def test_a_link_among_labels_and_pictures_is_replaced_and_not_followed(tmp_path:
         assert kept.read_text() == "mine" and not (folder / name).is_symlink()
 
 
-def test_a_label_file_is_there_in_full_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, content: bytes) -> int:
-        path.touch()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(SinkError, match="No space left"):
+def test_a_label_file_is_there_in_full_or_not_at_all(tmp_path: Path) -> None:
+    with disk_with(8), pytest.raises(SinkError, match="cannot be written"):
         YoloTxt(tmp_path, OutputNames()).write(result())
     assert files_below(tmp_path) == []
 

@@ -15,10 +15,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from keepbusy.embedded import embedded_model
+from keepbusy.errors import SourceError
+from keepbusy.sinks.images import AnnotatedFolder
+from keepbusy.sinks.naming import OutputNames
+from keepbusy.sources.open import open_source
+from keepbusy.types import Detections, Frame, Result, Timings
+from keepbusy.whole import write_whole
 from tests.build import write_picture
 from tests.conftest import REPOSITORY
 
@@ -120,6 +127,19 @@ print(import_openvino() is sys.modules["openvino"], sys.modules["openvino_teleme
 
 
 @contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
 def advisories_of(name: str | None) -> Iterator[str]:
     """A server that speaks OSV's language and knows one advisory, on a package; its address."""
 
@@ -143,15 +163,8 @@ def advisories_of(name: str | None) -> Iterator[str]:
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as address:
+        yield address
 
 
 def audited(address: str) -> tuple[int, str]:
@@ -181,3 +194,103 @@ def test_an_audit_without_data_says_that_it_was_skipped() -> None:
         pass
     code, printed = audited(address)
     assert code == 0 and "SKIPPED" in printed and "looked up (" not in printed
+
+
+def test_a_link_in_a_folder_of_outputs_is_replaced_also_by_a_video(tmp_path: Path, clip: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.mp4").symlink_to(victim)
+    sink = AnnotatedFolder(tmp_path / "out", OutputNames(), {0: 10.0})
+    frame = Frame(np.zeros((64, 96, 3), np.uint8), 0, 0.0, 0, "a.avi")
+    sink.write(Result(frame, Detections.empty(), Timings(), None))
+    sink.close()
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "out" / "a.mp4").is_symlink() and (tmp_path / "out" / "a.mp4").stat().st_size > 300
+
+
+def test_a_link_under_the_name_of_an_unfinished_file_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    part = tmp_path / f".keepbusy-{os.getpid()}-{threading.get_ident()}.part"
+    part.symlink_to(victim)
+    write_whole(tmp_path / "out.txt", b"content")
+    assert victim.read_text() == "precious" and (tmp_path / "out.txt").read_bytes() == b"content"
+    assert not (tmp_path / "out.txt").is_symlink() and not os.path.lexists(part)
+
+
+@contextmanager
+def pages(content: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
+    """A server with some files; its address, and what is asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = content.get(self.path, b"")
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with serving(Handler) as address:
+        yield address, asked
+
+
+def hls(segment: str) -> str:
+    return f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{segment}\n#EXT-X-ENDLIST\n"
+
+
+def sdp(address: str) -> str:
+    return f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {address} RTP/AVP 33\n"
+
+
+def write_segment(clip: Path, path: Path) -> Path:
+    """A clip as a transport stream, which playlists are made of."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                copy.mux(packet)
+    return path
+
+
+def read_all(spec: str) -> int:
+    source = open_source(spec, read_ahead=False)
+    try:
+        return sum(1 for _ in iter(source.read, None))
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize("name", ["a.m3u8", "a.mp4", "b.ffconcat", "b.mkv", "c.sdp"])
+def test_a_file_that_names_addresses_leads_to_none_of_them(name: str, tmp_path: Path, clip: Path) -> None:
+    segment_file = write_segment(clip, tmp_path / "seg.ts")
+    with pages({"/seg.ts": segment_file.read_bytes()}) as (address, asked):
+        segment = f"{address}seg.ts"
+        texts = {
+            "a": hls(segment),
+            "b": f"ffconcat version 1.0\nfile '{segment}'\n",
+            "c": sdp(address.rstrip("/").rsplit(":", 1)[1]),
+        }
+        (tmp_path / name).write_text(texts[name[0]])
+        with pytest.raises(SourceError):
+            read_all(str(tmp_path / name))
+        assert asked == []
+
+
+def test_a_playlist_from_the_network_leads_on_but_never_to_files(tmp_path: Path, clip: Path) -> None:
+    segment_file = write_segment(clip, tmp_path / "seg.ts")
+    content = {
+        "/net.m3u8": hls("/seg.ts").encode(),
+        "/file.m3u8": hls(segment_file.as_uri()).encode(),
+        "/seg.ts": segment_file.read_bytes(),
+    }
+    with pages(content) as (address, asked):
+        assert read_all(f"{address}net.m3u8") > 0 and "/seg.ts" in asked
+        with pytest.raises(SourceError):
+            read_all(f"{address}file.m3u8")

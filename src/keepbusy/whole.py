@@ -32,7 +32,10 @@ def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True) 
         if follows_link and os.path.exists(place) and not os.path.isfile(place):
             place.write_bytes(content)
             return
-        part.write_bytes(content)
+        # Made anew: in a folder that others can write to, a link may stand there under this name.
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:
+            file.write(content)
         part.replace(place)
     except BaseException as error:
         with suppress(OSError):

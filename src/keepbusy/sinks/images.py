@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from keepbusy.sinks.naming import OutputNames, check_file, make_folder
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sources.images import is_picture
 from keepbusy.types import Image, Result
-from keepbusy.whole import write_whole
+from keepbusy.whole import write_error, write_whole
 
 _VIDEO_SUFFIX = ".mp4"
 
@@ -92,6 +93,7 @@ class AnnotatedFolder:
                 video.close()
             fps = self._fps_by_source.get(frame.source_id)
             path = self._folder / f"{self._video_stem(frame.source)}{_VIDEO_SUFFIX}"
+            _remove_link(path)
             video = VideoFile(path, fps, self._style, encoder=self._encoder)
             self._encoder = video.encoder.name
             self._videos[frame.source_id] = (frame.source, video)
@@ -111,6 +113,15 @@ class AnnotatedFolder:
                 first = first or error
         if first is not None:
             raise first
+
+
+def _remove_link(path: Path) -> None:
+    """Make room for a file where a link stands, which leads to a place that the user did not name."""
+    if os.path.islink(path):
+        try:
+            path.unlink()
+        except OSError as error:
+            raise write_error(path, error) from error
 
 
 def _suffix_for(source: str) -> str:
