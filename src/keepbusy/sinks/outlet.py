@@ -44,7 +44,7 @@ class Outlet:
     def work(self) -> None:
         """Write results until the end, and finish the sink; the body of its thread."""
         lane, sink = self._lane, self._sink
-        assert sink is not None
+        assert sink is not None  # nosec B101 # for mypy: it is given up only when its thread is over
         while (result := self._results.get()) is not None:
             begin_ns = lane.waited_for_input()
             try:
