@@ -275,6 +275,15 @@ def test_a_live_source_drops_its_oldest_frames_and_every_drop_is_counted() -> No
     assert snapshot.num_dropped > 0
 
 
+def test_two_cameras_of_one_name_are_counted_apart() -> None:
+    cameras = [ScriptedSource(200, is_live=True, read_s=read_s) for read_s in (0.0002, 0.001)]
+    run = scripted_run(cameras, ScriptedDevice(0.003), config("async", 2))
+    num_results = [0, 0]
+    for result in run:
+        num_results[result.frame.source_id] += 1
+    assert run.stats.snapshot().dropped == {"scripted": 200 - num_results[0], "scripted #2": 200 - num_results[1]}
+
+
 def test_a_finite_source_is_lossless_with_a_slow_consumer_and_frames_alive_are_bounded() -> None:
     config_ = RunConfig(nireq=3, channel_frames=2, results_buffered=2)
     source = ScriptedSource(60)

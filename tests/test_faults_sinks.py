@@ -6,8 +6,11 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,13 +20,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from keepbusy.api import Pipeline
 from keepbusy.cli.app import app
 from keepbusy.compare import agree
 from keepbusy.config import SelectConfig
-from keepbusy.errors import ConfigError, SinkError
+from keepbusy.errors import ConfigError, FrameError, SinkError
 from keepbusy.evaluate.verify import WorstFrame
 from keepbusy.evaluate.verify_pictures import draw_worst
-from keepbusy.sinks import scripts
+from keepbusy.sinks import drain, scripts
 from keepbusy.sinks.crops import Crops
 from keepbusy.sinks.draw import Style, annotate
 from keepbusy.sinks.images import AnnotatedFolder, write_image
@@ -32,6 +36,7 @@ from keepbusy.sinks.naming import OutputNames, glob_root, is_glob
 from keepbusy.sinks.open import Outputs, open_sinks
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
+from keepbusy.sources import open_sources
 from keepbusy.sources.base import Selection
 from keepbusy.sources.chain import Chain
 from keepbusy.texts import valid_text
@@ -589,3 +594,52 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path, blob_model: Pa
         out = tmp_path / "out.png"
         assert (out.read_bytes() if out.exists() else None) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "link.png", "out.png"]
+
+
+def test_a_source_given_twice_has_outputs_of_its_own_each_time(blob_model: Path, clip: Path, tmp_path: Path) -> None:
+    picture, clip = tmp_path / "a.png", Path(shutil.copy(clip, tmp_path))
+    cv2.imwrite(str(picture), np.full((64, 96, 3), 90, np.uint8))
+    specs = [str(clip), str(picture), str(clip), str(picture)]
+    opened = [source for spec in specs for source in open_sources([spec])]
+    out = tmp_path / "out"
+    outputs = Outputs(save=out, save_txt=out / "labels")
+    with Pipeline(blob_model) as pipeline:
+        sinks = open_sinks(opened, outputs, specs)
+        drain(pipeline.run(*opened), sinks, lambda result: None)
+    written = sorted(path.name for path in out.iterdir() if path.is_file())
+    assert written == ["a-2.png", "a.png", "clip-2.mp4", "clip.mp4"]
+    for name in ("clip.mp4", "clip-2.mp4"):
+        with av.open(str(out / name)) as video:
+            assert sum(1 for _ in video.decode(video=0)) == 40
+    assert sum(1 for _ in (out / "labels").glob("clip*.txt")) == 80
+
+
+def test_names_are_given_in_the_order_of_the_results_however_far_the_sinks_are_apart(tmp_path: Path) -> None:
+    unread = FrameError("scripted", stage="read", source="x.png", frame_index=0)
+    picture = np.zeros((8, 8, 3), np.uint8)
+    results = [
+        Result(Frame(None, 0, 0.0, 0, "x.png"), Detections.empty(), Timings(), unread),
+        Result(Frame(picture, 0, 0.0, 1, "x.png"), Detections.empty(), Timings()),
+    ]
+    names = OutputNames()
+    pictures, labels = AnnotatedFolder(tmp_path / "out", names, {}), YoloTxt(tmp_path / "labels", names)
+    for sink in (pictures, labels):
+        for one in results:
+            sink.write(one)
+        sink.close()
+    assert files_below(tmp_path / "out") == ["x-2.png"]
+    assert files_below(tmp_path / "labels") == ["x-2.txt"]
+
+
+def test_names_are_asked_for_by_several_threads_at_once() -> None:
+    for _ in range(50):
+        names, start = OutputNames(), threading.Barrier(4)
+
+        def ask(names: OutputNames = names, start: threading.Barrier = start) -> list[str]:
+            start.wait()
+            return [names.stem(f"{number % 7}/a.jpg", number) for number in range(40)]
+
+        with ThreadPoolExecutor(4) as executor:
+            answers = [future.result() for future in [executor.submit(ask) for _ in range(4)]]
+        assert all(answer == answers[0] for answer in answers)
+        assert len(set(answers[0])) == 40

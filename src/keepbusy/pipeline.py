@@ -205,7 +205,7 @@ class _Shared:
                 if source.is_live:
                     num_dropped = self.frames.put_freshest(source_id, entry)
                     for _ in range(num_dropped):
-                        self.stats.frame_dropped(source.name)
+                        self.stats.frame_dropped(source_id, source.name)
                     is_taken = num_dropped >= 0
                 else:
                     is_taken = self.frames.put(source_id, entry)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -114,7 +114,8 @@ class Snapshot:
         num_frames: Results so far, those with an error included.
         num_errors: Results that carry an error.
         num_detections: Detections so far.
-        dropped: Frames dropped by live sources, per source name.
+        dropped: Frames dropped by live sources, per source name; of several sources with one name, each has its number
+            behind it: `camera`, `camera #2`.
         wall_s: Seconds from the start of the run to now, or to its end.
         throughput_fps: `num_frames` ÷ `wall_s`.
         latency_p50_ms, latency_p90_ms, latency_p99_ms, latency_max_ms: From a frame having been read to its
@@ -189,7 +190,7 @@ class RunStats:
         self._device = DeviceTime(self.start_ns)
         self._latency_us = HdrHistogram(1, _MAX_LATENCY_US, 3)
         self._histogram_lock = threading.Lock()
-        self._dropped: Counter[str] = Counter()
+        self._dropped: Counter[tuple[int, str]] = Counter()
         self._num_frames = 0
         self._num_errors = 0
         self._num_detections = 0
@@ -216,10 +217,10 @@ class RunStats:
         with self._histogram_lock:
             self._latency_us.record_value(latency_us)
 
-    def frame_dropped(self, source: str) -> None:
+    def frame_dropped(self, source_id: int, source: str) -> None:
         """Count a frame that a live source dropped; by that source's reader."""
         with self._lanes_lock:
-            self._dropped[source] += 1
+            self._dropped[source_id, source] += 1
 
     def finish(self) -> None:
         """The run is over; later snapshots all end here."""
@@ -232,7 +233,7 @@ class RunStats:
         wall_s = max(end_ns - self.start_ns, 1) / 1e9
         with self._lanes_lock:
             lanes = list(self._lanes)
-            dropped = dict(self._dropped)
+            dropped = _by_name(self._dropped)
         with self._histogram_lock:
             percentiles = [self._latency_us.get_value_at_percentile(p) / 1e3 for p in (50.0, 90.0, 99.0, 100.0)]
         if self._num_frames == self._num_errors:
@@ -259,6 +260,16 @@ class RunStats:
             ),
             is_finished=self._end_ns is not None,
         )
+
+
+def _by_name(counts: Mapping[tuple[int, str], int]) -> dict[str, int]:
+    """Counts by source number and name → by names of which no two are alike."""
+    named: dict[str, int] = {}
+    met: Counter[str] = Counter()
+    for (_, name), count in sorted(counts.items()):
+        met[name] += 1
+        named[name if met[name] == 1 else f"{name} #{met[name]}"] = count
+    return named
 
 
 def _stage_stats(stage: Stage, lanes: Sequence[Lane | DeviceTime], wall_s: float) -> StageStats:

@@ -30,9 +30,9 @@ class Crops:
 
     def write(self, result: Result) -> None:
         frame, detections = result.frame, result.detections
+        stem = self._names.frame_stem(frame)
         if frame.image is None or not len(detections):
             return
-        stem = self._names.frame_stem(frame)
         for index, (left, top, right, bottom) in enumerate(detections.boxes_xyxy.tolist()):
             # Clipped to the frame already; a box thinner than a pixel is one pixel.
             x, y = min(int(left), frame.width - 1), min(int(top), frame.height - 1)

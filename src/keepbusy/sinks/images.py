@@ -80,10 +80,11 @@ class AnnotatedFolder:
 
     def write(self, result: Result) -> None:
         frame = result.frame
+        stem = self._names.stem(frame.source, frame.source_id)
         if frame.image is None:
             return
         if is_picture(frame.source):
-            path = self._folder / f"{self._names.stem(frame.source)}{_suffix_for(frame.source)}"
+            path = self._folder / f"{stem}{_suffix_for(frame.source)}"
             make_folder(path.parent)
             write_image(path, annotate(result, style=self._style), follows_link=False)
             return
@@ -92,17 +93,17 @@ class AnnotatedFolder:
             if video is not None:
                 video.close()
             fps = self._fps_by_source.get(frame.source_id)
-            path = self._folder / f"{self._video_stem(frame.source)}{_VIDEO_SUFFIX}"
+            path = self._folder / f"{self._round_of(stem)}{_VIDEO_SUFFIX}"
             _remove_link(path)
             video = VideoFile(path, fps, self._style, encoder=self._encoder)
             self._encoder = video.encoder.name
             self._videos[frame.source_id] = (frame.source, video)
         video.write(result)
 
-    def _video_stem(self, source: str) -> str:
+    def _round_of(self, stem: str) -> str:
         """A clip that comes again (a loop over several) gets a file of its own."""
-        num = self._num_rounds[source] = self._num_rounds.get(source, 0) + 1
-        return self._names.stem(source) + (f"_round{num}" if num > 1 else "")
+        num = self._num_rounds[stem] = self._num_rounds.get(stem, 0) + 1
+        return stem + (f"_round{num}" if num > 1 else "")
 
     def close(self) -> None:
         first: SinkError | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,11 @@ from keepbusy.types import Frame
 class OutputNames:
     """Stems for output files: the source's own, with `-2`, `-3`, ... where another source has the same.
 
-    One instance serves all sinks of a run, so that `street.mp4` and `street.txt` belong together.
+    A source that is given twice is two sources.
+
+    One instance serves all sinks of a run, so that `street.mp4` and `street.txt` belong together. Thread-safe. Each sink
+    asks for the stem of each result first, whatever it then writes: names are given in the results' order, however
+    far the sinks are apart.
 
     Args:
         roots: Folders below which sources keep their sub-folders: `a/x` for `root/a/x.jpg`. See `roots_of`.
@@ -30,22 +35,33 @@ class OutputNames:
     def __init__(self, roots: Iterable[Path] = ()) -> None:
         # The innermost first.
         self._roots = sorted({_absolute(root) for root in roots}, key=lambda root: -len(root.parts))
-        self._stems: dict[str, str] = {}
+        self._stems: dict[tuple[int, str], str] = {}
         self._taken: set[str] = set()
+        self._lock = threading.Lock()
 
-    def stem(self, source: str) -> str:
-        """The stem for a source's outputs, with `/` behind sub-folders; the same for the same source."""
-        if source not in self._stems:
-            # A file's as it is: label files are found by their pictures' names.
-            own = _own(Path(source).stem) if _is_file_name(source) else _of_no_file(source)
-            base = self._sub_folder(source) + own
-            candidate, number = base, 1
-            while candidate.lower() in self._taken:
-                number += 1
-                candidate = f"{base}-{number}"
-            self._taken.add(candidate.lower())
-            self._stems[source] = candidate
-        return self._stems[source]
+    def stem(self, source: str, source_id: int = 0) -> str:
+        """The stem for a source's outputs, with `/` behind sub-folders; the same for the same source.
+
+        Args:
+            source: A frame's source.
+            source_id: The number in the run of the source that the frame came with: a list has many files.
+        """
+        key = (source_id, source)
+        with self._lock:
+            if key not in self._stems:
+                self._stems[key] = self._new_stem(source)
+            return self._stems[key]
+
+    def _new_stem(self, source: str) -> str:
+        # A file's as it is: label files are found by their pictures' names.
+        own = _own(Path(source).stem) if _is_file_name(source) else _of_no_file(source)
+        base = self._sub_folder(source) + own
+        candidate, number = base, 1
+        while candidate.lower() in self._taken:
+            number += 1
+            candidate = f"{base}-{number}"
+        self._taken.add(candidate.lower())
+        return candidate
 
     def _sub_folder(self, source: str) -> str:
         if not self._roots or not _is_file_name(source):
@@ -58,7 +74,7 @@ class OutputNames:
 
     def frame_stem(self, frame: Frame) -> str:
         """The stem for one frame's own file: a picture's is its own, any other's has the frame's index added."""
-        stem = self.stem(frame.source)
+        stem = self.stem(frame.source, frame.source_id)
         return stem if is_picture(frame.source) else f"{stem}_{frame.index:06d}"
 
 

@@ -49,9 +49,10 @@ class YoloTxt:
         self._with_confidence = with_confidence
 
     def write(self, result: Result) -> None:
+        frame, detections = result.frame, result.detections
+        stem = self._names.frame_stem(frame)
         if result.error is not None:
             return
-        frame, detections = result.frame, result.detections
         if detections.probabilities is not None:
             lines = [
                 f"{probability:.5f} {_one_line(detections.names[class_id])}"
@@ -68,7 +69,7 @@ class YoloTxt:
                 )
                 if numbers
             ]
-        path = self._folder / f"{self._names.frame_stem(frame)}.txt"
+        path = self._folder / f"{stem}.txt"
         make_folder(path.parent)
         write_whole(path, "".join(line + "\n" for line in lines).encode(), follows_link=False)
 
