@@ -24,9 +24,9 @@ class OutputNames:
 
     A source that is given twice is two sources.
 
-    One instance serves all sinks of a run, so that `street.mp4` and `street.txt` belong together. Thread-safe. Each sink
-    asks for the stem of each result first, whatever it then writes: names are given in the results' order, however
-    far the sinks are apart.
+    One instance serves all sinks of a run, so that `street.mp4` and `street.txt` belong together. Thread-safe. Each
+    sink asks for the stem of each result first, whatever it then writes: names are given in the results' order,
+    however far the sinks are apart.
 
     Args:
         roots: Folders below which sources keep their sub-folders: `a/x` for `root/a/x.jpg`. See `roots_of`.
