@@ -61,7 +61,7 @@ def test_a_jpeg_that_promises_too_many_pixels_is_refused(tmp_path: Path, options
     content[frame + 5 : frame + 9] = struct.pack(">HH", 65_500, 65_500)
     (tmp_path / "huge.jpg").write_bytes(content)
     for min_long_side_px in (None, 640):
-        with pytest.raises(FrameError, match="has more pixels than OpenCV may read"):
+        with pytest.raises(FrameError, match=r"has 65500x65500 pixels, .*more than the 536,870,912"):
             read_picture(tmp_path / "huge.jpg", 0, min_long_side_px)
 
 

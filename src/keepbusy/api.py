@@ -157,7 +157,7 @@ class Pipeline:
         """
         self._check_open()
         given = flatten(sources)
-        opened = _open_mixed(given, read_ahead=False, read_threads=1)
+        opened = _open_mixed(given, read_ahead=False, read_threads=1, max_pixels=self._config.max_pixels)
         try:
             self._plan(opened)
         finally:
@@ -167,7 +167,12 @@ class Pipeline:
 
     def _open(self, sources: tuple[SourceLike, ...]) -> list[Source]:
         config = self._config
-        return _open_mixed(flatten(sources), read_ahead=config.mode == "async", read_threads=config.read_threads)
+        return _open_mixed(
+            flatten(sources),
+            read_ahead=config.mode == "async",
+            read_threads=config.read_threads,
+            max_pixels=config.max_pixels,
+        )
 
     def _plan(self, opened: Sequence[Source]) -> None:
         self._compiled.plan(frame_sizes(opened))
@@ -345,7 +350,7 @@ class Detector:
         """
         _check_process(self._process_id)
         if isinstance(image, (str, Path)):
-            source, picture = str(image), read_image(Path(image))
+            source, picture = str(image), read_image(Path(image), max_pixels=self._config.max_pixels)
         elif isinstance(image, np.ndarray) and image.ndim > 1 and is_odd_array(image):
             # It fails as frames do, in the stage that lays it out.
             source, picture = "image", image
@@ -405,8 +410,8 @@ def _core() -> ov.Core:
     return import_openvino().Core()
 
 
-def _open_mixed(sources: Sequence[Any], *, read_ahead: bool, read_threads: int | None) -> list[Source]:
-    """Open what is named and keep what is open already, in the order given."""
+def _open_mixed(sources: Sequence[Any], **how: Any) -> list[Source]:
+    """Open what is named, as `open_sources` takes it, and keep what is open already, in the order given."""
     opened: list[Source] = []
     named: list[str | int | Path] = []
     try:
@@ -415,9 +420,9 @@ def _open_mixed(sources: Sequence[Any], *, read_ahead: bool, read_threads: int |
                 named.append(source)
                 continue
             own = Pixels([to_image(source)]) if is_pixels(source) else source
-            opened += [*open_sources(named, read_ahead=read_ahead, read_threads=read_threads), own]
+            opened += [*open_sources(named, **how), own]
             named = []
-        return opened + open_sources(named, read_ahead=read_ahead, read_threads=read_threads)
+        return opened + open_sources(named, **how)
     except BaseException:
         for one in opened:
             close_source(one)

@@ -31,6 +31,14 @@ MAX_TIMEOUT_S = 86_400.0
 MAX_DETECTIONS = 100_000
 """A frame's; no model has so many cells."""
 
+MAX_PIXELS = 1 << 29
+"""Of one picture, where nobody asks for more: 537 million. The largest pictures that cameras make have 400 million,
+put together from several exposures; single exposures have 150 million, and tiles of satellite pictures 268 million. A
+file of a few bytes can promise any size, and decoding takes about 6 bytes of memory per pixel, of JPEG 2000 15."""
+
+HIGHEST_PIXELS = 1 << 40
+"""Of `max_pixels`: more than a machine's memory holds, so that it means no limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassConf:
@@ -163,6 +171,8 @@ class RunConfig:
         device_timeout_s: A device that takes longer for one frame is reported as not answering. Half a minute
             is far above any frame and below a person's patience.
         read_threads: Threads that decode pictures or one video ahead; None for as many as pay.
+        max_pixels: A picture, or a video's picture, that has more pixels by its header fails without being decoded.
+            Several are decoded at the same time where there are several `read_threads`.
         prepare_threads: Threads that lay frames into their input; None for as many as pay.
         pixels: Somebody looks at the frames' pixels. False lets large JPEGs be decoded at a part of their size, which
             moves boxes a little; `frame.image` still works, and reads the file again.
@@ -176,6 +186,7 @@ class RunConfig:
     on_error: OnError = "raise"
     device_timeout_s: float = 30.0
     read_threads: int | None = None
+    max_pixels: int = MAX_PIXELS
     prepare_threads: int | None = None
     pixels: bool = True
     channel_frames: int = 4
@@ -189,6 +200,7 @@ class RunConfig:
                 _check_range(name, getattr(self, name), 1, MAX_COUNT)
         for name in ("channel_frames", "results_buffered"):
             _check_range(name, getattr(self, name), 1, MAX_COUNT)
+        _check_range("max_pixels", self.max_pixels, 1, HIGHEST_PIXELS)
         _check_range("device_timeout_s", self.device_timeout_s, MIN_TIMEOUT_S, MAX_TIMEOUT_S)
         if self.mode == "sync" and self.nireq not in (None, 1):
             raise ConfigError(
@@ -243,6 +255,7 @@ class Options(TypedDict, total=False):
     on_error: OnError
     device_timeout_s: float
     read_threads: int | None
+    max_pixels: int
     prepare_threads: int | None
     pixels: bool
     channel_frames: int

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import SourceError
 from keepbusy.sources.base import Source
 from keepbusy.sources.images import ImageFiles
@@ -103,8 +104,12 @@ class Dataset(Protocol):
     category_ids: tuple[int | str, ...]
     notes: tuple[str, ...]
 
-    def open(self) -> Source:
-        """The frames; each one's `index` is what the methods below take."""
+    def open(self, *, max_pixels: int = MAX_PIXELS) -> Source:
+        """The frames; each one's `index` is what the methods below take.
+
+        Args:
+            max_pixels: As for `open_source`.
+        """
         ...
 
     def labels(self, frame: Frame) -> Labels:
@@ -149,8 +154,8 @@ class Pictures:
         self.notes = tuple(notes)
         self.pictures = tuple(pictures)
 
-    def open(self) -> Source:
-        return ImageFiles([picture.path for picture in self.pictures], self.name)
+    def open(self, *, max_pixels: int = MAX_PIXELS) -> Source:
+        return ImageFiles([picture.path for picture in self.pictures], self.name, max_pixels=max_pixels)
 
     def labels(self, frame: Frame) -> Labels:
         return self.pictures[frame.index].labels(frame)

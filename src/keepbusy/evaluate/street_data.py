@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from keepbusy.config import MAX_PIXELS
 from keepbusy.evaluate.dataset import Labels
 from keepbusy.sources.base import Source
 from keepbusy.sources.street import Street
@@ -31,7 +32,7 @@ class StreetData:
         self.name = spec
         self._truth = Street(spec)
 
-    def open(self) -> Source:
+    def open(self, *, max_pixels: int = MAX_PIXELS) -> Source:
         return Street(self.name)
 
     def labels(self, frame: Frame) -> Labels:

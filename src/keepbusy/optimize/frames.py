@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.config import SelectConfig
+from keepbusy.config import MAX_PIXELS, SelectConfig
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.evaluate import Dataset, Labels, open_dataset
 from keepbusy.evaluate.listing import pictures_below
@@ -34,15 +34,19 @@ class Frames:
         name: As the user gave it.
         dataset: Their labels; None where there are none.
         limit: At most so many are taken, from all over them.
+        max_pixels: As for `open_source`.
     """
 
     name: str
     dataset: Dataset | None
     limit: int
+    max_pixels: int = MAX_PIXELS
 
     def open(self) -> Source:
         """The frames, from the first."""
-        return self.dataset.open() if self.dataset is not None else open_source(self.name, read_ahead=False)
+        if self.dataset is not None:
+            return self.dataset.open(max_pixels=self.max_pixels)
+        return open_source(self.name, read_ahead=False, max_pixels=self.max_pixels)
 
     def stride(self, source: Source) -> int:
         """Which of them are taken: every n-th."""
@@ -81,13 +85,14 @@ class Sample:
     labels: Labels | None
 
 
-def open_frames(name: str, limit: int, *, split: str = "val") -> Frames:
+def open_frames(name: str, limit: int, *, split: str = "val", max_pixels: int = MAX_PIXELS) -> Frames:
     """Open data, with its labels where it has any.
 
     Args:
         name: What `keepbusy eval` takes as data, or any source.
         limit: At most so many frames are taken.
         split: Which part of a YOLO data set.
+        max_pixels: As for `open_source`.
 
     Raises:
         SourceError: It does not exist, or its labels have faults.
@@ -96,9 +101,9 @@ def open_frames(name: str, limit: int, *, split: str = "val") -> Frames:
     path = Path(name)
     is_labelled = name.startswith("synth:") or path.suffix.lower() in _LABELLED or _has_labels(path)
     if is_labelled:
-        return Frames(name, open_dataset(name, split=split), limit)
+        return Frames(name, open_dataset(name, split=split), limit, max_pixels)
     open_source(name, read_ahead=False).close()
-    return Frames(name, None, limit)
+    return Frames(name, None, limit, max_pixels)
 
 
 def _has_labels(path: Path) -> bool:

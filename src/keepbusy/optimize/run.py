@@ -154,7 +154,7 @@ class _Job:
         self._head = head
         self._frames = frames
         self._is_shared = calibration is None
-        self._calibration = calibration or Frames(frames.name, frames.dataset, config.calibration_frames)
+        self._calibration = calibration or dataclasses.replace(frames, limit=config.calibration_frames)
         self._config = config
         self._on_step = on_step
         self._notes: list[str] = []
@@ -361,7 +361,7 @@ class _Job:
 
     def _prove(self, path: Path, chosen: Form) -> None:
         """Read the rewritten graph again, as anybody will, and see that it finds what it was made from finds."""
-        few = Frames(self._frames.name, self._frames.dataset, PROOF_FRAMES)
+        few = dataclasses.replace(self._frames, limit=PROOF_FRAMES)
         shape = self._input_hw
         reference = dataclasses.replace(chosen, head="host", shape=shape, scored_shape=shape)
         saved = Form(name="the saved graph", path=path, head="stock", shape="square", scored_shape="square")

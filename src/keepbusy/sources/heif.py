@@ -7,19 +7,21 @@ ISO/IEC 14496-12 (boxes, `meta`, `pitm`, `iinf`, `iloc`, `iref`) and ISO/IEC 230
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from keepbusy.config import MAX_PIXELS
+from keepbusy.errors import reason_of
 from keepbusy.pictures import Converter
 from keepbusy.sources.boxes import Reader, boxes
+from keepbusy.sources.limits import decoder_options
 from keepbusy.types import Image
 
 START_BYTES = 64
 """So much of a file is looked at to see that it is a HEIF file."""
-
-MAX_PIXELS = 1 << 30
-"""Tiles are not put together to more than this, which is OpenCV's own limit: a few bytes can promise any size."""
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"MiHE"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis", b"MA1A", b"MA1B"})
@@ -163,7 +165,10 @@ def _read_places(reader: Reader, version: int, items: Items) -> None:
         is_in_idat = version > 0 and reader.number(2) & 15 == 1
         reader.number(2)
         base = reader.number(base_bytes)
-        for part in range(reader.number(2)):
+        num_parts = reader.number(2)
+        if not index_bytes + offset_bytes + length_bytes:
+            num_parts = min(num_parts, 1)  # All of them are the whole file, and take no room in the box.
+        for part in range(num_parts):
             reader.number(index_bytes)
             start, length = base + reader.number(offset_bytes), reader.number(length_bytes)
             if part == 0:
@@ -193,13 +198,49 @@ def grid_of(content: bytes, items: Items) -> Grid | None:
     num_rows, num_columns = reader.number(1) + 1, reader.number(1) + 1
     width, height = reader.number(side_bytes), reader.number(side_bytes)
     tiles = items.parts.get(items.primary, ())
-    if len(tiles) != num_rows * num_columns or not 0 < height * width <= MAX_PIXELS:
+    if len(tiles) != num_rows * num_columns or not height * width:
         raise ValueError(f"{len(tiles)} tiles for {num_rows} rows of {num_columns}, {width}x{height} pixels")
     return Grid(num_rows, num_columns, (height, width), tiles)
 
 
-def decode(content: bytes) -> Image:
+def promised_size(content: bytes) -> tuple[int, int] | None:
+    """Height and width, pixels, of a HEIF file's picture as stored, by its boxes; None where they do not tell.
+
+    Of a picture that is put together from tiles it is the larger of what they cover and what is cut out of them.
+    """
+    items = read_items(content)
+    if items is None:
+        return None
+    sizes = list(_sizes(content, items, [items.primary]))
+    try:
+        grid = grid_of(content, items)
+    except ValueError:
+        grid = None
+    if grid is not None:
+        sizes.append(grid.shape_hw)
+        sizes += [
+            (height * grid.num_rows, width * grid.num_columns)
+            for height, width in _sizes(content, items, dict.fromkeys(grid.tiles))
+        ]
+    return max(sizes, key=math.prod, default=None)
+
+
+def _sizes(content: bytes, items: Items, wanted: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """What the `ispe` properties of some items say: height and width, pixels."""
+    for item in wanted:
+        for index in items.properties_of.get(item, ()):
+            kind, place = items.properties[index - 1] if 0 < index <= len(items.properties) else (b"", 0)
+            if kind == b"ispe" and place + 12 <= len(content):
+                width, height = (int.from_bytes(content[start : start + 4], "big") for start in (place + 4, place + 8))
+                yield height, width
+
+
+def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> Image:
     """Decode the picture of a HEIF file with FFmpeg, as stored: uint8 (H, W, 3), BGR. It may have to be turned.
+
+    Args:
+        content: The file.
+        max_pixels: No part of it is decoded that has more pixels, nor parts that have more together.
 
     Raises:
         ValueError: It cannot be decoded, or is of a kind that is not known.
@@ -209,23 +250,36 @@ def decode(content: bytes) -> Image:
     if items is None:
         raise ValueError("its boxes are damaged")
     grid = grid_of(content, items)
-    decoded = _decode_items(content, (items.primary,) if grid is None else grid.tiles)
+    decoded = _decode_items(content, (items.primary,) if grid is None else grid.tiles, max_pixels)
     return decoded[items.primary] if grid is None else _put_together(grid, decoded)
 
 
-def _decode_items(content: bytes, wanted: tuple[int, ...]) -> dict[int, Image]:
+def _decode_items(content: bytes, wanted: tuple[int, ...], max_pixels: int) -> dict[int, Image]:
     import av
 
     converter = Converter()
     found: dict[int, Image] = {}
-    with av.open(io.BytesIO(content)) as container:
-        # FFmpeg numbers its streams as the file does its items.
-        streams = [one for one in container.streams.video if one.id in wanted and one.codec_context is not None]
-        for stream in streams:
-            stream.thread_type = "NONE"
-        for packet in container.demux(streams) if streams else ():
-            for frame in packet.decode():
-                found.setdefault(packet.stream.id, converter.convert(frame))
+    num_left = max_pixels
+    options = decoder_options(max_pixels)
+    try:
+        with av.open(io.BytesIO(content), options=options) as container:
+            # FFmpeg numbers its streams as the file does its items.
+            streams = [one for one in container.streams.video if one.id in wanted and one.codec_context is not None]
+            for stream in streams:
+                stream.thread_type = "NONE"
+                stream.codec_context.options = options
+            for packet in container.demux(streams) if streams else ():
+                for frame in packet.decode():
+                    if packet.stream.id in found:
+                        continue
+                    num_left -= frame.height * frame.width
+                    if num_left < 0:
+                        raise ValueError(f"its parts have more than {max_pixels:,} pixels together")
+                    found[packet.stream.id] = converter.convert(frame)
+    except av.FFmpegError as error:
+        if isinstance(error, (OSError, ValueError)):
+            raise
+        raise ValueError(reason_of(error)) from error
     missing = len(set(wanted) - found.keys())
     if missing:
         raise ValueError(f"{missing} of its {len(wanted)} parts cannot be decoded")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from keepbusy.config import MAX_PIXELS
 from keepbusy.cores import usable_cores
 from keepbusy.pictures import Reduced
 from keepbusy.sources.picture import read_picture
@@ -41,18 +43,26 @@ class ImageFiles:
         name: What the user called them.
         source_id: The source's number in the run.
         read_threads: How many are read at once; 1 reads each when it is asked for, in the asking thread; None chooses.
+        max_pixels: A picture that has more by its header fails without being decoded.
     """
 
     is_live = False
     fps: float | None = None
 
     def __init__(
-        self, paths: Sequence[Path], name: str, source_id: int = 0, *, read_threads: int | None = None
+        self,
+        paths: Sequence[Path],
+        name: str,
+        source_id: int = 0,
+        *,
+        read_threads: int | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.name = name
         self.num_frames: int | None = len(paths)
         self._paths = list(paths)
         self._source_id = source_id
+        self._max_pixels = max_pixels
         self._min_long_side_px: int | None = None
         self._sizes_hw: dict[tuple[int, int], int] | None = None
         self._next = 0
@@ -80,10 +90,10 @@ class ImageFiles:
     def sizes_hw(self) -> dict[tuple[int, int], int]:
         """Sizes of the pictures, from the headers of at most `MAX_SIZES` files: (height, width), pixels → how many.
 
-        Files that cannot be understood are left out.
+        Files that cannot be understood, or have too many pixels, are left out.
         """
         if self._sizes_hw is None:
-            self._sizes_hw = _sizes_of(self._paths)
+            self._sizes_hw = _sizes_of(self._paths, self._max_pixels)
         return self._sizes_hw
 
     def read(self) -> Frame | None:
@@ -118,7 +128,9 @@ class ImageFiles:
     def _read_file(self, index: int) -> Image | Reduced:
         is_first = index not in self._was_read
         self._was_read.add(index)
-        return read_picture(self._paths[index], index, self._min_long_side_px, is_first=is_first)
+        return read_picture(
+            self._paths[index], index, self._min_long_side_px, is_first=is_first, max_pixels=self._max_pixels
+        )
 
     def _look_ahead(self, index: int) -> Future[Image | Reduced] | None:
         """Have this picture and the next ones read by threads; None where there are none."""
@@ -139,11 +151,11 @@ class ImageFiles:
             return self._ahead.pop(index)
 
 
-def _sizes_of(paths: Sequence[Path]) -> dict[tuple[int, int], int]:
+def _sizes_of(paths: Sequence[Path], max_pixels: int) -> dict[tuple[int, int], int]:
     found: dict[tuple[int, int], int] = {}
     for path in _evenly(paths, MAX_SIZES):
         size_hw = _size_of(path)
-        if size_hw is not None:
+        if size_hw is not None and math.prod(size_hw) <= max_pixels:
             found[size_hw] = found.get(size_hw, 0) + 1
     return found
 

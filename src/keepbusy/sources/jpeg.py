@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -20,12 +21,18 @@ _REDUCED: dict[Divisor, int] = {
 }
 END_OF_IMAGE = b"\xff\xd9"
 
+MAX_SCANS = 200
+"""A progressive picture has about ten. Each is a pass over all pixels, and takes a few bytes only in the file."""
+
+_START_OF_SCAN_MARKER = b"\xff\xda"
+
 _FILLERS = (b"\x00", b"\x55", b"\xaa", b"\xfe")
 _FILLER_BYTES = 64
 
 _START_OF_SCAN = 0xDA
 _NO_MARKER = -1
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +43,12 @@ class JpegHeader:
         shape_hw: Height and width as stored, pixels, before an orientation tag is followed; None where the header
             does not tell.
         scan: Where the first scan begins in the file, bytes; None where there is none.
+        is_scanned_once: Whether the first scan has all of the picture in it: neither progressive nor in planes.
     """
 
     shape_hw: tuple[int, int] | None
     scan: int | None
+    is_scanned_once: bool = False
 
     def is_cut(self, content: bytes) -> bool:
         """Whether the end marker is missing: decoders fill the missing part with grey and say nothing.
@@ -55,13 +64,17 @@ def read_header(content: bytes) -> JpegHeader | None:
     if not content.startswith(b"\xff\xd8"):
         return None
     shape_hw: tuple[int, int] | None = None
+    num_components = 0
     for marker, start, _ in _segments(content):
         if marker == _START_OF_SCAN:
-            return JpegHeader(shape_hw, start)
-        if marker in _FRAME_HEADERS and start + 9 <= len(content):
+            return JpegHeader(shape_hw, start, content[start + 4 : start + 5] == bytes((num_components,)))
+        if marker in _FRAME_HEADERS and start + 10 <= len(content):
+            num_components = content[start + 9] if marker in _SEQUENTIAL else 0
             height = int.from_bytes(content[start + 5 : start + 7], "big")
             width = int.from_bytes(content[start + 7 : start + 9], "big")
-            shape_hw = (height, width) if height and width else None
+            if height and width:
+                # A second frame header is an error, which decoders take in different ways: the larger one counts.
+                shape_hw = max(shape_hw or (0, 0), (height, width), key=math.prod)
     return JpegHeader(shape_hw, None)
 
 
@@ -92,12 +105,24 @@ def is_whole_without_end(content: bytes) -> bool:
     """
     if not _has_all_scans(content):
         return False
-    pictures = [
-        cv2.imdecode(np.frombuffer(content + filler * _FILLER_BYTES + END_OF_IMAGE, np.uint8), cv2.IMREAD_COLOR)
-        for filler in _FILLERS
-    ]
-    first = pictures[0]
-    return first is not None and all(one is not None and np.array_equal(first, one) for one in pictures)
+    first = _decode_with_end(content, _FILLERS[0])
+    # One at a time, and compared without a third picture's memory.
+    return first is not None and all(
+        (other := _decode_with_end(content, filler)) is not None
+        and other.shape == first.shape
+        and cv2.norm(first, other, cv2.NORM_INF) == 0
+        for filler in _FILLERS[1:]
+    )
+
+
+def _decode_with_end(content: bytes, filler: bytes) -> Image | None:
+    completed = np.frombuffer(content + filler * _FILLER_BYTES + END_OF_IMAGE, np.uint8)
+    return cv2.imdecode(completed, cv2.IMREAD_COLOR)  # type: ignore[return-value]
+
+
+def count_scans(content: bytes, header: JpegHeader) -> int:
+    """How many scans a JPEG has; 1 where the first one is all of it."""
+    return 1 if header.is_scanned_once or header.scan is None else content.count(_START_OF_SCAN_MARKER, header.scan)
 
 
 def _has_all_scans(content: bytes) -> bool:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import SourceError, reason_of
 from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
@@ -33,6 +34,7 @@ class _How(NamedTuple):
 
     read_ahead: bool
     read_threads: int | None
+    max_pixels: int
 
     @property
     def picture_threads(self) -> int | None:
@@ -40,7 +42,12 @@ class _How(NamedTuple):
 
 
 def open_source(
-    spec: str | int | Path, *, source_id: int = 0, read_ahead: bool = True, read_threads: int | None = None
+    spec: str | int | Path,
+    *,
+    source_id: int = 0,
+    read_ahead: bool = True,
+    read_threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Source:
     """Open what the user named.
 
@@ -52,12 +59,13 @@ def open_source(
         read_ahead: Let decoders work on the next frames of a video, and the next pictures of a folder, in the
             background.
         read_threads: Threads that read a folder's pictures, or a video's decoder uses; None chooses.
+        max_pixels: A picture, or a video's picture, that has more by its header fails without being decoded.
 
     Raises:
         SourceError: It does not exist, cannot be opened or has nothing in it.
     """
     text = os.fspath(spec) if isinstance(spec, Path) else str(spec)
-    how = _How(read_ahead, read_threads)
+    how = _How(read_ahead, read_threads, max_pixels)
     if not text.strip():
         raise SourceError("the source is empty", hint=_WHAT_TO_GIVE)
     if text == STDIN:
@@ -119,7 +127,11 @@ def _open_camera(number: str, source_id: int) -> Source:
 
 
 def open_sources(
-    specs: Sequence[str | int | Path], *, read_ahead: bool = True, read_threads: int | None = None
+    specs: Sequence[str | int | Path],
+    *,
+    read_ahead: bool = True,
+    read_threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> list[Source]:
     """Open several; pictures that follow each other become one source. All are closed again if one fails.
 
@@ -127,23 +139,22 @@ def open_sources(
         specs: What `open_source` takes.
         read_ahead: As for `open_source`.
         read_threads: As for `open_source`; for each source.
+        max_pixels: As for `open_source`.
 
     Raises:
         SourceError: One of them cannot be opened.
     """
     sources: list[Source] = []
+    how = _How(read_ahead, read_threads, max_pixels)
     try:
         for run in _group_images(specs):
             source_id = len(sources)
             if len(run) > 1:
                 name = f"{run[0]} and {len(run) - 1} more"
                 paths = [Path(str(spec)) for spec in run]
-                how = _How(read_ahead, read_threads)
-                sources.append(ImageFiles(paths, name, source_id, read_threads=how.picture_threads))
+                sources.append(_open_pictures(paths, name, source_id, how))
             else:
-                sources.append(
-                    open_source(run[0], source_id=source_id, read_ahead=read_ahead, read_threads=read_threads)
-                )
+                sources.append(open_source(run[0], source_id=source_id, **how._asdict()))
     except BaseException:
         for source in sources:
             source.close()
@@ -172,7 +183,7 @@ def _open_file(path: Path, source_id: int, how: _How) -> Source:
 
 def _open_files(paths: Sequence[Path], name: str, source_id: int, how: _How) -> Source:
     if all(is_picture(path) for path in paths) or (len(paths) == 1 and _is_heif_still(paths[0])):
-        return ImageFiles(paths, name, source_id, read_threads=how.picture_threads)
+        return _open_pictures(paths, name, source_id, how)
     if len(paths) == 1:
         name = str(paths[0])
         return _open_pipe(name, source_id, how) if is_pipe(paths[0]) else _open_video(name, name, source_id, how)
@@ -182,8 +193,12 @@ def _open_files(paths: Sequence[Path], name: str, source_id: int, how: _How) -> 
     return Chain(parts, name)
 
 
+def _open_pictures(paths: Sequence[Path], name: str, source_id: int, how: _How) -> ImageFiles:
+    return ImageFiles(paths, name, source_id, read_threads=how.picture_threads, max_pixels=how.max_pixels)
+
+
 def _open_video(location: str | Pipe, name: str, source_id: int, how: _How) -> Video:
-    return Video(location, name, source_id, read_ahead=how.read_ahead, read_threads=how.read_threads)
+    return Video(location, name, source_id, **how._asdict())
 
 
 def _open_pipe(name: str, source_id: int, how: _How) -> Source:
@@ -201,7 +216,8 @@ def _open_pipe(name: str, source_id: int, how: _How) -> Source:
     ending, content = found
     base = "stdin" if name in (STDIN, _STDIN_FILE) else name
     # The ending tells outputs that it is a picture.
-    return PipedPicture(content, base if is_picture(base) else base + ending, source_id)
+    called = base if is_picture(base) else base + ending
+    return PipedPicture(content, called, source_id, max_pixels=how.max_pixels)
 
 
 def _is_heif_still(path: Path) -> bool:
@@ -231,7 +247,7 @@ def _open_list(path: Path, source_id: int, how: _How) -> Source:
 
 def _open_entry(place: str, spec: str, source_id: int, how: _How) -> Source:
     try:
-        return open_source(spec, source_id=source_id, read_ahead=how.read_ahead, read_threads=how.read_threads)
+        return open_source(spec, source_id=source_id, **how._asdict())
     except SourceError as error:
         raise SourceError(f"{place}: {error.message}", hint=error.hint) from error
 

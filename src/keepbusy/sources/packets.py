@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import reason_of
+from keepbusy.sources.jpeg import read_header
+from keepbusy.sources.limits import decoder_options
+from keepbusy.sources.png import unpacks_too_far
+from keepbusy.sources.size import promised_size
 
 if TYPE_CHECKING:
     from av import VideoFrame
+
+_SIZED_BY_CONTAINER = frozenset({"ffv1", "huffyuv", "ffvhuff", "lagarith", "magicyuv", "qtrle", "rawvideo", "utvideo"})
+"""Decoders, by FFmpeg's names, whose packets do not say how large their pictures are."""
 
 MAX_DEMUX_FAILURES = 8
 """So many failures in a row without a packet between them, and there is nothing more to be had from a container."""
@@ -21,14 +28,25 @@ class PacketError(Exception):
     Args:
         reason: The decoder's words.
         is_partial: The container itself says that a part of the packet is missing.
+        is_too_large: Its picture has more pixels than the decoder may take.
+        shape_hw: Height and width of such a picture, pixels, where they are known.
 
     Attributes:
         is_last: No packet came behind it.
     """
 
-    def __init__(self, reason: str, *, is_partial: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        is_partial: bool = False,
+        is_too_large: bool = False,
+        shape_hw: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__(reason)
         self.is_partial = is_partial
+        self.is_too_large = is_too_large
+        self.shape_hw = shape_hw
         self.is_last = False
 
 
@@ -39,19 +57,26 @@ class Packets:
         container: An open PyAV input container.
         stream: One of its video streams.
         can_reopen: Whether the container's name opens the same again: a file's does, a pipe's or a stream's does not.
+        max_pixels: The decoder takes no memory for a picture that has more.
 
     Attributes:
         num_packets: How many packets with content have been read.
     """
 
-    def __init__(self, container: Any, stream: Any, *, can_reopen: bool) -> None:
+    def __init__(self, container: Any, stream: Any, *, can_reopen: bool, max_pixels: int) -> None:
         import av
+
+        self._max_pixels = max_pixels
+        self._had_size = bool(stream.width and stream.height)
+        self._is_png = stream.codec_context.name in ("png", "apng")
+        stream.codec_context.options = decoder_options(max_pixels)
 
         self._container = container
         self._stream = stream
         # Named here: to import them for each packet takes as long as to hand it on.
         self._failures: tuple[type[Exception], ...] = (av.FFmpegError, ValueError)
         self._end_of_file = av.error.EOFError
+        self._argument_error = av.error.ArgumentError
         self._can_reopen = can_reopen
         self._demuxed: Iterator[Any] = container.demux(stream)
         self._decoded: deque[VideoFrame | PacketError] = deque()
@@ -138,13 +163,34 @@ class Packets:
             self._end_pts = max(self._end_pts, pts + (packet.duration or 0))
 
     def _decode(self, packet: Any) -> list[VideoFrame]:
+        if self._is_png and unpacks_too_far(bytes(packet)):
+            raise PacketError("its texts or its colour profile are too long")
         try:
             frames: list[VideoFrame] = packet.decode()
         except self._failures as error:
             if isinstance(error, self._end_of_file):
                 return []
-            raise PacketError(reason_of(error), is_partial=bool(packet.is_corrupt)) from error
+            is_too_large, shape_hw = self._refused(packet, error)
+            raise PacketError(
+                reason_of(error),
+                is_partial=bool(packet.is_corrupt) and not is_too_large,
+                is_too_large=is_too_large,
+                shape_hw=shape_hw,
+            ) from error
         return frames
+
+    def _refused(self, packet: Any, error: Exception) -> tuple[bool, tuple[int, int] | None]:
+        """Whether the decoder has refused a picture for its size, and its (height, width), pixels, where it is known.
+
+        Some decoders keep the size that they refused, others have none from then on. Of a size in a container's header
+        that FFmpeg never decodes nothing is left.
+        """
+        context = self._stream.codec_context
+        for shape_hw in (_promised_size(bytes(packet)), (context.height, context.width)):
+            if shape_hw is not None and shape_hw[0] * shape_hw[1] > self._max_pixels:
+                return True, shape_hw
+        is_lost = self._had_size or isinstance(error, self._argument_error) or context.name in _SIZED_BY_CONTAINER
+        return is_lost and not (context.height and context.width), None
 
     def _drain(self, packet: Any) -> None:
         """What the decoder still holds.
@@ -178,8 +224,10 @@ class Packets:
             return []
         found: list[VideoFrame | PacketError] = []
         try:
-            with av.open(self._container.name) as again:
+            options = decoder_options(self._max_pixels)
+            with av.open(self._container.name, options=options) as again:
                 stream = again.streams[self._stream.index]
+                stream.codec_context.options = options
                 stream.thread_type = "NONE"
                 again.seek(int(last_s / stream.time_base), stream=stream, backward=True)
                 for packet in again.demux(stream):
@@ -187,6 +235,12 @@ class Packets:
         except (av.FFmpegError, ValueError):
             return found
         return found
+
+
+def _promised_size(content: bytes) -> tuple[int, int] | None:
+    """Of a picture that is a packet by itself; None where it tells nothing."""
+    header = read_header(content)
+    return promised_size(content, "") if header is None else header.shape_hw
 
 
 def _behind(packet: Any, last_s: float) -> list[VideoFrame | PacketError]:

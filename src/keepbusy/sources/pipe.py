@@ -9,6 +9,7 @@ import io
 import select
 from pathlib import Path
 
+from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import SourceError, reason_of
 from keepbusy.sources import heif
 from keepbusy.sources.picture import decode_picture
@@ -159,16 +160,18 @@ class PipedPicture:
         content: The picture, encoded.
         name: What to call it.
         source_id: The source's number in the run.
+        max_pixels: It fails without being decoded where it has more by its header.
     """
 
     is_live = False
     fps: float | None = None
 
-    def __init__(self, content: bytes, name: str, source_id: int = 0) -> None:
+    def __init__(self, content: bytes, name: str, source_id: int = 0, *, max_pixels: int = MAX_PIXELS) -> None:
         self.name = name
         self.num_frames: int | None = 1
         self._content = content
         self._source_id = source_id
+        self._max_pixels = max_pixels
         self._is_read = False
         self._was_read = False
 
@@ -176,7 +179,7 @@ class PipedPicture:
         if not self.skip():
             return None
         is_first, self._was_read = not self._was_read, True
-        picture = decode_picture(self._content, self.name, is_first=is_first)
+        picture = decode_picture(self._content, self.name, is_first=is_first, max_pixels=self._max_pixels)
         return Frame(picture, 0, 0.0, self._source_id, self.name)
 
     def skip(self) -> bool:

@@ -6,9 +6,11 @@ the file, and the decoder's own planes, which are converted only where somebody 
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
+from keepbusy.config import MAX_PIXELS
 from keepbusy.cores import usable_cores
 from keepbusy.errors import FrameError, SourceError, reason_of
 from keepbusy.files import file_address
@@ -16,9 +18,11 @@ from keepbusy.pictures import Converter, Planes
 from keepbusy.sources.boxes import is_index_last
 from keepbusy.sources.clock import SourceClock
 from keepbusy.sources.completeness import is_cut_short
+from keepbusy.sources.limits import MAX_VIDEO_PIXELS, decoder_options, too_large
 from keepbusy.sources.orientation import Orientation, orientation_of
 from keepbusy.sources.packets import PacketError, Packets
 from keepbusy.sources.pipe import Pipe
+from keepbusy.sources.png import file_unpacks_too_far
 from keepbusy.types import Frame, Image
 
 if TYPE_CHECKING:
@@ -57,6 +61,7 @@ class Video:
             waits.
         read_threads: Threads of the decoder; None for as many as its pictures' size and the number of cores call for.
         timeout_s: For URLs: the longest silence.
+        max_pixels: A picture that has more by its header fails without being decoded.
 
     Raises:
         SourceError: It cannot be opened, or has no video in it.
@@ -71,10 +76,12 @@ class Video:
         read_ahead: bool = True,
         read_threads: int | None = None,
         timeout_s: float = STREAM_TIMEOUT_S,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._location = location
         self._is_url = isinstance(location, str) and "://" in location
         self._timeout_s = timeout_s
+        self._max_pixels = min(max_pixels, MAX_VIDEO_PIXELS)
         self._thread_type = "AUTO" if read_ahead else "SLICE"
         self._read_threads = read_threads
         self._source_id = source_id
@@ -86,13 +93,21 @@ class Video:
         import av
 
         location = self._location
-        options: dict[str, Any] = {"timeout": self._timeout_s} if self._is_url else {}
+        # FFmpeg decodes pictures when it opens, too.
+        options: dict[str, Any] = {"options": decoder_options(self._max_pixels)}
+        if self._is_url:
+            options["timeout"] = self._timeout_s
         if isinstance(location, Pipe):
             _check_pipe(location)
         elif location.lower().startswith(("rtsp://", "rtsps://")):
             # Over TCP: a lost UDP packet is a smeared picture, and firewalls let TCP through.
-            options["options"] = {"rtsp_transport": "tcp"}
+            options["options"]["rtsp_transport"] = "tcp"
         path = location if isinstance(location, str) and not self._is_url else None
+        if path is not None and _unpacks_too_far(path):
+            raise SourceError(
+                f"{self.name}: cannot be opened as a video: its texts or its colour profile are too long",
+                hint="remove them, or convert it to a GIF or a video",
+            )
         try:
             container = av.open(location if path is None else file_address(path), **options)
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -115,7 +130,12 @@ class Video:
                 self._stream.width or 0, self._stream.height or 0
             )
         self._converter = Converter()
-        self._packets = Packets(container, self._stream, can_reopen=path is not None and os.path.isfile(path))
+        self._packets = Packets(
+            container,
+            self._stream,
+            can_reopen=path is not None and os.path.isfile(path),
+            max_pixels=self._max_pixels,
+        )
         self._orientation: Orientation | None = None
         self._rotation = 0
         rate = self._stream.average_rate or self._stream.guessed_rate
@@ -125,9 +145,29 @@ class Video:
         self._clock = SourceClock(self.fps, may_leap=may_leap, is_live=self.is_live)
         self._index = 0
         self._first: VideoFrame | None = None
-        self._failure: FrameError | None = None
-        self._is_over = False
+        self._failure = self._promise_too_large()
+        self._is_over = self._failure is not None
         return container
+
+    def _promise_too_large(self) -> FrameError | None:
+        """The one error of a video whose pictures all have more pixels than are allowed, by its header."""
+        shape_hw = (self._stream.height or 0, self._stream.width or 0)
+        if math.prod(shape_hw) <= self._max_pixels:
+            return None
+        return self._too_large(shape_hw, "the video", 0, 0.0)
+
+    def _too_large(
+        self, shape_hw: tuple[int, int] | None, what: str, frame_index: int, timestamp_s: float
+    ) -> FrameError:
+        return too_large(
+            shape_hw,
+            self._max_pixels,
+            source=self.name,
+            frame_index=frame_index,
+            what=what,
+            timestamp_s=timestamp_s,
+            highest=MAX_VIDEO_PIXELS,
+        )
 
     def _choose_stream(self, container: Any) -> Any:
         """FFmpeg's best video stream; never a cover picture or a preview."""
@@ -214,6 +254,10 @@ class Video:
                 raise self._error(self._index, self._ended(), self._clock.next_s) from error
             index = self._index
             self._index += 1
+            if error.is_too_large:
+                raise self._too_large(
+                    error.shape_hw, "a picture of the video", index, self._clock.pass_over()
+                ) from error
             raise self._error(index, f"a damaged part of the video: {error}", self._clock.pass_over()) from error
         except (OSError, ValueError) as error:
             self._is_over = True
@@ -222,6 +266,10 @@ class Video:
             self._is_over = True
             if self.is_live or self._is_cut_short():
                 raise self._error(self._index, self._ended(), self._clock.next_s)
+        elif decoded.width * decoded.height > self._max_pixels:
+            index, timestamp_s = self._index, self._timestamp(decoded)
+            self._index += 1
+            raise self._too_large((decoded.height, decoded.width), "a picture of the video", index, timestamp_s)
         return decoded
 
     def _is_cut_short(self) -> bool:
@@ -296,6 +344,17 @@ def _lacks_index(path: str) -> bool:
             return is_index_last(file.read(_HEAD_BYTES))
     except OSError:
         return False
+
+
+def _unpacks_too_far(path: str) -> bool:
+    """Whether a file is an animated PNG with more compressed texts than memory is to be given for."""
+    if not os.path.isfile(path):
+        return False  # A FIFO can be opened only once.
+    try:
+        with open(path, "rb") as file:
+            return file_unpacks_too_far(file)
+    except OSError:
+        return False  # Opening it says why.
 
 
 def _check_pipe(pipe: Pipe) -> None:

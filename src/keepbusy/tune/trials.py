@@ -13,7 +13,7 @@ import numpy as np
 from keepbusy.api import Pipeline
 from keepbusy.bench.windows import measure_end_to_end
 from keepbusy.cache import Notebook
-from keepbusy.config import Options, Precision
+from keepbusy.config import MAX_PIXELS, Options, Precision
 from keepbusy.cores import affinity_cores, usable_cores, whole_cores
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.evaluate.verify import detection_floor, verify
@@ -69,6 +69,7 @@ class RealTrials:
         self._device = device
         self._sources = [str(source) for source in sources]
         self._fixed: dict[str, Any] = dict(fixed or {})
+        self._max_pixels: int = self._fixed.get("max_pixels", MAX_PIXELS)
         self._conf = conf
         self._percentile = percentile
         self._max_open = max_open
@@ -109,7 +110,7 @@ class RealTrials:
     def environment(self) -> dict[str, Any]:
         """The keys of `profile.TUNED_FOR` as they are here."""
         pipeline = self._pipeline(DEFAULT)
-        opened = open_sources(self._sources, read_ahead=False)
+        opened = open_sources(self._sources, read_ahead=False, max_pixels=self._max_pixels)
         try:
             sizes = frame_sizes(opened)
         finally:
@@ -154,7 +155,7 @@ class RealTrials:
                 self._reference.plan(*self._sources)
             with Pipeline(self._model, self._device, **{**options, **candidate.graph.options}) as other:
                 other.plan(*self._sources)
-                opened = open_sources(self._sources, read_ahead=False)
+                opened = open_sources(self._sources, read_ahead=False, max_pixels=self._max_pixels)
                 report = verify(self._reference, other, opened, max_frames=CHECK_FRAMES, conf=self._conf, num_worst=0)
         except KeepbusyError as error:
             return error.message

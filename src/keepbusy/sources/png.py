@@ -1,0 +1,69 @@
+"""What the chunks of a PNG promise (ISO/IEC 15948), before anything is unpacked.
+
+A PNG holds more than pixels: texts and colour profiles, which are compressed. A few MB of them can become GB. libpng
+limits that by itself, FFmpeg does not, and decodes PNGs in animations, icons and videos.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from typing import BinaryIO
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+MAX_UNPACKED_BYTES = 1 << 26
+"""Of all texts and profiles of a picture together: profiles have some MB at most."""
+
+MAX_RATIO = 1040
+"""Deflate makes a byte of at most 1032 (RFC 1951)."""
+
+_COMPRESSED = frozenset({b"zTXt", b"iTXt", b"iCCP"})
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
+def lacks_data(content: bytes) -> bool:
+    """Whether a PNG is too short to have the pixels in it that its header promises, however well it is compressed."""
+    if len(content) < 26:
+        return True
+    width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+    row_bytes = 1 + (width * content[24] * _CHANNELS.get(content[25], 0) + 7) // 8
+    return height * row_bytes > len(content) * MAX_RATIO
+
+
+def unpacks_too_far(content: bytes) -> bool:
+    """Whether the texts and profiles of a PNG become more than `MAX_UNPACKED_BYTES`."""
+    return content.startswith(PNG) and file_unpacks_too_far(io.BytesIO(content))
+
+
+def file_unpacks_too_far(file: BinaryIO) -> bool:
+    """The same for a file or a part of one that stands at its beginning; False where it is no PNG."""
+    if file.read(len(PNG)) != PNG:
+        return False
+    num_left = MAX_UNPACKED_BYTES
+    while len(head := file.read(8)) == 8:
+        num_bytes = int.from_bytes(head[:4], "big")
+        if head[4:] not in _COMPRESSED:
+            file.seek(num_bytes + 4, io.SEEK_CUR)
+            continue
+        data = file.read(num_bytes)
+        file.seek(4, io.SEEK_CUR)
+        num_left -= _unpacked_bytes(head[4:], data, num_left + 1)
+        if num_left < 0:
+            return True
+    return False
+
+
+def _unpacked_bytes(kind: bytes, data: bytes, max_bytes: int) -> int:
+    """What a chunk's content becomes, bytes; counted as far as `max_bytes`."""
+    start = data.find(b"\0") + 2  # The name, and the method of compression.
+    if kind == b"iTXt":
+        if data[start - 1 : start] != b"\1":
+            return 0  # It is not compressed.
+        language = data.find(b"\0", start + 1)
+        start = data.find(b"\0", language + 1) + 1
+    try:
+        return len(zlib.decompressobj().decompress(data[start:], max_bytes))
+    except zlib.error:
+        # Damaged: what stands before the damage is unpacked all the same.
+        return min(max_bytes, len(data) * MAX_RATIO)
