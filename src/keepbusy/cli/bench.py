@@ -19,11 +19,12 @@ from keepbusy.cli.options import (
     DeviceOption,
     HeadOption,
     ImgszOption,
+    MaxPixelsOption,
     ModelOption,
     PrecisionOption,
     ShapeOption,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_shape, parse_size
+from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
 from keepbusy.config import HeadChoice, Hint, Mode, Precision
 from keepbusy.errors import ConfigError
 
@@ -98,6 +99,7 @@ def bench(
     nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams, of async.", rich_help_panel=_RUN)] = None,
     precision: PrecisionOption = None,
     conf: Annotated[float, typer.Option(min=0, max=1, help="Lowest confidence.", rich_help_panel=_RUN)] = 0.25,
+    max_pixels: MaxPixelsOption = None,
     cache_dir: CacheDirOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -160,6 +162,7 @@ def bench(
                     hint=cast("Hint | None", hint),
                     precision=cast("Precision | None", precision),
                     conf=conf,
+                    max_pixels=parse_pixels(max_pixels),
                     cache_dir=parse_cache_dir(cache_dir),
                 )
             )

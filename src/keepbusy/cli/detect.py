@@ -21,6 +21,7 @@ from keepbusy.cli.options import (
     FamilyOption,
     HeadOption,
     ImgszOption,
+    MaxPixelsOption,
     ModelOption,
     PrecisionOption,
     ShapeOption,
@@ -31,6 +32,7 @@ from keepbusy.cli.parse import (
     parse_class_conf,
     parse_classes,
     parse_nireq,
+    parse_pixels,
     parse_region,
     parse_shape,
     parse_size,
@@ -226,6 +228,7 @@ def detect(
         int | None, typer.Option(min=1, help="At most so many frames a source.", rich_help_panel=_READ)
     ] = None,
     stride: Annotated[int, typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=_READ)] = 1,
+    max_pixels: MaxPixelsOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Run a detector over videos, pictures, folders, cameras and streams.
@@ -262,7 +265,10 @@ def detect(
     )
     guard_outputs(outputs, trace, sources or [], models=[model], others=[names, profile])
     read_ahead, read_threads = options["mode"] != "sync", options.get("read_threads")
-    opened = open_sources(sources or [embedded_clip()], read_ahead=read_ahead, read_threads=read_threads)
+    most_pixels = parse_pixels(max_pixels)
+    opened = open_sources(
+        sources or [embedded_clip()], read_ahead=read_ahead, read_threads=read_threads, max_pixels=most_pixels
+    )
     try:
         with Pipeline(
             model,
@@ -280,6 +286,7 @@ def detect(
             on_error=cast(OnError, on_error),
             device_timeout_s=device_timeout,
             pixels=outputs.needs_pixels,
+            max_pixels=most_pixels,
             **options,
         ) as pipeline:
             pipeline.set_classes(parse_classes(classes, pipeline.names))

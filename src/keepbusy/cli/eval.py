@@ -20,12 +20,13 @@ from keepbusy.cli.options import (
     FamilyOption,
     HeadOption,
     ImgszOption,
+    MaxPixelsOption,
     ModelOption,
     PrecisionOption,
     ShapeOption,
     TaskOption,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_shape, parse_size
+from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
 from keepbusy.cli.progress import progress_line
 from keepbusy.config import Mode, OnError, Precision
 from keepbusy.errors import ConfigError
@@ -90,6 +91,7 @@ def evaluate(
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N frames.", rich_help_panel=_DATA)] = None,
     stride: Annotated[int, typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=_DATA)] = 1,
+    max_pixels: MaxPixelsOption = None,
     conf: Annotated[
         float, typer.Option(min=0, max=1, help="Lowest confidence. Above 0.001 costs mAP.", rich_help_panel=_POST)
     ] = 0.001,
@@ -173,7 +175,8 @@ def evaluate(
         models=[model],
         others=[data, names, *dataset_files(dataset)],
     )
-    source = dataset.open()
+    most_pixels = parse_pixels(max_pixels)
+    source = dataset.open(max_pixels=most_pixels)
     try:
         _check_has_end(source, limit)
         for path in (json if json != "-" else None, coco_json):
@@ -202,6 +205,7 @@ def evaluate(
             precision=cast("Precision | None", precision),
             cache_dir=parse_cache_dir(cache_dir),
             on_error=cast(OnError, on_error),
+            max_pixels=most_pixels,
         ) as pipeline:
             with _faults_named(console):
                 mapping, notes = match_classes(

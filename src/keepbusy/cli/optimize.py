@@ -15,8 +15,8 @@ from rich.console import Console
 
 from keepbusy.cli.guard import dataset_files, guard_inputs
 from keepbusy.cli.lines import line
-from keepbusy.cli.options import OUTPUT_PANEL, RUN_PANEL, DebugOption, DeviceOption, ImgszOption
-from keepbusy.cli.parse import parse_size
+from keepbusy.cli.options import OUTPUT_PANEL, RUN_PANEL, DebugOption, DeviceOption, ImgszOption, MaxPixelsOption
+from keepbusy.cli.parse import parse_pixels, parse_size
 from keepbusy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def optimize(
             show_default=False,
         ),
     ] = None,
+    max_pixels: MaxPixelsOption = None,
     split: Annotated[str, typer.Option(help="Which part of a YOLO data set.", rich_help_panel=_DATA)] = "val",
     limit: Annotated[
         int, typer.Option(min=1, help="At most so many frames, from all over the data.", rich_help_panel=_DATA)
@@ -160,7 +161,13 @@ def optimize(
         raise ConfigError("--calibrate: is for --int8", hint="add --int8")
     path = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
     frames, calibration = _open(
-        data, calibrate, is_own=model is None, split=split, limit=limit, calibration_frames=calibration_frames
+        data,
+        calibrate,
+        is_own=model is None,
+        split=split,
+        limit=limit,
+        calibration_frames=calibration_frames,
+        max_pixels=parse_pixels(max_pixels),
     )
     read = (one.dataset for one in (frames, calibration) if one is not None)
     labelled = [file for dataset in read for file in dataset_files(dataset)]
@@ -183,7 +190,14 @@ def optimize(
 
 
 def _open(
-    data: str | None, calibrate: str | None, *, is_own: bool, split: str, limit: int, calibration_frames: int
+    data: str | None,
+    calibrate: str | None,
+    *,
+    is_own: bool,
+    split: str,
+    limit: int,
+    calibration_frames: int,
+    max_pixels: int,
 ) -> tuple[Frames, Frames | None]:
     """What it is judged by, and what it is calibrated on; None for the same."""
     from keepbusy.optimize.frames import open_frames
@@ -193,14 +207,14 @@ def _open(
             "--data: what is the model to be judged by?",
             hint="name labelled data, as for `keepbusy eval`, or a video or pictures like those that it is for",
         )
-    frames = open_frames(data or STREET, limit, split=split)
+    frames = open_frames(data or STREET, limit, split=split, max_pixels=max_pixels)
     if calibrate is not None:
-        return frames, open_frames(calibrate, calibration_frames, split="train")
+        return frames, open_frames(calibrate, calibration_frames, split="train", max_pixels=max_pixels)
     if data is None:
         return frames, open_frames(CALIBRATION_STREET, calibration_frames)
     if data.lower().endswith((".yaml", ".yml")) and split != "train":
         try:
-            return frames, open_frames(data, calibration_frames, split="train")
+            return frames, open_frames(data, calibration_frames, split="train", max_pixels=max_pixels)
         except ConfigError:
             pass  # It has no such split.
     return frames, None

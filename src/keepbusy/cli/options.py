@@ -61,4 +61,13 @@ CacheDirOption = Annotated[
         metavar="FOLDER|none", help="For compiled models; by default in the user's cache.", rich_help_panel=RUN_PANEL
     ),
 ]
+MaxPixelsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|NM",
+        help="A picture with more pixels fails unread; M are millions. By default 537M: a file of a few bytes can ask "
+        "for any memory.",
+        show_default=False,
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
-from keepbusy.config import Point, ShapeChoice
+from keepbusy.config import HIGHEST_PIXELS, MAX_PIXELS, Point, ShapeChoice
 from keepbusy.errors import ConfigError
 
 log = logging.getLogger("keepbusy")
@@ -52,6 +52,18 @@ def parse_nireq(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise ConfigError(f"--nireq: {text!r} is not a number of requests", hint="give auto, or 1 or more")
     return int(text)
+
+
+def parse_pixels(text: str | None) -> int:
+    """`300000000`, or `300M`; None for the default."""
+    if text is None:
+        return MAX_PIXELS
+    match = re.fullmatch(r"(\d{1,15})(M?)", text.strip(), re.ASCII | re.IGNORECASE)
+    if match is None or not int(match[1]):
+        raise ConfigError(
+            f"--max-pixels: {text!r} is no number of pixels", hint="give a whole number, or millions: 500M"
+        )
+    return min(int(match[1]) * (1_000_000 if match[2] else 1), HIGHEST_PIXELS)
 
 
 def parse_classes(text: str | None, names: tuple[str, ...]) -> tuple[int, ...] | None:

@@ -19,10 +19,11 @@ from keepbusy.cli.options import (
     DebugOption,
     DeviceOption,
     ImgszOption,
+    MaxPixelsOption,
     ModelOption,
     PrecisionOption,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_size
+from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_size
 from keepbusy.config import Options, Precision
 from keepbusy.errors import KeepbusyError
 
@@ -76,6 +77,7 @@ def tune(
     imgsz: ImgszOption = None,
     precision: PrecisionOption = None,
     conf: Annotated[float, typer.Option(min=0.01, max=1, help="Lowest confidence.", rich_help_panel=_RUN)] = 0.25,
+    max_pixels: MaxPixelsOption = None,
     cache_dir: CacheDirOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -110,7 +112,8 @@ def tune(
     chosen_sources = sources or [str(embedded_clip())]
     check_sources(chosen_sources)
     pinned = _without_none(imgsz=parse_size(imgsz), precision=cast("Precision | None", precision))
-    fixed = cast("Options", {**pinned, **_without_none(cache_dir=parse_cache_dir(cache_dir))})
+    unpinned = _without_none(cache_dir=parse_cache_dir(cache_dir), max_pixels=parse_pixels(max_pixels))
+    fixed = cast("Options", {**pinned, **unpinned})
     stopped_by: BaseException | None = None
     with RealTrials(chosen_model, device, chosen_sources, fixed=fixed, conf=conf, percentile=percentile) as trials:
         machine, origin = trials.machine(), trials.environment()

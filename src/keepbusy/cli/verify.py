@@ -22,11 +22,12 @@ from keepbusy.cli.options import (
     FamilyOption,
     HeadOption,
     ImgszOption,
+    MaxPixelsOption,
     ModelOption,
     PrecisionOption,
     TaskOption,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_shape, parse_size
+from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_shape, parse_size
 from keepbusy.config import HeadChoice, Mode, Precision
 from keepbusy.errors import ConfigError
 
@@ -118,6 +119,7 @@ def verify(
     ] = "async",
     family: FamilyOption = None,
     task: TaskOption = None,
+    max_pixels: MaxPixelsOption = None,
     cache_dir: CacheDirOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -193,7 +195,7 @@ def verify(
             report = run_verification(
                 reference,
                 candidate,
-                open_sources(chosen_sources, read_ahead=False),
+                open_sources(chosen_sources, read_ahead=False, max_pixels=parse_pixels(max_pixels)),
                 max_frames=frames,
                 conf=conf,
                 limits=Limits(min_matched=min_matched, min_iou=min_iou, max_drift=max_drift),
