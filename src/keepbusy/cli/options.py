@@ -67,6 +67,7 @@ MaxPixelsOption = Annotated[
         metavar="N|NM",
         help="A picture with more pixels fails unread; M are millions. By default 537M: a file of a few bytes can ask "
         "for any memory.",
+        rich_help_panel=RUN_PANEL,
         show_default=False,
     ),
 ]
