@@ -11,7 +11,6 @@ ShapeHW = tuple[int, int]
 MAX_VIDEO_PIXELS = 1 << 28
 """FFmpeg's own limit: its decoders take no larger pictures, whatever they are told."""
 
-
 _PADDING_PIXELS = 1 << 16
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SIZED_BY_CONTAINER = frozenset({"ffv1", "huffyuv", "ffvhuff", "lagarith", "magicyuv", "qtrle", "rawvideo", "utvideo"})
 """Decoders, by FFmpeg's names, whose packets do not say how large their pictures are."""
 
+_PNG_HEADER_BYTES = 33
+
 MAX_DEMUX_FAILURES = 8
 """So many failures in a row without a packet between them, and there is nothing more to be had from a container."""
 
@@ -162,30 +164,38 @@ class Packets:
             # In ticks: fractions of seconds cost as much as the rest of this loop.
             self._end_pts = max(self._end_pts, pts + (packet.duration or 0))
 
-    def _decode(self, packet: Any) -> list[VideoFrame]:
-        if self._is_png and unpacks_too_far(bytes(packet)):
-            raise PacketError("its texts or its colour profile are too long")
+    def _decode(self, packet: Any, stream: Any = None) -> list[VideoFrame]:
+        """A packet's pictures.
+
+        Args:
+            packet: The packet.
+            stream: The stream that it is of, where that is another than the one that is read.
+
+        Raises:
+            PacketError: It cannot be decoded.
+        """
+        is_bomb = self._is_png and unpacks_too_far(bytes(packet))
         try:
-            frames: list[VideoFrame] = packet.decode()
+            # The decoder itself is to fail, in this packet's place: its threads still have the pictures before it.
+            frames: list[VideoFrame] = (_beginning_of(packet) if is_bomb else packet).decode()
         except self._failures as error:
             if isinstance(error, self._end_of_file):
                 return []
-            is_too_large, shape_hw = self._refused(packet, error)
+            is_too_large, shape_hw = self._refused(packet, error, (stream or self._stream).codec_context)
             raise PacketError(
-                reason_of(error),
+                "its texts or its colour profile are too long" if is_bomb else reason_of(error),
                 is_partial=bool(packet.is_corrupt) and not is_too_large,
                 is_too_large=is_too_large,
                 shape_hw=shape_hw,
             ) from error
         return frames
 
-    def _refused(self, packet: Any, error: Exception) -> tuple[bool, tuple[int, int] | None]:
-        """Whether the decoder has refused a picture for its size, and its (height, width), pixels, where it is known.
+    def _refused(self, packet: Any, error: Exception, context: Any) -> tuple[bool, tuple[int, int] | None]:
+        """Whether a decoder has refused a picture for its size, and its (height, width), pixels, where it is known.
 
         Some decoders keep the size that they refused, others have none from then on. Of a size in a container's header
         that FFmpeg never decodes nothing is left.
         """
-        context = self._stream.codec_context
         for shape_hw in (_promised_size(bytes(packet)), (context.height, context.width)):
             if shape_hw is not None and shape_hw[0] * shape_hw[1] > self._max_pixels:
                 return True, shape_hw
@@ -231,10 +241,18 @@ class Packets:
                 stream.thread_type = "NONE"
                 again.seek(int(last_s / stream.time_base), stream=stream, backward=True)
                 for packet in again.demux(stream):
-                    found += _behind(packet, last_s)
+                    found += self._behind(packet, stream, last_s)
         except (av.FFmpegError, ValueError):
             return found
         return found
+
+    def _behind(self, packet: Any, stream: Any, last_s: float) -> list[VideoFrame | PacketError]:
+        """A packet's pictures, or its failure, where they are shown behind a time, seconds."""
+        try:
+            return [one for one in self._decode(packet, stream) if one.time is not None and one.time > last_s]
+        except PacketError as error:
+            time_s = _time_of(packet)
+            return [error] if time_s is not None and time_s > last_s else []
 
 
 def _promised_size(content: bytes) -> tuple[int, int] | None:
@@ -243,15 +261,14 @@ def _promised_size(content: bytes) -> tuple[int, int] | None:
     return promised_size(content, "") if header is None else header.shape_hw
 
 
-def _behind(packet: Any, last_s: float) -> list[VideoFrame | PacketError]:
-    """A packet's pictures, or its failure, where they are shown behind a time, seconds."""
+def _beginning_of(packet: Any) -> Any:
+    """A packet with the first chunk of a PNG only, which no decoder takes for a picture."""
     import av
 
-    try:
-        return [one for one in packet.decode() if one.time is not None and one.time > last_s]
-    except (av.FFmpegError, ValueError) as error:
-        time_s = _time_of(packet)
-        return [PacketError(reason_of(error))] if time_s is not None and time_s > last_s else []
+    beginning = av.Packet(bytes(packet)[:_PNG_HEADER_BYTES])
+    beginning.pts, beginning.dts, beginning.time_base = packet.pts, packet.dts, packet.time_base
+    beginning.stream = packet.stream
+    return beginning
 
 
 def _time_of(packet: Any) -> float | None:

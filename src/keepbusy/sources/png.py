@@ -18,6 +18,8 @@ MAX_UNPACKED_BYTES = 1 << 26
 MAX_RATIO = 1040
 """Deflate makes a byte of at most 1032 (RFC 1951)."""
 
+_STEP_BYTES = 1 << 20
+
 _COMPRESSED = frozenset({b"zTXt", b"iTXt", b"iCCP"})
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
@@ -32,14 +34,16 @@ def lacks_data(content: bytes) -> bool:
 
 
 def unpacks_too_far(content: bytes) -> bool:
-    """Whether the texts and profiles of a PNG become more than `MAX_UNPACKED_BYTES`."""
-    return content.startswith(PNG) and file_unpacks_too_far(io.BytesIO(content))
+    """Whether the texts and profiles of a PNG, or of chunks of one, become more than `MAX_UNPACKED_BYTES`."""
+    return _unpack_too_far(io.BytesIO(content.removeprefix(PNG)))
 
 
 def file_unpacks_too_far(file: BinaryIO) -> bool:
-    """The same for a file or a part of one that stands at its beginning; False where it is no PNG."""
-    if file.read(len(PNG)) != PNG:
-        return False
+    """The same for a file that stands at its beginning; False where it is no PNG."""
+    return file.read(len(PNG)) == PNG and _unpack_too_far(file)
+
+
+def _unpack_too_far(file: BinaryIO) -> bool:
     num_left = MAX_UNPACKED_BYTES
     while len(head := file.read(8)) == 8:
         num_bytes = int.from_bytes(head[:4], "big")
@@ -62,8 +66,11 @@ def _unpacked_bytes(kind: bytes, data: bytes, max_bytes: int) -> int:
             return 0  # It is not compressed.
         language = data.find(b"\0", start + 1)
         start = data.find(b"\0", language + 1) + 1
+    unpacker, packed, num_bytes = zlib.decompressobj(), data[start:], 0
     try:
-        return len(zlib.decompressobj().decompress(data[start:], max_bytes))
+        while packed and not unpacker.eof and num_bytes < max_bytes:
+            num_bytes += len(unpacker.decompress(packed, _STEP_BYTES))
+            packed = unpacker.unconsumed_tail
     except zlib.error:
-        # Damaged: what stands before the damage is unpacked all the same.
-        return min(max_bytes, len(data) * MAX_RATIO)
+        pass  # What stands before the damage is unpacked all the same.
+    return num_bytes
