@@ -33,6 +33,7 @@ from keepbusy.sources.picture import decode_picture
 from keepbusy.sources.png import MAX_UNPACKED_BYTES, lacks_data, unpacks_too_far
 from keepbusy.sources.size import promised_size
 from tests.build import square_picture, write_picture, write_video
+from tests.test_heic import scene, write_heic
 
 SIDE = 30_000
 """Of pictures that are too large: 900 million pixels, 2.7 GB."""
@@ -572,8 +573,19 @@ def test_parts_of_items_that_take_no_room_are_not_counted_one_by_one() -> None:
     assert items is not None and set(items.places) == {1}
 
 
-def test_tiles_are_not_decoded_to_more_than_is_allowed() -> None:
-    content = bytes(saved("AVIF"))
-    assert decode(content, NUM_PIXELS).shape == (64, 96, 3)
-    with pytest.raises((ValueError, OSError)):
-        decode(content, NUM_PIXELS - 1)
+def test_tiles_are_not_decoded_to_more_than_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = write_heic(tmp_path / "photo.heic", scene((300, 200)), monkeypatch).read_bytes()
+    covered = 384 * 256  # By six tiles of 128x128.
+    assert promised_size(content, "") == (256, 384)
+    assert decode(content, covered).shape == (200, 300, 3)
+    with pytest.raises(ValueError, match="its parts have more than 98,303 pixels together"):
+        decode(content, covered - 1)
+    with pytest.raises(FrameError, match="384x256 pixels, 98,304 in all: more than the 60,000 that are allowed"):
+        decode_picture(content, "photo.heic", max_pixels=60_000)
+
+
+def test_a_picture_that_its_decoder_finds_too_large_is_one_error() -> None:
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (400, 300)).save(file, "AVIF")
+    with pytest.raises(ValueError, match="out of range"):
+        decode(file.getvalue(), 1)
