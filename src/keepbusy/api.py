@@ -23,7 +23,7 @@ from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models import load_model, load_names
 from keepbusy.models.names import first_names
 from keepbusy.pipeline import create_run
-from keepbusy.run import Run, give_up
+from keepbusy.run import Run, Turn, give_up
 from keepbusy.sources import Selection, Source, allow_reduced, close_source, frame_sizes, open_sources
 from keepbusy.sources.picture import read_image
 from keepbusy.sources.pixels import Pixels, flatten, is_odd_array, is_pixels, to_image
@@ -81,7 +81,7 @@ class Pipeline:
         self._compiled, self._detect, self._config = _load(model, names, {"device": device, **options})
         self._device_name = device
         self._process_id = os.getpid()
-        self._turns: dict[str, _Turn] = {}
+        self._turns: dict[str, Turn] = {}
         self._active: weakref.ref[Run] | None = None
         self._is_closed = False
         self._slots: list[Slot] = []
@@ -114,7 +114,7 @@ class Pipeline:
             raise ConfigError("run: no source given", hint="name at least one video, picture or camera")
         _check_process(self._process_id)
         self._check_open()
-        turn = _Turn(self._turns)
+        turn = Turn(self._turns)
         opened: list[Source] = []
         run: Run | None = None
         try:
@@ -275,34 +275,6 @@ class Pipeline:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class _Turn:
-    """A run's turn at a pipeline's slots. It knows neither of them: threads of a run keep no pipeline alive.
-
-    Args:
-        turns: The pipeline's; holds the turn that is taken, if any.
-    """
-
-    def __init__(self, turns: dict[str, _Turn]) -> None:
-        self._turns = turns
-
-    def take(self) -> None:
-        """Take the slots.
-
-        Raises:
-            KeepbusyError: Another run has them.
-        """
-        if self._turns.setdefault("taken", self) is not self:
-            raise KeepbusyError(
-                "the pipeline is still running",
-                hint="iterate the last run to its end or close() it, or make a second Pipeline",
-            )
-
-    def give_back(self) -> None:
-        """Leave the slots to the next run; does nothing where this one does not have them."""
-        if self._turns.get("taken") is self:
-            del self._turns["taken"]
 
 
 class Detector:

@@ -10,7 +10,7 @@ from types import TracebackType
 from keepbusy import steps
 from keepbusy.config import RunConfig
 from keepbusy.engine import Slot
-from keepbusy.errors import FrameError
+from keepbusy.errors import FrameError, KeepbusyError
 from keepbusy.sources.base import Source, close_source
 from keepbusy.stats import RunStats
 from keepbusy.types import Frame, Result, Timings
@@ -101,6 +101,34 @@ class Run(Iterator[Result]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Turn:
+    """A run's turn at a pipeline's slots. It knows neither of them: threads of a run keep no pipeline alive.
+
+    Args:
+        turns: The pipeline's; holds the turn that is taken, if any.
+    """
+
+    def __init__(self, turns: dict[str, Turn]) -> None:
+        self._turns = turns
+
+    def take(self) -> None:
+        """Take the slots.
+
+        Raises:
+            KeepbusyError: Another run has them.
+        """
+        if self._turns.setdefault("taken", self) is not self:
+            raise KeepbusyError(
+                "the pipeline is still running",
+                hint="iterate the last run to its end or close() it, or make a second Pipeline",
+            )
+
+    def give_back(self) -> None:
+        """Leave the slots to the next run; does nothing where this one does not have them."""
+        if self._turns.get("taken") is self:
+            del self._turns["taken"]
 
 
 def index_of(item: Frame | FrameError) -> int:
