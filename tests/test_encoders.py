@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from keepbusy.cli.app import app
 from keepbusy.errors import ConfigError
-from keepbusy.sinks.encoders import ENCODERS, Encoder, choose_encoder, is_built
+from keepbusy.sinks.encoders import ENCODERS, Encoder, EncoderName, choose_encoder, is_built
 from keepbusy.sinks.images import AnnotatedFolder
 from keepbusy.sinks.naming import OutputNames
 from keepbusy.sinks.open import Outputs, open_sinks
@@ -253,3 +253,18 @@ def test_the_program_takes_the_option(clip: Path, blob_model: Path, tmp_path: Pa
     assert done.exit_code == 0, done.output
     frames = decode(tmp_path / "out.mkv")
     assert len(frames) == 40 and all(frame.key_frame for frame in frames)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no such thing")
+@pytest.mark.parametrize("name", [encoder.name for encoder in ENCODERS if is_built(encoder.codec)])
+def test_no_encoder_makes_threads_more_urgent_than_they_were(name: EncoderName, tmp_path: Path) -> None:
+    def policies() -> set[int]:
+        return {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
+
+    before = policies()
+    video = VideoFile(tmp_path / "out.mkv", 10.0, encoder=name)
+    for index in range(3):
+        write(video, bars(64, 48), index, index / 10)
+        assert policies() == before
+    video.close()
+    assert policies() == before

@@ -63,6 +63,37 @@ def stay_on(cores: Collection[int]) -> None:
             os.sched_setaffinity(0, cores)
 
 
+@contextlib.contextmanager
+def ordinary_threads() -> Iterator[None]:
+    """Within it libraries may start threads; behind it no thread is more urgent than the calling one was before.
+
+    Where the program runs as root, as in many containers, SVT-AV1 makes its own threads and the one that calls it
+    real-time threads: everything else then waits for them.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    before = _policies()
+    try:
+        yield
+    finally:
+        for thread_id, now in _policies().items():
+            if now != before.get(thread_id, policy):
+                with contextlib.suppress(OSError):  # A thread may end meanwhile.
+                    os.sched_setscheduler(thread_id, policy, parameters)
+
+
+def _policies() -> dict[int, int]:
+    """How each thread of this process is scheduled, by its id."""
+    found: dict[int, int] = {}
+    with contextlib.suppress(OSError):
+        for entry in THREADS.iterdir():
+            with contextlib.suppress(OSError):
+                found[int(entry.name)] = os.sched_getscheduler(int(entry.name))
+    return found
+
+
 def cgroup_quota_cores(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> float | None:
     """CPU time that the cgroups grant, in cores; None where they do not limit it.
 

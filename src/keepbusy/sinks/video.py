@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from keepbusy.cores import ordinary_threads
 from keepbusy.errors import SinkError, first_line
 from keepbusy.files import file_address
 from keepbusy.sinks.clock import DEFAULT_FPS, OutputClock
@@ -89,7 +90,8 @@ class VideoFile:
         picture = _even(annotate(result, throughput_fps, self._style))
         try:
             if self._container is None:
-                self._open(picture, result.frame)
+                with ordinary_threads():
+                    self._open(picture, result.frame)
             start_s, duration_s = self._clock.place(result.frame)
             self._encode(picture, start_s, duration_s)
         except OSError as error:
@@ -148,6 +150,7 @@ class VideoFile:
         self._size_wh = (picture.shape[1], picture.shape[0])
         if self._sound_of is not None:
             self._add_sound(self._sound_of, picture, frame)
+        self._container.start_encoding()
 
     def _add_sound(self, source: Path, picture: Image, frame: Frame) -> None:
         """Add the sound; where it does not fit into the file, begin again without it."""
