@@ -13,7 +13,7 @@ from keepbusy.cache import Notebook, compiled_folder, model_fingerprint
 from keepbusy.config import DetectConfig, DeviceConfig, Mode
 from keepbusy.cores import has_many, whole_cores
 from keepbusy.decode import Outputs, TooManyCandidatesError, decode
-from keepbusy.device_names import usable_device
+from keepbusy.device_names import full_device_name, usable_device
 from keepbusy.engine import (
     OpenVINODevice,
     Seat,
@@ -393,7 +393,7 @@ class CompiledModel:
         return {
             "model": model_fingerprint(self.model.path),
             "device": config.device,
-            "device_name": _device_name(config.device, self._core),
+            "device_name": full_device_name(config.device, self._core),
             "precision": config.precision,
             "hint": config.hint,
             "nstreams": config.nstreams,
@@ -430,10 +430,3 @@ def _find_head(model: Model, config: DeviceConfig) -> Head | None:
     if config.head == "stock" or model.output.is_rewritten:
         return None
     return recall_head(model, Notebook())
-
-
-def _device_name(name: str, core: ov.Core) -> str:
-    try:
-        return str(core.get_property(name, "FULL_DEVICE_NAME"))
-    except RuntimeError:
-        return name

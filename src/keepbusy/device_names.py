@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("keepbusy")
 
 
-_KINDS = frozenset({"CPU", "GPU", "NPU"})
+SINGLE = frozenset({"CPU", "GPU", "NPU"})
 """The devices that OpenVINO has, whether or not this machine has them."""
 
 
@@ -34,7 +34,7 @@ def usable_device(name: str, core: ov.Core) -> str:
         check_device(name, core)
         return name
     for part in parts:
-        if _kind(part) not in _KINDS | available:
+        if _kind(part) not in SINGLE | available:
             check_device(f"{virtual}:{part}", core)
     there = [part for part in parts if part.lstrip("-").split("(")[0] in available]
     missing = [part for part in parts if part not in there]
@@ -53,6 +53,14 @@ def usable_device(name: str, core: ov.Core) -> str:
     kept = f"{virtual}{separator}{','.join(there)}" if there else virtual
     check_device(kept, core)
     return kept
+
+
+def full_device_name(name: str, core: ov.Core) -> str:
+    """What a device calls itself, such as the processor's model; its short name where it does not say."""
+    try:
+        return str(core.get_property(name, "FULL_DEVICE_NAME"))
+    except RuntimeError:
+        return name
 
 
 def _kind(part: str) -> str:

@@ -8,20 +8,22 @@ A *slot* is one request with the frame that is now in it.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.cache import BlobFolder, model_fingerprint, open_blobs
 from keepbusy.channel import Gate
 from keepbusy.config import DeviceConfig, Mode
 from keepbusy.decode.candidates import Outputs
-from keepbusy.device_names import check_device
-from keepbusy.errors import ConfigError, DeviceError, DeviceTimeoutError, FrameError, ModelError, first_line
+from keepbusy.device_names import SINGLE, check_device, full_device_name
+from keepbusy.errors import DeviceError, DeviceTimeoutError, FrameError, ModelError, first_line
 from keepbusy.letterbox import GREY, LETTERBOXED, Laying, Letterbox, Letterboxer
 from keepbusy.types import Frame, Timings
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     import openvino as ov
 
     from keepbusy.models.prepare import Prepared
+
+log = logging.getLogger("keepbusy")
 
 SizeHW = tuple[int, int]
 """(height, width), pixels."""
@@ -366,11 +370,10 @@ class OpenVINODevice:
             properties["INFERENCE_PRECISION_HINT"] = config.precision
         if with_layer_times:
             properties["PERF_COUNT"] = "YES"
-        if config.cache_dir:
-            properties["CACHE_DIR"] = str(_usable_cache(config.cache_dir))
         check_device(config.device, core)
+        kept = open_blobs(config.cache_dir, lambda: _key(model, config.device, properties, core))
         try:
-            self._compiled = _compile(core, model.graph, config.device, properties)
+            self._compiled = _compile(core, model.graph, config.device, properties, kept)
         except RuntimeError as error:
             raise ModelError(
                 f"{model.path}: does not compile for device {config.device}: {first_line(error)}",
@@ -378,6 +381,11 @@ class OpenVINODevice:
                 if config.device == "CPU"
                 else "try --device CPU, which runs nearly every model that OpenVINO reads",
             ) from error
+        if kept is not None and config.device.split(".")[0] in SINGLE:
+            kept.finish()
+        elif kept is not None:
+            # AUTO and its like go on compiling in the background.
+            weakref.finalize(self, kept.finish)
 
     @property
     def optimal_requests(self) -> int:
@@ -400,22 +408,33 @@ class OpenVINODevice:
         return OpenVINORequest(self._compiled.create_infer_request(), self._outputs)
 
 
-def _compile(core: ov.Core, graph: ov.Model, device: str, properties: dict[str, Any]) -> ov.CompiledModel:
+def _compile(
+    core: ov.Core, graph: ov.Model, device: str, properties: dict[str, Any], kept: BlobFolder | None
+) -> ov.CompiledModel:
     """Compile, if need be without the cache: one that is full or damaged must not keep a model from running."""
-    try:
-        return core.compile_model(graph, device, properties)
-    except RuntimeError:
-        if "CACHE_DIR" not in properties:
-            raise
-    return core.compile_model(graph, device, {key: properties[key] for key in properties if key != "CACHE_DIR"})
+    if kept is not None:
+        try:
+            return core.compile_model(graph, device, {**properties, "CACHE_DIR": str(kept.path)})
+        except RuntimeError as error:
+            log.info("%s: the model does not compile with this cache: %s", kept.path, first_line(error))
+            kept.discard()
+    return core.compile_model(graph, device, properties)
 
 
-def _usable_cache(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"--cache-dir: cannot make the folder {folder}: {first_line(error)}",
-            hint="give a folder that can be written",
-        ) from error
-    return folder
+def _key(model: Prepared, device: str, properties: dict[str, Any], core: ov.Core) -> dict[str, Any]:
+    """What a compiled model depends on. OpenVINO itself compares the graph."""
+    import openvino
+
+    import keepbusy
+
+    return {
+        "model": model_fingerprint(model.path),
+        "input_hw": list(model.input_hw),
+        "forms": [repr(model.input), repr(model.output)],
+        "outputs": [str(port.get_partial_shape()) for port in model.graph.outputs],
+        "device": device,
+        "device_name": full_device_name(device, core),
+        "properties": properties,
+        "openvino": openvino.__version__,
+        "keepbusy": keepbusy.__version__,
+    }

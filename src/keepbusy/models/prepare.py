@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from keepbusy.models.stem import take_rows
 
 if TYPE_CHECKING:
     import openvino as ov
+
+_NUMBERED = re.compile(r"_[0-9]+$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +75,9 @@ def prepare(
             graph, output = raw_graph(model.graph, head, shape)
         if not take_rows(graph, model.input):
             _add_preprocessing(graph, model.input)
-    return Prepared(_with_float_outputs(graph), model.path, wanted_hw, model.input, output)
+    graph = _with_float_outputs(graph)
+    _name_by_place(graph)
+    return Prepared(graph, model.path, wanted_hw, model.input, output)
 
 
 def _reshaped(model: Model, input_hw: tuple[int, int]) -> ov.Model:
@@ -126,3 +131,15 @@ def _with_float_outputs(graph: ov.Model) -> ov.Model:
     for index in range(len(graph.outputs)):
         steps.output(index).tensor().set_element_type(Type.f32)
     return steps.build()
+
+
+def _name_by_place(graph: ov.Model) -> None:
+    """Give nodes and outputs the same names in each process.
+
+    OpenVINO counts the nodes of a process and numbers them so, and looks for compiled models by their names, too.
+    """
+    for place, node in enumerate(graph.get_ordered_ops()):
+        if _NUMBERED.search(node.get_friendly_name()):
+            node.set_friendly_name(f"keepbusy/{place}")
+    for place, port in enumerate(graph.outputs):
+        port.set_names({f"keepbusy/output/{place}"})
