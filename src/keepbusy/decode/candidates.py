@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.config import ClassConf, DetectConfig
+from keepbusy.decode.finite import check_finite
 
 Outputs = tuple[NDArray[np.float32], ...]
 """A model's outputs for one frame, in the order of `OutputForm.outputs`; read in place, not kept."""
@@ -57,12 +58,12 @@ def make_candidates(
     """
     if extra is None:
         extra = np.empty((len(confidence), 0), np.float32)
+    check_finite(confidence)  # First: which class a NaN is of means nothing.
     wanted = _wanted(confidence, class_id, config)
     if wanted is not None:
         boxes_xyxy, confidence, class_id = boxes_xyxy[wanted], confidence[wanted], class_id[wanted]
         extra = extra[wanted]
-    if not (np.isfinite(boxes_xyxy).all() and np.isfinite(confidence).all() and np.isfinite(extra).all()):
-        raise ValueError("the model's output has numbers that are not finite (NaN or infinity)")
+    check_finite(boxes_xyxy, extra)
     return Candidates(
         boxes_xyxy.astype(np.float32, copy=False),
         confidence.astype(np.float32, copy=False),
@@ -80,8 +81,7 @@ def _wanted(
         threshold = np.full(len(class_id), config.class_conf.others, np.float32)
         for one, conf in config.class_conf.by_id:
             threshold[class_id == one] = conf
-        # `not <=` keeps NaN, so that it is reported later instead of being lost.
-        is_above: NDArray[np.bool_] = ~(confidence <= threshold)
+        is_above: NDArray[np.bool_] = confidence > threshold
         wanted = is_above if wanted is None else wanted & is_above
     return wanted
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keepbusy.decode.candidates import Outputs
+from keepbusy.decode.finite import check_finite
 from keepbusy.forms import OutputForm
 from keepbusy.types import Detections
 
@@ -23,8 +24,7 @@ def classify(outputs: Outputs, form: OutputForm, names: Sequence[str]) -> Detect
         ValueError: The output has numbers that are not finite.
     """
     scores = outputs[0].reshape(-1).astype(np.float64)
-    if not np.isfinite(scores).all():
-        raise ValueError("the model's output has numbers that are not finite (NaN or infinity)")
+    check_finite(scores)
     if form.is_logits:
         scores = np.exp(scores - scores.max())
         scores /= scores.sum()

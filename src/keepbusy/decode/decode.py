@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs
 from keepbusy.decode.classify import classify
@@ -60,14 +62,16 @@ def decode(
     Raises:
         ValueError: The outputs have numbers that are not finite.
     """
-    if form.task == "classify":
-        return classify(outputs, form, names)
-    find = tail_candidates if form.is_tail else CANDIDATES[form.family]
-    candidates = find(outputs, form, letterbox.input_hw, config)
-    if config.region is not None:
-        candidates = in_region(candidates, letterbox, config.region, is_rotated=form.task == "obb")
-    if form.family in SUPPRESSED:
-        kept = keep_best(candidates, config)
-    else:
-        kept = suppress(candidates, config, is_rotated=form.task == "obb")
-    return finish(kept, outputs, letterbox, form, names)
+    # What is not finite is reported by name; NumPy's warnings about it would go to the terminal.
+    with np.errstate(all="ignore"):
+        if form.task == "classify":
+            return classify(outputs, form, names)
+        find = tail_candidates if form.is_tail else CANDIDATES[form.family]
+        candidates = find(outputs, form, letterbox.input_hw, config)
+        if config.region is not None:
+            candidates = in_region(candidates, letterbox, config.region, is_rotated=form.task == "obb")
+        if form.family in SUPPRESSED:
+            kept = keep_best(candidates, config)
+        else:
+            kept = suppress(candidates, config, is_rotated=form.task == "obb")
+        return finish(kept, outputs, letterbox, form, names)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs, cxcywh_to_xyxy, make_candidates, pick_classes
 from keepbusy.decode.end_to_end import to_class_id
-from keepbusy.decode.finite import check_finite
+from keepbusy.decode.finite import check_finite, passing
 from keepbusy.decode.logits import least_logit, sigmoid
 from keepbusy.forms import OutputForm
 
@@ -37,7 +37,7 @@ def detr_candidates(outputs: Outputs, form: OutputForm, input_hw: tuple[int, int
         kept = np.arange(len(scores))
     else:
         best = scores[:, : form.num_classes].max(axis=1)
-        kept = np.flatnonzero(~(best <= (least_logit(config.conf) if form.is_logits else config.conf)))
+        kept = passing(best, least_logit(config.conf) if form.is_logits else config.conf)
         probabilities = scores[kept, : form.num_classes]
         check_finite(probabilities)
         if form.is_logits:

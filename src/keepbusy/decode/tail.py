@@ -6,6 +6,7 @@ import numpy as np
 
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs, make_candidates, no_candidates
+from keepbusy.decode.finite import NotFiniteError, passing
 from keepbusy.decode.logits import logit
 from keepbusy.forms import OutputForm
 
@@ -32,9 +33,9 @@ def tail_candidates(outputs: Outputs, form: OutputForm, input_hw: tuple[int, int
     # `not <=` keeps NaN, so that it is reported instead of being lost.
     if not left_out[0] <= logit(config.conf):
         if np.isnan(left_out[0]):
-            raise ValueError("the model's output has numbers that are not finite (NaN or infinity)")
+            raise NotFiniteError
         raise TooManyCandidatesError
-    rows = rows[~(rows[:, 4] <= config.conf)]
+    rows = rows[passing(rows[:, 4], config.conf)]
     if not len(rows):
         return no_candidates(rows.shape[1] - 6)
     extra = rows[:, 6:] if rows.shape[1] > 6 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs, cxcywh_to_xyxy, make_candidates, pick_classes
+from keepbusy.decode.finite import passing
 from keepbusy.forms import OutputForm
 
 
@@ -28,9 +29,7 @@ def yolov5_candidates(
         ValueError: A row that passes the threshold has a number that is not finite.
     """
     rows = outputs[0].reshape(-1, outputs[0].shape[-1])
-    objectness = rows[:, 4]
-    # `not <=` keeps NaN, so that it is reported below instead of being lost.
-    rows = rows[~(objectness <= config.conf)]
+    rows = rows[passing(rows[:, 4], config.conf)]
     end = 5 + form.num_classes
     row, confidence, class_id = pick_classes(rows[:, 5:end] * rows[:, 4:5], config)
     rows = rows[row]

@@ -39,7 +39,7 @@ def yolov5_raw_candidates(
         head = _by_anchor(output, len(anchors_px), form)
         anchor, y, x = np.nonzero(~(head[..., 4] <= _least(form, config)))
         found = head[anchor, y, x]
-        check_finite(found)
+        check_finite(found if len(found) else head[..., 4])
         if form.is_logits:
             found[:, :end] = sigmoid(found[:, :end])
         corner = np.stack((x, y), axis=1).astype(np.float32)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs, cxcywh_to_xyxy, make_candidates, pick_classes
+from keepbusy.decode.finite import passing
 from keepbusy.forms import OutputForm
 
 
@@ -31,9 +30,8 @@ def yolov8_candidates(
     if len(cells) != cell_width(form):
         cells = cells.T
     end = 4 + form.num_classes
-    # `not <=` keeps NaN, which the maximum carries on, so that it is reported below instead of being lost.
-    passed = np.flatnonzero(~(cells[4:end].max(axis=0) <= config.conf))
-    rows = cells[:, passed].T
+    # The maximum carries NaN on.
+    rows = cells[:, passing(cells[4:end].max(axis=0), config.conf)].T
     row, confidence, class_id = pick_classes(rows[:, 4:end], config)
     rows = rows[row]
     return make_candidates(cxcywh_to_xyxy(rows[:, :4]), confidence, class_id, rows[:, end:], config)

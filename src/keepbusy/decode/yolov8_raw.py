@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs, make_candidates, pick_classes
+from keepbusy.decode.finite import check_finite, passing
 from keepbusy.decode.logits import logit, sigmoid
 from keepbusy.forms import OutputForm
 
@@ -39,8 +40,8 @@ def yolov8_raw_candidates(
         ports = outputs[level * num_ports : (level + 1) * num_ports]
         grid_w = ports[0].shape[2]
         sides, logits = (port.reshape(-1, port.shape[-1]) for port in ports[:2])
-        # `not <=` keeps NaN, so that it is reported instead of being lost.
-        cell = np.flatnonzero(~(logits.max(axis=1) <= logit(config.conf)))
+        cell = passing(logits.max(axis=1), logit(config.conf))
+        check_finite(logits[cell])
         row, confidence, class_id = pick_classes(sigmoid(logits[cell]), config)
         cell = cell[row]
         centres = np.stack((cell % grid_w, cell // grid_w), axis=1).astype(np.float32) + np.float32(0.5)
@@ -48,6 +49,7 @@ def yolov8_raw_candidates(
         boxes = np.concatenate((centres - distances[:, :2], centres + distances[:, 2:]), axis=1) * np.float32(stride)
         extra = ports[2].reshape(-1, ports[2].shape[-1])[cell] if has_extra else np.empty((len(cell), 0), np.float32)
         if form.keypoints[0]:
+            check_finite(extra)
             extra = _points(extra, centres, stride, form)
         parts.append((boxes, confidence, class_id, extra))
     boxes, confidence, class_id, extra = (np.concatenate(column) for column in zip(*parts, strict=True))

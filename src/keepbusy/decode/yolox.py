@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from keepbusy.config import DetectConfig
 from keepbusy.decode.candidates import Candidates, Outputs, cxcywh_to_xyxy, make_candidates, pick_classes
-from keepbusy.decode.finite import check_finite
+from keepbusy.decode.finite import check_finite, passing
 from keepbusy.forms import OutputForm
 
 
@@ -31,8 +31,7 @@ def yolox_raw_candidates(
         ValueError: A row that passes the threshold has a number that is not finite.
     """
     cells = outputs[0].reshape(-1, outputs[0].shape[-1])
-    # `not <=` keeps NaN, so that it is reported below instead of being lost.
-    passed = np.flatnonzero(~(cells[:, 4] <= config.conf))
+    passed = passing(cells[:, 4], config.conf)
     rows = cells[passed]
     row, confidence, class_id = pick_classes(rows[:, 5 : 5 + form.num_classes] * rows[:, 4:5], config)
     corner, stride = _places(passed[row], form.strides_px, input_hw)
