@@ -122,3 +122,35 @@ def test_weights_in_another_case_belong_to_the_fingerprint(tmp_path: Path) -> No
     before = model_fingerprint(tmp_path / "model.xml")
     (tmp_path / "model.BIN").write_bytes(b"others, longer")
     assert model_fingerprint(tmp_path / "model.xml") != before
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder", "link", "large"])
+def test_what_is_no_note_is_not_read(tmp_path: Path, what: str) -> None:
+    Notebook(tmp_path).write({"b": what}, {"strategy": "tail"})
+    (note,) = tmp_path.iterdir()
+    Notebook._in_memory.clear()
+    note.unlink()
+    if what == "pipe":
+        os.mkfifo(note)
+    elif what == "folder":
+        note.mkdir()
+    elif what == "link":
+        note.symlink_to("/dev/zero")
+    else:
+        note.write_text(" " * (2 << 20))
+    assert Notebook(tmp_path).read({"b": what}) is None
+
+
+@pytest.mark.parametrize(
+    "key", [{"what": "graph", "a": 1}, {"what": "head", "a": 1}, {"what": "right", "a": 1}, {"what": "cost", "a": 1}]
+)
+def test_a_note_of_another_key_is_not_believed_in_its_place(tmp_path: Path, key: dict[str, object]) -> None:
+    Notebook(tmp_path).write(key, {"value": 1.5})
+    (note,) = tmp_path.iterdir()
+    content = note.read_bytes()
+    other = {**key, "a": 2}
+    Notebook(tmp_path).write(other, {"value": 2.5})
+    (second,) = (path for path in tmp_path.iterdir() if path != note)
+    second.write_bytes(content)
+    Notebook._in_memory.clear()
+    assert Notebook(tmp_path).read(other) is None and Notebook(tmp_path).read(key) == {"value": 1.5}

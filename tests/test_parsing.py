@@ -105,3 +105,13 @@ def test_only_one_file_calls_the_parsers() -> None:
     raw = re.compile(r"\b(yaml\.(safe_)?load|yaml\.compose|json\.loads?\b|literal_eval)\(")
     found = {path.name for path in PACKAGE.rglob("*.py") if raw.search(path.read_text(encoding="utf-8"))}
     assert found == {"parsing.py"}
+
+
+def test_numbers_that_python_would_not_print_are_refused() -> None:
+    for number in ("0x" + "f" * 5000, "-0x" + "f" * 5000, "0b" + "1" * 20000, "0o" + "7" * 6000):
+        with pytest.raises(TextError, match="too long"):
+            parse_literal(f"{{'a': [{number}]}}")
+    for number in ("0x" + "f" * 5000, "0b" + "1" * 20000, "0" + "7" * 6000, "1:" * 3000 + "1"):
+        with pytest.raises(TextError):
+            parse_yaml(f"a: [{number}]")
+    assert parse_yaml(f"a: {10**30}") == {"a": 10**30} == parse_literal("{'a': 0x%x}" % 10**30)

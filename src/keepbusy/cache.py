@@ -29,6 +29,9 @@ MAX_COMPILED_BYTES = 1 << 30
 """Compiled models are pruned to this size, least recently used first. One takes a few to some hundred MB."""
 
 
+MAX_NOTE_BYTES = 1 << 20
+"""Notes have some hundred bytes; what is larger is none."""
+
 MARK = "CACHEDIR.TAG"
 """Also tells programs that make backups what they may leave out."""
 
@@ -339,7 +342,7 @@ class Notebook:
         """What was written under a key; None where there is nothing, or it is not as it was written."""
         path = self._path(key)
         try:
-            content = parse_json(path.read_text(encoding="utf-8"))
+            content = parse_json(_read_note(path))
         except (OSError, ValueError):
             content = self._in_memory.get(path)
         if not isinstance(content, dict) or content.get("key") != key:
@@ -367,6 +370,13 @@ class Notebook:
 
     def _path(self, key: dict[str, Any]) -> Path:
         return self._folder / f"{_checksum(key)}.json"
+
+
+def _read_note(path: Path) -> str:
+    """The text of a note; of nothing else that may be in its place, such as a pipe, which would be waited for."""
+    if not os.path.isfile(path) or path.stat().st_size > MAX_NOTE_BYTES:
+        raise ValueError("it is no note")
+    return path.read_text(encoding="utf-8")
 
 
 def _checksum(*values: dict[str, Any]) -> str:

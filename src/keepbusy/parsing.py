@@ -23,6 +23,9 @@ MAX_DEPTH = 64
 MAX_NODES = 1_000_000
 """So many values, each counted as often as it is referred to: aliases of aliases of aliases grow without end."""
 
+MAX_BITS = 1024
+"""A whole number has no more: Python itself refuses to print very long ones, and nobody means them."""
+
 _PARSERS_RAISE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError)
 
 
@@ -34,6 +37,19 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    return _checked(loader.construct_yaml_int(node))
+
+
+def _checked(number: int) -> int:
+    if number.bit_length() > MAX_BITS:
+        raise ValueError("a number is too long")
+    return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 
 
 class TextError(ValueError):
@@ -141,7 +157,11 @@ def parse_literal(text: str) -> Any:
     if len(text) > MAX_LITERAL_CHARS or _depth(text) > MAX_DEPTH or re.search(r"[-+~\s]{64}", text):
         raise TextError("it is too long, or nested too deeply")
     try:
-        return ast.literal_eval(text.strip())
+        tree = ast.parse(text.strip(), mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, int):
+                _checked(node.value)
+        return ast.literal_eval(tree)
     except (SyntaxError, *_PARSERS_RAISE) as error:
         raise TextError(first_line(error)) from error
 
