@@ -47,12 +47,12 @@ def test_pruning_deletes_what_was_used_longest_ago(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
     folder = compiled_folder("2026")
     assert folder is not None
-    for age, name in enumerate(("new", "middle", "old")):
+    for age, name in enumerate(("11", "22", "33")):
         path = folder / f"{name}.blob"
         path.write_bytes(b"x" * 100)
         os.utime(path, (1e9 - age * 1000, 1e9 - age * 1000))
     assert prune(folder.parent, 250) == 1
-    assert sorted(path.name for path in folder.rglob("*.blob")) == ["middle.blob", "new.blob"]
+    assert sorted(path.name for path in folder.rglob("*.blob")) == ["11.blob", "22.blob"]
     assert prune(folder.parent, 250) == 0
 
 
@@ -60,22 +60,23 @@ def test_pruning_deletes_nothing_that_keepbusy_did_not_make(monkeypatch: pytest.
     monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
     theirs = tmp_path / "compiled"
     outside = tmp_path / "outside"
-    for path in ("video.mov", "1.0/video.mov", "1.0/model.blob", "2.0/deep/model.blob"):
+    for path in ("video.mov", "1.0/video.mov", "1.0/12.blob", "2.0/deep/12.blob"):
         (theirs / path).parent.mkdir(parents=True, exist_ok=True)
         (theirs / path).write_bytes(b"x" * 100)
     outside.mkdir()
-    (outside / "model.blob").write_bytes(b"x" * 100)
+    (outside / "12.blob").write_bytes(b"x" * 100)
     assert compiled_folder("1.0") is None and compiled_folder("2.0") is None
     ours = compiled_folder("3.0")
     assert ours is not None
     (ours / "mine.mov").write_bytes(b"x" * 100)
-    (ours / "model.blob").write_bytes(b"x" * 100)
-    (ours / "link.blob").symlink_to(outside / "model.blob")
-    (ours / "folder.blob").mkdir()
+    (ours / "mine.blob").write_bytes(b"x" * 100)
+    (ours / "12.blob").write_bytes(b"x" * 100)
+    (ours / "34.blob").symlink_to(outside / "12.blob")
+    (ours / "56.blob").mkdir()
     (theirs / "4.0").symlink_to(outside)
     before = {path for path in tmp_path.rglob("*")}
     assert prune(theirs, 0) == 1
-    assert before - {path for path in tmp_path.rglob("*")} == {ours / "model.blob"}
+    assert before - {path for path in tmp_path.rglob("*")} == {ours / "12.blob"}
     # A mark that only looks like ours does not count, nor one that is a link.
     (outside / MARK).symlink_to(ours / MARK)
     (theirs / "1.0" / MARK).write_text("Signature: of somebody else\n")

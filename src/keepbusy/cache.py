@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -36,7 +37,7 @@ MARK = "CACHEDIR.TAG"
 """Also tells programs that make backups what they may leave out."""
 
 _MARK_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# Compiled models, written by keepbusy and deleted by it.\n"
-_COMPILED_SUFFIXES = (".blob", ".cl_cache")
+_WRITTEN_BY_OPENVINO = re.compile(r"[0-9]+\.(blob|cl_cache)")
 _NOTE_SUFFIXES = (".json", ".part")
 _UNFINISHED = "it is not complete"
 _UNFINISHED_S = 24 * 3600.0
@@ -125,7 +126,7 @@ def _compiled_in(folder: Path) -> list[tuple[float, int, Path]]:
                 if entry.is_dir(follow_symlinks=False) and _is_marked(path):
                     size = sum(size for _, size, _ in _compiled_in(path))
                     found.append(((path / MARK).stat().st_mtime, size, path))
-                elif entry.name.endswith(_COMPILED_SUFFIXES) and entry.is_file(follow_symlinks=False):
+                elif _WRITTEN_BY_OPENVINO.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                     found.append((max(status.st_atime, status.st_mtime), status.st_size, path))
     return found
 
@@ -142,10 +143,11 @@ def _delete_compiled(path: Path) -> None:
     if not _is_marked(path):
         raise FileExistsError(f"{path} was not made by keepbusy")
     for inner in sorted(path.iterdir(), key=lambda one: not one.name.endswith(_NOTE_SUFFIXES)):
-        if inner.name.endswith((*_COMPILED_SUFFIXES, *_NOTE_SUFFIXES)) and not _is_folder(inner):
-            inner.unlink()
-        elif inner.name.endswith(_COMPILED_SUFFIXES):
+        is_compiled = _WRITTEN_BY_OPENVINO.fullmatch(inner.name) is not None
+        if is_compiled and _is_folder(inner):
             inner.rmdir()
+        elif is_compiled or inner.name.endswith(_NOTE_SUFFIXES):
+            inner.unlink()
     (path / MARK).unlink()
     path.rmdir()
 
@@ -247,7 +249,7 @@ def open_blobs(folder: Path | Literal[False] | None, key: Callable[[], dict[str,
 def _stamps(folder: Path) -> dict[str, list[int]]:
     """By name, what changes when a compiled model's file does."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        return {entry.name: _stamp(Path(entry.path)) for entry in entries if entry.name.endswith(_COMPILED_SUFFIXES)}
+        return {entry.name: _stamp(Path(entry.path)) for entry in entries if _WRITTEN_BY_OPENVINO.fullmatch(entry.name)}
     return {}
 
 
