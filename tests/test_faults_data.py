@@ -286,3 +286,15 @@ def test_lists_of_pictures_from_windows_and_with_comments(tmp_path: Path) -> Non
         (tmp_path / "labels" / "val" / f"{name}.txt").write_text(BOX)
     (tmp_path / "val.txt").write_text(".\\images\\val\\a.png\r\nimages/val/b.png # the gate\r\n")
     assert names_of(open_dataset(str(tmp_path / "val.txt"))) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("count", [".nan", ".inf", "-1", "true", "x", "[2]", "1e30", "1.5", "0x" + "f" * 200])
+def test_a_number_of_classes_that_is_none_is_named(tmp_path: Path, count: str) -> None:
+    write_yolo(tmp_path, {"a": BOX})
+    (tmp_path / "data.yaml").write_text(f"val: images/val\nnames: [red, green]\nnc: {count}\n")
+    with pytest.raises(SourceError, match=r"`nc` is .*not a number of classes") as caught:
+        open_dataset(str(tmp_path / "data.yaml"))
+    assert len(caught.value.message) < 150 + len(str(tmp_path))
+    for same in ("2", "2.0", "'2'", "~"):
+        (tmp_path / "data.yaml").write_text(f"val: images/val\nnames: [red, green]\nnc: {same}\n")
+        assert names_of(open_dataset(str(tmp_path / "data.yaml"))) == ["a.png"]

@@ -204,13 +204,13 @@ def test_what_others_keep_in_the_folder_stays(models: tuple[Path, Path], tmp_pat
     (given / "1234.blob").write_bytes(b"of another program")
     assert confidence(models[0], given) == 0.9
     (blob,) = (path for path in blobs_of(given) if path.parent != given)
-    for name in ("mine.txt", "mine.blob"):
+    for name in ("mine.txt", "mine.blob", "mine.json"):
         (blob.parent / name).write_text("mine")
     truncate(blob)
     assert confidence(models[0], given) == 0.9
     assert (given / "1234.blob").read_bytes() == b"of another program"
     assert not blob.exists()
-    assert [(blob.parent / name).read_text() for name in ("mine.txt", "mine.blob")] == ["mine", "mine"]
+    assert [(blob.parent / name).read_text() for name in ("mine.txt", "mine.blob", "mine.json")] == ["mine"] * 3
     # A folder with the right name that is not marked is not ours.
     assert not (blob.parent / MARK).exists()
     blob.write_bytes(b"mine")

@@ -38,7 +38,7 @@ MARK = "CACHEDIR.TAG"
 
 _MARK_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# Compiled models, written by keepbusy and deleted by it.\n"
 _WRITTEN_BY_OPENVINO = re.compile(r"[0-9]+\.(blob|cl_cache)")
-_NOTE_SUFFIXES = (".json", ".part")
+_NOTE = re.compile(r"[0-9a-f]{32}\.json|tmp\w+\.part")
 _UNFINISHED = "it is not complete"
 _UNFINISHED_S = 24 * 3600.0
 """A folder without a note is being written by another process; after so long it was left by one that has died."""
@@ -142,11 +142,11 @@ def _delete_compiled(path: Path) -> None:
         return
     if not _is_marked(path):
         raise FileExistsError(f"{path} was not made by keepbusy")
-    for inner in sorted(path.iterdir(), key=lambda one: not one.name.endswith(_NOTE_SUFFIXES)):
+    for inner in sorted(path.iterdir(), key=lambda one: _NOTE.fullmatch(one.name) is None):
         is_compiled = _WRITTEN_BY_OPENVINO.fullmatch(inner.name) is not None
         if is_compiled and _is_folder(inner):
             inner.rmdir()
-        elif is_compiled or inner.name.endswith(_NOTE_SUFFIXES):
+        elif is_compiled or _NOTE.fullmatch(inner.name):
             inner.unlink()
     (path / MARK).unlink()
     path.rmdir()
@@ -277,7 +277,9 @@ def _fault_of(folder: Path, key: dict[str, Any]) -> str | None:
     book = Notebook(folder)
     note = book.read(key)
     if note is None:
-        return "its note is damaged, or of another model" if any(folder.glob("*.json")) else _UNFINISHED
+        return (
+            "its note is damaged, or of another model" if any(map(_NOTE.fullmatch, os.listdir(folder))) else _UNFINISHED
+        )
     files: dict[str, dict[str, Any]] = note["files"]
     stamps = _stamps(folder)
     for name in stamps.keys() - files.keys():

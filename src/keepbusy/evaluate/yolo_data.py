@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keepbusy.errors import ConfigError, SourceError, first_line, reason_of
+from keepbusy.evaluate.coco_values import clean_size, shown
 from keepbusy.evaluate.dataset import Picture, Pictures
 from keepbusy.evaluate.labels import NO_LABELS, read_labels
 from keepbusy.evaluate.listing import pictures_below
@@ -49,10 +50,13 @@ def open_yolo_yaml(path: Path, split: str, *, skip_bad_labels: bool = False) -> 
     names = names_from_value(content.get("names"))
     if content.get("names") and not names:
         raise SourceError(f"{path}: `names` is neither a list nor a mapping of 0, 1, 2, ... to names")
-    if isinstance(content.get("nc"), int) and names and content["nc"] != len(names):
+    num_classes = clean_size(content.get("nc"))
+    if content.get("nc") is not None and num_classes is None:
         raise SourceError(
-            f"{path}: `nc` is {content['nc']}, and `names` has {len(names)}", hint="correct one of the two"
+            f"{path}: `nc` is {shown(content['nc'])}, not a number of classes", hint="correct it, or leave it out"
         )
+    if num_classes is not None and names and num_classes != len(names):
+        raise SourceError(f"{path}: `nc` is {num_classes}, and `names` has {len(names)}", hint="correct one of the two")
     pose_lengths = _pose_lengths(path, content.get("kpt_shape"))
     root = path.parent / _text(path, "path", content.get("path") or "")
     parts = content[split] if isinstance(content[split], list) else [content[split]]
