@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BASE := $(VENV)/.base-done
 DEV := $(VENV)/.dev-done
 
-.PHONY: setup test lint audit demo bench lock clean help
+.PHONY: setup test lint signals interrupts audit demo bench lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,12 @@ lint: $(DEV) ## Check style (ruff) and types (mypy strict)
 audit: $(DEV) ## Look for unsafe code (bandit), and for advisories on what is pinned (pip-audit)
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml src
 	$(BIN)/python .ci/audit.py
+
+signals: $(DEV) ## Send the program signals at random moments: make signals COUNT=500 SEED=1
+	$(BIN)/python -m tests.signal_job --count $(or $(COUNT),500) --seed $(or $(SEED),1)
+
+interrupts: $(DEV) ## Raise KeyboardInterrupt at every step of building and closing (some minutes)
+	KEEPBUSY_TEST_EVERY_STEP=1 $(BIN)/python -m pytest tests/test_interrupts.py
 
 demo: $(BASE) ## Run the main job on what the repository contains
 	$(BIN)/python -m keepbusy demo
