@@ -155,14 +155,17 @@ class CompiledModel:
                 shapes = plan_shapes(frame_sizes, self._nominal_hw)
             else:
                 shapes = [self._choose_fixed()]
-            self._planned += [shape for shape in shapes if shape not in self._planned]
+            planned = [*self._planned, *(shape for shape in shapes if shape not in self._planned)]
+            main_hw = self._main_hw or shapes[0]
             if self._main_hw is None:
-                self._main_hw = shapes[0]
-                self.strategy = self._choose_strategy(shapes[0])
-                if self.strategy == "stock" and not self._is_dynamic():
+                strategy = self._choose_strategy(main_hw)
+                if strategy == "stock" and not self._is_dynamic():
                     self._is_rect = False
-                    self._planned = [self._choose_fixed()]
-                    self._main_hw = self._planned[0]
+                    planned = [self._choose_fixed()]
+                    main_hw = planned[0]
+                self.strategy = strategy
+            # Last, so that a choice that was interrupted is made again.
+            self._planned, self._main_hw = planned, main_hw
             for shape in self._planned:
                 self._shapes.device(shape)
 
