@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from keepbusy.texts import without_secrets
+
 Stage = Literal["read", "prepare", "infer", "decode", "emit"]
 """The five stages of every timeline, table and metric, in the order of the data flow."""
 
@@ -30,14 +32,14 @@ class KeepbusyError(Exception):
     """Base class of all errors raised on purpose.
 
     Args:
-        message: What happened, and to which file, frame or option; one line.
+        message: What happened, and to which file, frame or option; one line. Passwords in addresses are taken out.
         hint: What the user can do about it, if anything is known.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = without_secrets(message)
         self.hint = hint
+        super().__init__(self.message)
 
 
 class ConfigError(KeepbusyError, ValueError):
@@ -91,9 +93,9 @@ class FrameError(KeepbusyError):
         shape_hw: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__(f"{stage}: {source}: frame {frame_index}: {message}", hint=hint)
-        self.reason = message
+        self.reason = without_secrets(message)
         self.stage: Stage = stage
-        self.source = source
+        self.source = without_secrets(source)
         self.frame_index = frame_index
         self.timestamp_s = timestamp_s
         self.shape_hw = shape_hw
@@ -118,4 +120,4 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text that says something, for use inside a one-line message."""
     lines = [line.strip() for line in str(error).splitlines()]
     telling = [line for line in lines if line and not line.startswith("Exception from ")]
-    return telling[0] if telling else type(error).__name__
+    return without_secrets(telling[0]) if telling else type(error).__name__

@@ -8,6 +8,12 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\
 """Control characters, line ends, what turns the direction of writing or takes no room, halves of characters."""
 
 
+_ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>]*)")
+_CUT_LOGIN = re.compile(r"[^\s/@:]+:(?!\d*(?:[/?#]|$))[^\s@]*@")
+_SECRET_FIELD = re.compile(
+    r"([?&;](?:pass(?:word|wd|phrase)?|pwd|token|access_token|secret|key|api_?key|auth|sig(?:nature)?)=)[^&;#\s]*", re.I
+)
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -28,6 +34,26 @@ def valid_text(text: str) -> str:
 def shortened(text: str, max_chars: int = 120) -> str:
     """A name that fits into a line."""
     return text if len(text) <= max_chars else f"{text[: max_chars - 20]}...{text[-17:]}"
+
+
+def without_secrets(text: str) -> str:
+    """A text without the passwords and keys of the addresses in it: `rtsp://admin:***@host/stream?token=***`.
+
+    The one place where they are taken out: of sources' names, of errors, and of what is logged.
+    """
+    return _ADDRESS.sub(_without_login, text) if "://" in text else text
+
+
+def _without_login(match: re.Match[str]) -> str:
+    scheme, rest = match[1], match[2]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    end = authority.rfind("@")
+    if end < 0 and _CUT_LOGIN.match(rest):
+        end = rest.rfind("@")  # A password with an unescaped slash.
+    if end >= 0:
+        user, colon, _ = rest[:end].partition(":")
+        rest = (f"{user}:***" if colon else "***") + rest[end:]
+    return scheme + _SECRET_FIELD.sub(r"\1***", rest)
 
 
 def _written_out(match: re.Match[str]) -> str:

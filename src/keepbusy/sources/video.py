@@ -23,6 +23,7 @@ from keepbusy.sources.orientation import Orientation, orientation_of
 from keepbusy.sources.packets import PacketError, Packets
 from keepbusy.sources.pipe import Pipe
 from keepbusy.sources.png import file_unpacks_too_far
+from keepbusy.texts import without_secrets
 from keepbusy.types import Frame, Image
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Video:
 
     Args:
         location: Path, URL, or a pipe.
-        name: What the user called it.
+        name: What the user called it; passwords in it are not kept.
         source_id: The source's number in the run.
         read_ahead: Decode the next frames in the background while one is being used; otherwise only while `read`
             waits.
@@ -85,7 +86,7 @@ class Video:
         self._thread_type = "AUTO" if read_ahead else "SLICE"
         self._read_threads = read_threads
         self._source_id = source_id
-        self.name = name
+        self.name = without_secrets(name)
         self._container: Any = self._open()
         self.num_frames: int | None = None if self.is_live else (self._stream.frames or None)
 
@@ -117,7 +118,7 @@ class Video:
                     hint="the file is cut short, or its recording was interrupted",
                 ) from error
             raise SourceError(
-                f"{self.name}: cannot be opened as a video: {reason_of(error)}", hint=_open_hint(location)
+                f"{self.name}: cannot be opened as a video: {self._reason(error)}", hint=_open_hint(location)
             ) from error
         try:
             self._stream = self._choose_stream(container)
@@ -271,6 +272,11 @@ class Video:
             self._index += 1
             raise self._too_large((decoded.height, decoded.width), "a picture of the video", index, timestamp_s)
         return decoded
+
+    def _reason(self, error: Exception) -> str:
+        """FFmpeg's words, in which it may have put the address."""
+        reason = reason_of(error)
+        return reason.replace(self._location, self.name) if isinstance(self._location, str) else reason
 
     def _is_cut_short(self) -> bool:
         if self._is_url:
