@@ -14,6 +14,7 @@ import pytest
 from keepbusy.config import SelectConfig
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import Selection, Source, open_source, open_sources
+from keepbusy.sources.video import Video
 from keepbusy.types import Frame
 from tests.build import square_picture, write_picture, write_video
 from tests.rtsp_server import rtsp_camera
@@ -288,3 +289,48 @@ def test_a_silent_stream_fails_after_its_time() -> None:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/silent"
         with pytest.raises(SourceError, match="cannot be opened"):
             Video(url, url, timeout_s=0.3)
+
+
+@contextmanager
+def silent_camera(*, num_pictures: int) -> Iterator[str]:
+    """A camera that sends some pictures over HTTP and then nothing, without hanging up; its address."""
+    is_over = threading.Event()
+    content = cv2.imencode(".jpg", np.full((64, 96, 3), 90, np.uint8))[1].tobytes()
+
+    class Camera(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if num_pictures:
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+            for _ in range(num_pictures):
+                self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + content + b"\r\n")
+            is_over.wait(60)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/live"
+    finally:
+        is_over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_camera_that_falls_silent_is_told_in_our_words_with_the_limit() -> None:
+    with silent_camera(num_pictures=20) as address:
+        camera = Video(address, address, timeout_s=0.5)
+        try:
+            with pytest.raises(FrameError, match=r"the stream ended after \d+ frames: nothing has come for 0.5 s"):
+                while camera.read() is not None:
+                    pass
+        finally:
+            camera.close()
+    wanted = pytest.raises(SourceError, match=r"cannot be opened as a video: nothing has come for 0.5 s")
+    with silent_camera(num_pictures=0) as address, wanted:
+        Video(address, address, timeout_s=0.5)

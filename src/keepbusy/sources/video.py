@@ -94,6 +94,7 @@ class Video:
         import av
 
         location = self._location
+        self._failures = (av.FFmpegError, OSError, ValueError)
         # FFmpeg decodes pictures when it opens, too.
         options: dict[str, Any] = {"options": decoder_options(self._max_pixels)}
         if self._is_url:
@@ -111,7 +112,7 @@ class Video:
             )
         try:
             container = av.open(location if path is None else file_address(path), **options)
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except self._failures as error:
             if path is not None and _lacks_index(path):
                 raise SourceError(
                     f"{self.name}: cannot be opened as a video: its index, which stands at the end, is missing",
@@ -260,9 +261,9 @@ class Video:
                     error.shape_hw, "a picture of the video", index, self._clock.pass_over()
                 ) from error
             raise self._error(index, f"a damaged part of the video: {error}", self._clock.pass_over()) from error
-        except (OSError, ValueError) as error:
+        except self._failures as error:
             self._is_over = True
-            raise self._error(self._index, f"{self._ended()}: {reason_of(error)}", self._clock.next_s) from error
+            raise self._error(self._index, f"{self._ended()}: {self._reason(error)}", self._clock.next_s) from error
         if decoded is None:
             self._is_over = True
             if self.is_live or self._is_cut_short():
@@ -274,7 +275,11 @@ class Video:
         return decoded
 
     def _reason(self, error: Exception) -> str:
-        """FFmpeg's words, in which it may have put the address."""
+        """Why FFmpeg failed: our own limit where that was reached, else its words, in which the address may stand."""
+        import av
+
+        if self._is_url and isinstance(error, av.error.ExitError):
+            return f"nothing has come for {self._timeout_s:g} s"
         reason = reason_of(error)
         return reason.replace(self._location, self.name) if isinstance(self._location, str) else reason
 
