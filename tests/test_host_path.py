@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 import keepbusy as kb
+from keepbusy.cli.app import app
 from keepbusy.forms import Fit
 from keepbusy.letterbox import Laying, Letterboxer
 from keepbusy.pictures import Converter, Planes, Reduced, shrink
@@ -422,6 +424,26 @@ def test_boxes_of_reduced_pictures_are_in_pixels_of_the_whole(tmp_path: Path, bl
         assert isinstance(result.frame.picture, Reduced) and result.frame.picture.pixels.shape == (128, 192, 3)
         np.testing.assert_array_equal(result.detections.class_id, plain.detections.class_id)
         np.testing.assert_allclose(result.detections.boxes_xyxy, plain.detections.boxes_xyxy, atol=16)
+
+
+@pytest.mark.parametrize("options", [[], ["--reduce-jpegs"]])
+def test_what_is_found_in_a_large_jpeg_does_not_depend_on_what_is_written(
+    tmp_path: Path, blob_model: Path, options: list[str]
+) -> None:
+    picture = np.random.default_rng(1).integers(0, 40, (1024, 1536, 3)).astype(np.uint8)
+    picture[250:771, 513:1029] = (0, 0, 255)
+    path = write_jpeg(tmp_path / "big.jpg", picture)
+    found = []
+    for number, outputs in enumerate([[], ["--save", str(tmp_path / "out")], ["--save-crop", str(tmp_path / "crops")]]):
+        lines = tmp_path / f"{number}.jsonl"
+        command = ["detect", str(path), "-m", str(blob_model), "-q", "--json", str(lines), *options, *outputs]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        found.append(lines.read_text())
+    assert found[0] == found[1] == found[2]
+    with kb.Pipeline(blob_model, reduce_jpegs=bool(options)) as pipeline:
+        (result,) = pipeline.run(path)
+    assert isinstance(result.frame.picture, Reduced) == bool(options)
 
 
 def test_a_reduced_picture_whose_file_has_gone_says_so(tmp_path: Path) -> None:

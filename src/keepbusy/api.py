@@ -121,7 +121,7 @@ class Pipeline:
             turn.take()
             opened = self._open(sources)
             self._plan(opened)
-            if not self._config.pixels:
+            if self._config.reduce_jpegs:
                 # The longer side of what a crop is cut from may be twice the input's.
                 side_px = max(self.input_hw) * (2 if self.model.input.fit == "crop" else 1)
                 allow_reduced(opened, side_px)

@@ -52,11 +52,6 @@ class Outputs:
     has_sound: bool = False
     encoder: EncoderName = "auto"
 
-    @property
-    def needs_pixels(self) -> bool:
-        """Whether frames are drawn on or cut from."""
-        return self.save is not None or self.save_crop is not None or self.show
-
 
 def open_sinks(sources: Sequence[Source], outputs: Outputs, specs: Sequence[str] = ()) -> list[Sink]:
     """Open the sinks, so that what cannot be written is known before the work begins.
