@@ -1,4 +1,4 @@
-# Each target works alone on a machine with Python 3.10 or newer and make: it sets up what it needs.
+# Each target works alone on a machine with Python 3.11 or newer and make: it sets up what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ help: ## Show the targets
 setup: $(BASE) ## Make .venv with the package and what it needs to run, nothing else
 
 $(BASE): constraints/base.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("keepbusy needs Python 3.10 or newer" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -c 'import sys; sys.exit("keepbusy needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --require-hashes --requirement constraints/base.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
@@ -50,9 +50,9 @@ bench: $(DEV) ## Run all benchmarks and renew the figures in docs/performance.md
 	$(BIN)/python benchmarks/run_all.py
 
 lock: ## Renew the pinned versions and hashes (needs uv)
-	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --upgrade \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 	  pyproject.toml constraints/build.in --extra eval --output-file constraints/base.txt
-	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --upgrade \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 	  pyproject.toml constraints/build.in --extra dev --constraint constraints/base.txt --output-file constraints/dev.txt
 
 clean: ## Remove what the other targets made

@@ -31,9 +31,10 @@ from keepbusy.telemetry import import_openvino
 from keepbusy.types import Detections, Frame, Image, Result, Timings
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import openvino as ov
     from PIL.Image import Image as PillowImage
-    from typing_extensions import Unpack
 
     from keepbusy.config import Options
     from keepbusy.forms import HeadStrategy

@@ -262,7 +262,7 @@ def _decode_items(content: bytes, wanted: tuple[int, ...], max_pixels: int) -> d
     num_left = max_pixels
     options = decoder_options(max_pixels)
     try:
-        with av.open(io.BytesIO(content), options=options) as container:
+        with av.open(io.BytesIO(content), "r", options=options) as container:
             # FFmpeg numbers its streams as the file does its items.
             streams = [one for one in container.streams.video if one.id in wanted and one.codec_context is not None]
             for stream in streams:
@@ -270,7 +270,7 @@ def _decode_items(content: bytes, wanted: tuple[int, ...], max_pixels: int) -> d
                 stream.codec_context.options = options
             for packet in container.demux(streams) if streams else ():
                 for frame in packet.decode():
-                    if packet.stream.id in found:
+                    if not isinstance(frame, av.VideoFrame) or packet.stream.id in found:
                         continue
                     num_left -= frame.height * frame.width
                     if num_left < 0:
