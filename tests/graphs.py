@@ -52,3 +52,17 @@ def save(path: Path, image: Any, outputs: Sequence[Any], *, labels: str = "", **
             model.set_rt_info(value, ["model_info", key])
     ov.save_model(model, path, compress_to_fp16=False)
     return path
+
+
+def onnx_model(num_bytes: int, *, seed: int) -> bytes:
+    """An ONNX file that OpenVINO can read, of about as many bytes: an addition of random numbers."""
+    from onnx import TensorProto, helper
+
+    numbers = np.random.default_rng(seed).random(num_bytes // 4, np.float32)
+    weights = helper.make_tensor("weights", TensorProto.FLOAT, numbers.shape, numbers.tobytes(), raw=True)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, numbers.shape) for name in ("input", "output")]
+    node = helper.make_node("Add", ["input", "weights"], ["output"])
+    graph = helper.make_graph([node], "sum", [ends[0]], [ends[1]], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import re
 import shutil
 import socket
@@ -24,10 +23,12 @@ from keepbusy.cli.models import find_model_with_progress, models
 from keepbusy.errors import ConfigError, KeepbusyError, ModelError
 from keepbusy.models.store import ModelStore, find_model
 from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known
+from tests.graphs import onnx_model
 from tests.http_server import WAIT_S, ReleasePage, release_page
 
-CONTENT = random.Random(7).randbytes(1_000_000)
-OTHER = random.Random(8).randbytes(900_000)
+CONTENT = onnx_model(1_000_000, seed=7)
+OTHER = onnx_model(900_000, seed=8)
+SAME_LENGTH = onnx_model(1_000_000, seed=9)
 HALF = 400_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -220,7 +221,7 @@ def test_the_date_is_a_mark_too(tmp_path: Path, page: ReleasePage) -> None:
 
 @pytest.mark.parametrize(
     ("content", "etag", "has_conditions"),
-    [(OTHER, '"two"', True), (CONTENT[::-1], '"two"', False), (OTHER, '"one"', False)],
+    [(OTHER, '"two"', True), (SAME_LENGTH, '"two"', False), (OTHER, '"one"', False)],
     ids=["condition honoured", "condition ignored, other tag", "condition ignored, other length"],
 )
 def test_a_file_that_changed_meanwhile_starts_over(
@@ -386,11 +387,17 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, page: ReleasePage) -> No
     assert page.requests == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk(tmp_path: Path, page: ReleasePage) -> None:
-    (tmp_path / "tiny.onnx.part").symlink_to("/dev/full")
-    error = raised(store_of(page, tmp_path))
-    assert "the disk is full" in error.message and "KEEPBUSY_CACHE" in (error.hint or "")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_file_that_may_not_grow(tmp_path: Path, page: ReleasePage) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (HALF, before[1]))
+    try:
+        error = raised(store_of(page, tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "cannot be written: File too large" in error.message and "KEEPBUSY_CACHE" in (error.hint or "")
     assert not (tmp_path / "tiny.onnx").exists()
 
 

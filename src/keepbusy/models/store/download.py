@@ -5,6 +5,9 @@ length). A later download goes on from there only if the server confirms that it
 RFC 9110 section 13.1.5, and the total in `Content-Range`); if not, it starts over. Nothing is lost by an interruption
 at any point: both files stay.
 
+What comes is bounded (`limits.py`), and only a complete answer counts: status 200, or 206 with the rest that was asked
+for. Links in place of the files are not followed (`own_file.py`).
+
 The standard library's client is used: one GET with two headers needs no more, and it honours `HTTPS_PROXY`,
 `NO_PROXY` and OpenSSL's `SSL_CERT_FILE`.
 """
@@ -18,22 +21,30 @@ import http.client
 import json
 import os
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
-from urllib.parse import urlsplit
+from typing import IO, Any, cast
+from urllib.parse import urljoin, urlsplit
 
 from keepbusy import __version__
-from keepbusy.errors import KeepbusyError, ModelError
+from keepbusy.errors import KeepbusyError, ModelError, first_line
+from keepbusy.models.store.limits import HOURS_VARIABLE, MB_VARIABLE, MEGABYTE, Limits
+from keepbusy.models.store.own_file import open_own, read_own, size_own, write_own
 from keepbusy.parsing import parse_json
 
 OnProgress = Callable[[int, "int | None"], None]
 """Called with the bytes that are here, and the file's length in bytes where it is known."""
 
 CHUNK_BYTES = 1 << 18
+MAX_FIELD_CHARS = 1000
+"""Of an entity tag or a date: what is longer is no such thing."""
+
+_NO_MODEL_TYPES = frozenset({"text/html", "application/xhtml+xml", "application/json", "application/xml", "text/xml"})
+
 MAX_ATTEMPTS = 20
 """A connection that broke is taken up again as long as each one brings new bytes, and at most so often."""
 
@@ -80,95 +91,164 @@ def discard_part(target: Path) -> None:
         _note_path(target).unlink(missing_ok=True)
 
 
-def fetch_part(url: str, target: Path, *, timeout_s: float, on_progress: OnProgress | None = None) -> tuple[Path, bool]:
+def fetch_part(
+    url: str, target: Path, *, limits: Limits | None = None, on_progress: OnProgress | None = None
+) -> tuple[Path, bool]:
     """Bring a file's partial download to its end.
 
     Args:
         url: An http or https address.
         target: What the file will be; its `.part` is written, not the file itself.
-        timeout_s: Seconds of silence after which a server counts as dead.
+        limits: Of bytes, time and speed.
         on_progress: Called for each piece that was written.
 
     Returns:
         The whole file, still under its `.part` name, and whether it was put together from several connections.
 
     Raises:
-        FetchError: The server cannot be reached, refuses, or keeps breaking off.
+        FetchError: The server cannot be reached, refuses, keeps breaking off, or brings too much or too slowly.
         ModelError: The disk is full, or the folder cannot be written.
     """
-    opener = _opener()
-    best = _size(part_path(target))
+    download = _Download(url, target, limits or Limits(), on_progress)
+    best = size_own(part_path(target))
     for attempt in range(MAX_ATTEMPTS):
         try:
-            is_joined = _attempt(opener, url, target, timeout_s, on_progress)
-            return part_path(target), is_joined
+            return part_path(target), download.attempt()
+        except (ValueError, http.client.InvalidURL) as error:
+            raise FetchError(f"the server leads to an address that cannot be used: {first_line(error)}") from error
         except (OSError, http.client.HTTPException) as error:
-            size = _size(part_path(target))
+            size = size_own(part_path(target))
             # A connection that broke while bytes came is no reason to give up: the next one goes on from there.
             if attempt + 1 == MAX_ATTEMPTS or size <= best:
-                raise FetchError(_reason(error, timeout_s)) from error
+                raise FetchError(_reason(error, download.limits.timeout_s)) from error
             best = size
-    raise AssertionError("unreachable")
+    raise FetchError(f"the connection broke {MAX_ATTEMPTS} times")
 
 
-def _attempt(
-    opener: urllib.request.OpenerDirector, url: str, target: Path, timeout_s: float, on_progress: OnProgress | None
-) -> bool:
-    """One connection; True if it went on from bytes that were there."""
-    known = _read_note(target)
-    start = _size(part_path(target))
-    if known is None or known.url != url or not known.validator:
-        start = 0
-    elif start and start == known.length:
-        return True
-    headers = {"User-Agent": f"keepbusy/{__version__}", "Accept-Encoding": "identity"}
-    if start and known is not None:
-        headers |= {"Range": f"bytes={start}-", "If-Range": cast(str, known.validator)}
-    try:
-        response = opener.open(urllib.request.Request(url, headers=headers), timeout=timeout_s)
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not start:
-                raise FetchError(f"the server answers {error.code} {error.reason}") from error
-        discard_part(target)
-        return _attempt(opener, url, target, timeout_s, on_progress)
-    with contextlib.closing(response):
-        _check_kind(response)
-        if start and known is not None and not _goes_on(response, known, start):
+class _Download:
+    """One file from one address, over one connection after the other.
+
+    Args:
+        url: The address.
+        target: What the file will be.
+        limits: Of all connections together.
+        on_progress: Called for each piece that was written.
+    """
+
+    def __init__(self, url: str, target: Path, limits: Limits, on_progress: OnProgress | None) -> None:
+        self.limits = limits
+        self._url = url
+        self._target = target
+        self._on_progress = on_progress
+        self._opener = _opener()
+        self._end_s = time.monotonic() + limits.max_s
+
+    def attempt(self) -> bool:
+        """One connection; True if it went on from bytes that were there."""
+        known = _read_note(self._target, self.limits)
+        start = size_own(part_path(self._target))
+        if known is None or known.url != self._url or not known.validator:
             start = 0
-            if response.status == http.HTTPStatus.PARTIAL_CONTENT:
-                discard_part(target)
-                return _attempt(opener, url, target, timeout_s, on_progress)
-        now = _describe(url, response, start)
-        if start == 0:
-            with disk(target):
-                # First emptied, then described: a note never speaks of another file's bytes.
-                part_path(target).write_bytes(b"")
-                _note_path(target).write_text(json.dumps(dataclasses.asdict(now)), encoding="utf-8")
-        _receive(response, part_path(target), start, now.length, on_progress)
-    return start > 0
+        elif start and start == known.length:
+            return True
+        headers = {"User-Agent": f"keepbusy/{__version__}", "Accept-Encoding": "identity"}
+        if start and known is not None:
+            headers |= {"Range": f"bytes={start}-", "If-Range": cast(str, known.validator)}
+        request = urllib.request.Request(self._url, headers=headers)
+        try:
+            # The address is the catalogue's or a mirror's, http or https; redirects are checked.
+            response = self._opener.open(request, timeout=self.limits.timeout_s)
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not start:
+                    raise FetchError(f"the server answers {error.code} {_one_line(error.reason)}") from error
+            return self._begin_anew()
+        with contextlib.closing(response):
+            if start and known is not None and not _goes_on(response, known, start):
+                if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+                    return self._begin_anew()
+                start = 0
+            _check_answer(response, start)
+            now = self._describe(response, start)
+            if start == 0:
+                with disk(self._target):
+                    # First emptied, then described: a note never speaks of another file's bytes.
+                    write_own(part_path(self._target), b"")
+                    write_own(_note_path(self._target), json.dumps(dataclasses.asdict(now)).encode())
+            self._receive(response, start, now.length)
+        return start > 0
 
+    def _begin_anew(self) -> bool:
+        discard_part(self._target)
+        return self.attempt()
 
-def _receive(
-    response: http.client.HTTPResponse, part: Path, start: int, length: int | None, on_progress: OnProgress | None
-) -> None:
-    size = start
-    with disk(part):
-        # Unbuffered: what was received is on the disk when the process is interrupted.
-        file = cast("IO[bytes]", part.open("ab", buffering=0))
-    with file:
-        if on_progress is not None:
-            on_progress(size, length)
-        while block := response.read1(CHUNK_BYTES):
-            with disk(part):
-                view = memoryview(block)
-                while view:
-                    view = view[file.write(view) :]
-            size += len(block)
-            if on_progress is not None:
-                on_progress(size, length)
-    if length is not None and size != length:
-        raise http.client.HTTPException(f"the server broke off after {size} of {length} bytes")
+    def _receive(self, response: http.client.HTTPResponse, start: int, length: int | None) -> None:
+        size = start
+        part = part_path(self._target)
+        with disk(part):
+            # Unbuffered: what was received is on the disk when the process is interrupted.
+            file = open_own(part, append=True)
+        with file:
+            self._tell(size, length)
+            window = (time.monotonic(), size)
+            while block := response.read1(CHUNK_BYTES):
+                size += len(block)
+                if size > self.limits.max_bytes:
+                    discard_part(self._target)
+                    raise self._too_large(size)
+                with disk(part):
+                    view = memoryview(block)
+                    while view:
+                        view = view[file.write(view) :]
+                self._tell(size, length)
+                window = self._check_speed(window, size)
+        if size == 0:
+            raise FetchError("the answer is empty")
+        if length is not None and size != length:
+            raise http.client.HTTPException(f"the server broke off after {size} of {length} bytes")
+
+    def _tell(self, size: int, length: int | None) -> None:
+        if self._on_progress is not None:
+            self._on_progress(size, length)
+
+    def _check_speed(self, window: tuple[float, int], size: int) -> tuple[float, int]:
+        """The moment and size from which the speed is counted on.
+
+        Raises:
+            FetchError: It takes too long, or is too slow.
+        """
+        now_s, limits = time.monotonic(), self.limits
+        if now_s > self._end_s:
+            raise FetchError(f"it takes longer than {limits.max_s / 3600:g} h ({HOURS_VARIABLE} allows more)")
+        begin_s, begin_size = window
+        span_s = now_s - begin_s
+        if span_s < limits.speed_window_s:
+            return window
+        if size - begin_size < limits.min_bytes_per_s * span_s:
+            raise FetchError(f"the server brings less than {limits.min_bytes_per_s / 1000:g} kB/s")
+        return now_s, size
+
+    def _describe(self, response: http.client.HTTPResponse, start: int) -> PartOf:
+        length = None if response.length is None else start + response.length
+        if length is None and not response.chunked:
+            raise FetchError(
+                "the server does not tell the file's length, so that a part could not be told from the whole"
+            )
+        if length is not None and length > self.limits.max_bytes:
+            raise self._too_large(length)
+        return PartOf(
+            url=self._url,
+            etag=_field(response.headers.get("ETag")),
+            last_modified=_field(response.headers.get("Last-Modified")),
+            length=length,
+        )
+
+    def _too_large(self, num_bytes: int) -> FetchError:
+        allowed_mb = self.limits.max_bytes / MEGABYTE
+        return FetchError(
+            f"the server brings {num_bytes / MEGABYTE:.6g} MB or more, and {allowed_mb:g} MB are allowed "
+            f"({MB_VARIABLE} allows more)"
+        )
 
 
 def _goes_on(response: http.client.HTTPResponse, known: PartOf, start: int) -> bool:
@@ -188,41 +268,68 @@ def _content_range(response: http.client.HTTPResponse) -> tuple[int | None, int 
     return int(found[1]), None if found[2] == "*" else int(found[2])
 
 
-def _describe(url: str, response: http.client.HTTPResponse, start: int) -> PartOf:
-    length = None if response.length is None else start + response.length
-    if length is None and not response.chunked:
-        raise FetchError("the server does not tell the file's length, so that a part could not be told from the whole")
-    return PartOf(
-        url=url,
-        etag=response.headers.get("ETag"),
-        last_modified=response.headers.get("Last-Modified"),
-        length=length,
-    )
+def _check_answer(response: http.client.HTTPResponse, start: int) -> None:
+    """See that an answer is a file, or the rest of one that was asked for.
 
-
-def _check_kind(response: http.client.HTTPResponse) -> None:
-    """A log-in page of a hotel or proxy comes with status 200, and must not become a trusted model."""
-    if response.headers.get_content_type() == "text/html":
+    A log-in page of a hotel or proxy comes with status 200, and must not become a trusted model.
+    """
+    wanted = http.HTTPStatus.PARTIAL_CONTENT if start else http.HTTPStatus.OK
+    if response.status != wanted:
+        raise FetchError(f"the server answers {response.status} {response.reason}, and {int(wanted)} is expected")
+    kind = response.headers.get_content_type()
+    if kind == "text/html":
         raise FetchError("a web page came in place of the file: a log-in page of the network, or a wrong address")
+    if kind in _NO_MODEL_TYPES:
+        raise FetchError(f"{kind} came in place of the file")
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise FetchError("the file came compressed, though it was asked for as it is")
 
 
-def _read_note(target: Path) -> PartOf | None:
+def _field(text: str | None) -> str | None:
+    """An entity tag or a date that can be sent back as it is; None where there is no such thing."""
+    return text if text and len(text) <= MAX_FIELD_CHARS and text.isascii() and text.isprintable() else None
+
+
+def _read_note(target: Path, limits: Limits) -> PartOf | None:
+    """What a part is a part of; None where the note is not as we write it."""
     try:
-        content = parse_json(_note_path(target).read_text(encoding="utf-8"))
-        return PartOf(**{field.name: content[field.name] for field in dataclasses.fields(PartOf)})
+        content = parse_json(read_own(_note_path(target)))
+        note = PartOf(**{field.name: content[field.name] for field in dataclasses.fields(PartOf)})
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    texts = (note.etag, note.last_modified)
+    is_length = note.length is None or (_is_number(note.length) and 0 < note.length <= limits.max_bytes)
+    if not (isinstance(note.url, str) and all(_is_text(text) for text in texts) and is_length):
+        return None
+    return note
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+def _one_line(text: object) -> str:
+    return (str(text).splitlines() or [""])[0]
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and _field(value) == value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class _SecureRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects, but never from https to anything else, and never to another kind of address."""
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> Any:
+        location = headers.get("Location")
+        if location is not None and not _is_usable(req.full_url, location):
+            fp.close()
+            raise FetchError("the server redirects to an address that cannot be used")
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(
         self,
@@ -233,11 +340,20 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
+        old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme.lower()
         if new not in ("http", "https") or (old == "https" and new != "https"):
             fp.close()
             raise FetchError(f"the server redirects from {old} to {new}, which is not safe")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _is_usable(base: str, location: str) -> bool:
+    """Whether a redirect names a machine to connect to; which kinds of addresses are allowed is another question."""
+    try:
+        parts = urlsplit(urljoin(base, location))
+        return _is_text(location) and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _opener() -> urllib.request.OpenerDirector:

@@ -4,7 +4,7 @@ A file that is in the cache under its final name is whole and has the right chec
 downloads grow under another name and are moved when they are verified, under a lock that ends with its process.
 
 The checksum is the catalogue's. Where it has none, that of the file's first use counts: it is written beside the file
-and holds ever after (trust on first use).
+and holds ever after (trust on first use). A file that is no model is not trusted.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from keepbusy.cache import cache_folder
-from keepbusy.errors import ConfigError, ModelError
+from keepbusy.errors import ConfigError, ModelError, first_line
 from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known, near_names
 from keepbusy.models.store.download import FetchError, OnProgress, discard_part, disk, fetch_part
+from keepbusy.models.store.limits import TIMEOUT_S, Limits, limits_for
+from keepbusy.models.store.own_file import forget_link, read_own, write_own
 from keepbusy.parsing import parse_json
+from keepbusy.telemetry import import_openvino
 
 MIRROR_VARIABLE = "KEEPBUSY_MODELS_URL"
 
-TIMEOUT_S = 30.0
-"""Release pages answer within a second; a connection that was silent for this long is dead."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class ModelStore:
@@ -38,6 +41,7 @@ class ModelStore:
         base_url: A mirror: the address that file names are appended to; None for `KEEPBUSY_MODELS_URL`, or else each
             model's own.
         timeout_s: Seconds of silence after which a server counts as dead.
+        limits: Of each download; None takes them from the model's size and the environment.
 
     Raises:
         ConfigError: The mirror's address is neither http nor https.
@@ -50,11 +54,13 @@ class ModelStore:
         catalogue: tuple[KnownModel, ...] = CATALOGUE,
         base_url: str | None = None,
         timeout_s: float = TIMEOUT_S,
+        limits: Limits | None = None,
     ) -> None:
         self.folder = folder or cache_folder() / "models"
         self.catalogue = catalogue
         self._base_url = base_url or os.environ.get(MIRROR_VARIABLE) or None
         self._timeout_s = timeout_s
+        self._limits = limits
         if self._base_url is not None and urlsplit(self._base_url).scheme not in ("http", "https"):
             raise ConfigError(
                 f"{MIRROR_VARIABLE}: {self._base_url!r} is not an http or https address",
@@ -78,15 +84,20 @@ class ModelStore:
         if known.sha256 is not None:
             return known.sha256
         try:
-            found = parse_json(self._record_path(known).read_text(encoding="utf-8"))["sha256"]
+            found = parse_json(read_own(self._record_path(known)))["sha256"]
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(
-                f"{self._record_path(known)}: the record of {known.name}'s checksum cannot be read",
-                hint=f"delete it to trust {known.file_name} as it is now",
-            ) from error
-        return str(found)
+            raise self._bad_record(known) from error
+        if not (isinstance(found, str) and _SHA256.fullmatch(found)):
+            raise self._bad_record(known)
+        return found
+
+    def _bad_record(self, known: KnownModel) -> ModelError:
+        return ModelError(
+            f"{self._record_path(known)}: the record of {known.name}'s checksum cannot be read",
+            hint=f"delete it to trust {known.file_name} as it is now",
+        )
 
     def fetch(
         self,
@@ -123,14 +134,15 @@ class ModelStore:
         """Remember that it was. Where the cache cannot be written it will be shown again."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._licence_path(known).write_text(f"shown: {known.licence}, {known.licence_url}\n", encoding="utf-8")
+            write_own(self._licence_path(known), f"shown: {known.licence}, {known.licence_url}\n".encode())
 
     def _download(self, known: KnownModel, on_progress: OnProgress | None) -> None:
         path, url = self.path(known), self.url(known)
         wanted = self.checksum(known)
+        limits = self._limits or limits_for(known.size_mb, self._timeout_s)
         for is_last in (False, True):
             try:
-                part, is_joined = fetch_part(url, path, timeout_s=self._timeout_s, on_progress=on_progress)
+                part, is_joined = fetch_part(url, path, limits=limits, on_progress=on_progress)
             except FetchError as error:
                 raise ModelError(
                     f"{known.name}: cannot be downloaded from {url}: {error.message}",
@@ -140,6 +152,7 @@ class ModelStore:
                 found = _sha256(part)
             if wanted in (None, found):
                 if wanted is None:
+                    self._prove(known, part)
                     self._write_record(known, found)
                 with disk(path):
                     part.replace(path)
@@ -158,11 +171,28 @@ class ModelStore:
         except OSError as error:
             raise ModelError(f"{path}: cannot be read: {error.strerror}", hint="check its permissions") from error
         if wanted is None:
+            if (reason := _why_no_model(path)) is not None:
+                raise ModelError(f"{path}: is no ONNX model: {reason}", hint="delete it to have it downloaded")
             # Put there by the user. A folder that cannot be written cannot be changed either: nothing to remember.
             with contextlib.suppress(ModelError):
                 self._write_record(known, found)
         elif wanted != found:
             raise self._wrong_checksum(known, str(path), wanted, found)
+
+    def _prove(self, known: KnownModel, path: Path) -> None:
+        """See that a file that nobody vouches for is a model; what came and is none is thrown away.
+
+        Raises:
+            ModelError: It is none.
+        """
+        reason = _why_no_model(path)
+        if reason is None:
+            return
+        discard_part(self.path(known))
+        raise ModelError(
+            f"{known.name}: what came from {self.url(known)} is no ONNX model: {reason}",
+            hint=f"look at {known.url} in a browser: is it the file that you expect?",
+        )
 
     def _wrong_checksum(self, known: KnownModel, where: str, wanted: str, found: str) -> ModelError:
         if known.sha256 is not None:
@@ -181,7 +211,7 @@ class ModelStore:
         record = self._record_path(known)
         fresh = record.with_name(f"{record.name}.new")
         with disk(record):
-            fresh.write_text(json.dumps({"sha256": sha256, "url": self.url(known)}) + "\n", encoding="utf-8")
+            write_own(fresh, (json.dumps({"sha256": sha256, "url": self.url(known)}) + "\n").encode())
             fresh.replace(record)
 
     @contextlib.contextmanager
@@ -193,6 +223,7 @@ class ModelStore:
         lock = FileLock(path)
         with disk(path):
             self.folder.mkdir(parents=True, exist_ok=True)
+            forget_link(path)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -255,6 +286,17 @@ def find_model(
         on_licence(known)
         store.licence_was_shown(known)
     return store.fetch(known, on_progress=on_progress, on_wait=on_wait)
+
+
+def _why_no_model(path: Path) -> str | None:
+    """Why a file cannot be read as ONNX; None where it can be."""
+    openvino = import_openvino()
+    try:
+        frontend = openvino.frontend.FrontEndManager().load_by_framework("onnx")
+        model = frontend.convert(frontend.load(str(path)))
+    except Exception as error:  # OpenVINO's own failures have no base class but this one.
+        return "it cannot be read" if "parsed" in str(error) else first_line(error)
+    return None if model.get_parameters() and model.get_results() else "it has no inputs and outputs"
 
 
 def _sha256(path: Path) -> str:

@@ -1,0 +1,65 @@
+"""Files of the store: written and removed as what they are, never what a link in their place leads to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO, cast
+
+MAX_TEXT_BYTES = 1 << 16
+"""Notes and records have some hundred bytes."""
+
+
+def open_own(path: Path, *, append: bool = False) -> BinaryIO:
+    """Open a file for writing, without a buffer; a link in its place is removed first.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    forget_link(path)
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return cast("BinaryIO", os.fdopen(os.open(path, flags, 0o666), "ab" if append else "wb", buffering=0))
+
+
+def write_own(path: Path, content: bytes) -> None:
+    """Write a small file; a link in its place is removed first.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with open_own(path) as file:
+        view = memoryview(content)
+        while view:
+            view = view[file.write(view) :]
+
+
+def read_own(path: Path) -> str:
+    """The text of a small file that the store has written.
+
+    Raises:
+        OSError: It is not there, is a link or no file, or cannot be read.
+        ValueError: It is too long, or no UTF-8.
+    """
+    if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):
+        raise OSError("not a file of the store")
+    with path.open("rb") as file:
+        content = file.read(MAX_TEXT_BYTES + 1)
+    if len(content) > MAX_TEXT_BYTES:
+        raise ValueError("too long")
+    return content.decode("utf-8")
+
+
+def size_own(path: Path) -> int:
+    """Bytes of a file of the store; 0 where there is none, or a link stands in its place."""
+    return os.path.getsize(path) if os.path.isfile(path) and not os.path.islink(path) else 0
+
+
+def forget_link(path: Path) -> None:
+    """Remove a link that stands in a file's place; what it leads to stays.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    if os.path.islink(path):
+        os.unlink(path)
