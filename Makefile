@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BASE := $(VENV)/.base-done
 DEV := $(VENV)/.dev-done
 
-.PHONY: setup test lint signals interrupts audit demo bench lock clean help
+.PHONY: setup test lint fuzz signals interrupts audit demo bench lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -42,6 +42,9 @@ signals: $(DEV) ## Send the program signals at random moments: make signals COUN
 
 interrupts: $(DEV) ## Raise KeyboardInterrupt at every step of building and closing (some minutes)
 	KEEPBUSY_TEST_EVERY_STEP=1 $(BIN)/python -m pytest tests/test_interrupts.py
+
+fuzz: $(DEV) ## Damaged models, videos, pictures, texts and answers of servers: make fuzz SECONDS=600 SEED=1
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
 
 demo: $(BASE) ## Run the main job on what the repository contains
 	$(BIN)/python -m keepbusy demo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import shutil
@@ -22,6 +23,7 @@ from keepbusy.models import load_model
 from keepbusy.models.files import model_files
 from keepbusy.models.names import choose_names, load_names
 from tests.build import blob_graph, build_blob_model, square_picture
+from tests.graphs import onnx_model
 
 
 def nameless(folder: Path, name: str = "best.xml") -> Path:
@@ -355,3 +357,21 @@ def test_a_size_fixed_inside_that_is_not_the_default_is_found(tmp_path: Path) ->
     graph.reshape([-1, 3, -1, -1])
     ov.save_model(graph, tmp_path / "any.xml")
     assert load_model(tmp_path / "any.xml").input_hw == (416, 416)
+
+
+def test_names_that_are_no_text_are_one_line(tmp_path: Path) -> None:
+    content = onnx_model(400, seed=1)
+    for name in (b"weights", b"output"):
+        model = tmp_path / "model.onnx"
+        model.write_bytes(content.replace(name, b"\xb4\xff" + name[2:]))
+        with pytest.raises(ModelError, match="cannot be read as a model"):
+            load_model(model)
+    model = build_blob_model(tmp_path / "blob.xml")
+    text = model.read_bytes()
+    place = text.index(b'name="') + 6
+    model.write_bytes(text[:place] + b"\xb4\xff" + text[place:])
+    with contextlib.suppress(ModelError):
+        load_model(model)
+    model.write_bytes(text.replace(b'type="Convolution"', b'type="Convolution" ', 1).replace(b'name="', b'name="\xb4'))
+    with pytest.raises(ModelError, match="cannot be read as a model"):
+        load_model(model)

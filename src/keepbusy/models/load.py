@@ -181,15 +181,41 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
     if core is None:
         core = import_openvino().Core()
     try:
-        return core.read_model(path, weights) if path.suffix.lower() == ".xml" else core.read_model(path)
-    except RuntimeError as error:
+        is_ir = path.suffix.lower() == ".xml"
+        graph = core.read_model(path, weights) if is_ir else core.read_model(path)
+        if not is_ir or not _is_utf8(path):
+            _check_names(graph)
+        return graph
+    except (RuntimeError, UnicodeDecodeError) as error:  # OpenVINO's message may quote bytes of the file.
         raise ModelError(
             f"{path}: cannot be read as a model: {_reason(error)}",
             hint="the file may be cut short or damaged: export or copy it again",
         ) from error
 
 
-def _reason(error: RuntimeError) -> str:
+def _is_utf8(path: Path) -> bool:
+    try:
+        path.read_bytes().decode()
+    except ValueError:
+        return False
+    return True
+
+
+def _check_names(graph: ov.Model) -> None:
+    """See that the names of a graph's operations and tensors are text. Takes some milliseconds.
+
+    Raises:
+        UnicodeDecodeError: One is not.
+    """
+    for node in graph.get_ops():
+        node.get_friendly_name()
+        for output in node.outputs():
+            output.get_names()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "names in it are no text (UTF-8)"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith(("Exception from", "Check "))]
     return (telling or lines or [type(error).__name__])[-1].rstrip(".:")
