@@ -15,6 +15,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Sequence
+from itertools import repeat
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -67,6 +68,28 @@ class Channel(Generic[T]):
             while True:
                 self._items.get_nowait()
         self.end()
+
+
+def put_all(channels: Sequence[Channel[T]], item: T) -> None:
+    """Add an item to several channels: to each that has not ended, or, where an interrupt comes, to none.
+
+    Waits for room in all of them first; what then hands the item over is C, between whose steps no interrupt comes.
+    """
+    waited: list[Channel[T]] = []
+    try:
+        for channel in channels:
+            channel._room.get()
+            waited.append(channel)
+    except BaseException:
+        for channel in waited:
+            channel._room.put(True)
+        raise
+    deque(
+        map(SimpleQueue.put, [channel._items for channel in channels if not channel._is_over], repeat(item)), maxlen=0
+    )
+    for channel in channels:
+        if channel._is_over:
+            channel._room.put(True)
 
 
 class FairChannel(Generic[T]):

@@ -23,6 +23,7 @@ class Outlet:
     Attributes:
         error: What the sink failed with; None where it has not.
         has_stopped: Whether it takes no more results: it has failed, or its consumer has had enough.
+        results: What it is to write; at their end it finishes the sink.
     """
 
     def __init__(self, sink: Sink, lane: Lane, *, counts_frames: bool) -> None:
@@ -31,21 +32,13 @@ class Outlet:
         self._sink: Sink | None = sink
         self._lane = lane
         self._counts_frames = counts_frames
-        self._results: Channel[Result] = Channel(MAX_WAITING)
-
-    def put(self, result: Result) -> None:
-        """Hand over a result, waiting while the sink is behind; one that has stopped takes none."""
-        self._results.put(result)
-
-    def end(self) -> None:
-        """No more results will come; those that wait are still written."""
-        self._results.end()
+        self.results: Channel[Result] = Channel(MAX_WAITING)
 
     def work(self) -> None:
         """Write results until the end, and finish the sink; the body of its thread."""
         lane, sink = self._lane, self._sink
         assert sink is not None  # nosec B101 # for mypy: it is given up only when its thread is over
-        while (result := self._results.get()) is not None:
+        while (result := self.results.get()) is not None:
             begin_ns = lane.waited_for_input()
             try:
                 sink.write(result)
@@ -74,7 +67,7 @@ class Outlet:
 
     def _stop(self) -> None:
         self.has_stopped = True
-        self._results.close()
+        self.results.close()
 
     def _fail(self, sink: Sink, error: BaseException) -> None:
         if self.error is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from keepbusy.channel import put_all
 from keepbusy.errors import SinkError
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.outlet import Outlet
@@ -94,14 +95,14 @@ class _Outlets:
     def put(self, result: Result) -> bool:
         if any(outlet.has_stopped for outlet in self._all):
             return False
-        for outlet in self._all:
-            outlet.put(result)
+        # To all of them or none: what one sink has written of an interrupted run, the others have, too.
+        put_all([outlet.results for outlet in self._all], result)
         return not any(outlet.has_stopped for outlet in self._all)
 
     def close(self) -> None:
         """Let the threads come to their end. Safe to call again, and where they were never started."""
         for outlet in self._all:
-            outlet.end()
+            outlet.results.end()
         if self._workers.join():
             for outlet in self._all:
                 outlet.finish()
