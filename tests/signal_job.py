@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM at random moments of the program: `python -m tests.signal_job --count 500 --seed 1`.
 
-Each run of a command gets one signal at a random moment, from its start to a while behind its usual end. It has to end
-in time, with a documented exit code, no traceback, and outputs that can be read in full. A number's command, signal and
+Each run of a command gets a signal at a random moment, from its start to a while behind its usual end, and every third
+one another signal soon after. It has to end in time, with a documented exit code, no traceback, and outputs that can be read in full. A number's command, signal and
 moment depend on the seed alone, so that `--only 123` tries one of them again.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import random
@@ -105,6 +106,10 @@ def disturb(inputs: Inputs, folder: Path, spans_s: list[float], seed: int, numbe
     process = subprocess.Popen(_program(choices[chosen]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(dice.uniform(0.0, 1.2 * spans_s[chosen]))
     process.send_signal(one)
+    if dice.random() < 0.3:  # Once more, as people do.
+        time.sleep(dice.choice([0.0, 0.001, 0.01, 0.1]))
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(dice.choice([signal.SIGINT, signal.SIGTERM]))
     try:
         _, told = process.communicate(timeout=ENDS_IN_S)
     except subprocess.TimeoutExpired:

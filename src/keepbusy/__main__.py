@@ -1,7 +1,8 @@
 """`python -m keepbusy`, and the `keepbusy` program: how Ctrl-C and SIGTERM end it, from its first step to its last.
 
 - While the program is being loaded nothing has been made: it ends at once.
-- Then an exception is raised in the main thread: commands finish their outputs, and the exit code tells.
+- Then the first signal raises an exception in the main thread: commands finish their outputs, and the exit code tells.
+  The second one changes nothing, since outputs are being finished; the third one ends the program at once without them.
 - When a command is over its outputs are finished: the program ends at once again.
 
 An exception that comes while the garbage collector drops something is lost in Python: it is raised once more.
@@ -20,6 +21,11 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 RAISED_AGAIN_S = 0.001
+
+_STILL_FINISHING = b"keepbusy is finishing its outputs; once more ends it at once, without them\n"
+
+_answered: list[int] = []
+"""The signals since the last exception was lost."""
 
 
 class Terminated(BaseException):
@@ -57,10 +63,18 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+    _answered.append(number)
+    if len(_answered) == 1:
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+    if len(_answered) == 2:
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _STILL_FINISHING)
+    else:
+        _leave(number, frame)
 
 
 def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+    if isinstance(unraisable.exc_value, (KeyboardInterrupt, Terminated)):
+        _answered.clear()
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         _thread.start_new_thread(_interrupt, (signal.SIGINT,))
     elif isinstance(unraisable.exc_value, Terminated):
