@@ -22,6 +22,7 @@ from keepbusy.files import check_outputs
 from keepbusy.models import load_model
 from keepbusy.models.files import model_files
 from keepbusy.models.names import choose_names, load_names
+from keepbusy.models.opsets import highest_opset
 from tests.build import blob_graph, build_blob_model, square_picture
 from tests.graphs import onnx_model
 
@@ -375,3 +376,20 @@ def test_names_that_are_no_text_are_one_line(tmp_path: Path) -> None:
     model.write_bytes(text.replace(b'type="Convolution"', b'type="Convolution" ', 1).replace(b'name="', b'name="\xb4'))
     with pytest.raises(ModelError, match="cannot be read as a model"):
         load_model(model)
+
+
+def test_an_operator_set_that_there_is_not_is_refused_at_once(tmp_path: Path) -> None:
+    import onnx
+
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx_model(400, seed=1))
+    assert highest_opset(path) == 13
+    model = onnx.load(path)
+    model.opset_import[0].version = 2147483647
+    onnx.save(model, path)
+    assert highest_opset(path) == 2147483647
+    with pytest.raises(ModelError, match="names version 2147483647 of an operator set, which there is not"):
+        load_model(path)
+    for content in (b"", b"\xff" * 50, b"B\x02\x10", b"B\xff\xff\x03\x10\x01"):
+        path.write_bytes(content)
+        assert highest_opset(path) == 0

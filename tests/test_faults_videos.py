@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -25,6 +26,7 @@ from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import Selection, Source, open_source
 from keepbusy.sources.video import Video
 from keepbusy.types import Frame
+from tests.fuzz.mutate_png import chunks, joined
 
 NUM_FRAMES = 60
 Damage = Callable[[bytes], bytes]
@@ -520,3 +522,39 @@ def test_a_damaged_tail_of_a_pipe_ends(tmp_path: Path) -> None:
     assert not reader.is_alive(), "the pipe was opened a second time"
     writer.join()
     assert len(frames) >= 56
+
+
+@pytest.mark.parametrize("read_ahead", [True, False])
+@pytest.mark.parametrize("threads", [None, 2])
+def test_a_failure_is_told_once_however_many_threads_decode(
+    tmp_path: Path, read_ahead: bool, threads: int | None
+) -> None:
+    good = write(tmp_path / "good.mkv", 8, codec="ffv1")
+    for where in (3, 7):
+        bad = damaged(good, tmp_path / "bad.mkv", where, lambda content: content[:40])
+        with contextlib.closing(open_source(bad, read_ahead=read_ahead, read_threads=threads)) as source:
+            ends = []
+            while (end := read_or_failure(source)) is not None:
+                ends.append(end)
+        assert ends == [index != where for index in range(8)]
+
+
+def read_or_failure(source: Source) -> bool | None:
+    """Whether the next frame is a picture; None at the end."""
+    try:
+        return None if source.read() is None else True
+    except FrameError:
+        return False
+
+
+def test_what_ffmpeg_has_not_implemented_ends_the_video_with_a_reason(tmp_path: Path) -> None:
+    parts = chunks(write(tmp_path / "good.apng", 6, codec="apng", pix_fmt="rgb24").read_bytes())
+    fourth = [at for at, (kind, _) in enumerate(parts) if kind == b"fcTL"][3]
+    bad = tmp_path / "bad.apng"
+    bad.write_bytes(joined([*parts[:fourth], parts[fourth], *parts[fourth:]]))
+    with contextlib.closing(open_source(bad)) as source:
+        frames = []
+        with pytest.raises(FrameError, match="damaged or cut short: ends after 3 frames: Not yet implemented"):
+            while (frame := source.read()) is not None:
+                frames.append(frame)
+        assert frames and source.read() is None

@@ -36,6 +36,7 @@ def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 usage, 130 interrupted, 143 terminated."""
     # A signal that whoever started us has us ignore, as `nohup` does, stays ignored.
     numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) != signal.SIG_IGN]
+    code: int | str | None = None
     try:
         _answer(numbers, _leave)
         from keepbusy.cli import main as run
@@ -44,13 +45,16 @@ def main() -> None:
         _answer(numbers, _raise)
         run()
     except KeyboardInterrupt:
-        _answer(numbers, _leave)
-        sys.exit(EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
     except Terminated:
-        _answer(numbers, _leave)
-        sys.exit(EXIT_TERMINATED)
+        code = EXIT_TERMINATED
+    except SystemExit as error:
+        code = error.code
     finally:
         _answer(numbers, _leave)
+    # Out here the exception is gone, and with it what its frames held: compiled models are freed before Python ends,
+    # behind which OpenVINO's threads can no longer be joined.
+    sys.exit(code)
 
 
 def _answer(numbers: list[signal.Signals], handler: signal._HANDLER) -> None:

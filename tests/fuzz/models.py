@@ -1,62 +1,96 @@
-"""Models: IR and ONNX, damaged as text, as numbers and as bytes, then run on one picture."""
+"""Models, IR and ONNX, damaged; where they are taken, one frame goes through them."""
 
 from __future__ import annotations
 
 import random
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from keepbusy.api import Detector, Pipeline
+from tests.build import build_blob_model, square_picture
+from tests.fuzz.check import check_detections, check_results
+from tests.fuzz.mutate_bytes import mutated_bytes
+from tests.fuzz.mutate_onnx import mutated_onnx
+from tests.fuzz.mutate_text import mutated_text
+from tests.fuzz.onnx_model import build_onnx_model
+from tests.fuzz.values import WORDS, number
 
-from keepbusy.api import Detector
-from tests.build import build_blob_model
-from tests.fuzz.bytes_ import damage_bytes
-from tests.fuzz.kind import MAX_DET, check_detections
-from tests.graphs import onnx_model
+_ATTRIBUTE = re.compile(r'(?<=[a-z]=")[^"]*(?=")')
+_ELEMENT = re.compile(r"<(layer|edge|port|dim|labels)\b.*?(?:/>|</\1>)", re.DOTALL)
 
-ODD = (
-    "0",
-    "-1",
-    "1",
-    "2",
-    "4294967296",
-    "99999999999999999999",
-    "nan",
-    "",
-    "x",
-    "?",
-    "1..5",
-    "true",
-    "f64",
-    "i4",
-    "[]",
-)
+
+def create(seeds: Path) -> Models:
+    """Make the kind."""
+    return Models(seeds)
 
 
 class Models:
-    def seeds(self, folder: Path) -> list[Path]:
-        (folder / "sum.onnx").write_bytes(onnx_model(4000, seed=1))
-        return [build_blob_model(folder / "blob.xml"), folder / "sum.onnx"]
+    """See the module."""
 
-    def damage(self, content: bytes, path: Path, dice: random.Random) -> bytes:
-        if path.suffix == ".xml" and dice.random() < 0.8:
-            return _damage_attributes(content.decode(), dice).encode()
-        return damage_bytes(content, dice)
+    def __init__(self, seeds: Path) -> None:
+        self._graph = build_blob_model(seeds / "blob.xml")
+        self._onnx = build_onnx_model()
 
-    def use(self, path: Path) -> str:
-        if path.suffix == ".xml":
-            weights = (path.parent.parent / "seeds" / "blob.bin").read_bytes()
-            path.with_suffix(".bin").write_bytes(weights)
-        picture = np.zeros((48, 64, 3), np.uint8)
-        picture[10:30, 10:30] = (0, 0, 255)
-        check_detections(Detector(path, max_det=MAX_DET, cache_dir=False)(picture), (48, 64))
-        return "ran"
+    def make(self, dice: random.Random, folder: Path, scratch: Path) -> tuple[str, Callable[[], None]]:
+        """See `Kind.make`."""
+        path, what = dice.choice([self._ir, self._ir, self._onnx_file])(dice, folder)
+        options: dict[str, Any] = {"cache_dir": False, "max_det": dice.choice([1, 10, 300]), "conf": 0.05}
+        options["head"] = dice.choice(["auto", "stock", "tail", "host"])
+        if dice.random() < 0.5:
+            return f"{what}, Detector", lambda: self._detect(path, options)
+        options["on_error"] = dice.choice(["raise", "skip"])
+        return f"{what}, Pipeline", lambda: self._run(path, options)
+
+    def _ir(self, dice: random.Random, folder: Path) -> tuple[Path, str]:
+        path, weights = folder / "blob.xml", folder / "blob.bin"
+        shutil.copy(self._graph, path)
+        shutil.copy(self._graph.with_suffix(".bin"), weights)
+        how = dice.randrange(6)
+        if how == 0:
+            weights.write_bytes(mutated_bytes(dice, weights.read_bytes()))
+            return path, "weights"
+        text = path.read_text()
+        if how == 1:
+            path.write_bytes(mutated_text(dice, text))
+            return path, "graph's text"
+        for _ in range(dice.choice([1, 1, 2, 3])):
+            text = _changed_ir(dice, text)
+        path.write_text(text, errors="replace")
+        return path, "graph"
+
+    def _onnx_file(self, dice: random.Random, folder: Path) -> tuple[Path, str]:
+        path = folder / "a.onnx"
+        if dice.random() < 0.25:
+            path.write_bytes(mutated_bytes(dice, self._onnx.SerializeToString()))
+            return path, "ONNX's bytes"
+        path.write_bytes(mutated_onnx(dice, self._onnx).SerializeToString())
+        return path, "ONNX"
+
+    @staticmethod
+    def _detect(path: Path, options: dict[str, Any]) -> None:
+        check_detections(Detector(path, **options)(square_picture()), (64, 96), options["max_det"])
+
+    @staticmethod
+    def _run(path: Path, options: dict[str, Any]) -> None:
+        with Pipeline(path, **options) as pipeline, pipeline.run(square_picture()) as run:
+            num_results = check_results(run, max_det=options["max_det"])
+        assert num_results == 1, f"{num_results} results of one frame"
 
 
-def _damage_attributes(text: str, dice: random.Random) -> str:
-    """An IR some of whose attributes, or of whose dimensions, say something else."""
-    places = list(re.finditer(r'(?<==")[^"]*(?=")|(?<=<dim>)[^<]*', text))
-    for match in sorted(dice.sample(places, min(len(places), dice.choice((1, 1, 2, 4)))), key=lambda one: -one.start()):
-        other = dice.choice((*ODD, dice.choice(places)[0], match[0] * 2, match[0][:-1]))
-        text = text[: match.start()] + other + text[match.end() :]
-    return text
+def _changed_ir(dice: random.Random, text: str) -> str:
+    pattern = _ATTRIBUTE if dice.random() < 0.7 else _ELEMENT
+    found = list(pattern.finditer(text))
+    if not found:
+        return text
+    one = dice.choice(found)
+    old = one.group()
+    if pattern is _ELEMENT:
+        new = dice.choice(["", old * 2, dice.choice(found).group()])
+    elif re.fullmatch(r"[\d,. -]+", old) and dice.random() < 0.8:
+        new = re.sub(r"\d+", number(dice), old, count=dice.choice([0, 1]))
+    else:
+        new = dice.choice([dice.choice(found).group(), dice.choice(WORDS), number(dice)])
+    return text[: one.start()] + new + text[one.end() :]

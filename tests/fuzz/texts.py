@@ -1,145 +1,233 @@
-"""Texts from outside: names, data sets, labels, lists, profiles, what stands beside models."""
+"""Texts that people and other programs write: names, data sets, labels, lists, profiles, notes."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import random
-import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
+import yaml
 
+from keepbusy.cache import Notebook
+from keepbusy.errors import KeepbusyError
+from keepbusy.evaluate.classes import match_classes
 from keepbusy.evaluate.open import open_dataset
-from keepbusy.models import load_names
-from keepbusy.parsing import parse_json, parse_literal, parse_yaml
+from keepbusy.evaluate.scoring import DatasetScorer
+from keepbusy.models import load_model, load_names
 from keepbusy.profile import load_profile, merge_options
 from keepbusy.sources import open_source
-from tests.fuzz.bytes_ import damage_bytes
+from keepbusy.sources.listing import list_entries
+from keepbusy.types import Detections, Frame, Result, Timings
+from tests.build import build_blob_model, square_picture, write_picture
+from tests.fuzz.check import check_frames
+from tests.fuzz.mutate_text import mutated_text
+from tests.fuzz.mutate_tree import mutated_tree
 
-TOKENS = (
-    "0", "-1", "1e400", "-0.0", ".nan", ".inf", "NaN", "Infinity", "9" * 30, "0x" + "f" * 400, "1_0", "2026-13-45",
-    "true", "null", "~", "''", '"', "'", "[", "]", "{", "}", ":", "- ", ",", "&a ", "*a", "<<: *a",
-    "!!python/object:os.system ", "!!binary ", "? ", "|\n", ">\n", "\t", "\r", "\n", "\x00", "\x1b[31m", "\u202e",
-    "\ufeff", "\ud7ff", "../", "/dev/null", "/", "~", "a" * 5000, "[" * 2000, "{a: " * 500, "# ", "\\", "%s", "{0}",
-    "[/x]",
-)  # fmt: skip
-
-NAMES = "names: [person, car, 'traffic light']\nnc: 3\n"
-DATA = "path: .\ntrain: images\nval: images\nnames:\n  0: person\n  1: car\n"
-LABELS = "0 0.5 0.5 0.2 0.3\n1 0.25 0.25 0.1 0.1\n"
-LIST = "images/a.png\n# a comment\nimages/*.png\nsynth:street?frames=2\n"
-PROFILE = (
-    "format: keepbusy-profile\nversion: 1\noptions:\n  mode: async\n  nireq: 4\n  hint: throughput\n  head: tail\n"
-    "tuned_for:\n  device: CPU\nmeasured:\n  throughput_fps: 100.0\n"
-)
-METADATA = "task: detect\nstride: 32\nimgsz: [64, 96]\nnames: {0: red, 1: green}\ndate: '2026-01-01'\n"
-COCO = {
-    "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}],
-    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 20], "area": 600, "iscrowd": 0}],
-    "categories": [{"id": 1, "name": "person"}],
+NAMES = ("red", "green")
+_BOX = {"bbox": [10.5, 20, 30, 10], "area": 300.0, "iscrowd": 0, "segmentation": [[10, 20, 40, 20, 40, 30]]}
+COCO: dict[str, Any] = {
+    "images": [
+        {"id": number, "file_name": f"{name}.png", "width": 96, "height": 64}
+        for number, name in enumerate(("a", "b"), start=1)
+    ],
+    "categories": [{"id": 1, "name": "red"}, {"id": 2, "name": "green", "supercategory": "colour"}],
+    "annotations": [
+        {"id": number, "image_id": image, "category_id": category, **_BOX}
+        for number, image, category in ((1, 1, 1), (2, 2, 2), (3, 2, 1))
+    ],
 }
-
-
-def _names(path: Path) -> object:
-    return load_names(path)
-
-
-def _data(path: Path) -> object:
-    _make_images(path.parent)
-    return open_dataset(str(path))
-
-
-def _labels(path: Path) -> object:
-    _make_images(path.parent, labels=path.read_bytes())
-    (path.parent / "data.yaml").write_text(DATA)
-    return open_dataset(str(path.parent / "data.yaml"))
-
-
-def _coco(path: Path) -> object:
-    _make_images(path.parent)
-    return open_dataset(str(path), images=path.parent / "images")
-
-
-def _list(path: Path) -> object:
-    _make_images(path.parent)
-    open_source(path).close()
-    return None
-
-
-def _profile(path: Path) -> object:
-    return merge_options(load_profile(path), {})
-
-
-def _parsers(path: Path) -> object:
-    text = path.read_bytes().decode("utf-8", "replace")
-    for parse in (parse_yaml, parse_json, parse_literal):
-        try:
-            parse(text)
-        except ValueError:
-            continue
-    return None
-
-
-USES: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "names.yaml": (NAMES, _names),
-    "names.txt": ("person\ncar\n", _names),
-    "data.yaml": (DATA, _data),
-    "labels.txt": (LABELS, _labels),
-    "coco.json": (json.dumps(COCO), _coco),
-    "list.txt": (LIST, _list),
-    "profile.yaml": (PROFILE, _profile),
-    "metadata.yaml": (METADATA, _parsers),
+YOLO: dict[str, Any] = {
+    **{"path": ".", "train": "images/val", "val": ["images/val"], "nc": 2, "names": {0: "red", 1: "green"}},
+    "kpt_shape": None,
 }
+PROFILE: dict[str, Any] = {
+    "format": "keepbusy-profile",
+    "version": 1,
+    "options": {"mode": "async", "nstreams": 2, "nireq": 3, "imgsz": [64, 96], "head": "auto", "shape": "rect"},
+    "tuned_for": {"device": "CPU", "frame_hw": [64, 96]},
+    "measured": {"fps": 125.1},
+}
+METADATA: dict[str, Any] = {
+    **{"names": {0: "red", 1: "green", 2: "blue"}, "stride": 32, "task": "detect", "imgsz": [64, 96], "batch": 1},
+    **{"description": "Ultralytics YOLOv5 model", "args": {"nms": False}, "channels": 3},
+}
+KEY = {"model": "0123abcd", "frame_hw": [64, 96]}
+NOTE = {"head": "host", "measured_ms": [1.25, 2.5], "name": "µ"}
+LABELS = "0 0.5 0.5 0.4 0.4\n1 0.2 0.2 0.1 0.1\n1 0.1 0.1 0.3 0.1 0.2 0.3\n"
+FOUND = Detections(np.array([[10, 20, 40, 30]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64), NAMES)
+
+
+def create(seeds: Path) -> Texts:
+    """Make the kind."""
+    return Texts(seeds)
 
 
 class Texts:
-    def seeds(self, folder: Path) -> list[Path]:
-        for name, (text, _) in USES.items():
-            (folder / name).write_text(text)
-        return [folder / name for name in USES]
+    """See the module."""
 
-    def damage(self, content: bytes, path: Path, dice: random.Random) -> bytes:
-        if dice.random() < 0.2:
-            return damage_bytes(content, dice)
-        text = content.decode()
-        for _ in range(dice.choice((1, 1, 2, 3, 6))):
-            text = _damage_text(text, dice)
-        if dice.random() < 0.05:
-            return text.encode(dice.choice(("utf-16", "utf-8-sig", "utf-32")), "replace")
-        return text.encode("utf-8", "replace")
+    def __init__(self, seeds: Path) -> None:
+        self._model = build_blob_model(seeds / "blob.xml")
+        self._picture = write_picture(seeds / "a.png", square_picture())
+        Notebook(seeds / "notes").write(KEY, NOTE)
+        (self._note,) = (seeds / "notes").iterdir()
 
-    def use(self, path: Path) -> str:
-        name = path.name.partition("-")[2]
-        USES[name][1](path)
-        return "read"
+    def make(self, dice: random.Random, folder: Path, scratch: Path) -> tuple[str, Callable[[], None]]:
+        """See `Kind.make`."""
+        form = dice.choice(_FORMS)
+        return form.__name__.strip("_"), form(self, dice, folder)
 
-
-def _damage_text(text: str, dice: random.Random) -> str:
-    token = dice.choice(TOKENS)
-    words = list(re.finditer(r"[^\s,:\[\]{}]+", text))
-    match dice.randrange(6):
-        case 0 | 1 if words:
-            word = dice.choice(words)
-            return text[: word.start()] + token + text[word.end() :]
-        case 2:
-            place = dice.randrange(len(text) + 1)
-            return text[:place] + token + text[place:]
-        case 3:
-            lines = text.splitlines(keepends=True)
-            dice.shuffle(lines)
-            return "".join(lines)
-        case 4:
-            return text + dice.choice((text, token, token * dice.choice((2, 30))))
-        case _:
-            return text[: dice.randrange(len(text) + 1)]
+    def pictures(self, folder: Path) -> None:
+        """Two pictures with labels, as YOLO's data sets have them."""
+        for name in ("images", "labels"):
+            (folder / name / "val").mkdir(parents=True)
+        for name in ("a", "b"):
+            shutil.copy(self._picture, folder / "images" / "val" / f"{name}.png")
+            (folder / "labels" / "val" / f"{name}.txt").write_text(LABELS)
 
 
-def _make_images(folder: Path, labels: bytes = LABELS.encode()) -> None:
-    for name in ("images", "labels"):
-        (folder / name).mkdir(exist_ok=True)
-    picture = folder / "images" / "a.png"
-    if not picture.exists():
-        cv2.imwrite(str(picture), np.zeros((48, 64, 3), np.uint8))
-    (folder / "labels" / "a.txt").write_bytes(labels)
+Form = Callable[[Texts, random.Random, Path], Callable[[], None]]
+
+
+def _dumped(dice: random.Random, document: Any, *, is_json: bool) -> bytes:
+    """A document with changes in its tree, in its text, or in both."""
+    how = dice.random()
+    if how < 0.6:
+        document = mutated_tree(dice, document)
+    if is_json:
+        text = json.dumps(document, indent=dice.choice([None, 1]), ensure_ascii=dice.random() < 0.7)
+    else:
+        with contextlib.suppress(yaml.YAMLError, ValueError):
+            text = yaml.safe_dump(
+                document, allow_unicode=dice.random() < 0.5, default_flow_style=dice.choice([None, True])
+            )
+            return text.encode("utf-8", "surrogatepass") if how < 0.4 else mutated_text(dice, text)
+        text = repr(document)
+    return text.encode("utf-8", "surrogatepass") if how < 0.4 else mutated_text(dice, text)
+
+
+def _names(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
+    path = folder / dice.choice(["names.txt", "names.yaml", "names.yml"])
+    if path.suffix == ".txt":
+        path.write_bytes(mutated_text(dice, "person\nbicycle\n# no comment\ntraffic light\n\nµ\n"))
+    else:
+        document = dice.choice([YOLO, ["red", "green"], {"names": ["red", "yes", "007"]}])
+        path.write_bytes(_dumped(dice, document, is_json=False))
+
+    def use() -> None:
+        names = load_names(path)
+        assert isinstance(names, tuple) and names and all(isinstance(name, str) for name in names)
+
+    return use
+
+
+def _evaluate(path: Path, images: Path | None) -> None:
+    """All that an evaluation does with the data."""
+    refusal = None
+    for skip_bad_labels in (False, True):
+        try:
+            data = open_dataset(str(path), images=images, skip_bad_labels=skip_bad_labels)
+            mapping, _ = match_classes(data, NAMES, ignore_missing=skip_bad_labels)
+            scorer = DatasetScorer(data, NAMES, mapping, ignore_missing=skip_bad_labels)
+            with contextlib.closing(data.open()) as source:
+                num_frames = source.num_frames or 0
+            for index in range(num_frames):
+                frame = Frame(square_picture(), index, 0.0, 0, "x")
+                labels = data.labels(frame)
+                assert np.isfinite(labels.boxes_xyxy).all() and np.isfinite(labels.area_px).all()
+                scorer.add(Result(frame, FOUND, Timings()))
+            accuracy = scorer.evaluation.accuracy().map50_95
+            assert accuracy is None or 0 <= accuracy <= 1
+            json.dumps(scorer.evaluation.results(scorer.category_ids())).encode()
+        except KeepbusyError as error:
+            refusal = error
+    if refusal is not None:
+        raise refusal
+
+
+def _data(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
+    kind.pictures(folder)
+    path = folder / "data.yaml"
+    path.write_bytes(_dumped(dice, YOLO, is_json=False))
+    return lambda: _evaluate(path, None)
+
+
+def _coco(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
+    kind.pictures(folder)
+    path = folder / "coco.json"
+    path.write_bytes(_dumped(dice, COCO, is_json=True))
+    return lambda: _evaluate(path, folder / "images" / "val")
+
+
+def _labels(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
+    kind.pictures(folder)
+    (folder / "labels" / "val" / "b.txt").write_bytes(mutated_text(dice, LABELS))
+    return lambda: _evaluate(folder / "images" / "val", None)
+
+
+def _list(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
+    kind.pictures(folder)
+    path = folder / dice.choice(["list.txt", "list.streams"])
+    path.write_bytes(
+        mutated_text(dice, "# pictures\nimages/val/a.png\nimages/val # both\n'images/val/*.png'\nsynth:street\n")
+    )
+
+    def use() -> None:
+        if not any(_leads_away(spelling) for entry in list_entries(path) for spelling in entry.spellings()):
+            with contextlib.closing(open_source(path)) as source:
+                check_frames(source, limit=6)
+
+    return use
+
+
+def _leads_away(spelling: str) -> bool:
+    """Whether an entry may name a camera, the network, or files that are not the case's."""
+    return spelling.isdecimal() or spelling.startswith(("/", "~")) or ".." in spelling or "://" in spelling
+
+
+def _profile(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
+    path = folder / "profile.yaml"
+    path.write_bytes(_dumped(dice, PROFILE, is_json=False))
+
+    def use() -> None:
+        profile = load_profile(path)
+        merge_options(profile, {"nireq": 1})
+        profile.differences({"device": "CPU", "frame_hw": [64, 96]})
+
+    return use
+
+
+def _metadata(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
+    for suffix in (".xml", ".bin"):
+        shutil.copy(kind._model.with_suffix(suffix), folder)
+    (folder / dice.choice(["metadata.yaml", "blob.yaml", "blob.yml"])).write_bytes(
+        _dumped(dice, METADATA, is_json=False)
+    )
+
+    def use() -> None:
+        model = load_model(folder / "blob.xml")
+        assert len(model.names) == model.output.num_classes and all(isinstance(name, str) for name in model.names)
+        assert all(math.isfinite(side) and side > 0 for side in model.input_hw)
+
+    return use
+
+
+def _note(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
+    path = folder / kind._note.name
+    if dice.random() < 0.5:
+        path.write_bytes(mutated_text(dice, kind._note.read_text()))
+    else:
+        path.write_bytes(_dumped(dice, json.loads(kind._note.read_text()), is_json=True))
+
+    def use() -> None:
+        assert Notebook(folder).read(KEY) in (None, NOTE)
+
+    return use
+
+
+_FORMS: tuple[Form, ...] = (_names, _data, _coco, _labels, _list, _profile, _metadata, _note)

@@ -1,144 +1,106 @@
-"""One process of one kind: cases one after the other, each announced before it begins and told of when it has ended."""
+"""The process that cases of one kind run in: reads numbers, answers each with how it ended, as JSON, one a line."""
 
 from __future__ import annotations
 
-import argparse
-import gc
-import hashlib
+import contextlib
+import faulthandler
+import importlib
 import json
 import os
 import random
-import resource
+import shutil
 import sys
 import tempfile
-import threading
-import time
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from keepbusy.errors import KeepbusyError
-from tests.fuzz.answers import Answers
-from tests.fuzz.kind import Kind
-from tests.fuzz.models import Models
-from tests.fuzz.pictures import Pictures
-from tests.fuzz.texts import Texts
-from tests.fuzz.videos import Videos
+from tests.fuzz.watch import Unheard, Watch
 
-KINDS: dict[str, type[Kind]] = {
-    "texts": Texts,
-    "pictures": Pictures,
-    "videos": Videos,
-    "models": Models,
-    "answers": Answers,
-}
-MAX_GROWTH_BYTES = 2 << 30
-FILES = Path("/proc/self/fd")
+TELLS_AFTER_S = 15.0
+"""A case that takes longer tells where each thread is; it counts as hanging a little later."""
+
+KINDS = ("texts", "pictures", "videos", "models", "store")
 
 
-class Worker:
-    """Makes cases of a kind and uses them.
+class Kind(Protocol):
+    """A kind of cases, with the good files that they are made of."""
 
-    Args:
-        kind: Its name.
-        seed: With a case's number, all that it depends on.
-        folder: Where inputs are made.
-    """
+    def make(self, dice: random.Random, folder: Path, scratch: Path) -> tuple[str, Callable[[], None]]:
+        """Write a case's input.
 
-    def __init__(self, kind: str, seed: int, folder: Path) -> None:
-        self._name, self._seed = kind, seed
-        self._kind = KINDS[kind]()
-        self._folder = folder / "cases"
-        for place in (folder / "seeds", self._folder):
-            place.mkdir(exist_ok=True)
-        self._seeds = [(path, path.read_bytes()) for path in self._kind.seeds(folder / "seeds")]
+        Args:
+            dice: All chance there is.
+            folder: Where inputs are written; nothing in it may change later.
+            scratch: For what the case writes.
 
-    def make(self, number: int) -> Path:
-        """A case's input."""
-        dice = random.Random(f"{self._name}/{self._seed}/{number}")
-        path, content = dice.choice(self._seeds)
-        case = self._folder / f"{number}-{path.name}"
-        case.write_bytes(self._kind.damage(content, path, dice))
-        return case
-
-    def run(self, number: int) -> dict[str, Any]:
-        """One case: what came of it, and what is wrong with that."""
-        path = self.make(number)
-        before = hashlib.sha256(path.read_bytes()).digest()
-        num_threads, num_files, memory = threading.active_count(), _num_files(), _peak_bytes()
-        outcome, fault = "", None
-        try:
-            outcome = self._kind.use(path)
-        except KeepbusyError as error:
-            outcome = type(error).__name__
-            fault = _fault_in_message(str(error))
-        except BaseException:
-            fault = traceback.format_exc()
-        gc.collect()
-        if fault is None:
-            fault = _left_over(num_threads, num_files)
-        if fault is None and _peak_bytes() - memory > MAX_GROWTH_BYTES:
-            fault = f"{(_peak_bytes() - memory) >> 20} MiB more memory"
-        if fault is None and hashlib.sha256(path.read_bytes()).digest() != before:
-            fault = "the input was changed"
-        path.unlink(missing_ok=True)
-        path.with_suffix(".bin").unlink(missing_ok=True)
-        return {"number": number, "outcome": outcome, "fault": fault}
+        Returns:
+            What it is in a word or two, and the function that uses it: a KeepbusyError is a refusal, any other
+            exception a finding.
+        """
+        ...
 
 
-def _fault_in_message(message: str) -> str | None:
-    return f"a message of several lines: {message!r}" if "\n" in message else None
+def load(kind: str, seeds: Path) -> Kind:
+    """Make a kind, and its good files in a folder."""
+    seeds.mkdir(parents=True, exist_ok=True)
+    made: Kind = importlib.import_module(f"tests.fuzz.{kind}").create(seeds)
+    return made
 
 
-def _left_over(num_threads: int, num_files: int) -> str | None:
-    until = time.monotonic() + 2.0
-    while threading.active_count() > num_threads or _num_files() > num_files:
-        if time.monotonic() > until:
-            return f"{threading.active_count() - num_threads} threads and {_num_files() - num_files} files are left"
-        time.sleep(0.01)
-    return None
-
-
-def _num_files() -> int:
-    return len(os.listdir(FILES)) if FILES.exists() else 0
-
-
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def run_case(kind: Kind, name: str, seed: int, number: int, folder: Path, unheard: Unheard) -> dict[str, Any]:
+    """Make one case and use it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    inputs, scratch = folder / "inputs", folder / "scratch"
+    for one in (inputs, scratch):
+        one.mkdir(parents=True)
+    what, use = kind.make(random.Random(f"{name}/{seed}/{number}"), inputs, scratch)
+    watch = Watch(inputs)
+    ending, fault = "accepted", None
+    try:
+        use()
+    except KeepbusyError:
+        ending = "refused"
+    except BaseException:
+        fault = traceback.format_exc()
+    del use
+    fault = fault or watch.fault() or unheard.take()
+    return {"number": number, "what": what, "ending": "finding" if fault else ending, "fault": fault}
 
 
 def main() -> None:
-    """Run cases until there is no more time; the parent reads what is printed."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--kind", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--first", type=int, required=True)
-    parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--keep", type=Path)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    until = time.monotonic() + options.seconds
-    out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # What libraries print is not ours.
-    with tempfile.TemporaryDirectory() as name:
-        os.environ["KEEPBUSY_CACHE"] = f"{name}/cache"
-        worker = Worker(options.kind, options.seed, Path(name))
-        if options.keep is not None:
-            content = worker.make(options.first)
-            options.keep.mkdir(parents=True, exist_ok=True)
-            (options.keep / content.name).write_bytes(content.read_bytes())
-            out.write(json.dumps({"kept": str(options.keep / content.name)}) + "\n")
-            return
-        for number in range(options.first, options.first + options.count):
-            if time.monotonic() > until:
-                break
-            out.write(json.dumps({"begin": number}) + "\n")
-            out.write(json.dumps(worker.run(number)) + "\n")
-        out.write(json.dumps({"end": True}) + "\n")
+    """Answer until the numbers end."""
+    name, seed, work = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    # What libraries print must not mix with the answers, and nothing a case does may read the numbers.
+    answers, numbers = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(0))
+    os.dup2(2, 1)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    faulthandler.enable()
+    warnings.simplefilter("error")
+    temporary = work / "temporary"
+    temporary.mkdir(parents=True, exist_ok=True)
+    os.environ["KEEPBUSY_CACHE"] = str(work / "cache")
+    os.environ["NO_PROXY"] = "*"
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+    kind, unheard = load(name, work / "seeds"), Unheard()
+    # What is loaded or opened once, at first use, is no leak.
+    for number in range(-3, 0):
+        with contextlib.suppress(Exception):
+            run_case(kind, name, seed, number, work / "case", unheard)
+    unheard.take()
+    print(json.dumps({"number": "ready"}), file=answers, flush=True)
+    with answers, numbers:
+        for line in numbers:
+            # Told before the worker is ended: a library may have taken the signal's handler.
+            faulthandler.dump_traceback_later(TELLS_AFTER_S)
+            answer = run_case(kind, name, seed, int(line), work / "case", unheard)
+            faulthandler.cancel_dump_traceback_later()
+            print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":
     main()
-    sys.stdout.flush()

@@ -19,6 +19,7 @@ from keepbusy.models.files import notes_of
 from keepbusy.models.inputs import recognise_input, settle_size
 from keepbusy.models.inside import with_what_is_inside
 from keepbusy.models.names import Names, choose_names
+from keepbusy.models.opsets import MAX_VERSION, highest_opset
 from keepbusy.models.outputs import recognise_output
 from keepbusy.models.pixels import pixels_of
 from keepbusy.parsing import parse_yaml
@@ -182,6 +183,11 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
         core = import_openvino().Core()
     try:
         is_ir = path.suffix.lower() == ".xml"
+        if not is_ir and (version := highest_opset(path)) > MAX_VERSION:
+            raise ModelError(
+                f"{path}: cannot be read as a model: it names version {version} of an operator set, which there is not",
+                hint="the file may be damaged: export or copy it again",
+            )
         graph = core.read_model(path, weights) if is_ir else core.read_model(path)
         if not is_ir or not _is_utf8(path):
             _check_names(graph)

@@ -83,6 +83,8 @@ class Packets:
         self._demuxed: Iterator[Any] = container.demux(stream)
         self._decoded: deque[VideoFrame | PacketError] = deque()
         self._num_given = 0
+        self._num_failed = 0
+        self._num_failed_since = 0
         self._num_failures = 0
         self._is_drained = False
         self._partial: PacketError | None = None
@@ -121,6 +123,7 @@ class Packets:
         if isinstance(decoded, PacketError):
             raise decoded
         self._last_pts = decoded.pts
+        self._num_failed_since = 0
         return decoded
 
     def _take(self, packet: Any) -> None:
@@ -130,6 +133,8 @@ class Packets:
         try:
             self._decoded.extend(self._decode(packet))
         except PacketError as error:
+            self._num_failed += 1
+            self._num_failed_since += 1
             if not error.is_partial and earlier is None:
                 raise
             self._partial = error
@@ -154,6 +159,11 @@ class Packets:
                     raise
                 self._demuxed = self._container.demux(self._stream)
                 continue
+            except self._failures as error:
+                # Some of FFmpeg's are no OSError, such as what it has not implemented.
+                if isinstance(error, OSError):
+                    raise
+                raise OSError(getattr(error, "errno", None), reason_of(error)) from error
             self._num_failures = 0
             return packet
 
@@ -216,10 +226,14 @@ class Packets:
                 pass
             except self._failures:
                 is_whole = False
-        num_seen = self._num_given + len(self._decoded)
+        num_seen = self._num_given + self._num_failed + len(self._decoded)
         has_frame_threads = self._stream.codec_context.thread_count > 1
         if self._can_reopen and (not is_whole or (has_frame_threads and num_seen < self.num_packets)):
-            self._decoded.extend(self._read_tail_again(self._tail_start_s()))
+            # Failures behind the last picture have been raised, and are met again.
+            num_known = 0 if self._decoded else self._num_failed_since
+            found = self._read_tail_again(self._tail_start_s())
+            failed = [one for one in found if isinstance(one, PacketError)][:num_known]
+            self._decoded.extend(one for one in found if one not in failed)
 
     def _tail_start_s(self) -> float | None:
         times = [one.time for one in self._decoded if not isinstance(one, PacketError) and one.time is not None]

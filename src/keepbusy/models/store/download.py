@@ -114,8 +114,8 @@ def fetch_part(
     for attempt in range(MAX_ATTEMPTS):
         try:
             return part_path(target), download.attempt()
-        except (ValueError, http.client.InvalidURL) as error:
-            raise FetchError(f"the server leads to an address that cannot be used: {first_line(error)}") from error
+        except (ValueError, OverflowError, http.client.InvalidURL) as error:
+            raise FetchError(f"the server's answer cannot be understood: {first_line(error)}") from error
         except (OSError, http.client.HTTPException) as error:
             size = size_own(part_path(target))
             # A connection that broke while bytes came is no reason to give up: the next one goes on from there.

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from keepbusy.cache import cache_folder
 from keepbusy.errors import ConfigError, ModelError, first_line
+from keepbusy.models.opsets import MAX_VERSION, highest_opset
 from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known, near_names
 from keepbusy.models.store.download import FetchError, OnProgress, discard_part, disk, fetch_part
 from keepbusy.models.store.limits import TIMEOUT_S, Limits, limits_for
@@ -292,6 +293,8 @@ def _why_no_model(path: Path) -> str | None:
     """Why a file cannot be read as ONNX; None where it can be."""
     openvino = import_openvino()
     try:
+        if highest_opset(path) > MAX_VERSION:
+            return "it names an operator set that there is not"
         frontend = openvino.frontend.FrontEndManager().load_by_framework("onnx")
         model = frontend.convert(frontend.load(str(path)))
     except Exception as error:  # OpenVINO's own failures have no base class but this one.

@@ -1,0 +1,69 @@
+"""What holds for frames and results, whatever the input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from keepbusy.errors import FrameError
+from keepbusy.sources import Source
+from keepbusy.types import Detections, Frame, Result
+
+MAX_FRAMES = 5000
+"""No case has so many: a source that does not end is a finding."""
+
+
+def check_frames(source: Source, *, limit: int = MAX_FRAMES) -> int:
+    """Read a source to its end, or up to a number of frames; how many there were, the failed ones included."""
+    last_s = 0.0
+    for number in range(limit):
+        try:
+            frame = source.read()
+        except FrameError:
+            continue
+        if frame is None:
+            return number
+        last_s = check_frame(frame, last_s)
+    assert limit < MAX_FRAMES, "the source does not end"
+    return limit
+
+
+def check_frame(frame: Frame, last_s: float) -> float:
+    """A frame's picture, and its time, which begins again with each part of a list; its time, seconds."""
+    assert math.isfinite(frame.timestamp_s), frame.timestamp_s
+    assert frame.index == 0 or frame.timestamp_s >= last_s, (frame.timestamp_s, last_s)
+    image = frame.image
+    assert image is not None and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    assert image.flags.c_contiguous and image.shape[:2] == (frame.height, frame.width) and image.size
+    return frame.timestamp_s
+
+
+def check_results(results: Iterable[Result], *, max_det: int = 300) -> int:
+    """Go through a run's results; how many there were."""
+    last_s, last_index, number = 0.0, -1, 0
+    for number, result in enumerate(results, start=1):
+        assert number < MAX_FRAMES, "the run does not end"
+        frame = result.frame
+        assert frame.index > last_index, (frame.index, last_index)
+        assert math.isfinite(frame.timestamp_s) and frame.timestamp_s >= last_s, (frame.timestamp_s, last_s)
+        last_s, last_index = frame.timestamp_s, frame.index
+        check_detections(result.detections, (frame.height, frame.width), max_det)
+        assert result.error is None or len(result.detections) == 0
+    return number
+
+
+def check_detections(found: Detections, shape_hw: tuple[int, int], max_det: int) -> None:
+    """Boxes in the frame, confidences from 0 to 1 and falling, no more than there may be."""
+    height, width = shape_hw
+    boxes, confidence = found.boxes_xyxy, found.confidence
+    assert len(found) == len(boxes) == len(confidence) <= max_det
+    assert np.isfinite(boxes).all() and (boxes >= 0).all()
+    assert (boxes[:, [0, 2]] <= width).all() and (boxes[:, [1, 3]] <= height).all()
+    assert ((confidence >= 0) & (confidence <= 1)).all() and (np.diff(confidence) <= 0).all()
+    assert all(0 <= one < len(found.names) for one in found.class_id)
+    if found.keypoints is not None:
+        assert np.isfinite(found.keypoints).all()
+    if found.probabilities is not None:
+        assert ((found.probabilities >= 0) & (found.probabilities <= 1)).all()
