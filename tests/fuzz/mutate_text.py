@@ -45,7 +45,7 @@ def _lines(dice: random.Random, text: str) -> str:
     elif how == 3:
         lines[at] = lines[at].rstrip("\n")
     else:
-        lines[at:at] = [lines[at]] * dice.choice([10, 1000, 5000])
+        lines[at:at] = [lines[at][:1000]] * dice.choice([10, 1000, 5000])
     return "".join(lines)
 
 

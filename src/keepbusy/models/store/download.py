@@ -40,6 +40,9 @@ OnProgress = Callable[[int, "int | None"], None]
 """Called with the bytes that are here, and the file's length in bytes where it is known."""
 
 CHUNK_BYTES = 1 << 18
+MAX_REDIRECTS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
 MAX_FIELD_CHARS = 1000
 """Of an entity tag or a date: what is longer is no such thing."""
 
@@ -154,10 +157,8 @@ class _Download:
         headers = {"User-Agent": f"keepbusy/{__version__}", "Accept-Encoding": "identity"}
         if start and known is not None:
             headers |= {"Range": f"bytes={start}-", "If-Range": cast(str, known.validator)}
-        request = urllib.request.Request(self._url, headers=headers)
         try:
-            # The address is the catalogue's or a mirror's, http or https; redirects are checked.
-            response = self._opener.open(request, timeout=self.limits.timeout_s)
+            response = self._open(headers)
         except urllib.error.HTTPError as error:
             with error:
                 if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not start:
@@ -177,6 +178,22 @@ class _Download:
                     write_own(_note_path(self._target), json.dumps(dataclasses.asdict(now)).encode())
             self._receive(response, start, now.length)
         return start > 0
+
+    def _open(self, headers: dict[str, str]) -> http.client.HTTPResponse:
+        """An answer to a request, redirects followed; what a redirect has for a body is not read."""
+        url = self._url
+        for _ in range(MAX_REDIRECTS + 1):
+            request = urllib.request.Request(url, headers=headers)
+            try:
+                # The address is the catalogue's or a mirror's, http or https; redirects are checked.
+                return cast(http.client.HTTPResponse, self._opener.open(request, timeout=self.limits.timeout_s))
+            except urllib.error.HTTPError as error:
+                location = error.headers.get("Location")
+                if error.code not in _REDIRECTS or location is None:
+                    raise
+                error.close()
+                url = _redirected(url, location)
+        raise FetchError(f"the server redirects more than {MAX_REDIRECTS} times")
 
     def _begin_anew(self) -> bool:
         discard_part(self._target)
@@ -317,48 +334,40 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-class _SecureRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to anything else, and never to another kind of address."""
+def _redirected(url: str, location: str) -> str:
+    """Where a redirect leads: never from https to anything else, and never to another kind of address.
+
+    Raises:
+        FetchError: It leads to where it must not, or nowhere.
+    """
+    try:
+        target = urljoin(url, location)
+        parts = urlsplit(target)
+        is_usable = _is_text(location) and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise FetchError("the server redirects to an address that cannot be used")
+    old, new = urlsplit(url).scheme, parts.scheme
+    if new not in ("http", "https") or (old == "https" and new != "https"):
+        raise FetchError(f"the server redirects from {old} to {new}, which is not safe")
+    return target
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Leaves redirects to us: urllib would read their bodies, of any length."""
 
     def http_error_302(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
-    ) -> Any:
-        location = headers.get("Location")
-        if location is not None and not _is_usable(req.full_url, location):
-            fp.close()
-            raise FetchError("the server redirects to an address that cannot be used")
-        return super().http_error_302(req, fp, code, msg, headers)
+    ) -> None:
+        return None
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme.lower()
-        if new not in ("http", "https") or (old == "https" and new != "https"):
-            fp.close()
-            raise FetchError(f"the server redirects from {old} to {new}, which is not safe")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _is_usable(base: str, location: str) -> bool:
-    """Whether a redirect names a machine to connect to; which kinds of addresses are allowed is another question."""
-    try:
-        parts = urlsplit(urljoin(base, location))
-        return _is_text(location) and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return False
 
 
 def _opener() -> urllib.request.OpenerDirector:
     # It also has handlers for ftp and the like; only a redirect could lead there, and those are checked.
-    return urllib.request.build_opener(_SecureRedirects)
+    return urllib.request.build_opener(_NoRedirects)
 
 
 def _reason(error: Exception, timeout_s: float) -> str:
