@@ -589,3 +589,22 @@ def test_a_picture_that_its_decoder_finds_too_large_is_one_error() -> None:
     PIL.Image.new("RGB", (400, 300)).save(file, "AVIF")
     with pytest.raises(ValueError, match="out of range"):
         decode(file.getvalue(), 1)
+
+
+def test_a_png_whose_chunk_promises_gigabytes_is_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.zeros((64, 96, 3), np.uint8))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"IDAT") - 4
+    content[place : place + 4] = (0x8000_1838).to_bytes(4, "big")
+    path.write_bytes(content)
+    check = (
+        "import resource, sys; from pathlib import Path; from keepbusy.sources.picture import read_image\n"
+        "from keepbusy.errors import FrameError\n"
+        "try: read_image(Path(sys.argv[1]))\n"
+        "except FrameError as error: print(error.message)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", check, path], capture_output=True, text=True, check=True)
+    message, peak_kb = done.stdout.splitlines()
+    assert "cut short" in message and int(peak_kb) < 1_000_000

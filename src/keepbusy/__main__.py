@@ -3,9 +3,10 @@
 - While the program is being loaded nothing has been made: it ends at once.
 - Then the first signal raises an exception in the main thread: commands finish their outputs, and the exit code tells.
   The second one changes nothing, since outputs are being finished; the third one ends the program at once without them.
-- When a command is over its outputs are finished: the program ends at once again.
+- When a command is over nothing is raised any more, and at the very end signals are ignored: the exit code stands.
 
-An exception that comes while the garbage collector drops something is lost in Python: it is raised once more.
+An exception that comes while the garbage collector drops something is lost in Python: it is raised once more. One that
+comes while a compiled module is being loaded comes out as an `ImportError`: what it came from counts.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _STILL_FINISHING = b"keepbusy is finishing its outputs; once more ends it at onc
 _answered: list[int] = []
 """The signals since the last exception was lost."""
 
+_is_over = False
+"""Whether the command has ended, and only what it has left is still being closed."""
+
 
 class Terminated(BaseException):
     """SIGTERM: ends a command like Ctrl-C, with its outputs finished."""
@@ -36,6 +40,7 @@ def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 usage, 130 interrupted, 143 terminated."""
     # A signal that whoever started us has us ignore, as `nohup` does, stays ignored.
     numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) != signal.SIG_IGN]
+    global _is_over  # noqa: PLW0603 - signal handlers have no other place to look at
     code: int | str | None = None
     try:
         _answer(numbers, _leave)
@@ -49,12 +54,30 @@ def main() -> None:
     except Terminated:
         code = EXIT_TERMINATED
     except SystemExit as error:
-        code = error.code
+        code = _interrupted_by(error) if error.code == 1 else error.code
+    except Exception as error:
+        code = _interrupted_by(error)
+        if code == 1:
+            raise
     finally:
-        _answer(numbers, _leave)
-    # Out here the exception is gone, and with it what its frames held: compiled models are freed before Python ends,
-    # behind which OpenVINO's threads can no longer be joined.
+        # A plain assignment: no signal is looked for between it and the end of the command.
+        _is_over = True
+    # Out here the exception is gone, and with it what its frames held: outputs are finished, and compiled models freed
+    # before Python ends, behind which OpenVINO's threads can no longer be joined.
+    _answer(numbers, signal.SIG_IGN)
     sys.exit(code)
+
+
+def _interrupted_by(error: BaseException) -> int:
+    """The exit code of the signal that an error came from; 1 where it came from none."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
+        if isinstance(seen, Terminated):
+            return EXIT_TERMINATED
+        seen = seen.__cause__ or seen.__context__
+    return 1
 
 
 def _answer(numbers: list[signal.Signals], handler: signal._HANDLER) -> None:
@@ -68,12 +91,12 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _raise(number: int, frame: FrameType | None) -> None:
     _answered.append(number)
-    if len(_answered) == 1:
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
-    if len(_answered) == 2:
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _STILL_FINISHING)
-    else:
+    if len(_answered) > 2:
         _leave(number, frame)
+    if not _is_over and len(_answered) == 1:
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+    if not _is_over:
+        os.write(2, _STILL_FINISHING)
 
 
 def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:

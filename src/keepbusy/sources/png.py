@@ -15,6 +15,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 MAX_UNPACKED_BYTES = 1 << 26
 """Of all texts and profiles of a picture together: profiles have some MB at most."""
 
+MAX_MISSING_BYTES = 1 << 26
+"""A chunk that lacks more is no picture that was cut short."""
+
 MAX_RATIO = 1040
 """Deflate makes a byte of at most 1032 (RFC 1951)."""
 
@@ -25,12 +28,22 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 def lacks_data(content: bytes) -> bool:
-    """Whether a PNG is too short to have the pixels in it that its header promises, however well it is compressed."""
-    if len(content) < 26:
+    """Whether a PNG is far too short: for its pixels, however well they are compressed, or for a chunk.
+
+    A decoder takes memory for a chunk before it looks whether there is so much.
+    """
+    if len(content) < 26 or _promises_too_much(content):
         return True
     width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
     row_bytes = 1 + (width * content[24] * _CHANNELS.get(content[25], 0) + 7) // 8
     return height * row_bytes > len(content) * MAX_RATIO
+
+
+def _promises_too_much(content: bytes) -> bool:
+    place = len(PNG)
+    while place + 8 <= len(content):
+        place += 12 + int.from_bytes(content[place : place + 4], "big")
+    return place > len(content) + MAX_MISSING_BYTES
 
 
 def unpacks_too_far(content: bytes) -> bool:
