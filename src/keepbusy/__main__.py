@@ -6,7 +6,7 @@
 - When a command is over nothing is raised any more, and at the very end signals are ignored: the exit code stands.
 
 An exception that comes while the garbage collector drops something is lost in Python: it is raised once more. One that
-comes while a compiled module is being loaded comes out as an `ImportError`: what it came from counts.
+comes while a module is being loaded can come out as another error: a command that fails behind a signal was interrupted.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def main() -> None:
     except Terminated:
         code = EXIT_TERMINATED
     except SystemExit as error:
-        code = _interrupted_by(error) if error.code == 1 else error.code
-    except Exception as error:
-        code = _interrupted_by(error)
-        if code == 1:
+        code = 128 + _answered[0] if error.code == 1 and _answered else error.code
+    except Exception:
+        if not _answered:
             raise
+        code = 128 + _answered[0]
     finally:
         # A plain assignment: no signal is looked for between it and the end of the command.
         _is_over = True
@@ -66,18 +66,6 @@ def main() -> None:
     # before Python ends, behind which OpenVINO's threads can no longer be joined.
     _answer(numbers, signal.SIG_IGN)
     sys.exit(code)
-
-
-def _interrupted_by(error: BaseException) -> int:
-    """The exit code of the signal that an error came from; 1 where it came from none."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, KeyboardInterrupt):
-            return EXIT_INTERRUPTED
-        if isinstance(seen, Terminated):
-            return EXIT_TERMINATED
-        seen = seen.__cause__ or seen.__context__
-    return 1
 
 
 def _answer(numbers: list[signal.Signals], handler: signal._HANDLER) -> None:
