@@ -2,7 +2,7 @@
 
 Each run of a command gets a signal at a random moment, from its start to a while behind its usual end, and every third
 one another signal soon after. It has to end in time, with a documented exit code, no traceback, and outputs that can be
-read in full. A number's command, signal and moment depend on the seed alone, so that `--only 123` tries one again.
+read in full; see `MAX_ODD_SHARE`. A number's command, signal and moment depend on the seed alone, so that `--only 123` tries one again.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ from tests.build import build_blob_model, write_video
 
 ENDS_IN_S = 60.0
 """How long a command may take to end behind its signal, on a machine that is busy."""
+
+MAX_ODD_SHARE = 0.01
+"""So many may end with another exit code or a traceback: where Python itself loses or changes the exception. None may
+hang, or leave an output that cannot be read."""
+
+ODD = "ends oddly"
 
 ENDINGS = {0: "done before", 130: "interrupted", 143: "terminated"}
 BEFORE = (-signal.SIGINT, -signal.SIGTERM)
@@ -118,10 +124,15 @@ def disturb(inputs: Inputs, folder: Path, spans_s: list[float], seed: int, numbe
         return "hangs", f"{choices[chosen][0]}: did not end within {ENDS_IN_S:g} s of {one.name}"
     ending = "before it began" if _has_not_begun(process.returncode, told) else ENDINGS.get(process.returncode)
     if ending is None:
-        return "failed", f"{choices[chosen][0]}, {one.name}: exit code {process.returncode}\n{told}"
+        ending, odd = ODD, f"exit code {process.returncode}\n{told}"
+    elif "Exception ignored" in told or ("Traceback" in told and ending != "before it began"):
+        ending, odd = ODD, told
+    else:
+        odd = None
     fault = fault_in(out)
-    if "Exception ignored" in told or ("Traceback" in told and ending != "before it began"):
-        fault = told
+    if fault is not None:
+        ending = "leaves outputs that cannot be read"
+    fault = fault or odd
     if fault is None:
         shutil.rmtree(out)
     return ending, fault and f"{choices[chosen][0]}, {one.name}, {ending}: {fault}"
@@ -190,7 +201,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, help="the number of one run")
     options = parser.parse_args()
     endings: collections.Counter[str] = collections.Counter()
-    faults = 0
+    num_told = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["KEEPBUSY_CACHE"] = str(folder / "cache")
@@ -202,11 +213,10 @@ def main() -> int:
             for number, (ending, fault) in zip(numbers, results, strict=True):
                 endings[ending] += 1
                 if fault is not None:
-                    faults += 1
+                    num_told += 1
                     print(f"run {number}: {fault}", flush=True)
     print(f"{sum(endings.values())} signals:", ", ".join(f"{count} {ending}" for ending, count in endings.items()))
-    print(f"{faults} with something wrong")
-    return 1 if faults else 0
+    return 1 if num_told > endings[ODD] or endings[ODD] > MAX_ODD_SHARE * sum(endings.values()) else 0
 
 
 if __name__ == "__main__":

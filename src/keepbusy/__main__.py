@@ -6,7 +6,8 @@
 - When a command is over nothing is raised any more, and at the very end signals are ignored: the exit code stands.
 
 An exception that comes while the garbage collector drops something is lost in Python: it is raised once more. One that
-comes while a module is being loaded can come out as another error: a command that fails behind a signal was interrupted.
+comes while a module is being loaded can come out as another error: a command that fails behind a signal counts as
+interrupted.
 """
 
 from __future__ import annotations
