@@ -2,7 +2,8 @@
 
 Each run of a command gets a signal at a random moment, from its start to a while behind its usual end, and every third
 one another signal soon after. It has to end in time, with a documented exit code, no traceback, and outputs that can be
-read in full; see `MAX_ODD_SHARE`. A number's command, signal and moment depend on the seed alone, so that `--only 123` tries one again.
+read in full; see `MAX_ODD_SHARE`. A number's command, signal and moment depend on the seed alone, so that `--only 123`
+tries one again.
 """
 
 from __future__ import annotations
