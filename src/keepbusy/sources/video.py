@@ -278,7 +278,7 @@ class Video:
         """Why FFmpeg failed: our own limit where that was reached, else its words, in which the address may stand."""
         import av
 
-        if self._is_url and isinstance(error, av.error.ExitError):
+        if self._is_url and any(isinstance(one, av.error.ExitError) for one in (error, error.__cause__)):
             return f"nothing has come for {self._timeout_s:g} s"
         reason = reason_of(error)
         return reason.replace(self._location, self.name) if isinstance(self._location, str) else reason
