@@ -11,6 +11,8 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from keepbusy.embedded import embedded_model
+
 
 def image_input(input_hw: tuple[int, int]) -> tuple[Any, Any]:
     """An image input [1, 3, H, W], and a nought that depends on it, so that nothing is computed beforehand."""
@@ -66,3 +68,20 @@ def onnx_model(num_bytes: int, *, seed: int) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     content: bytes = model.SerializeToString()
     return content
+
+
+def nan_model(path: Path, *, in_half: bool = False) -> Path:
+    """The embedded model with one weight in its middle that is no number."""
+    graph = ov.Core().read_model(embedded_model())
+    convolution = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Convolution"][20]
+    weights = convolution.input_value(1).get_node()
+    while weights.get_type_name() != "Constant":
+        weights = weights.input_value(0).get_node()
+    values = np.array(weights.data, np.float32)
+    values.flat[0] = np.nan
+    stored = ops.constant(values.astype(np.float16)) if in_half else ops.constant(values)
+    # `compress_to_fp16` writes 65504 in place of NaN, so that halves are stored as they are.
+    found = ops.convert(stored, "f32") if in_half else stored
+    convolution.input(1).replace_source_output(found.output(0))
+    ov.save_model(graph, path, compress_to_fp16=False)
+    return path

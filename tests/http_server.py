@@ -1,4 +1,4 @@
-"""A release page on loopback: real HTTP, with the faults that downloads meet."""
+"""Real HTTP on loopback, and a release page with the faults that downloads meet."""
 
 from __future__ import annotations
 
@@ -57,6 +57,31 @@ class ReleasePage:
         return [headers.get("Range") for _, headers in self.requests]
 
 
+class Server(ThreadingHTTPServer):
+    """Its threads are waited for, and clients that go away are what some tests are about."""
+
+    daemon_threads = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serving(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve until the end of the block; the address, without a path."""
+    with Server(("127.0.0.1", 0), handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            # A certificate has a name.
+            yield f"https://localhost:{server.server_port}" if tls else f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @contextlib.contextmanager
 def release_page(page: ReleasePage, tls: ssl.SSLContext | None = None) -> Iterator[ReleasePage]:
     """Serve a page until the end of the block; `page.url` is its address."""
@@ -70,24 +95,11 @@ def release_page(page: ReleasePage, tls: ssl.SSLContext | None = None) -> Iterat
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = False
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            pass  # A client that goes away is what some tests are about.
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        page.url = f"{'https' if tls else 'http'}://localhost:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Handler, tls) as page.url:
         try:
             yield page
         finally:
             page.gate.set()
-            server.shutdown()
-            thread.join()
 
 
 def _answer(handler: BaseHTTPRequestHandler, page: ReleasePage) -> None:

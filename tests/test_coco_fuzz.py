@@ -11,20 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keepbusy.errors import KeepbusyError
-from keepbusy.evaluate.classes import match_classes
-from keepbusy.evaluate.open import open_dataset
-from keepbusy.evaluate.scoring import DatasetScorer
-from keepbusy.types import Detections, Frame, Result, Timings
 from tests.build import square_picture, write_picture
+from tests.fuzz.check import check_evaluation
 
-NAMES = ("red", "green")
 DOCUMENT: dict[str, Any] = {
     "info": {"year": 2026},
     "images": [
@@ -103,26 +98,10 @@ def changed(draw: st.DrawFn, document: dict[str, Any]) -> Any:
     return whole
 
 
-FOUND = Detections(np.array([[10, 20, 40, 30]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64), NAMES)
-
-
 def use(path: Path, images: Path | None) -> None:
     """All that an evaluation does with the data, whatever it is; only errors on purpose may come of it."""
-    for skip_bad_labels in (False, True):
-        with contextlib.suppress(KeepbusyError):
-            data = open_dataset(str(path), images=images, skip_bad_labels=skip_bad_labels)
-            mapping, _ = match_classes(data, NAMES, ignore_missing=skip_bad_labels)
-            scorer = DatasetScorer(data, NAMES, mapping, ignore_missing=skip_bad_labels)
-            with contextlib.closing(data.open()) as source:
-                num_frames = source.num_frames or 0
-            for index in range(num_frames):
-                frame = Frame(square_picture(), index, 0.0, 0, "x")
-                labels = data.labels(frame)
-                assert np.isfinite(labels.boxes_xyxy).all() and np.isfinite(labels.area_px).all()
-                scorer.add(Result(frame, FOUND, Timings()))
-            accuracy = scorer.evaluation.accuracy()
-            assert accuracy.map50_95 is None or 0 <= accuracy.map50_95 <= 1
-            json.dumps(scorer.evaluation.results(scorer.category_ids())).encode()
+    with contextlib.suppress(KeepbusyError):
+        check_evaluation(path, images)
 
 
 @pytest.fixture(scope="module")

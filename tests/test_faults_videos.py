@@ -27,6 +27,7 @@ from keepbusy.sources import Selection, Source, open_source
 from keepbusy.sources.video import Video
 from keepbusy.types import Frame
 from tests.fuzz.mutate_png import chunks, joined
+from tests.http_server import serving
 
 NUM_FRAMES = 60
 Damage = Callable[[bytes], bytes]
@@ -375,15 +376,8 @@ def test_the_end_of_a_live_stream_is_an_error(tmp_path: Path) -> None:
         def log_message(self, *args: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        frames, errors = read_on(open_source(f"http://127.0.0.1:{server.server_address[1]}/camera"))
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Camera) as address:
+        frames, errors = read_on(open_source(f"{address}/camera"))
     assert len(frames) > 20
     assert [error.reason.split(":")[0] for error in errors] == [f"the stream ended after {len(frames)} frames"]
 

@@ -8,17 +8,16 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import pytest
-from openvino import opset13 as ops
 
 import keepbusy as kb
 from keepbusy.config import ClassConf, DetectConfig
 from keepbusy.decode import decode
 from keepbusy.decode.finite import NotFiniteError
-from keepbusy.embedded import embedded_model
 from keepbusy.letterbox import Letterbox
 from keepbusy.models import load_model
 from keepbusy.models.head import find_head, raw_graph, tail_graph
 from tests.build import build_blob_model, square_picture, write_picture
+from tests.graphs import nan_model
 from tests.head_graphs import head_model
 from tests.test_cli import run
 from tests.test_families import CASES, INPUT_HW, NAMES, loud
@@ -86,23 +85,6 @@ def test_a_logit_of_infinity_is_no_certain_class(tmp_path: Path) -> None:
     outputs[1][0, 0, 0, 1] = np.inf
     with pytest.raises(NotFiniteError):
         decode(tuple(outputs), Letterbox.fit((64, 64), (64, 64)), form, DetectConfig(conf=0.7), list("abc"))
-
-
-def nan_model(path: Path, *, in_half: bool) -> Path:
-    """The embedded model with one weight in its middle that is no number."""
-    graph = ov.Core().read_model(embedded_model())
-    convolution = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Convolution"][20]
-    weights = convolution.input_value(1).get_node()
-    while weights.get_type_name() != "Constant":
-        weights = weights.input_value(0).get_node()
-    values = np.array(weights.data, np.float32)
-    values.flat[0] = np.nan
-    stored = ops.constant(values.astype(np.float16)) if in_half else ops.constant(values)
-    # `compress_to_fp16` writes 65504 in place of NaN, so that halves are stored as they are.
-    found = ops.convert(stored, "f32") if in_half else stored
-    convolution.input(1).replace_source_output(found.output(0))
-    ov.save_model(graph, path, compress_to_fp16=False)
-    return path
 
 
 @pytest.mark.parametrize("in_half", [False, True])

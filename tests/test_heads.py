@@ -27,6 +27,7 @@ from keepbusy.models import load_model
 from keepbusy.models.head import Head, find_head, raw_graph, tail_graph
 from keepbusy.testing import ScriptedDevice, numbered_image
 from keepbusy.types import Detections
+from tests.graphs import nan_model
 from tests.head_graphs import ANCHORS, NUM_BINS, STRIDES, Kind, head_graph, head_model
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -255,17 +256,7 @@ def test_weights_that_are_no_numbers_are_an_error_of_each_frame(
     head: HeadChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path / "cache"))
-
-    graph = ov.Core().read_model(embedded_model())
-    convolution = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Convolution"][20]
-    weights = convolution.input_value(1).get_node()
-    while weights.get_type_name() != "Constant":
-        weights = weights.input_value(0).get_node()
-    values = np.array(weights.data, np.float32)
-    values.flat[0] = np.nan
-    convolution.input(1).replace_source_output(ops.constant(values).output(0))
-    model = tmp_path / "nan.xml"
-    ov.save_model(graph, model, compress_to_fp16=False)
+    model = nan_model(tmp_path / "nan.xml")
     with kb.Pipeline(model, head=head, on_error="skip") as pipeline, pipeline.run(embedded_clip(), limit=2) as run:
         errors = [result.error for result in run]
     assert len(errors) == 2

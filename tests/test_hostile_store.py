@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from keepbusy.models.store import ModelStore, find_model
 from keepbusy.models.store.catalogue import KnownModel
 from keepbusy.models.store.limits import LARGER, Limits, limits_for
 from tests.graphs import onnx_model
+from tests.http_server import serving
 from tests.interrupts import interrupted_everywhere
 
 CONTENT = onnx_model(200_000, seed=3)
@@ -68,22 +69,11 @@ def served(*answers: tuple[int, dict[str, str], Any]) -> Iterator[Server]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    class Quiet(ThreadingHTTPServer):
-        daemon_threads = False
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            pass
-
-    with Quiet(("127.0.0.1", 0), Handler) as http_server:
-        server.url = f"http://127.0.0.1:{http_server.server_port}"
-        thread = threading.Thread(target=http_server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Handler) as server.url:
         try:
             yield server
         finally:
             server.is_over.set()
-            http_server.shutdown()
-            thread.join()
 
 
 def store_of(server: Server, folder: Path, *, is_pinned: bool = False, limits: Limits = QUICK) -> ModelStore:

@@ -28,6 +28,7 @@ from keepbusy.types import Detections, Frame, Result, Timings
 from keepbusy.whole import write_whole
 from tests.build import write_picture
 from tests.conftest import REPOSITORY
+from tests.http_server import serving
 
 AUDIT = """
 import os, sys
@@ -127,19 +128,6 @@ print(import_openvino() is sys.modules["openvino"], sys.modules["openvino_teleme
 
 
 @contextmanager
-def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-@contextmanager
 def advisories_of(name: str | None) -> Iterator[str]:
     """A server that speaks OSV's language and knows one advisory, on a package; its address."""
 
@@ -164,7 +152,7 @@ def advisories_of(name: str | None) -> Iterator[str]:
             pass
 
     with serving(Handler) as address:
-        yield address
+        yield f"{address}/"
 
 
 def audited(address: str) -> tuple[int, str]:
@@ -237,7 +225,7 @@ def pages(content: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
             pass
 
     with serving(Handler) as address:
-        yield address, asked
+        yield f"{address}/", asked
 
 
 def hls(segment: str) -> str:

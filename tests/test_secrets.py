@@ -8,9 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import cv2
 import numpy as np
@@ -19,6 +18,7 @@ import pytest
 from keepbusy.errors import FrameError, SourceError, first_line
 from keepbusy.sources import open_source
 from keepbusy.texts import without_secrets
+from tests.http_server import serving
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,8 @@ def motion_jpeg() -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}/live"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Camera) as address:
+        yield f"{address.removeprefix('http://')}/live"
 
 
 def test_what_is_written_of_a_camera_has_none(blob_model: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import http.server
-import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from keepbusy.sources import Selection, Source, open_source, open_sources
 from keepbusy.sources.video import Video
 from keepbusy.types import Frame
 from tests.build import square_picture, write_picture, write_video
+from tests.http_server import serving
 from tests.rtsp_server import rtsp_camera
 
 
@@ -205,22 +205,6 @@ def test_a_camera_that_is_not_there_is_refused() -> None:
     assert caught.value.hint
 
 
-@contextmanager
-def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
-    class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-        daemon_threads = False
-
-    server = Server(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_a_live_http_stream(tmp_path: Path) -> None:
     """A camera's MJPEG over HTTP: endless until the server ends it."""
     jpegs = [cv2.imencode(".jpg", square_picture(8 * n))[1].tobytes() for n in range(5)]
@@ -310,16 +294,11 @@ def silent_camera(*, num_pictures: int) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/live"
-    finally:
-        is_over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Camera) as address:
+        try:
+            yield f"{address}/live"
+        finally:
+            is_over.set()
 
 
 def test_a_camera_that_falls_silent_is_told_in_our_words_with_the_limit() -> None:

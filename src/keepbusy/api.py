@@ -113,7 +113,6 @@ class Pipeline:
         select = SelectConfig(loop=loop, limit=limit, stride=stride)
         if not sources:
             raise ConfigError("run: no source given", hint="name at least one video, picture or camera")
-        _check_process(self._process_id)
         self._check_open()
         turn = Turn(self._turns)
         opened: list[Source] = []

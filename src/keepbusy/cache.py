@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from keepbusy.errors import ConfigError, reason_of
-from keepbusy.files import beside
+from keepbusy.files import beside, sha256_of
 from keepbusy.parsing import parse_json
 
 CACHE_VARIABLE = "KEEPBUSY_CACHE"
@@ -261,15 +261,7 @@ def _stamp(path: Path) -> list[int]:
 
 def _described(path: Path) -> dict[str, Any]:
     stamp = _stamp(path)  # Before the hash: what is written in between is then hashed again.
-    return {"stamp": stamp, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return {"stamp": stamp, "sha256": sha256_of(path)}
 
 
 def _fault_of(folder: Path, key: dict[str, Any]) -> str | None:
@@ -293,7 +285,7 @@ def _fault_of(folder: Path, key: dict[str, Any]) -> str | None:
         if stamp is None or not stat.S_ISREG(stamp[-1]):
             return f"{name} is missing, or is no file"
         try:
-            if stamp[0] != file["stamp"][0] or _sha256(path) != file["sha256"]:
+            if stamp[0] != file["stamp"][0] or sha256_of(path) != file["sha256"]:
                 return f"{name} has other contents"
         except OSError as error:
             return f"{name}: {reason_of(error)}"

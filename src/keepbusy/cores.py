@@ -48,11 +48,10 @@ def allowed_cores() -> frozenset[int]:
 def taken_cores() -> frozenset[int]:
     """Cores that a thread of this process is bound to, to one alone, at this moment; empty where nobody says."""
     taken: set[int] = set()
-    with contextlib.suppress(OSError):
-        for entry in THREADS.iterdir():
-            with contextlib.suppress(OSError):  # A thread may end meanwhile.
-                cores = os.sched_getaffinity(int(entry.name))
-                taken |= cores if len(cores) == 1 else set()
+    for thread_id in _thread_ids():
+        with contextlib.suppress(OSError):  # A thread may end meanwhile.
+            cores = os.sched_getaffinity(thread_id)
+            taken |= cores if len(cores) == 1 else set()
     return frozenset(taken)
 
 
@@ -87,11 +86,18 @@ def ordinary_threads() -> Iterator[None]:
 def _policies() -> dict[int, int]:
     """How each thread of this process is scheduled, by its id."""
     found: dict[int, int] = {}
-    with contextlib.suppress(OSError):
-        for entry in THREADS.iterdir():
-            with contextlib.suppress(OSError):
-                found[int(entry.name)] = os.sched_getscheduler(int(entry.name))
+    for thread_id in _thread_ids():
+        with contextlib.suppress(OSError):  # A thread may end meanwhile.
+            found[thread_id] = os.sched_getscheduler(thread_id)
     return found
+
+
+def _thread_ids() -> list[int]:
+    """This process's threads, by the system's numbers; none where it does not say."""
+    try:
+        return [int(entry.name) for entry in THREADS.iterdir()]
+    except OSError:
+        return []
 
 
 def cgroup_quota_cores(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> float | None:

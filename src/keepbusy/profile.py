@@ -29,7 +29,7 @@ from keepbusy.config import Options, split_options
 from keepbusy.errors import ConfigError, first_line
 from keepbusy.files import read_text
 from keepbusy.parsing import TextError, parse_yaml_nodes
-from keepbusy.texts import without_secrets
+from keepbusy.texts import short_name
 from keepbusy.whole import write_error, write_whole
 
 log = logging.getLogger("keepbusy")
@@ -205,7 +205,7 @@ def origin(
         "model": model.name,
         "model_fingerprint": model_fingerprint(model),
         "frame_hw": list(frame_hw) if frame_hw is not None else None,
-        "sources": [Path(name).name or name for name in map(without_secrets, sources)] or None,
+        "sources": [short_name(source) for source in sources] or None,
         "usable_cores": usable_cores,
         "openvino": openvino.__version__.partition("-")[0],
         "keepbusy": keepbusy.__version__,

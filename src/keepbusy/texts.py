@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
 """Control characters, line ends, what turns the direction of writing or takes no room, halves of characters."""
@@ -42,6 +43,12 @@ def without_secrets(text: str) -> str:
     The one place where they are taken out: of sources' names, of errors, and of what is logged.
     """
     return _ADDRESS.sub(_without_login, text) if "://" in text else text
+
+
+def short_name(source: str) -> str:
+    """A source for a report: the last part of its path or address, without passwords."""
+    name = without_secrets(source)
+    return PurePath(name).name or name
 
 
 def _without_login(match: re.Match[str]) -> str:

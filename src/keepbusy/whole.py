@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
@@ -43,6 +44,27 @@ def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True) 
         if isinstance(error, OSError):
             raise write_error(path, error) from error
         raise
+
+
+def write_all(file: io.RawIOBase, content: bytes) -> None:
+    """Write all of some bytes to an unbuffered file, which may take a part at a time.
+
+    Raises:
+        OSError: Not all of them can be written; some may have been.
+    """
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+def forget_link(path: Path) -> None:
+    """Make room for a file where a link stands; what it leads to stays.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    if os.path.islink(path):
+        os.unlink(path)
 
 
 def write_report(text: str, target: str | Path) -> None:

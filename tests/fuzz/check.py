@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
-from keepbusy.errors import FrameError
+from keepbusy.errors import FrameError, KeepbusyError
+from keepbusy.evaluate.classes import match_classes
+from keepbusy.evaluate.open import open_dataset
+from keepbusy.evaluate.scoring import DatasetScorer
 from keepbusy.sources import Source
-from keepbusy.types import Detections, Frame, Result
+from keepbusy.types import Detections, Frame, Result, Timings
+from tests.build import square_picture
+
+NAMES = ("red", "green")
+"""The classes of the data sets that are damaged."""
+
+FOUND = Detections(np.array([[10, 20, 40, 30]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64), NAMES)
 
 MAX_FRAMES = 5000
 """No case has so many: a source that does not end is a finding."""
@@ -67,3 +79,31 @@ def check_detections(found: Detections, shape_hw: tuple[int, int], max_det: int)
         assert np.isfinite(found.keypoints).all()
     if found.probabilities is not None:
         assert ((found.probabilities >= 0) & (found.probabilities <= 1)).all()
+
+
+def check_evaluation(path: Path, images: Path | None) -> None:
+    """All that an evaluation does with the data.
+
+    Raises:
+        KeepbusyError: The data are refused, with or without bad labels.
+    """
+    refusal = None
+    for skip_bad_labels in (False, True):
+        try:
+            data = open_dataset(str(path), images=images, skip_bad_labels=skip_bad_labels)
+            mapping, _ = match_classes(data, NAMES, ignore_missing=skip_bad_labels)
+            scorer = DatasetScorer(data, NAMES, mapping, ignore_missing=skip_bad_labels)
+            with contextlib.closing(data.open()) as source:
+                num_frames = source.num_frames or 0
+            for index in range(num_frames):
+                frame = Frame(square_picture(), index, 0.0, 0, "x")
+                labels = data.labels(frame)
+                assert np.isfinite(labels.boxes_xyxy).all() and np.isfinite(labels.area_px).all()
+                scorer.add(Result(frame, FOUND, Timings()))
+            accuracy = scorer.evaluation.accuracy().map50_95
+            assert accuracy is None or 0 <= accuracy <= 1
+            json.dumps(scorer.evaluation.results(scorer.category_ids())).encode()
+        except KeepbusyError as error:
+            refusal = error
+    if refusal is not None:
+        raise refusal

@@ -11,25 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from keepbusy.cache import Notebook
-from keepbusy.errors import KeepbusyError
-from keepbusy.evaluate.classes import match_classes
-from keepbusy.evaluate.open import open_dataset
-from keepbusy.evaluate.scoring import DatasetScorer
 from keepbusy.models import load_model, load_names
 from keepbusy.profile import load_profile, merge_options
 from keepbusy.sources import open_source
 from keepbusy.sources.listing import list_entries
-from keepbusy.types import Detections, Frame, Result, Timings
 from tests.build import build_blob_model, square_picture, write_picture
-from tests.fuzz.check import check_frames
+from tests.fuzz.check import check_evaluation, check_frames
 from tests.fuzz.mutate_text import mutated_text
 from tests.fuzz.mutate_tree import mutated_tree
 
-NAMES = ("red", "green")
 _BOX = {"bbox": [10.5, 20, 30, 10], "area": 300.0, "iscrowd": 0, "segmentation": [[10, 20, 40, 20, 40, 30]]}
 COCO: dict[str, Any] = {
     "images": [
@@ -60,7 +53,6 @@ METADATA: dict[str, Any] = {
 KEY = {"model": "0123abcd", "frame_hw": [64, 96]}
 NOTE = {"head": "host", "measured_ms": [1.25, 2.5], "name": "µ"}
 LABELS = "0 0.5 0.5 0.4 0.4\n1 0.2 0.2 0.1 0.1\n1 0.1 0.1 0.3 0.1 0.2 0.3\n"
-FOUND = Detections(np.array([[10, 20, 40, 30]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64), NAMES)
 
 
 def create(seeds: Path) -> Texts:
@@ -126,48 +118,24 @@ def _names(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]
     return use
 
 
-def _evaluate(path: Path, images: Path | None) -> None:
-    """All that an evaluation does with the data."""
-    refusal = None
-    for skip_bad_labels in (False, True):
-        try:
-            data = open_dataset(str(path), images=images, skip_bad_labels=skip_bad_labels)
-            mapping, _ = match_classes(data, NAMES, ignore_missing=skip_bad_labels)
-            scorer = DatasetScorer(data, NAMES, mapping, ignore_missing=skip_bad_labels)
-            with contextlib.closing(data.open()) as source:
-                num_frames = source.num_frames or 0
-            for index in range(num_frames):
-                frame = Frame(square_picture(), index, 0.0, 0, "x")
-                labels = data.labels(frame)
-                assert np.isfinite(labels.boxes_xyxy).all() and np.isfinite(labels.area_px).all()
-                scorer.add(Result(frame, FOUND, Timings()))
-            accuracy = scorer.evaluation.accuracy().map50_95
-            assert accuracy is None or 0 <= accuracy <= 1
-            json.dumps(scorer.evaluation.results(scorer.category_ids())).encode()
-        except KeepbusyError as error:
-            refusal = error
-    if refusal is not None:
-        raise refusal
-
-
 def _data(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
     kind.pictures(folder)
     path = folder / "data.yaml"
     path.write_bytes(_dumped(dice, YOLO, is_json=False))
-    return lambda: _evaluate(path, None)
+    return lambda: check_evaluation(path, None)
 
 
 def _coco(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
     kind.pictures(folder)
     path = folder / "coco.json"
     path.write_bytes(_dumped(dice, COCO, is_json=True))
-    return lambda: _evaluate(path, folder / "images" / "val")
+    return lambda: check_evaluation(path, folder / "images" / "val")
 
 
 def _labels(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:
     kind.pictures(folder)
     (folder / "labels" / "val" / "b.txt").write_bytes(mutated_text(dice, LABELS))
-    return lambda: _evaluate(folder / "images" / "val", None)
+    return lambda: check_evaluation(folder / "images" / "val", None)
 
 
 def _list(kind: Texts, dice: random.Random, folder: Path) -> Callable[[], None]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from keepbusy.cores import affinity_cores, cgroup_quota_cores, usable_cores
 from keepbusy.files import beside
-from keepbusy.texts import without_secrets
+from keepbusy.texts import short_name
 
 COMPARABLE = {
     "cpu_model": "CPU",
@@ -76,7 +76,7 @@ def describe(
         "model_sha256": _digest(model),
         "head": head,
         "input_hw": list(input_hw),
-        "sources": [Path(name).name or name for name in map(without_secrets, sources)],
+        "sources": [short_name(source) for source in sources],
     }
 
 

@@ -19,7 +19,7 @@ from keepbusy.models.files import notes_of
 from keepbusy.models.inputs import recognise_input, settle_size
 from keepbusy.models.inside import with_what_is_inside
 from keepbusy.models.names import Names, choose_names
-from keepbusy.models.opsets import MAX_VERSION, highest_opset
+from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.outputs import recognise_output
 from keepbusy.models.pixels import pixels_of
 from keepbusy.parsing import parse_yaml
@@ -177,13 +177,13 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
     if not os.path.isfile(path):
         raise ModelError(f"{path}: no such model file", hint="check the path given with --model")
     weights = beside(path, f"{path.stem}.bin")
-    if path.suffix.lower() == ".xml" and not os.path.isfile(weights):
+    is_ir = path.suffix.lower() == ".xml"
+    if is_ir and not os.path.isfile(weights):
         raise ModelError(f"{path}: its weights {weights.name} are missing", hint="keep the .bin beside the .xml")
     if core is None:
         core = import_openvino().Core()
     try:
-        is_ir = path.suffix.lower() == ".xml"
-        if not is_ir and (version := highest_opset(path)) > MAX_VERSION:
+        if not is_ir and (version := unknown_opset(path)) is not None:
             raise ModelError(
                 f"{path}: cannot be read as a model: it names version {version} of an operator set, which there is not",
                 hint="the file may be damaged: export or copy it again",

@@ -14,6 +14,16 @@ _OPSET_IMPORT, _VERSION = 8, 2
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
+def unknown_opset(path: Path) -> int | None:
+    """The version of an operator set that a file names and that there is not; None where there is none such.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    version = highest_opset(path)
+    return version if version > MAX_VERSION else None
+
+
 def highest_opset(path: Path) -> int:
     """The highest version among a file's operator sets; 0 where none can be read.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -14,7 +13,7 @@ from keepbusy.sinks.naming import OutputNames, check_file, make_folder
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sources.images import is_picture
 from keepbusy.types import Image, Result
-from keepbusy.whole import write_error, write_whole
+from keepbusy.whole import forget_link, write_error, write_whole
 
 _VIDEO_SUFFIX = ".mp4"
 
@@ -94,7 +93,10 @@ class AnnotatedFolder:
                 video.close()
             fps = self._fps_by_source.get(frame.source_id)
             path = self._folder / f"{self._round_of(stem)}{_VIDEO_SUFFIX}"
-            _remove_link(path)
+            try:
+                forget_link(path)  # It leads to a place that the user did not name.
+            except OSError as error:
+                raise write_error(path, error) from error
             video = VideoFile(path, fps, self._style, encoder=self._encoder)
             self._encoder = video.encoder.name
             self._videos[frame.source_id] = (frame.source, video)
@@ -114,15 +116,6 @@ class AnnotatedFolder:
                 first = first or error
         if first is not None:
             raise first
-
-
-def _remove_link(path: Path) -> None:
-    """Make room for a file where a link stands, which leads to a place that the user did not name."""
-    if os.path.islink(path):
-        try:
-            path.unlink()
-        except OSError as error:
-            raise write_error(path, error) from error
 
 
 def _suffix_for(source: str) -> str:

@@ -14,7 +14,7 @@ from keepbusy.sinks.base import StopRun
 from keepbusy.sinks.naming import check_file
 from keepbusy.texts import valid_text
 from keepbusy.types import Result
-from keepbusy.whole import write_error
+from keepbusy.whole import write_all, write_error
 
 
 def record(result: Result) -> dict[str, Any]:
@@ -111,10 +111,8 @@ class JsonLines:
             raise write_error(self._name, error) from error
 
     def _append(self, file: io.FileIO, content: bytes) -> None:
-        rest = memoryview(content)
         try:
-            while rest:
-                rest = rest[file.write(rest) or 0 :]
+            write_all(file, content)
         except OSError:
             # What is no file (a pipe, a device) cannot be cut.
             with suppress(OSError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from keepbusy.sources.heif import is_sequence
-from keepbusy.sources.png import PNG
+from keepbusy.sources.png import PNG, chunks
 
 TIFF_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
 _TIFF_FORMS = {42: (4, 2, 12), 43: (8, 8, 20)}
@@ -45,14 +45,11 @@ def more_pages(content: bytes) -> str | None:
 
 
 def _num_in_png(content: bytes) -> int:
-    position = len(PNG)
-    while position + 12 <= len(content):
-        kind = content[position + 4 : position + 8]
-        if kind == b"acTL":
-            return int.from_bytes(content[position + 8 : position + 12], "big")
+    for kind, start, _ in chunks(content):
+        if kind == b"acTL" and start + 4 <= len(content):
+            return int.from_bytes(content[start : start + 4], "big")
         if kind == b"IDAT":
             break
-        position += 12 + int.from_bytes(content[position : position + 4], "big")
     return 1
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Iterator
 from typing import BinaryIO
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -39,11 +40,18 @@ def lacks_data(content: bytes) -> bool:
     return height * row_bytes > len(content) * MAX_RATIO
 
 
-def _promises_too_much(content: bytes) -> bool:
+def chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a PNG: the kind of each, where its data begin, and how many bytes it promises."""
     place = len(PNG)
     while place + 8 <= len(content):
-        place += 12 + int.from_bytes(content[place : place + 4], "big")
-    return place > len(content) + MAX_MISSING_BYTES
+        num_bytes = int.from_bytes(content[place : place + 4], "big")
+        yield content[place + 4 : place + 8], place + 8, num_bytes
+        place += 12 + num_bytes
+
+
+def _promises_too_much(content: bytes) -> bool:
+    most = len(content) + MAX_MISSING_BYTES
+    return any(start + num_bytes + 4 > most for _, start, num_bytes in chunks(content))
 
 
 def unpacks_too_far(content: bytes) -> bool:

@@ -35,6 +35,7 @@ from keepbusy.errors import KeepbusyError, ModelError, first_line
 from keepbusy.models.store.limits import HOURS_VARIABLE, MB_VARIABLE, MEGABYTE, Limits
 from keepbusy.models.store.own_file import open_own, read_own, size_own, write_own
 from keepbusy.parsing import parse_json
+from keepbusy.whole import write_all
 
 OnProgress = Callable[[int, "int | None"], None]
 """Called with the bytes that are here, and the file's length in bytes where it is known."""
@@ -214,9 +215,7 @@ class _Download:
                     discard_part(self._target)
                     raise self._too_large(size)
                 with disk(part):
-                    view = memoryview(block)
-                    while view:
-                        view = view[file.write(view) :]
+                    write_all(file, block)
                 self._tell(size, length)
                 window = self._check_speed(window, size)
         if size == 0:

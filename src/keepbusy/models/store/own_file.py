@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
-from typing import BinaryIO, cast
+
+from keepbusy.whole import forget_link, write_all
 
 MAX_TEXT_BYTES = 1 << 16
 """Notes and records have some hundred bytes."""
 
 
-def open_own(path: Path, *, append: bool = False) -> BinaryIO:
+def open_own(path: Path, *, append: bool = False) -> io.FileIO:
     """Open a file for writing, without a buffer; a link in its place is removed first.
 
     Raises:
@@ -19,7 +21,7 @@ def open_own(path: Path, *, append: bool = False) -> BinaryIO:
     forget_link(path)
     flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return cast("BinaryIO", os.fdopen(os.open(path, flags, 0o666), "ab" if append else "wb", buffering=0))
+    return io.FileIO(os.open(path, flags, 0o666), "ab" if append else "wb")
 
 
 def write_own(path: Path, content: bytes) -> None:
@@ -29,9 +31,7 @@ def write_own(path: Path, content: bytes) -> None:
         OSError: It cannot be written.
     """
     with open_own(path) as file:
-        view = memoryview(content)
-        while view:
-            view = view[file.write(view) :]
+        write_all(file, content)
 
 
 def read_own(path: Path) -> str:
@@ -53,13 +53,3 @@ def read_own(path: Path) -> str:
 def size_own(path: Path) -> int:
     """Bytes of a file of the store; 0 where there is none, or a link stands in its place."""
     return os.path.getsize(path) if os.path.isfile(path) and not os.path.islink(path) else 0
-
-
-def forget_link(path: Path) -> None:
-    """Remove a link that stands in a file's place; what it leads to stays.
-
-    Raises:
-        OSError: It cannot be removed.
-    """
-    if os.path.islink(path):
-        os.unlink(path)

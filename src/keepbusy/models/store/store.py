@@ -10,7 +10,6 @@ and holds ever after (trust on first use). A file that is no model is not truste
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -20,13 +19,15 @@ from urllib.parse import urlsplit
 
 from keepbusy.cache import cache_folder
 from keepbusy.errors import ConfigError, ModelError, first_line
-from keepbusy.models.opsets import MAX_VERSION, highest_opset
+from keepbusy.files import sha256_of
+from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known, near_names
 from keepbusy.models.store.download import FetchError, OnProgress, discard_part, disk, fetch_part
 from keepbusy.models.store.limits import TIMEOUT_S, Limits, limits_for
-from keepbusy.models.store.own_file import forget_link, read_own, write_own
+from keepbusy.models.store.own_file import read_own, write_own
 from keepbusy.parsing import parse_json
 from keepbusy.telemetry import import_openvino
+from keepbusy.whole import forget_link
 
 MIRROR_VARIABLE = "KEEPBUSY_MODELS_URL"
 
@@ -41,7 +42,7 @@ class ModelStore:
         catalogue: The models that it knows.
         base_url: A mirror: the address that file names are appended to; None for `KEEPBUSY_MODELS_URL`, or else each
             model's own.
-        timeout_s: Seconds of silence after which a server counts as dead.
+        timeout_s: Seconds of silence after which a server counts as dead, where `limits` are not given.
         limits: Of each download; None takes them from the model's size and the environment.
 
     Raises:
@@ -150,7 +151,7 @@ class ModelStore:
                     hint=f"without a connection, put the file from {known.url} at {path}",
                 ) from error
             with disk(part):
-                found = _sha256(part)
+                found = sha256_of(part)
             if wanted in (None, found):
                 if wanted is None:
                     self._prove(known, part)
@@ -168,7 +169,7 @@ class ModelStore:
         path = self.path(known)
         wanted = self.checksum(known)
         try:
-            found = _sha256(path)
+            found = sha256_of(path)
         except OSError as error:
             raise ModelError(f"{path}: cannot be read: {error.strerror}", hint="check its permissions") from error
         if wanted is None:
@@ -293,18 +294,10 @@ def _why_no_model(path: Path) -> str | None:
     """Why a file cannot be read as ONNX; None where it can be."""
     openvino = import_openvino()
     try:
-        if highest_opset(path) > MAX_VERSION:
+        if unknown_opset(path) is not None:
             return "it names an operator set that there is not"
         frontend = openvino.frontend.FrontEndManager().load_by_framework("onnx")
         model = frontend.convert(frontend.load(str(path)))
     except Exception as error:  # OpenVINO's own failures have no base class but this one.
         return "it cannot be read" if "parsed" in str(error) else first_line(error)
     return None if model.get_parameters() and model.get_results() else "it has no inputs and outputs"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
