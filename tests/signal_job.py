@@ -133,6 +133,8 @@ def disturb(inputs: Inputs, folder: Path, spans_s: list[float], seed: int, numbe
     fault = fault_in(out)
     if fault is not None:
         ending = "leaves outputs that cannot be read"
+    if fault is not None:
+        fault = f"{fault}\nexit code {process.returncode}\n{told}"
     fault = fault or odd
     if fault is None:
         shutil.rmtree(out)

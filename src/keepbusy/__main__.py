@@ -89,19 +89,21 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
-    if isinstance(unraisable.exc_value, (KeyboardInterrupt, Terminated)):
-        _answered.clear()
-    if isinstance(unraisable.exc_value, KeyboardInterrupt):
-        _thread.start_new_thread(_interrupt, (signal.SIGINT,))
-    elif isinstance(unraisable.exc_value, Terminated):
-        _thread.start_new_thread(_interrupt, (signal.SIGTERM,))
-    else:
+    if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Terminated)):
         sys.__unraisablehook__(unraisable)
+        return
+    _answered.clear()
+    number = signal.SIGINT if isinstance(unraisable.exc_value, KeyboardInterrupt) else signal.SIGTERM
+    _thread.start_new_thread(_interrupt, (number,))
 
 
 def _interrupt(number: signal.Signals) -> None:
     time.sleep(RAISED_AGAIN_S)
-    _thread.interrupt_main(number)
+    if sys.platform == "win32":
+        _thread.interrupt_main(number)
+    else:
+        # A real signal, which also wakes a thread that waits.
+        os.kill(os.getpid(), number)
 
 
 if __name__ == "__main__":

@@ -190,22 +190,27 @@ class Gate:
 
     def __init__(self) -> None:
         self._opened = _tokens(0)
+        self._is_open = False
 
     @property
     def is_open(self) -> bool:
         """Whether nobody has to wait."""
-        return not self._opened.empty()
+        return self._is_open
 
     def open(self) -> None:
         """Let all pass that wait, and those that come."""
+        self._is_open = True
         self._opened.put(True)
 
     def shut(self) -> None:
         """From now on, whoever comes waits; to be called while nobody waits."""
+        self._is_open = False
         self._opened = _tokens(0)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is open; False if that takes longer than some seconds."""
+        if self._is_open:
+            return True
         opened = self._opened
         try:
             opened.get(timeout=timeout_s)

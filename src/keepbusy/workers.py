@@ -8,6 +8,8 @@ threads, while one is waited for, and while they are joined. Therefore:
   `SimpleQueue` or a plain lock.
 - A thread signs on before it touches anything, and `start` returns when all have. From `join` on nobody is taken on: a
   thread that comes later ends at once. Only threads that have signed on are joined, and all of these were started.
+- A thread holds a lock while it works, and whoever joins it waits for that: `Thread.join`, broken off by an interrupt,
+  takes a thread that still works for ended, and would not wait for it the next time.
 - Everything here can be called again, and goes on where it was broken off. `to_the_end` does that once.
 - An owner closes itself also when it is dropped, through `weakref.finalize`, and when the interpreter exits, through
   `close_at_exit`: an interrupt between its construction and its `with` block leaves nothing behind. Its threads
@@ -22,7 +24,7 @@ import _thread
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -48,7 +50,7 @@ class Workers:
     def __init__(self, bodies: Sequence[tuple[str, Callable[[], None]]], on_end: Callable[[], None]) -> None:
         self._on_end = on_end
         self._threads = [threading.Thread(target=self._work, args=(body,), name=name) for name, body in bodies]
-        self._signed_on: list[threading.Thread] = []
+        self._signed_on: list[tuple[threading.Thread, AbstractContextManager[bool]]] = []
         self._arrivals: SimpleQueue[Exception | None] = SimpleQueue()
         self._takes_on = True
         self._others: SimpleQueue[None] = SimpleQueue()
@@ -87,25 +89,30 @@ class Workers:
             False, without waiting, in one of these threads.
         """
         self._takes_on = False
-        if threading.current_thread() in self._signed_on:
+        signed_on = tuple(self._signed_on)
+        if threading.current_thread() in (thread for thread, _ in signed_on):
             return False
-        for thread in tuple(self._signed_on):
+        for thread, at_work in signed_on:
+            with at_work:
+                pass
             thread.join()
         return True
 
     def _work(self, body: Callable[[], None]) -> None:
-        self._signed_on.append(threading.current_thread())
-        is_taken_on = self._takes_on
-        self._arrivals.put(None)
-        if not is_taken_on:
-            return
-        try:
-            body()
-        finally:
+        at_work = threading.RLock()
+        with at_work:
+            self._signed_on.append((threading.current_thread(), at_work))
+            is_taken_on = self._takes_on
+            self._arrivals.put(None)
+            if not is_taken_on:
+                return
             try:
-                self._others.get_nowait()
-            except Empty:
-                self._on_end()
+                body()
+            finally:
+                try:
+                    self._others.get_nowait()
+                except Empty:
+                    self._on_end()
 
 
 def to_the_end(close: Callable[[], None]) -> None:

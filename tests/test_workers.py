@@ -1,0 +1,92 @@
+"""Threads and their one owner."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from queue import SimpleQueue
+
+import pytest
+
+from keepbusy.channel import Gate
+from keepbusy.workers import Workers, to_the_end
+
+
+def interrupt_soon() -> threading.Thread:
+    """Raise KeyboardInterrupt in the main thread while it waits."""
+
+    def interrupt() -> None:
+        time.sleep(0.1)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    return thread
+
+
+def test_an_interrupt_while_threads_are_joined_does_not_end_the_wait() -> None:
+    # `Thread.join`, broken off, takes the thread for ended, and a second call returns at once.
+    tokens: SimpleQueue[None] = SimpleQueue()
+    done = []
+
+    def body() -> None:
+        tokens.get()
+        time.sleep(0.2)
+        done.append(True)
+
+    workers = Workers([("worker", body)], on_end=lambda: done.append(True))
+    workers.start()
+
+    interrupter = interrupt_soon()
+    releaser = threading.Timer(0.3, tokens.put, [None])
+    releaser.start()
+    with pytest.raises(KeyboardInterrupt):
+        to_the_end(workers.join)
+
+    assert done == [True, True]
+    interrupter.join()
+    releaser.join()
+
+
+def test_joining_can_be_broken_off_again_and_again() -> None:
+    tokens: SimpleQueue[None] = SimpleQueue()
+    workers = Workers([("worker", tokens.get)], on_end=lambda: None)
+    workers.start()
+
+    for _ in range(3):
+        interrupter = interrupt_soon()
+        with pytest.raises(KeyboardInterrupt):
+            workers.join()
+        interrupter.join()
+    tokens.put(None)
+    assert workers.join()
+
+    assert not [thread for thread in threading.enumerate() if thread.name == "worker"]
+
+
+def test_two_can_wait_for_the_same_threads() -> None:
+    tokens: SimpleQueue[None] = SimpleQueue()
+    workers = Workers([("worker", tokens.get)], on_end=lambda: None)
+    workers.start()
+
+    other = threading.Thread(target=workers.join)
+    other.start()
+    tokens.put(None)
+    assert workers.join()
+
+    other.join(5)
+    assert not other.is_alive()
+
+
+def test_an_open_gate_stays_open_where_a_wait_was_broken_off() -> None:
+    gate = Gate()
+    interrupter = interrupt_soon()
+    with pytest.raises(KeyboardInterrupt):
+        gate.wait()
+    interrupter.join()
+
+    gate.open()
+
+    assert gate.wait(1)
+    assert gate.wait(1)
