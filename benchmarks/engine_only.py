@@ -14,10 +14,11 @@ import time
 import numpy as np
 
 from keepbusy.config import RunConfig
-from keepbusy.decode import Outputs
-from keepbusy.letterbox import Letterbox
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess import Outputs
 from keepbusy.testing import ScriptedDevice, scripted_run
-from keepbusy.types import Detections, Frame
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
 
 SIDE_PX = 32
 NOTHING = Detections.empty()

@@ -28,7 +28,7 @@ import av
 import cv2
 
 import keepbusy as kb
-from keepbusy import steps
+from keepbusy.flow import steps
 from keepbusy.sources.video import Video
 
 REPOSITORY = Path(__file__).resolve().parent.parent

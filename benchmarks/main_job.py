@@ -22,7 +22,7 @@ import cv2
 
 import keepbusy as kb
 from keepbusy.bench.windows import measure_model_only
-from keepbusy.cores import has_many, whole_cores
+from keepbusy.threads.cores import has_many, whole_cores
 
 
 def end_to_end(pipeline: kb.Pipeline, video: Path, seconds: float) -> float:

@@ -18,11 +18,11 @@ import time
 from keepbusy.bench.verdict import Profile, StageCost, judge
 from keepbusy.bench.windows import Window, measure_end_to_end
 from keepbusy.config import RunConfig
-from keepbusy.decode import Outputs
 from keepbusy.errors import Stage
-from keepbusy.letterbox import Letterbox
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess import Outputs
 from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, scripted_run
-from keepbusy.types import Detections
+from keepbusy.values.detections import Detections
 
 # read, prepare, infer, decode (ms), sources, servers of the device, slots, and what should hold it back.
 PROFILES = [

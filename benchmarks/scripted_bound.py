@@ -13,10 +13,10 @@ import statistics
 import time
 
 from keepbusy.config import RunConfig
-from keepbusy.decode import Outputs
-from keepbusy.letterbox import Letterbox
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess import Outputs
 from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, scripted_run
-from keepbusy.types import Detections
+from keepbusy.values.detections import Detections
 
 DEVICE_S = 0.004
 STAGE_S = 0.002

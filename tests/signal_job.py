@@ -143,7 +143,7 @@ def disturb(inputs: Inputs, folder: Path, spans_s: list[float], seed: int, numbe
 
 def _has_not_begun(code: int, told: str) -> bool:
     """Whether Python was interrupted while it was starting itself, and before the program's first step."""
-    is_pythons = told == "" or ("KeyboardInterrupt" in told and "in main" not in told)
+    is_pythons = told == "" or ("KeyboardInterrupt" in told and "__main__.py" not in told)
     return code in (*BEFORE, 1) and is_pythons
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import keepbusy as kb
 from keepbusy.api import Detector, Pipeline
-from keepbusy.engine import Request, Seat
+from keepbusy.device.engine import Request, Seat
 from keepbusy.errors import DeviceTimeoutError
 from keepbusy.testing import ScriptedSource
 from tests.build import square_picture
@@ -226,7 +226,7 @@ class Hanging:
 def test_a_slot_that_hangs_is_replaced_for_the_next_run_and_the_next_picture(
     blob_model: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keepbusy.run.CANCEL_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("keepbusy.flow.run.CANCEL_TIMEOUT_S", 0.05)
     with Pipeline(blob_model, nireq=3, device_timeout_s=0.1, shape=(64, 96)) as pipeline:
         right = [result.detections.boxes_xyxy.tolist() for result in pipeline.run(clip)]
         slot = pipeline._slots[1]

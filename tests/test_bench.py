@@ -17,9 +17,9 @@ from keepbusy.bench.windows import StageWindow, Window, measure_end_to_end, meas
 from keepbusy.config import RunConfig
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.errors import STAGES, ConfigError, SinkError, SourceError
-from keepbusy.stats import RunStats
+from keepbusy.flow.stats import RunStats
 from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
-from keepbusy.types import Timings
+from keepbusy.values.result import Timings
 
 MS = 1_000_000
 

@@ -17,9 +17,9 @@ from keepbusy.bench import drawing, page, tables, timeline, trace
 from keepbusy.bench.report import read_json, write_json
 from keepbusy.config import RunConfig
 from keepbusy.errors import ConfigError, SinkError
-from keepbusy.stats import RunStats
+from keepbusy.flow.stats import RunStats
 from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
-from keepbusy.types import Timings
+from keepbusy.values.result import Timings
 from tests.test_bench import make_report
 
 MS = 1_000_000

@@ -23,7 +23,7 @@ from benchmarks.peers.report import to_markdown, to_svg
 from benchmarks.peers.video import looped
 from benchmarks.peers.worker import ContenderError, Worker
 from keepbusy.embedded import embedded_clip, embedded_model
-from keepbusy.letterbox import Letterbox, Letterboxer
+from keepbusy.pictures.letterbox import Letterbox, Letterboxer
 from tests.build import square_picture
 
 CONTENDERS = [

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from keepbusy.cache import MARK, Notebook, cache_folder, compiled_folder, fingerprint, model_fingerprint, prune
+from keepbusy.cache.compiled import MARK, compiled_folder, prune
+from keepbusy.cache.fingerprint import fingerprint, model_fingerprint
+from keepbusy.cache.folder import cache_folder
+from keepbusy.cache.notes import Notebook
 
 
 def test_the_folder_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

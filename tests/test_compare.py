@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from keepbusy.compare import MIN_IOU, ONE_FRAME, Limits, agree, box_overlaps, floor_of, match, total
-from keepbusy.masks import Masks
-from keepbusy.types import Detections
+from keepbusy.values.compare import MIN_IOU, ONE_FRAME, Limits, agree, box_overlaps, floor_of, match, total
+from keepbusy.values.detections import Detections
+from keepbusy.values.masks import Masks
 from tests.reference import overlap
 
 NAMES = ("person", "car", "bus")

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from keepbusy.config import DetectConfig
-from keepbusy.decode import Candidates, decode, suppress
-from keepbusy.forms import OutputForm
-from keepbusy.letterbox import Letterbox
-from keepbusy.types import Detections
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess import Candidates, decode, suppress
+from keepbusy.values.detections import Detections
+from keepbusy.values.forms import OutputForm
 from tests import reference
 
 NAMES = tuple("abc")

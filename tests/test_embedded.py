@@ -16,8 +16,8 @@ import keepbusy as kb
 from keepbusy.embedded import ASSETS, CLIP_SPEC, embedded_clip, embedded_model
 from keepbusy.evaluate import Accuracy, CocoEvaluation
 from keepbusy.sources import open_source
-from keepbusy.sources.street import Street
-from keepbusy.sources.synthetic import CLASS_NAMES, StreetScene
+from keepbusy.street import CLASS_NAMES, StreetScene
+from keepbusy.street.source import Street
 from tests.build import read_video
 
 KEEPBUSY = [sys.executable, "-m", "keepbusy"]

@@ -22,7 +22,9 @@ from keepbusy.sinks.naming import OutputNames
 from keepbusy.sinks.open import Outputs, open_sinks
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sources.open import open_source
-from keepbusy.types import Detections, Frame, Result, Timings
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
+from keepbusy.values.result import Result, Timings
 
 CODECS = {"h264": "h264", "openh264": "h264", "vp9": "vp9", "av1": "av1", "mpeg4": "mpeg4", "mjpeg": "mjpeg"}
 

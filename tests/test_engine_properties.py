@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepbusy.config import RunConfig
-from keepbusy.decode import Outputs
-from keepbusy.engine import create_slots
+from keepbusy.device.engine import create_slots
 from keepbusy.errors import DeviceTimeoutError, FrameError
-from keepbusy.letterbox import Letterbox
-from keepbusy.pipeline import create_run
+from keepbusy.flow.pipeline import create_run
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess import Outputs
 from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, encoded_index, scripted_run
-from keepbusy.types import Detections
+from keepbusy.values.detections import Detections
 
 MS = st.integers(0, 3).map(lambda n: n / 1000)
 MODES = st.sampled_from(["async", "sync"])
@@ -193,7 +193,7 @@ def test_a_source_that_cannot_be_closed_is_reported_and_the_others_go_on(
 def test_a_slot_that_the_device_never_gave_back_is_lost_and_the_others_are_not(
     mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keepbusy.run.CANCEL_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("keepbusy.flow.run.CANCEL_TIMEOUT_S", 0.05)
     device = ScriptedDevice(0.0005, hangs={2})
     slots = create_slots(device, 3 if mode == "async" else 1)
     run = create_run([ScriptedSource(20)], slots, decode_index, config(mode, 3, device_timeout_s=0.05))

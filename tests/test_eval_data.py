@@ -13,7 +13,7 @@ import pytest
 from keepbusy.errors import ConfigError, SourceError
 from keepbusy.evaluate import DataError, Dataset, match_classes, open_dataset
 from keepbusy.evaluate.classes import to_model
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 from tests.build import square_picture, write_picture
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keepbusy.evaluate import CocoEvaluation
-from keepbusy.types import Detections
+from keepbusy.values.detections import Detections
 
 NAMES = ("cat", "dog", "cow")
 BOXES = np.array([[10, 10, 50, 50], [60, 10, 200, 150], [0, 60, 20, 75]], np.float32)

@@ -17,13 +17,13 @@ from openvino import opset13 as ops
 
 from keepbusy import Detector
 from keepbusy.config import DetectConfig
-from keepbusy.decode import decode
-from keepbusy.decode.decode import CANDIDATES
-from keepbusy.decode.end_to_end import yolov10_candidates
 from keepbusy.errors import FrameError
-from keepbusy.forms import Fit, OutputForm
-from keepbusy.letterbox import Letterbox
 from keepbusy.models import load_model
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess import decode
+from keepbusy.postprocess.end_to_end import yolov10_candidates
+from keepbusy.postprocess.postprocess import CANDIDATES
+from keepbusy.values.forms import Fit, OutputForm
 from tests import families
 from tests.graphs import concat, constant, dynamic_rows, image_input, pixel_mean, save
 from tests.reference import Detection

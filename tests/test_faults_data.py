@@ -16,8 +16,8 @@ from keepbusy.errors import ConfigError, FrameError, SourceError
 from keepbusy.evaluate import DataError, open_dataset
 from keepbusy.evaluate.verify import verify
 from keepbusy.optimize.frames import open_frames
-from keepbusy.profile import load_profile
 from keepbusy.sources import open_sources
+from keepbusy.tune.profile import load_profile
 from tests.build import square_picture, write_picture
 from tests.test_eval_data import frame, names_of, write_yolo
 

@@ -10,7 +10,7 @@ import pytest
 
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.evaluate.listing import pictures_below
-from keepbusy.files import files_below
+from keepbusy.files.paths import files_below
 from keepbusy.sources import named_files, open_source
 from keepbusy.sources.listing import list_folder
 from tests.build import square_picture, write_picture, write_video

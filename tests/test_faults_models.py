@@ -15,10 +15,10 @@ from openvino import opset13 as ops
 from openvino.preprocess import ColorFormat, PrePostProcessor
 
 import keepbusy as kb
-from keepbusy.device_names import usable_device
+from keepbusy.device.names import usable_device
 from keepbusy.embedded import embedded_model
 from keepbusy.errors import ConfigError, DeviceError, FrameError, ModelError
-from keepbusy.files import check_outputs
+from keepbusy.files.paths import check_outputs
 from keepbusy.models import load_model
 from keepbusy.models.files import model_files
 from keepbusy.models.names import choose_names, load_names

@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 
 from keepbusy.api import Pipeline
 from keepbusy.cli.app import app
-from keepbusy.compare import agree
 from keepbusy.config import SelectConfig
 from keepbusy.errors import ConfigError, FrameError, SinkError
 from keepbusy.evaluate.verify import WorstFrame
@@ -40,7 +39,10 @@ from keepbusy.sources import open_sources
 from keepbusy.sources.base import Selection
 from keepbusy.sources.chain import Chain
 from keepbusy.texts import valid_text
-from keepbusy.types import Detections, Frame, Result, Timings
+from keepbusy.values.compare import agree
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
+from keepbusy.values.result import Result, Timings
 from tests.build import square_picture, write_picture
 from tests.test_sinks import disk_with
 

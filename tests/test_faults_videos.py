@@ -25,7 +25,7 @@ from keepbusy.config import SelectConfig
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import Selection, Source, open_source
 from keepbusy.sources.video import Video
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 from tests.fuzz.mutate_png import chunks, joined
 from tests.http_server import serving
 

@@ -11,11 +11,11 @@ import pytest
 
 import keepbusy as kb
 from keepbusy.config import ClassConf, DetectConfig
-from keepbusy.decode import decode
-from keepbusy.decode.finite import NotFiniteError
-from keepbusy.letterbox import Letterbox
 from keepbusy.models import load_model
 from keepbusy.models.head import find_head, raw_graph, tail_graph
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess import decode
+from keepbusy.postprocess.finite import NotFiniteError
 from tests.build import build_blob_model, square_picture, write_picture
 from tests.graphs import nan_model
 from tests.head_graphs import head_model

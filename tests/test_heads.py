@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 import keepbusy as kb
-from keepbusy.cache import Notebook
-from keepbusy.compiled import CompiledModel
+from keepbusy.cache.notes import Notebook
 from keepbusy.config import DetectConfig, HeadChoice
-from keepbusy.decode import TooManyCandidatesError, decode
+from keepbusy.device.compiled import CompiledModel
+from keepbusy.device.engine import create_slots
+from keepbusy.device.heads import Contender, choose_head
 from keepbusy.embedded import embedded_clip, embedded_model
-from keepbusy.engine import create_slots
-from keepbusy.forms import HeadStrategy
-from keepbusy.heads import Contender, choose_head
-from keepbusy.letterbox import Letterbox
 from keepbusy.models import load_model
 from keepbusy.models.head import Head, find_head, raw_graph, tail_graph
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess import TooManyCandidatesError, decode
 from keepbusy.testing import ScriptedDevice, numbered_image
-from keepbusy.types import Detections
+from keepbusy.values.detections import Detections
+from keepbusy.values.forms import HeadStrategy
 from tests.graphs import nan_model
 from tests.head_graphs import ANCHORS, NUM_BINS, STRIDES, Kind, head_graph, head_model
 
@@ -116,7 +116,7 @@ def test_several_labels_a_box_are_left_to_the_host(tmp_path: Path) -> None:
 def test_a_frame_with_too_many_candidates_is_done_again_exactly(
     kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keepbusy.compiled.MANY_CELLS", 5)
+    monkeypatch.setattr("keepbusy.device.compiled.MANY_CELLS", 5)
     path = head_model(tmp_path / "m.xml", kind)
     options: Any = {**EXACT, "conf": 0.01}
     stock, tail = kb.Detector(path, head="stock", **options), kb.Detector(path, head="tail", shape="square", **options)
@@ -129,8 +129,8 @@ def test_a_frame_with_too_many_candidates_is_done_again_exactly(
 def test_many_frames_with_too_many_candidates_are_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("keepbusy.compiled.MANY_CELLS", 5)
-    monkeypatch.setattr("keepbusy.compiled.MANY_REDONE", 2)
+    monkeypatch.setattr("keepbusy.device.compiled.MANY_CELLS", 5)
+    monkeypatch.setattr("keepbusy.device.compiled.MANY_REDONE", 2)
     path = head_model(tmp_path / "m.xml", "yolov5")
     tail = kb.Detector(path, head="tail", shape="square", conf=0.01, **EXACT)  # type: ignore[arg-type]
     with caplog.at_level(logging.WARNING, "keepbusy"):

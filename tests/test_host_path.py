@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 
 import keepbusy as kb
 from keepbusy.cli.app import app
-from keepbusy.forms import Fit
-from keepbusy.letterbox import Laying, Letterboxer
-from keepbusy.pictures import Converter, Planes, Reduced, shrink
+from keepbusy.pictures.letterbox import Laying, Letterboxer
+from keepbusy.pictures.planes import Converter, Planes, Reduced, shrink
 from keepbusy.sources import Selection, Source, open_source, video
 from keepbusy.sources.images import ImageFiles
-from keepbusy.types import Frame, Image
+from keepbusy.values.forms import Fit
+from keepbusy.values.frame import Frame, Image
 from tests.build import read_video, square_picture, write_picture, write_video
 
 BT709 = (0.2126, 0.0722)

@@ -18,7 +18,7 @@ import pytest
 from openvino import opset13 as ops
 
 import keepbusy as kb
-from keepbusy.cache import MARK, BlobFolder, compiled_folder, prune
+from keepbusy.cache.compiled import MARK, BlobFolder, compiled_folder, prune
 from keepbusy.models import load_model
 from keepbusy.models.head import find_head
 from keepbusy.models.prepare import prepare
@@ -220,7 +220,7 @@ def test_what_others_keep_in_the_folder_stays(models: tuple[Path, Path], tmp_pat
 def test_a_place_that_cannot_be_written_costs_time_only(models: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "given").mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keepbusy.cache.secrets.token_hex", lambda size: "x" * 300)
+        patch.setattr("keepbusy.cache.compiled.secrets.token_hex", lambda size: "x" * 300)
         assert confidence(models[0], tmp_path / "given") == 0.9
     assert not blobs_of(tmp_path / "given")
 

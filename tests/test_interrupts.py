@@ -17,13 +17,15 @@ import pytest
 from keepbusy.api import Detector, Pipeline
 from keepbusy.config import RunConfig
 from keepbusy.errors import KeepbusyError
-from keepbusy.pipeline import AsyncRun
+from keepbusy.flow.pipeline import AsyncRun
+from keepbusy.flow.stats import RunStats
 from keepbusy.sinks import SinkRunner, drain
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.video import VideoFile
-from keepbusy.stats import RunStats
 from keepbusy.testing import ScriptedDevice, ScriptedSource, scripted_run
-from keepbusy.types import Detections, Frame, Result, Timings
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
+from keepbusy.values.result import Result, Timings
 from tests.build import write_video
 from tests.interrupts import interrupted_everywhere
 

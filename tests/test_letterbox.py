@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepbusy.letterbox import GREY, Laying, Letterbox, Letterboxer
 from keepbusy.models.shapes import rectangle
+from keepbusy.pictures.letterbox import GREY, Laying, Letterbox, Letterboxer
 from tests import reference
 
 SIDES = st.integers(1, 300)

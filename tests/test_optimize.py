@@ -19,8 +19,6 @@ import keepbusy as kb
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.errors import ModelError
 from keepbusy.evaluate import DatasetScorer, match_classes
-from keepbusy.forms import InputForm, OutputForm
-from keepbusy.letterbox import LETTERBOXED, Letterbox
 from keepbusy.models import load_model
 from keepbusy.models.head import find_head, raw_graph
 from keepbusy.models.saved_form import read_form, write_form
@@ -29,7 +27,9 @@ from keepbusy.optimize.control import control_by_map
 from keepbusy.optimize.frames import Sample, network_input, open_frames, read_samples
 from keepbusy.optimize.quantize import quantize_model
 from keepbusy.optimize.report import choose_int8, to_dict
-from keepbusy.sources.street import Street
+from keepbusy.pictures.letterbox import LETTERBOXED, Letterbox
+from keepbusy.street.source import Street
+from keepbusy.values.forms import InputForm, OutputForm
 from tests.build import write_picture
 from tests.reference import infer, lay, overlap
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from keepbusy.cli.app import app
 from keepbusy.embedded import embedded_model
 from keepbusy.errors import ConfigError
-from keepbusy.files import OutputFolder, check_outputs
+from keepbusy.files.paths import OutputFolder, check_outputs
 from tests.build import build_blob_model, square_picture, write_picture, write_video
 
 ALIASES: dict[str, Callable[[Path, Path], Path]] = {}

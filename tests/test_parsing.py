@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import keepbusy
-from keepbusy.parsing import TextError, parse_json, parse_literal, parse_yaml, parse_yaml_nodes
+from keepbusy.files.parsing import TextError, parse_json, parse_literal, parse_yaml, parse_yaml_nodes
 from keepbusy.texts import fit
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))

@@ -21,11 +21,13 @@ import pytest
 
 from keepbusy.embedded import embedded_model
 from keepbusy.errors import SourceError
+from keepbusy.files.whole import write_whole
 from keepbusy.sinks.images import AnnotatedFolder
 from keepbusy.sinks.naming import OutputNames
 from keepbusy.sources.open import open_source
-from keepbusy.types import Detections, Frame, Result, Timings
-from keepbusy.whole import write_whole
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
+from keepbusy.values.result import Result, Timings
 from tests.build import write_picture
 from tests.conftest import REPOSITORY
 from tests.http_server import serving

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 import keepbusy as kb
-from keepbusy.cache import model_fingerprint
+from keepbusy.cache.fingerprint import model_fingerprint
 from keepbusy.config import Options
 from keepbusy.errors import ConfigError, SinkError
-from keepbusy.profile import (
+from keepbusy.tune.profile import (
     PROFILE_OPTIONS,
     TUNED_FOR,
     TunedProfile,

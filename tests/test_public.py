@@ -14,39 +14,37 @@ import keepbusy
 
 PACKAGE = Path(keepbusy.__file__).parent
 
-# A module may import from its own row and from rows above it, never from below.
-LAYERS = (
-    (
-        "errors",
-        "texts",
-        "telemetry",
-        "parsing",
-        "whole",
-        "files",
-        "forms",
-        "masks",
-        "types",
-        "config",
-        "embedded",
-        "cache",
-    ),
-    ("stats", "cores", "device_names", "compare", "profile", "channel", "workers", "pictures", "letterbox", "decode"),
-    ("sources",),
-    ("models",),
-    ("engine",),
-    ("heads", "plausible", "proof", "sharing"),
-    ("compiled",),
-    ("steps",),
-    ("run",),
-    ("run_sync",),
-    ("pipeline",),
-    ("sinks", "evaluate"),
-    ("api", "testing"),
-    ("bench",),
-    ("optimize", "tune"),
-    ("cli",),
-    ("__main__",),
+# A room, or a file at the top, may import from those that stand before it, never from those behind it.
+ORDER = (
+    "version",
+    "texts",
+    "errors",
+    "telemetry",
+    "values",
+    "config",
+    "files",
+    "embedded",
+    "cache",
+    "threads",
+    "pictures",
+    "postprocess",
+    "street",
+    "sources",
+    "models",
+    "device",
+    "flow",
+    "sinks",
+    "evaluate",
+    "api",
+    "testing",
+    "bench",
+    "optimize",
+    "tune",
+    "cli",
+    "__main__",
 )
+
+MAX_FILES_AT_THE_TOP = 12
 
 
 def test_the_surface_is_flat_sorted_and_complete() -> None:
@@ -68,27 +66,37 @@ def test_importing_pulls_in_no_heavy_library(statement: str) -> None:
 
 
 def imports_of(path: Path) -> set[str]:
-    """The first part below keepbusy of everything that a file imports from it."""
+    """The first part below keepbusy of everything that a file imports from it; `keepbusy` for the package itself."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             parts = node.module.split(".")
             if parts[0] == "keepbusy":
                 found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            found.add("keepbusy")
         elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("keepbusy.")}
-    return found - {"__version__"}
+            found |= {(*a.name.split("."), "keepbusy")[1] for a in node.names if a.name.split(".")[0] == "keepbusy"}
+    return found
 
 
 def test_imports_point_one_way() -> None:
-    rank = {name: number for number, row in enumerate(LAYERS) for name in row}
+    rank = {name: number for number, name in enumerate(ORDER)}
     for path in PACKAGE.rglob("*.py"):
         place = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         if place == "__init__":
             continue
-        assert place in rank, f"{place} has no layer: add it to LAYERS and to docs/architecture.md"
-        for imported in imports_of(path):
-            assert rank[imported] <= rank[place], f"{path.relative_to(PACKAGE)} imports {imported} from below it"
+        assert place in rank, f"{place} has no place in ORDER: add it, and to docs/architecture.md"
+        for imported in imports_of(path) - {place}:
+            assert imported in rank, f"{path.relative_to(PACKAGE)} imports {imported}, which is not in ORDER"
+            assert rank[imported] < rank[place], f"{path.relative_to(PACKAGE)} imports {imported} from behind it"
+
+
+def test_the_top_of_the_package_shows_the_flow() -> None:
+    at_the_top = [path.name for path in PACKAGE.iterdir() if path.is_file()]
+    assert len(at_the_top) <= MAX_FILES_AT_THE_TOP, at_the_top
+    rooms = [path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name not in ("assets", "__pycache__")]
+    assert set(rooms) <= set(ORDER)
 
 
 def test_only_the_engine_talks_to_infer_requests() -> None:

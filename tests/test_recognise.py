@@ -12,10 +12,10 @@ from openvino import opset8
 from openvino import opset13 as ops
 
 from keepbusy.errors import ConfigError, ModelError
-from keepbusy.forms import FAMILIES, InputForm, OutputForm
 from keepbusy.models.outputs import recognise_output
 from keepbusy.models.outputs.recognise import RULES_OF
 from keepbusy.models.pixels import IMAGENET_MEAN, IMAGENET_SCALE, pixels_of
+from keepbusy.values.forms import FAMILIES, InputForm, OutputForm
 from tests.graphs import concat, constant, dynamic_rows, image_input
 
 HW = (640, 640)

@@ -12,12 +12,12 @@ import pytest
 from openvino import opset13 as ops
 
 import keepbusy as kb
-from keepbusy.decode.candidates import Outputs
 from keepbusy.embedded import embedded_clip
 from keepbusy.models import load_model
 from keepbusy.models.head import Head, find_head, tail_graph
 from keepbusy.optimize import OptimizeConfig, optimize
 from keepbusy.optimize.frames import open_frames
+from keepbusy.postprocess.candidates import Outputs
 from tests.head_graphs import NUM_BINS, NUM_SELECTED, STRIDES, SelectingKind, head_graph, head_model
 from tests.test_heads import same
 

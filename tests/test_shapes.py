@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepbusy.letterbox import Letterbox
 from keepbusy.models.shapes import MAX_SHAPES, plan_shapes, rectangle, smallest_holding
+from keepbusy.pictures.letterbox import Letterbox
 
 SIZES = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
 

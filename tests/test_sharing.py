@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 
 import keepbusy as kb
-from keepbusy import compiled, cores, sharing
 from keepbusy.config import Options, RunConfig
-from keepbusy.cores import allowed_cores, stay_on, taken_cores
-from keepbusy.decode.candidates import Outputs
+from keepbusy.device import compiled, sharing
+from keepbusy.device.engine import create_slots
 from keepbusy.embedded import embedded_clip, embedded_model
-from keepbusy.engine import create_slots
-from keepbusy.letterbox import Letterbox
-from keepbusy.pipeline import create_run
+from keepbusy.flow.pipeline import create_run
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess.candidates import Outputs
 from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index
-from keepbusy.types import Detections, Frame
+from keepbusy.threads import cores
+from keepbusy.threads.cores import allowed_cores, stay_on, taken_cores
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
 
 needs_affinity = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="threads cannot be bound here"

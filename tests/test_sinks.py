@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from keepbusy.channel import Gate
 from keepbusy.errors import FrameError, SinkError
-from keepbusy.masks import Masks
+from keepbusy.flow.stats import RunStats
 from keepbusy.sinks import SinkRunner, StopRun
 from keepbusy.sinks.draw import ThroughputMeter, annotate
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
@@ -25,8 +24,11 @@ from keepbusy.sinks.naming import OutputNames
 from keepbusy.sinks.outlet import MAX_WAITING
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, join_polygons
-from keepbusy.stats import RunStats
-from keepbusy.types import Detections, Frame, Result, Timings
+from keepbusy.threads.channel import Gate
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
+from keepbusy.values.masks import Masks
+from keepbusy.values.result import Result, Timings
 from tests.build import count_playable, read_video, square_picture
 
 NAMES = ("red", "stop sign")

@@ -14,7 +14,7 @@ from keepbusy.config import SelectConfig
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import Selection, Source, open_source, open_sources
 from keepbusy.sources.video import Video
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 from tests.build import square_picture, write_picture, write_video
 from tests.http_server import serving
 from tests.rtsp_server import rtsp_camera

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from keepbusy.config import RunConfig
-from keepbusy.stats import DeviceTime, Lane, RunStats
+from keepbusy.flow.stats import DeviceTime, Lane, RunStats
 from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
-from keepbusy.types import Timings
+from keepbusy.values.result import Timings
 
 MS = 1_000_000
 

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from keepbusy.forms import InputForm
 from keepbusy.models.stem import take_rows
+from keepbusy.values.forms import InputForm
 
 HEIGHT, WIDTH = 12, 24
 

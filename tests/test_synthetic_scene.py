@@ -11,21 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepbusy.errors import SourceError
-from keepbusy.sources.synthetic import (
-    CLASS_NAMES,
-    StreetScene,
-    StreetSpec,
-    Truth,
-    parse_street_spec,
-)
-from keepbusy.sources.synthetic import (
-    scene as scene_module,
-)
-from keepbusy.sources.synthetic.truth import (
-    MIN_LONG_SIDE_PX,
-    MIN_SHORT_SIDE_PX,
-    MIN_VISIBLE_SHARE,
-)
+from keepbusy.street import CLASS_NAMES, StreetScene, StreetSpec, Truth, parse_street_spec
+from keepbusy.street import scene as scene_module
+from keepbusy.street.truth import MIN_LONG_SIDE_PX, MIN_SHORT_SIDE_PX, MIN_VISIBLE_SHARE
 
 PINNED = {
     # (seed, width, height, index): CRC-32 of the pixels

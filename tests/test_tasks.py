@@ -17,11 +17,11 @@ from openvino import opset13 as ops
 
 import keepbusy as kb
 from keepbusy.config import DetectConfig
-from keepbusy.decode import Candidates, decode, suppress
-from keepbusy.decode.obb import rotated_to_frame
-from keepbusy.forms import Family, OutputForm, Task
-from keepbusy.letterbox import Letterbox
-from keepbusy.types import Detections
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess import Candidates, decode, suppress
+from keepbusy.postprocess.obb import rotated_to_frame
+from keepbusy.values.detections import Detections
+from keepbusy.values.forms import Family, OutputForm, Task
 from tests.test_masks import CELL_PX, INPUT_HW, full_logits, inside
 
 NAMES = ("a", "b", "c")

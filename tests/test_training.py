@@ -11,7 +11,7 @@ import openvino as ov
 import pytest
 import torch
 
-from keepbusy.sources.synthetic import StreetScene
+from keepbusy.street import StreetScene
 from training.augment import draw_layout, move_boxes, recolour, sample
 from training.checkpoint import load_average
 from training.config import ANCHORS, STRIDES, VAL_SEED_START, AugmentConfig, LossConfig, Recipe

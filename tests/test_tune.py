@@ -23,15 +23,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import keepbusy as kb
-from keepbusy import cores
 from keepbusy.bench.drawing import to_svg
 from keepbusy.bench.samples import Ratio
 from keepbusy.cli.tune import tune
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, SourceError
-from keepbusy.profile import load_profile
+from keepbusy.threads import cores
 from keepbusy.tune.frontier import Point, choose, finalists, frontier, scorer
 from keepbusy.tune.plot import draw_frontier
+from keepbusy.tune.profile import load_profile
 from keepbusy.tune.report import mark_of, report_of, text_plot, to_profile
 from keepbusy.tune.rounds import Book, Cost, Sample, Standing, halve, num_affordable, num_measurements, plan_rungs
 from keepbusy.tune.search import Search

@@ -9,8 +9,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from keepbusy.channel import Gate
-from keepbusy.workers import Workers, to_the_end
+from keepbusy.threads.channel import Gate
+from keepbusy.threads.workers import Workers, to_the_end
 
 
 def interrupt_soon() -> threading.Thread:

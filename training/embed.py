@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 
 from keepbusy.embedded import ASSETS, CLIP_NAME, CLIP_SPEC, MODEL_NAME, checksums
-from keepbusy.sources.street import Street
+from keepbusy.street.source import Street
 
 MAX_CLIP_BYTES = 4_000_000
 MAX_MODEL_BYTES = 5_000_000

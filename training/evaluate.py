@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from keepbusy.config import DetectConfig
-from keepbusy.decode import decode
 from keepbusy.evaluate import Accuracy, CocoEvaluation
-from keepbusy.forms import OutputForm
-from keepbusy.letterbox import Letterbox
-from keepbusy.sources.synthetic import CLASS_NAMES
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess import decode
+from keepbusy.street import CLASS_NAMES
+from keepbusy.values.forms import OutputForm
 from training.config import IMAGE_SIZE
 
 Predict = Callable[[np.ndarray], np.ndarray]

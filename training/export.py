@@ -16,7 +16,7 @@ from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from openvino.passes import ConstantFolding, Manager
 
-from keepbusy.sources.synthetic import CLASS_NAMES
+from keepbusy.street import CLASS_NAMES
 from training.checkpoint import load_average
 from training.config import IMAGE_SIZE
 from training.model import Decoded, YoloV5n, fold_batch_norm

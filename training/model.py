@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from keepbusy.sources.synthetic import CLASS_NAMES
+from keepbusy.street import CLASS_NAMES
 from training.config import ANCHORS, STRIDES, Anchors
 
 

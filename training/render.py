@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from keepbusy.sources.synthetic import CLASS_NAMES
+from keepbusy.street import CLASS_NAMES
 from training.config import (
     IMAGE_SIZE,
     PAD_VALUE,
@@ -78,7 +78,7 @@ def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float, int, int
 
 def _render_seed(number: int, folder: str, split: Split) -> int:
     """Render one scene's frames into the open memory maps; return the number of boxes."""
-    from keepbusy.sources.synthetic import StreetScene
+    from keepbusy.street import StreetScene
 
     cv2.setNumThreads(1)
     seed = split.first_seed + number

@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from keepbusy.version import __version__
 
 if TYPE_CHECKING:
     from keepbusy.api import Detector, Pipeline
@@ -31,35 +31,37 @@ if TYPE_CHECKING:
         SinkError,
         SourceError,
     )
-    from keepbusy.run import Run
+    from keepbusy.flow.run import Run
+    from keepbusy.flow.stats import Snapshot, StageStats
     from keepbusy.sources import Source, open_source
-    from keepbusy.stats import Snapshot, StageStats
-    from keepbusy.types import Detections, Frame, Result, Timings
+    from keepbusy.values.detections import Detections
+    from keepbusy.values.frame import Frame
+    from keepbusy.values.result import Result, Timings
 
 _HOMES = {
     "ConfigError": "errors",
     "DetectConfig": "config",
-    "Detections": "types",
+    "Detections": "values.detections",
     "Detector": "api",
     "DeviceConfig": "config",
     "DeviceError": "errors",
     "DeviceTimeoutError": "errors",
-    "Frame": "types",
+    "Frame": "values.frame",
     "FrameError": "errors",
     "KeepbusyError": "errors",
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "Pipeline": "api",
-    "Result": "types",
-    "Run": "run",
+    "Result": "values.result",
+    "Run": "flow.run",
     "RunConfig": "config",
     "SelectConfig": "config",
     "SinkError": "errors",
-    "Snapshot": "stats",
+    "Snapshot": "flow.stats",
     "Source": "sources",
     "SourceError": "errors",
-    "StageStats": "stats",
-    "Timings": "types",
+    "StageStats": "flow.stats",
+    "Timings": "values.result",
     "open_source": "sources",
 }
 

@@ -15,20 +15,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from keepbusy import steps
-from keepbusy.compiled import CompiledModel, Decoder
 from keepbusy.config import ClassConf, DetectConfig, RunConfig, SelectConfig, split_options
-from keepbusy.engine import OpenVINODevice, Request, Slot
+from keepbusy.device.compiled import CompiledModel, Decoder
+from keepbusy.device.engine import OpenVINODevice, Request, Slot
 from keepbusy.errors import ConfigError, KeepbusyError
+from keepbusy.flow import steps
+from keepbusy.flow.pipeline import create_run
+from keepbusy.flow.run import Run, Turn, give_up
 from keepbusy.models import load_model, load_names
 from keepbusy.models.names import first_names
-from keepbusy.pipeline import create_run
-from keepbusy.run import Run, Turn, give_up
 from keepbusy.sources import Selection, Source, allow_reduced, close_source, frame_sizes, open_sources
 from keepbusy.sources.picture import read_image
 from keepbusy.sources.pixels import Pixels, flatten, is_odd_array, is_pixels, to_image
 from keepbusy.telemetry import import_openvino
-from keepbusy.types import Detections, Frame, Image, Result, Timings
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame, Image
+from keepbusy.values.result import Result, Timings
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
     from keepbusy.config import Options
-    from keepbusy.forms import HeadStrategy
+    from keepbusy.values.forms import HeadStrategy
 
 SourceLike: TypeAlias = "str | int | Path | Image | PillowImage | Source | Sequence[SourceLike]"
 """What `Pipeline.run` takes for a source."""

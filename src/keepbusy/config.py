@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, SupportsFloat, TypedDict, get_args, get_type_hints
 
 from keepbusy.errors import ConfigError
-from keepbusy.forms import Family, HeadStrategy, Task
+from keepbusy.values.forms import Family, HeadStrategy, Task
 
 Mode = Literal["async", "sync"]
 Hint = Literal["latency", "throughput"]

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from keepbusy.errors import ModelError, SourceError
-from keepbusy.parsing import parse_json
+from keepbusy.files.parsing import parse_json
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 MODEL_NAME = "street-yolov5n"

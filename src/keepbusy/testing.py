@@ -21,17 +21,18 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.channel import Gate
 from keepbusy.config import RunConfig
-from keepbusy.decode.candidates import Outputs
-from keepbusy.engine import Seat, create_slots
+from keepbusy.device.engine import Seat, create_slots
 from keepbusy.errors import FrameError, SourceError
-from keepbusy.letterbox import Letterbox, Letterboxer
-from keepbusy.pipeline import create_run
-from keepbusy.run import Run
+from keepbusy.flow.pipeline import create_run
+from keepbusy.flow.run import Run
+from keepbusy.flow.stats import Clock, MonotonicClock, RunStats
+from keepbusy.pictures.letterbox import Letterbox, Letterboxer
+from keepbusy.postprocess.candidates import Outputs
 from keepbusy.sources.base import Source
-from keepbusy.stats import Clock, MonotonicClock, RunStats
-from keepbusy.types import Detections, Frame, Image, Picture
+from keepbusy.threads.channel import Gate
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame, Image, Picture
 
 
 class ManualClock:

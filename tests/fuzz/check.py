@@ -15,7 +15,9 @@ from keepbusy.evaluate.classes import match_classes
 from keepbusy.evaluate.open import open_dataset
 from keepbusy.evaluate.scoring import DatasetScorer
 from keepbusy.sources import Source
-from keepbusy.types import Detections, Frame, Result, Timings
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
+from keepbusy.values.result import Result, Timings
 from tests.build import square_picture
 
 NAMES = ("red", "green")

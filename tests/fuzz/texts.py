@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from keepbusy.cache import Notebook
+from keepbusy.cache.notes import Notebook
 from keepbusy.models import load_model, load_names
-from keepbusy.profile import load_profile, merge_options
 from keepbusy.sources import open_source
 from keepbusy.sources.listing import list_entries
+from keepbusy.tune.profile import load_profile, merge_options
 from tests.build import build_blob_model, square_picture, write_picture
 from tests.fuzz.check import check_evaluation, check_frames
 from tests.fuzz.mutate_text import mutated_text

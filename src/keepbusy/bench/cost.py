@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from keepbusy.stats import RunStats
-from keepbusy.types import Timings
+from keepbusy.flow.stats import RunStats
+from keepbusy.values.result import Timings
 
 
 def measuring_cost_s(num_frames: int = 2000) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import ConfigError
-from keepbusy.whole import write_whole
+from keepbusy.files.whole import write_whole
 
 Anchor = Literal["start", "middle", "end"]
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keepbusy.cores import affinity_cores, cgroup_quota_cores, usable_cores
-from keepbusy.files import beside
+from keepbusy.files.paths import beside
 from keepbusy.texts import short_name
+from keepbusy.threads.cores import affinity_cores, cgroup_quota_cores, usable_cores
 
 COMPARABLE = {
     "cpu_model": "CPU",
@@ -50,7 +50,7 @@ def describe(
     """
     import openvino
 
-    from keepbusy import __version__
+    from keepbusy.version import __version__
 
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -12,7 +12,7 @@ from keepbusy.bench.report import NAMES, Report
 from keepbusy.bench.samples import Ratio
 from keepbusy.bench.tables import footnote, short_version, waiting
 from keepbusy.bench.timeline import draw_timeline
-from keepbusy.whole import write_whole
+from keepbusy.files.whole import write_whole
 
 _ENVIRONMENT = {
     "cpu_model": "CPU",

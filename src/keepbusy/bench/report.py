@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args
 from keepbusy.bench.samples import Latency, Ratio
 from keepbusy.bench.verdict import Verdict
 from keepbusy.errors import ConfigError, Stage, first_line
-from keepbusy.files import read_text
-from keepbusy.parsing import parse_json
-from keepbusy.types import Timings
-from keepbusy.whole import write_whole
+from keepbusy.files.parsing import parse_json
+from keepbusy.files.paths import read_text
+from keepbusy.files.whole import write_whole
+from keepbusy.values.result import Timings
 
 FORMAT = "keepbusy-bench"
 VERSION = 1

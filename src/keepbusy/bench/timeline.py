@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from keepbusy.bench.drawing import NUM_FRAME_COLOURS, Drawing, Line, Rect, Text
 from keepbusy.bench.report import Report
 from keepbusy.bench.trace import Span, busy_and_idle, lanes_of, spans_of
-from keepbusy.types import Timings
+from keepbusy.values.result import Timings
 
 WIDTH = 1120.0
 _LEFT, _RIGHT = 84.0, 24.0

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from keepbusy.errors import STAGES, Stage
-from keepbusy.types import Timings
-from keepbusy.whole import write_whole
+from keepbusy.files.whole import write_whole
+from keepbusy.values.result import Timings
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from keepbusy.engine import Request
+from keepbusy.device.engine import Request
 from keepbusy.errors import STAGES, DeviceTimeoutError, SourceError, Stage
-from keepbusy.run import Run
-from keepbusy.stats import DeviceTime, Snapshot
-from keepbusy.types import Result, Timings
+from keepbusy.flow.run import Run
+from keepbusy.flow.stats import DeviceTime, Snapshot
+from keepbusy.values.result import Result, Timings
 
 WARM_UP_S = 0.5
 """Long enough for buffers to fill and for a sleeping core to wake; never more than half of the measurement."""

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keepbusy import __version__
 from keepbusy.cli.bench import bench
 from keepbusy.cli.demo import demo
 from keepbusy.cli.detect import detect
@@ -23,10 +22,11 @@ from keepbusy.cli.notes import show_notes
 from keepbusy.cli.optimize import optimize
 from keepbusy.cli.tune import tune
 from keepbusy.cli.verify import verify
-from keepbusy.cores import has_many, usable_cores
 from keepbusy.errors import ConfigError, KeepbusyError, reason_of
 from keepbusy.telemetry import forbid_sender
 from keepbusy.texts import shortened
+from keepbusy.threads.cores import has_many, usable_cores
+from keepbusy.version import __version__
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

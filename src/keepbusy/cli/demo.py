@@ -16,7 +16,7 @@ from keepbusy.cli.options import DebugOption
 if TYPE_CHECKING:
     from keepbusy.config import Mode
     from keepbusy.evaluate import Accuracy
-    from keepbusy.stats import Snapshot
+    from keepbusy.flow.stats import Snapshot
 
 ROUNDS = 2
 """Each mode runs this often, in turn, so that a machine that slows down slows both."""
@@ -69,7 +69,7 @@ def _score(console: Console, model: Path, clip: Path, device: str) -> dict[Mode,
     from keepbusy.api import Pipeline
     from keepbusy.embedded import CLIP_SPEC
     from keepbusy.evaluate import CocoEvaluation
-    from keepbusy.sources.street import Street
+    from keepbusy.street.source import Street
 
     street = Street(CLIP_SPEC)
     truths = {}

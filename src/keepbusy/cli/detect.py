@@ -43,11 +43,11 @@ from keepbusy.errors import FrameError
 
 if TYPE_CHECKING:
     from keepbusy.config import Mode
-    from keepbusy.forms import Family, Task
-    from keepbusy.run import Run
+    from keepbusy.flow.run import Run
     from keepbusy.sinks import Sink
     from keepbusy.sinks.encoders import EncoderName
-    from keepbusy.types import Result, Timings
+    from keepbusy.values.forms import Family, Task
+    from keepbusy.values.result import Result, Timings
 
 TRACED_FRAMES = 10_000
 """The last frames of a run that --trace writes: some minutes, and a file that viewers still open."""
@@ -350,8 +350,8 @@ def _tuned(
     options = parsed | {name: context.params[name] for name in _NOT_PARSED}
     if profile is None:
         return options
-    from keepbusy.cores import usable_cores
-    from keepbusy.profile import load_profile, merge_options, origin, warn_of_differences
+    from keepbusy.threads.cores import usable_cores
+    from keepbusy.tune.profile import load_profile, merge_options, origin, warn_of_differences
 
     loaded = load_profile(profile)
     warn_of_differences(loaded, profile, origin(model, device, usable_cores=usable_cores()))

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from keepbusy.config import HeadChoice
     from keepbusy.evaluate import Dataset, DatasetScorer
     from keepbusy.evaluate.classes import ClassMatch
-    from keepbusy.forms import Family, Task
-    from keepbusy.stats import Snapshot
+    from keepbusy.flow.stats import Snapshot
+    from keepbusy.values.forms import Family, Task
 
 FAULTS_SHOWN = 10
 """So many faults of the data are named one by one."""
@@ -329,9 +329,9 @@ def _finish(
     """Score what was collected, and write and show it."""
     import openvino
 
-    from keepbusy import __version__
     from keepbusy.evaluate.report import report, write_json
     from keepbusy.evaluate.tables import render
+    from keepbusy.version import __version__
 
     evaluation = scorer.evaluation
     with console.status("scoring"):

@@ -8,8 +8,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keepbusy.files import FileId, OutputFolder, check_outputs, file_id, files_below, read_text
-from keepbusy.parsing import parse_yaml
+from keepbusy.files.parsing import parse_yaml
+from keepbusy.files.paths import FileId, OutputFolder, check_outputs, file_id, files_below, read_text
 
 if TYPE_CHECKING:
     from keepbusy.sinks.open import Outputs

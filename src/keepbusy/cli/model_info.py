@@ -16,8 +16,8 @@ from keepbusy.cli.parse import parse_size
 from keepbusy.texts import fit
 
 if TYPE_CHECKING:
-    from keepbusy.forms import Family, Task
     from keepbusy.models.load import Model
+    from keepbusy.values.forms import Family, Task
 
 _ROWS_SHOWN = 12
 _FITS = {
@@ -123,7 +123,7 @@ def _profile(loaded: Model, device: str, num_inferences: int, core: Any) -> dict
     from keepbusy.bench.graph import COMPUTE_TYPES, LAYOUT_TYPES, layer_type_times, share_of
     from keepbusy.bench.windows import noise_in
     from keepbusy.config import DeviceConfig
-    from keepbusy.engine import OpenVINODevice, infer_once
+    from keepbusy.device.engine import OpenVINODevice, infer_once
     from keepbusy.models.prepare import prepare
 
     compiled = OpenVINODevice(prepare(loaded), DeviceConfig(device=device), "sync", core, with_layer_times=True)

@@ -259,9 +259,9 @@ def _progress(console: Console, *, is_wanted: bool) -> Iterator[Callable[[str], 
 
 
 def _show(report: Report, console: Console, *, json: str | None, is_quiet: bool) -> None:
+    from keepbusy.files.whole import write_report
     from keepbusy.optimize.report import to_dict
     from keepbusy.optimize.tables import render
-    from keepbusy.whole import write_report
 
     if not is_quiet:
         Console(stderr=json == "-", highlight=False, soft_wrap=True).print(render(report))

@@ -14,8 +14,8 @@ from rich.table import Table
 from keepbusy.texts import fit
 
 if TYPE_CHECKING:
-    from keepbusy.run import Run
-    from keepbusy.stats import Snapshot
+    from keepbusy.flow.run import Run
+    from keepbusy.flow.stats import Snapshot
 
 UPDATES_PER_S = 4
 """Drawing the line takes about a millisecond of the interpreter's time, which the pipeline needs."""

@@ -94,8 +94,8 @@ def tune(
     from keepbusy.bench.drawing import check_suffix
     from keepbusy.cli.models import find_model_with_progress
     from keepbusy.embedded import embedded_clip, embedded_model
-    from keepbusy.profile import save_profile
     from keepbusy.sinks.naming import check_file
+    from keepbusy.tune.profile import save_profile
     from keepbusy.tune.report import report_of, to_profile
     from keepbusy.tune.search import Search
     from keepbusy.tune.trials import RealTrials, check_sources
@@ -202,7 +202,7 @@ def _show(report: TuneReport, *, is_json_on_stdout: bool) -> None:
 
 
 def _write(report: TuneReport, *, plot: Path | None, json: str | None) -> None:
-    from keepbusy.whole import write_report
+    from keepbusy.files.whole import write_report
 
     if plot is not None:
         from keepbusy.bench.drawing import write_drawing

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from keepbusy.api import Pipeline
     from keepbusy.evaluate.verify import Verification
     from keepbusy.evaluate.verify_report import Side
-    from keepbusy.forms import Family, Task
+    from keepbusy.values.forms import Family, Task
 
 EXIT_DIFFERS = 1
 
@@ -135,14 +135,14 @@ def verify(
     keepbusy verify photos/ -m yolov5n.onnx -d GPU --precision f16 --min-iou 0.95 --json -
     """
     from keepbusy.api import Pipeline
-    from keepbusy.compare import Limits
     from keepbusy.evaluate.verify import detection_floor
     from keepbusy.evaluate.verify import verify as run_verification
     from keepbusy.evaluate.verify_pictures import save_worst
     from keepbusy.evaluate.verify_report import render, to_dict
+    from keepbusy.files.whole import write_report
     from keepbusy.sinks.naming import check_file, make_folder
     from keepbusy.sources import open_sources
-    from keepbusy.whole import write_report
+    from keepbusy.values.compare import Limits
 
     reference_device, reference_precision = parse_against(against)
     guard_inputs(

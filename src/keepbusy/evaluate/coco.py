@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from keepbusy.errors import MissingExtraError
 from keepbusy.evaluate.confusion import Confusion, count_confusion
 from keepbusy.evaluate.curves import Curves, make_curves
-from keepbusy.types import Detections
+from keepbusy.values.detections import Detections
 
 MAX_DETECTIONS = 300
 """Detections of a frame that count, the field's setting for YOLO models."""

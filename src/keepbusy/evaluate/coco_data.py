@@ -14,8 +14,8 @@ from keepbusy.errors import ConfigError, SourceError, reason_of
 from keepbusy.evaluate.coco_values import clean_id, clean_size, id_key, is_area, is_box, is_flag, shown
 from keepbusy.evaluate.dataset import Picture, Pictures
 from keepbusy.evaluate.problems import Problems
-from keepbusy.files import natural_key, read_text
-from keepbusy.parsing import TextError, parse_json
+from keepbusy.files.parsing import TextError, parse_json
+from keepbusy.files.paths import natural_key, read_text
 
 _HINT = "give a COCO annotations file such as instances_val2017.json"
 _BAD_HINT = "correct them, or leave those annotations out with --skip-bad-labels"

@@ -14,7 +14,7 @@ from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import SourceError
 from keepbusy.sources.base import Source
 from keepbusy.sources.images import ImageFiles
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)

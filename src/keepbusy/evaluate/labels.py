@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from keepbusy.errors import first_line
 from keepbusy.evaluate.problems import Problems
-from keepbusy.files import read_text
+from keepbusy.files.paths import read_text
 
 TOLERANCE = 0.01
 """Rounding in labelling tools puts numbers this far outside of 0 to 1; the field lets that pass."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from keepbusy.files import files_below, natural_key
+from keepbusy.files.paths import files_below, natural_key
 from keepbusy.sources.images import is_picture
 
 

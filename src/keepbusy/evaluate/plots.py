@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from keepbusy.errors import MissingExtraError
 from keepbusy.evaluate.confusion import CONFUSION_CONF, CONFUSION_IOU, Confusion
 from keepbusy.evaluate.curves import Curves, mean_over_classes
+from keepbusy.files.whole import write_whole
 from keepbusy.sinks.naming import make_folder
-from keepbusy.whole import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,8 @@ from typing import Any
 from keepbusy.evaluate.coco import Accuracy
 from keepbusy.evaluate.confusion import CONFUSION_CONF, CONFUSION_IOU, Confusion
 from keepbusy.evaluate.curves import Curves, mean_over_classes
+from keepbusy.files.whole import write_report
 from keepbusy.sinks.naming import check_file
-from keepbusy.whole import write_report
 
 
 def report(accuracy: Accuracy, curves: Curves | None, confusion: Confusion) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from keepbusy.errors import ModelError, SourceError
 from keepbusy.evaluate.classes import to_model
 from keepbusy.evaluate.coco import MAX_DETECTIONS, CocoEvaluation
 from keepbusy.evaluate.dataset import Dataset
-from keepbusy.types import Result
+from keepbusy.values.result import Result
 
 
 class DatasetScorer:

@@ -20,13 +20,14 @@ from typing import Protocol
 
 import numpy as np
 
-from keepbusy.compare import Agreement, Limits, agree, floor_of, total
 from keepbusy.config import SelectConfig
-from keepbusy.engine import Request
+from keepbusy.device.engine import Request
 from keepbusy.errors import ConfigError, KeepbusyError
-from keepbusy.run import Run
+from keepbusy.flow.run import Run
 from keepbusy.sources.base import Selection, Source, frame_sizes
-from keepbusy.types import Detections, Frame
+from keepbusy.values.compare import Agreement, Limits, agree, floor_of, total
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
 
 BATCH = 4
 """Frames that go through one side before the other: enough to fill the slots of most devices, 25 MB at 1080p."""

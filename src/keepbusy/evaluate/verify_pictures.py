@@ -9,12 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from keepbusy.compare import floor_of
 from keepbusy.evaluate.verify import WorstFrame
 from keepbusy.sinks.images import write_image
 from keepbusy.sinks.naming import make_folder
 from keepbusy.sinks.scripts import drawn_name
-from keepbusy.types import Detections, Image
+from keepbusy.values.compare import floor_of
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Image
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GREEN, _RED, _WHITE, _INK = (90, 200, 60), (60, 60, 235), (255, 255, 255), (40, 40, 40)

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from keepbusy.compare import Agreement, Floats, floor_of, percentile
 from keepbusy.evaluate.verify import ENOUGH, Verification
 from keepbusy.texts import fit
+from keepbusy.values.compare import Agreement, Floats, floor_of, percentile
 
 FORMAT, VERSION = "keepbusy-verify", 1
 

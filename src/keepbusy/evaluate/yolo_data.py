@@ -13,9 +13,9 @@ from keepbusy.evaluate.dataset import Picture, Pictures
 from keepbusy.evaluate.labels import NO_LABELS, read_labels
 from keepbusy.evaluate.listing import pictures_below
 from keepbusy.evaluate.problems import Problems
-from keepbusy.files import is_hidden, natural_key, read_text
+from keepbusy.files.parsing import TextError, parse_yaml
+from keepbusy.files.paths import is_hidden, natural_key, read_text
 from keepbusy.models.names import names_from_value
-from keepbusy.parsing import TextError, parse_yaml
 from keepbusy.sources.listing import Entry
 
 Listed = tuple[Path, str]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from keepbusy.files import beside
+from keepbusy.files.paths import beside
 
 
 def notes_of(path: Path) -> list[Path]:

@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from keepbusy.errors import ModelError, first_line
-from keepbusy.forms import InputForm
 from keepbusy.models.describe import not_understood
+from keepbusy.values.forms import InputForm
 
 if TYPE_CHECKING:
     import openvino as ov

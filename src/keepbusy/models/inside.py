@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import first_line
-from keepbusy.forms import InputForm
+from keepbusy.values.forms import InputForm
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import ModelError, first_line
-from keepbusy.files import beside, is_hidden, natural_key, read_text
-from keepbusy.forms import Family, InputForm, OutputForm, Task
+from keepbusy.files.parsing import parse_yaml
+from keepbusy.files.paths import beside, is_hidden, natural_key, read_text
 from keepbusy.models.files import notes_of
 from keepbusy.models.inputs import recognise_input, settle_size
 from keepbusy.models.inside import with_what_is_inside
@@ -22,8 +22,8 @@ from keepbusy.models.names import Names, choose_names
 from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.outputs import recognise_output
 from keepbusy.models.pixels import pixels_of
-from keepbusy.parsing import parse_yaml
 from keepbusy.telemetry import import_openvino
+from keepbusy.values.forms import Family, InputForm, OutputForm, Task
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from keepbusy.errors import ConfigError, first_line
-from keepbusy.files import read_text
+from keepbusy.files.parsing import TextError, parse_literal, parse_yaml
+from keepbusy.files.paths import read_text
 from keepbusy.models.coco import COCO_NAMES
-from keepbusy.parsing import TextError, parse_literal, parse_yaml
 
 log = logging.getLogger("keepbusy")
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from keepbusy.forms import Fit, InputForm, OutputForm, Sizes
-from keepbusy.parsing import TextError, parse_literal
+from keepbusy.files.parsing import TextError, parse_literal
+from keepbusy.values.forms import Fit, InputForm, OutputForm, Sizes
 
 IMAGENET_MEAN: Sizes = (123.675, 116.28, 103.53)
 """Mean of ImageNet's pixels, red, green, blue, 0 to 255: (0.485, 0.456, 0.406) x 255."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keepbusy.errors import ConfigError, ModelError, first_line
-from keepbusy.forms import HeadStrategy, InputForm, OutputForm
 from keepbusy.models.head import Head, raw_graph, tail_graph
 from keepbusy.models.load import Model
 from keepbusy.models.stem import take_rows
+from keepbusy.values.forms import HeadStrategy, InputForm, OutputForm
 
 if TYPE_CHECKING:
     import openvino as ov

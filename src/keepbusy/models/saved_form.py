@@ -8,10 +8,10 @@ import json
 from typing import TYPE_CHECKING, Any, get_args
 
 from keepbusy.errors import ModelError
-from keepbusy.forms import Family, InputForm, OutputForm, Task
+from keepbusy.files.parsing import parse_json
 from keepbusy.models.names import Names
 from keepbusy.models.pixels import FITS
-from keepbusy.parsing import parse_json
+from keepbusy.values.forms import Family, InputForm, OutputForm, Task
 
 if TYPE_CHECKING:
     import openvino as ov

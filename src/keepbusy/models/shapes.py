@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from keepbusy.letterbox import CELL_PX
+from keepbusy.pictures.letterbox import CELL_PX
 
 SizeHW = tuple[int, int]
 

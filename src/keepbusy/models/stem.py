@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.forms import InputForm, Sizes
+from keepbusy.values.forms import InputForm, Sizes
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.config import DetectConfig
-from keepbusy.decode import Outputs, decode
 from keepbusy.evaluate import CocoEvaluation, match_classes
 from keepbusy.evaluate.classes import to_model
-from keepbusy.forms import OutputForm
 from keepbusy.models.names import Names
 from keepbusy.optimize.frames import Frames, Sample
 from keepbusy.optimize.measure import EVAL_CONF, EVAL_IOU, MAX_DET
 from keepbusy.optimize.quantize import AccuracyControl
-from keepbusy.types import Detections
+from keepbusy.postprocess import Outputs, decode
+from keepbusy.values.detections import Detections
+from keepbusy.values.forms import OutputForm
 
 
 def control_by_map(frames: Frames, samples: Sequence[Sample], names: Names, max_drop: float) -> AccuracyControl:

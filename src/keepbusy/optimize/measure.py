@@ -15,9 +15,9 @@ from keepbusy.config import Precision, ShapeChoice
 from keepbusy.errors import ModelError, SourceError
 from keepbusy.evaluate import Accuracy, DatasetScorer, match_classes
 from keepbusy.evaluate.verify import Verification, detection_floor, verify
-from keepbusy.forms import HeadStrategy
 from keepbusy.models.names import Names
 from keepbusy.optimize.frames import Frames
+from keepbusy.values.forms import HeadStrategy
 
 EVAL_CONF = 0.001
 EVAL_IOU = 0.6

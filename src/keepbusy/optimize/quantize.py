@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keepbusy.decode import Outputs
 from keepbusy.errors import KeepbusyError, MissingExtraError, ModelError, first_line
-from keepbusy.forms import OutputForm
 from keepbusy.models.head import Head, raw_graph
 from keepbusy.models.load import Model
 from keepbusy.optimize.frames import Sample, network_input
+from keepbusy.postprocess import Outputs
 from keepbusy.telemetry import without_sender
-from keepbusy.types import Detections
+from keepbusy.values.detections import Detections
+from keepbusy.values.forms import OutputForm
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import SinkError, first_line
-from keepbusy.files import beside
+from keepbusy.files.paths import beside
+from keepbusy.files.whole import write_error
 from keepbusy.models.head import Head
 from keepbusy.models.load import Model, read_metadata
 from keepbusy.models.prepare import prepare
 from keepbusy.models.saved_form import write_form
-from keepbusy.whole import write_error
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -13,8 +13,7 @@ from typing import Any
 from keepbusy.config import ShapeChoice
 from keepbusy.errors import ConfigError, ModelError
 from keepbusy.evaluate import CocoEvaluation, match_classes
-from keepbusy.files import file_id
-from keepbusy.letterbox import CELL_PX, Laying
+from keepbusy.files.paths import file_id
 from keepbusy.models.files import model_files
 from keepbusy.models.head import Head, can_reshape, find_head
 from keepbusy.models.load import Model, load_model
@@ -34,6 +33,7 @@ from keepbusy.optimize.measure import (
 from keepbusy.optimize.quantize import import_nncf, quantize_model
 from keepbusy.optimize.report import Report, Row, choose_int8
 from keepbusy.optimize.rewrite import carry_metadata, publish, rewritten_graph, save_graph, size_bytes
+from keepbusy.pictures.letterbox import CELL_PX, Laying
 from keepbusy.sinks.naming import make_folder
 
 PROOF_FRAMES = 8
@@ -332,7 +332,7 @@ class _Job:
     def _settings(self) -> dict[str, Any]:
         import openvino
 
-        from keepbusy import __version__
+        from keepbusy.version import __version__
 
         config = dataclasses.asdict(self._config)
         del config["names"]

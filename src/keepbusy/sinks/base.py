@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from keepbusy.types import Result
+from keepbusy.values.result import Result
 
 
 class StopRun(Exception):  # noqa: N818 - it is a request, like StopIteration, not an error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keepbusy.sources.images import is_picture
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 
 DEFAULT_FPS = 25.0
 """For sources without a frame rate of their own (a folder of pictures)."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from keepbusy.sinks.images import write_image
 from keepbusy.sinks.naming import OutputNames, make_folder
 from keepbusy.texts import valid_text
-from keepbusy.types import Result
+from keepbusy.values.result import Result
 
 
 class Crops:

@@ -18,7 +18,8 @@ from keepbusy.sinks.draw_tasks import (
     highest_corner,
 )
 from keepbusy.sinks.scripts import drawn_name
-from keepbusy.types import Image, Result
+from keepbusy.values.frame import Image
+from keepbusy.values.result import Result
 
 _BLACK = (0, 0, 0)
 

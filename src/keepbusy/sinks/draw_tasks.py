@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.masks import outlines
-from keepbusy.types import Image
+from keepbusy.values.frame import Image
+from keepbusy.values.masks import outlines
 
 Colour = tuple[int, int, int]
 """Blue, green, red, 0 to 255."""

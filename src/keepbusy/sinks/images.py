@@ -7,13 +7,14 @@ from pathlib import Path
 import cv2
 
 from keepbusy.errors import SinkError, first_line
+from keepbusy.files.whole import forget_link, write_error, write_whole
 from keepbusy.sinks.draw import PLAIN, Style, annotate
 from keepbusy.sinks.encoders import EncoderName, choose_encoder
 from keepbusy.sinks.naming import OutputNames, check_file, make_folder
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sources.images import is_picture
-from keepbusy.types import Image, Result
-from keepbusy.whole import forget_link, write_error, write_whole
+from keepbusy.values.frame import Image
+from keepbusy.values.result import Result
 
 _VIDEO_SUFFIX = ".mp4"
 

@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from keepbusy.files.whole import write_all, write_error
 from keepbusy.sinks.base import StopRun
 from keepbusy.sinks.naming import check_file
 from keepbusy.texts import valid_text
-from keepbusy.types import Result
-from keepbusy.whole import write_all, write_error
+from keepbusy.values.result import Result
 
 
 def record(result: Result) -> dict[str, Any]:

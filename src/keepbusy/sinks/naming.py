@@ -16,7 +16,7 @@ from keepbusy.sources.listing import LIST_SUFFIXES
 from keepbusy.sources.named import named_files
 from keepbusy.sources.pipe import STDIN
 from keepbusy.texts import valid_text
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 
 
 class OutputNames:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from keepbusy.channel import Channel
 from keepbusy.errors import SinkError, first_line
+from keepbusy.flow.stats import Lane
 from keepbusy.sinks.base import Sink, StopRun
-from keepbusy.stats import Lane
-from keepbusy.types import Result
+from keepbusy.threads.channel import Channel
+from keepbusy.values.result import Result
 
 MAX_WAITING = 8
 """Results that may wait for a sink: a burst of slow writes is ridden out, memory stays bounded."""

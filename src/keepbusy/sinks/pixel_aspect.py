@@ -6,9 +6,9 @@ import os
 from fractions import Fraction
 from typing import Any
 
-from keepbusy.files import file_address
+from keepbusy.files.paths import file_address
 from keepbusy.sources.images import is_picture
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 
 SQUARE = Fraction(1)
 

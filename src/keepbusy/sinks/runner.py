@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from keepbusy.channel import put_all
 from keepbusy.errors import SinkError
+from keepbusy.flow.stats import RunStats
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.outlet import Outlet
-from keepbusy.stats import RunStats
-from keepbusy.types import Result
-from keepbusy.workers import Workers, close_at_exit, to_the_end
+from keepbusy.threads.channel import put_all
+from keepbusy.threads.workers import Workers, close_at_exit, to_the_end
+from keepbusy.values.result import Result
 
 if TYPE_CHECKING:
-    from keepbusy.run import Run
+    from keepbusy.flow.run import Run
 
 
 class SinkRunner:

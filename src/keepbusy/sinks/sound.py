@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keepbusy.errors import first_line
-from keepbusy.files import file_address
+from keepbusy.files.paths import file_address
 
 _WITHOUT_PCM = frozenset({"mp4", "ipod"})
 _LOG = logging.getLogger("keepbusy")

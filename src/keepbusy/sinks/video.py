@@ -13,17 +13,18 @@ from typing import Any
 import cv2
 import numpy as np
 
-from keepbusy.cores import ordinary_threads
 from keepbusy.errors import SinkError, first_line
-from keepbusy.files import file_address
+from keepbusy.files.paths import file_address
+from keepbusy.files.whole import write_error
 from keepbusy.sinks.clock import DEFAULT_FPS, OutputClock
 from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
 from keepbusy.sinks.encoders import TIME_BASE, EncoderName, choose_encoder
 from keepbusy.sinks.naming import check_file
 from keepbusy.sinks.pixel_aspect import pixel_aspect
 from keepbusy.sinks.sound import Sound
-from keepbusy.types import Frame, Image, Result
-from keepbusy.whole import write_error
+from keepbusy.threads.cores import ordinary_threads
+from keepbusy.values.frame import Frame, Image
+from keepbusy.values.result import Result
 
 _LOG = logging.getLogger("keepbusy")
 

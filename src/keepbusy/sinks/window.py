@@ -7,7 +7,7 @@ import cv2
 from keepbusy.errors import SinkError, first_line
 from keepbusy.sinks.base import StopRun
 from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
-from keepbusy.types import Result
+from keepbusy.values.result import Result
 
 _KEYS_TO_STOP = {ord("q"), 27}
 _HINT = (

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import SinkError
+from keepbusy.files.whole import write_error, write_whole
 from keepbusy.sinks.naming import OutputNames, make_folder
 from keepbusy.texts import valid_text
-from keepbusy.types import Detections, Result
-from keepbusy.whole import write_error, write_whole
+from keepbusy.values.detections import Detections
+from keepbusy.values.result import Result
 
 MARK = ".keepbusy"
 """The file that marks a folder of labels as this program's."""

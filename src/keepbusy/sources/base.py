@@ -9,7 +9,7 @@ from typing import Protocol
 
 from keepbusy.config import SelectConfig
 from keepbusy.errors import FrameError, first_line
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 
 log = logging.getLogger("keepbusy")
 

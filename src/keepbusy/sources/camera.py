@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from keepbusy.errors import FrameError, SourceError
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 
 
 class Camera:

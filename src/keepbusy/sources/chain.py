@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from keepbusy.errors import FrameError, KeepbusyError, first_line
 from keepbusy.sources.base import Source, allow_reduced, close_source
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 
 
 class Chain:

@@ -15,10 +15,10 @@ import numpy as np
 
 from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import reason_of
-from keepbusy.pictures import Converter
+from keepbusy.pictures.planes import Converter
 from keepbusy.sources.boxes import Reader, boxes
 from keepbusy.sources.limits import decoder_options
-from keepbusy.types import Image
+from keepbusy.values.frame import Image
 
 START_BYTES = 64
 """So much of a file is looked at to see that it is a HEIF file."""

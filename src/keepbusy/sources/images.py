@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from keepbusy.config import MAX_PIXELS
-from keepbusy.cores import usable_cores
-from keepbusy.pictures import Reduced
+from keepbusy.pictures.planes import Reduced
 from keepbusy.sources.picture import read_picture
-from keepbusy.types import Frame, Image
+from keepbusy.threads.cores import usable_cores
+from keepbusy.values.frame import Frame, Image
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".jp2", ".mpo", ".png", ".pgm", ".ppm", ".pbm", ".pnm"}

@@ -10,7 +10,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from keepbusy.types import Image
+from keepbusy.values.frame import Image
 
 Divisor = Literal[2, 4, 8]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.types import Image
+from keepbusy.values.frame import Image
 
 if TYPE_CHECKING:
     from av import VideoFrame

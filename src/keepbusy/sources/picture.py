@@ -14,7 +14,7 @@ import numpy as np
 
 from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import FrameError, first_line, reason_of
-from keepbusy.pictures import Converter, Reduced
+from keepbusy.pictures.planes import Converter, Reduced
 from keepbusy.sources import heif
 from keepbusy.sources.jpeg import (
     END_OF_IMAGE,
@@ -30,7 +30,7 @@ from keepbusy.sources.limits import decoder_options, too_large
 from keepbusy.sources.pages import more_pages
 from keepbusy.sources.png import PNG, lacks_data
 from keepbusy.sources.size import promised_size
-from keepbusy.types import Image
+from keepbusy.values.frame import Image
 
 log = logging.getLogger("keepbusy")
 

@@ -13,7 +13,7 @@ from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import SourceError, reason_of
 from keepbusy.sources import heif
 from keepbusy.sources.picture import decode_picture
-from keepbusy.types import Frame
+from keepbusy.values.frame import Frame
 
 STDIN = "-"
 

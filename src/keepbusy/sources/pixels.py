@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keepbusy.errors import ConfigError
-from keepbusy.types import Frame, Image
+from keepbusy.values.frame import Frame, Image
 
 _TAKEN = "a path, a NumPy array (uint8, (H, W, 3) in BGR, or (H, W) in grey), or a picture of Pillow"
 

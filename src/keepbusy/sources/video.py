@@ -1,7 +1,7 @@
 """Video files and network streams, decoded with PyAV.
 
 PyAV rather than OpenCV's VideoCapture: the container's own timestamps, errors that can be told from the end of
-the file, and the decoder's own planes, which are converted only where somebody looks at them (`keepbusy.pictures`).
+the file, and the decoder's own planes, which are converted only where somebody looks at them (`pictures/planes.py`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.config import MAX_PIXELS
-from keepbusy.cores import usable_cores
 from keepbusy.errors import FrameError, SourceError, reason_of
-from keepbusy.files import file_address
-from keepbusy.pictures import Converter, Planes
+from keepbusy.files.paths import file_address
+from keepbusy.pictures.planes import Converter, Planes
 from keepbusy.sources.boxes import is_index_last
 from keepbusy.sources.clock import SourceClock
 from keepbusy.sources.completeness import is_cut_short
@@ -24,7 +23,8 @@ from keepbusy.sources.packets import PacketError, Packets
 from keepbusy.sources.pipe import Pipe
 from keepbusy.sources.png import file_unpacks_too_far
 from keepbusy.texts import without_secrets
-from keepbusy.types import Frame, Image
+from keepbusy.threads.cores import usable_cores
+from keepbusy.values.frame import Frame, Image
 
 if TYPE_CHECKING:
     from av import VideoFrame

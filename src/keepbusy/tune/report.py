@@ -12,8 +12,8 @@ from rich.text import Text
 
 from keepbusy.bench.samples import MIN_ROUNDS
 from keepbusy.config import Options
-from keepbusy.profile import TunedProfile
 from keepbusy.tune.frontier import Point
+from keepbusy.tune.profile import TunedProfile
 from keepbusy.tune.search import Search
 from keepbusy.tune.space import DEFAULT, Candidate
 

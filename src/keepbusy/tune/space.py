@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from keepbusy.config import Options, Precision
-from keepbusy.forms import HeadStrategy
+from keepbusy.values.forms import HeadStrategy
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,19 +12,19 @@ import numpy as np
 
 from keepbusy.api import Pipeline
 from keepbusy.bench.windows import measure_end_to_end
-from keepbusy.cache import Notebook
+from keepbusy.cache.notes import Notebook
 from keepbusy.config import MAX_PIXELS, Options, Precision
-from keepbusy.cores import affinity_cores, usable_cores, whole_cores
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.evaluate.verify import detection_floor, verify
 from keepbusy.models.head.memory import recall_head
-from keepbusy.profile import origin
 from keepbusy.sources import frame_sizes, open_sources
+from keepbusy.threads.cores import affinity_cores, usable_cores, whole_cores
+from keepbusy.tune.profile import origin
 from keepbusy.tune.rounds import Sample
 from keepbusy.tune.space import DEFAULT, Candidate, Machine
 
 if TYPE_CHECKING:
-    from keepbusy.forms import HeadStrategy
+    from keepbusy.values.forms import HeadStrategy
 
 log = logging.getLogger("keepbusy")
 

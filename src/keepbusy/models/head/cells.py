@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.forms import OutputForm
 from keepbusy.models.head.cut import rows_of
 from keepbusy.models.head.find import Level
 from keepbusy.models.head.pick import picked_rows
+from keepbusy.values.forms import OutputForm
 
 if TYPE_CHECKING:
     import openvino as ov

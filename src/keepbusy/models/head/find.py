@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keepbusy.forms import Family, OutputForm, Task
 from keepbusy.models.head.probe import HeadProbe, probe_yolov5, probe_yolov8
 from keepbusy.models.head.probe_selected import probe_selected
+from keepbusy.values.forms import Family, OutputForm, Task
 
 if TYPE_CHECKING:
     import openvino as ov

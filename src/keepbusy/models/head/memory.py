@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from keepbusy.cache import Notebook, model_fingerprint
+from keepbusy.cache.fingerprint import model_fingerprint
+from keepbusy.cache.notes import Notebook
 from keepbusy.models.head.find import Head, Level, find_head
 from keepbusy.models.load import Model
 

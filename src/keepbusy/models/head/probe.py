@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.forms import OutputForm
+from keepbusy.values.forms import OutputForm
 
 if TYPE_CHECKING:
     import openvino as ov

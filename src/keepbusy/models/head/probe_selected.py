@@ -10,7 +10,6 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.forms import OutputForm
 from keepbusy.models.head.probe import (
     BOX_TOLERANCE_PX,
     POINT_SCALES,
@@ -20,6 +19,7 @@ from keepbusy.models.head.probe import (
     sigmoid,
     yolov8_corners,
 )
+from keepbusy.values.forms import OutputForm
 
 Array = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keepbusy.forms import OutputForm
 from keepbusy.models.head.cut import cut_graph
 from keepbusy.models.head.find import Head
+from keepbusy.values.forms import OutputForm
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keepbusy.forms import OutputForm
 from keepbusy.models.head.cells import (
     Picked,
     best_cells,
@@ -32,6 +31,7 @@ from keepbusy.models.head.cut import cut_graph
 from keepbusy.models.head.find import Head, Level
 from keepbusy.models.head.pick import column_logits, picked_rows
 from keepbusy.models.head.selected import selected_graph
+from keepbusy.values.forms import OutputForm
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from keepbusy.forms import OutputForm
 from keepbusy.models.outputs.graph import numbers_from
 from keepbusy.models.outputs.tasks import Impossible, split_rest
 from keepbusy.models.outputs.view import Port, View
+from keepbusy.values.forms import OutputForm
 
 AnchorsPx = tuple[tuple[tuple[float, float], ...], ...]
 

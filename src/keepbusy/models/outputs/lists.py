@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from keepbusy.forms import OutputForm
 from keepbusy.models.outputs.graph import numbers_from, source_of, tail_types
 from keepbusy.models.outputs.rows import MAX_SELECTED, count_by_names
 from keepbusy.models.outputs.tasks import Impossible, names_doubt
 from keepbusy.models.outputs.view import STRIDES_PX, Port, View
+from keepbusy.values.forms import OutputForm
 
 COCO_WITH_NO_OBJECT = (92, 81)
 """Scores of DETR for COCO's 91 ids, or its 80 classes, with "no object" behind them."""

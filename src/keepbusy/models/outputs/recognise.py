@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from keepbusy.errors import ConfigError
-from keepbusy.forms import FAMILIES, Family, OutputForm, Task
 from keepbusy.models.describe import not_understood, outputs_text
 from keepbusy.models.outputs.heads import anchor_heads
 from keepbusy.models.outputs.lists import boxes_and_scores, classes, lists, ssd, suppressed_rows
@@ -14,6 +13,7 @@ from keepbusy.models.outputs.rows import anchors, cells, selected
 from keepbusy.models.outputs.tasks import Impossible
 from keepbusy.models.outputs.view import View, look
 from keepbusy.models.saved_form import read_form
+from keepbusy.values.forms import FAMILIES, Family, OutputForm, Task
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from keepbusy.forms import Family, OutputForm
 from keepbusy.models.outputs.graph import numbers_from, row_parts, tail_types
 from keepbusy.models.outputs.tasks import POSE_NUMBERS, Impossible, Split, names_doubt, split_rest
 from keepbusy.models.outputs.view import STRIDES_PX, Port, View
+from keepbusy.values.forms import Family, OutputForm
 
 MAX_SELECTED = 1000
 """Models that select their rows keep 100 to 300 of them; more than this is something else."""

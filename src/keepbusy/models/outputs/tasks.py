@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from keepbusy.forms import Task
 from keepbusy.models.outputs.view import Port, View
+from keepbusy.values.forms import Task
 
 POSE_NUMBERS = 17 * 3
 """COCO's keypoints of a person, which nearly all pose models have."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
-from keepbusy.forms import Family, Task
+from keepbusy.files.parsing import TextError, parse_literal
 from keepbusy.models.names import names_from_value
-from keepbusy.parsing import TextError, parse_literal
+from keepbusy.values.forms import Family, Task
 
 if TYPE_CHECKING:
     import openvino as ov

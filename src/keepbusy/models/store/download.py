@@ -30,12 +30,12 @@ from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urljoin, urlsplit
 
-from keepbusy import __version__
 from keepbusy.errors import KeepbusyError, ModelError, first_line
+from keepbusy.files.parsing import parse_json
+from keepbusy.files.whole import write_all
 from keepbusy.models.store.limits import HOURS_VARIABLE, MB_VARIABLE, MEGABYTE, Limits
 from keepbusy.models.store.own_file import open_own, read_own, size_own, write_own
-from keepbusy.parsing import parse_json
-from keepbusy.whole import write_all
+from keepbusy.version import __version__
 
 OnProgress = Callable[[int, "int | None"], None]
 """Called with the bytes that are here, and the file's length in bytes where it is known."""

@@ -6,7 +6,7 @@ import io
 import os
 from pathlib import Path
 
-from keepbusy.whole import forget_link, write_all
+from keepbusy.files.whole import forget_link, write_all
 
 MAX_TEXT_BYTES = 1 << 16
 """Notes and records have some hundred bytes."""

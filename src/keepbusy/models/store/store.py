@@ -17,17 +17,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from keepbusy.cache import cache_folder
+from keepbusy.cache.folder import cache_folder
 from keepbusy.errors import ConfigError, ModelError, first_line
-from keepbusy.files import sha256_of
+from keepbusy.files.parsing import parse_json
+from keepbusy.files.paths import sha256_of
+from keepbusy.files.whole import forget_link
 from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known, near_names
 from keepbusy.models.store.download import FetchError, OnProgress, discard_part, disk, fetch_part
 from keepbusy.models.store.limits import TIMEOUT_S, Limits, limits_for
 from keepbusy.models.store.own_file import read_own, write_own
-from keepbusy.parsing import parse_json
 from keepbusy.telemetry import import_openvino
-from keepbusy.whole import forget_link
 
 MIRROR_VARIABLE = "KEEPBUSY_MODELS_URL"
 

@@ -1,0 +1,1 @@
+"""A model on a device: requests and slots, input shapes, heads and how they prove themselves."""

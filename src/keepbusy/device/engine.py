@@ -1,0 +1,442 @@
+"""Slots on a device: the only file that talks to an InferRequest.
+
+A *device* makes *requests*; a request has an input tensor that the caller writes into, can be started without
+waiting, waited for with a time limit, and cancelled. OpenVINO's are below; `keepbusy.testing` has scripted ones.
+A *slot* is one request with the frame that is now in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepbusy.cache.compiled import BlobFolder, open_blobs
+from keepbusy.cache.fingerprint import model_fingerprint
+from keepbusy.config import DeviceConfig, Mode
+from keepbusy.device.names import SINGLE, check_device, full_device_name
+from keepbusy.errors import DeviceError, DeviceTimeoutError, FrameError, ModelError, first_line
+from keepbusy.pictures.letterbox import GREY, LETTERBOXED, Laying, Letterbox, Letterboxer
+from keepbusy.postprocess.candidates import Outputs
+from keepbusy.threads.channel import Gate
+from keepbusy.values.frame import Frame
+from keepbusy.values.result import Timings
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+    from keepbusy.models.prepare import Prepared
+
+log = logging.getLogger("keepbusy")
+
+SizeHW = tuple[int, int]
+"""(height, width), pixels."""
+
+EXTRA_REQUESTS = 2
+"""Slots above what the device calls optimal, at least: one being filled and one being emptied while it works on the
+rest."""
+
+REQUESTS_A_STREAM = 2
+"""For each that it calls optimal: results leave in order, and of many in flight some always finish out of it."""
+
+COMPILE_WARM_UP_TIMEOUT_S = 300.0
+"""The first inference may build kernels: on a GPU without a cache it has been seen to take minutes."""
+
+ANSWER_TIMEOUT_S = 60.0
+"""How long one inference may take where nothing else is in flight."""
+
+_DESCRIBED = {
+    "hint": "PERFORMANCE_HINT",
+    "streams": "NUM_STREAMS",
+    "precision": "INFERENCE_PRECISION_HINT",
+    "threads": "INFERENCE_NUM_THREADS",
+    "optimal_requests": "OPTIMAL_NUMBER_OF_INFER_REQUESTS",
+}
+
+
+class Request(Protocol):
+    """One inference that can be in flight. Not thread-safe, except for `cancel`."""
+
+    @property
+    def input(self) -> NDArray[np.uint8]:
+        """The memory to write the picture into: uint8 (H, W, 3), BGR. The same for the request's whole life."""
+        ...
+
+    @property
+    def outputs(self) -> Outputs:
+        """What decoding needs, in place: valid until the next start."""
+        ...
+
+    @property
+    def latency_ns(self) -> int:
+        """How long the last inference took, from its start to its completion on the device."""
+        ...
+
+    def start(self) -> None:
+        """Begin the inference and return."""
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the inference; False if it is still going on. Raises what the inference failed with."""
+        ...
+
+    def cancel(self) -> None:
+        """Ask the device to give up this inference; `wait` then returns or raises soon."""
+        ...
+
+
+class Device(Protocol):
+    """Something that makes requests."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for messages."""
+        ...
+
+    @property
+    def optimal_requests(self) -> int:
+        """How many requests in flight keep it busy."""
+        ...
+
+    def create_request(self) -> Request:
+        """A new request."""
+        ...
+
+
+class Shapes:
+    """The device in every input shape that is in use: one shape for each aspect ratio of the frames. Thread-safe.
+
+    Args:
+        choose: A frame's (height, width) → the input's.
+        compile_for: An input's (height, width) → the device with the model compiled for it.
+        laying: How frames are laid into the input.
+    """
+
+    def __init__(
+        self,
+        choose: Callable[[SizeHW], SizeHW],
+        compile_for: Callable[[SizeHW], Device],
+        laying: Laying = LETTERBOXED,
+    ) -> None:
+        self._choose = choose
+        self._compile_for = compile_for
+        self._laying = laying
+        self._devices: dict[SizeHW, Device] = {}
+        self._chosen: dict[SizeHW, SizeHW] = {}
+        self._lock = threading.RLock()
+
+    def input_hw_for(self, frame_hw: SizeHW) -> SizeHW:
+        """The input shape for frames of a size: the same one each time it is asked for."""
+        chosen = self._chosen.get(frame_hw)
+        if chosen is None:
+            with self._lock:
+                chosen = self._chosen.setdefault(frame_hw, self._choose(frame_hw))
+        return chosen
+
+    def device(self, input_hw: SizeHW) -> Device:
+        """The device in one shape; compiled at the first call."""
+        with self._lock:
+            if input_hw not in self._devices:
+                self._devices[input_hw] = self._compile_for(input_hw)
+            return self._devices[input_hw]
+
+    def create_seat(self, input_hw: SizeHW) -> Seat:
+        """A warm request with its input."""
+        with self._lock:
+            return _create_seat(self.device(input_hw), self._laying)
+
+    @property
+    def compiled(self) -> list[SizeHW]:
+        """The input shapes compiled so far."""
+        return list(self._devices)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seat:
+    """One request and what writes into its input."""
+
+    request: Request
+    letterboxer: Letterboxer
+
+
+class Slot:
+    """One place in flight: a request in each input shape that it has met, and the frame now in it.
+
+    Args:
+        seat: The request to begin with.
+        shapes: Where requests for other frames come from; None where all frames take the same.
+
+    Attributes:
+        seat: The request of the frame now in it.
+        frame: That frame; None where the slot is free.
+        letterbox: How it was laid into the input.
+        timings: Its times.
+        error: Why the frame could not be started; None where it could.
+        tried: Open once the frame has been started, or could not be.
+        is_lost: Whether the device never gave it back: it cannot be used again.
+    """
+
+    __slots__ = (
+        "_frame_hw",
+        "_seats",
+        "_shapes",
+        "error",
+        "frame",
+        "is_lost",
+        "letterbox",
+        "seat",
+        "timings",
+        "tried",
+    )
+
+    def __init__(self, seat: Seat, shapes: Shapes | None = None) -> None:
+        self.seat = seat
+        self.frame: Frame | None = None
+        self.letterbox: Letterbox | None = None
+        self.timings = Timings()
+        self.error: FrameError | None = None
+        self.tried = Gate()
+        self.is_lost = False
+        self._shapes = shapes
+        self._seats: dict[SizeHW, Seat] = {} if shapes is None else {seat.request.input.shape[:2]: seat}
+        self._frame_hw: SizeHW | None = None
+
+    @property
+    def request(self) -> Request:
+        """The request of the frame now in it."""
+        return self.seat.request
+
+    def request_for(self, input_hw: SizeHW) -> Request:
+        """The warm request in an input shape."""
+        self.warm(input_hw)
+        return self._seats[input_hw].request if self._shapes is not None else self.seat.request
+
+    def turn_to(self, frame_hw: SizeHW) -> None:
+        """Take the request whose input is right for frames of a size."""
+        if self._shapes is None or frame_hw == self._frame_hw:
+            return
+        input_hw = self._shapes.input_hw_for(frame_hw)
+        self.warm(input_hw)
+        self.seat = self._seats[input_hw]
+        self._frame_hw = frame_hw
+
+    def warm(self, input_hw: SizeHW) -> None:
+        """Have a warm request in an input shape."""
+        if self._shapes is not None and input_hw not in self._seats:
+            self._seats[input_hw] = self._shapes.create_seat(input_hw)
+
+
+def create_slots(
+    device: Device,
+    num_slots: int,
+    laying: Laying = LETTERBOXED,
+    shapes: Shapes | None = None,
+) -> list[Slot]:
+    """Make slots and warm each of them up, one after the other.
+
+    Serially, because the first inference of a request may still compile or allocate, and doing so in several at
+    once has been seen to fail.
+
+    Args:
+        device: What makes the requests.
+        num_slots: How many.
+        laying: How frames are laid into the input.
+        shapes: Where requests for frames of other shapes come from.
+
+    Raises:
+        DeviceError: A request cannot be made, or its first inference fails.
+    """
+    return [Slot(_create_seat(device, laying), shapes) for _ in range(num_slots)]
+
+
+def _create_seat(device: Device, laying: Laying) -> Seat:
+    try:
+        request = device.create_request()
+        request.input[...] = GREY
+        request.start()
+        is_done = request.wait(COMPILE_WARM_UP_TIMEOUT_S)
+    except DeviceError:
+        raise
+    except Exception as error:
+        raise DeviceError(f"device {device.name}: the first inference failed: {first_line(error)}") from error
+    if not is_done:
+        raise DeviceTimeoutError(f"device {device.name}: the first inference took over {COMPILE_WARM_UP_TIMEOUT_S:g} s")
+    return Seat(request, Letterboxer(request.input, laying))
+
+
+def infer_once(request: Request, device_name: str, *, hint: str | None = None) -> None:
+    """Start a request and wait for it.
+
+    Raises:
+        DeviceTimeoutError: The device does not answer.
+    """
+    request.start()
+    if not request.wait(ANSWER_TIMEOUT_S):
+        raise DeviceTimeoutError(f"device {device_name}: no answer for {ANSWER_TIMEOUT_S:g} s", hint=hint)
+
+
+def num_requests(optimal: int) -> int:
+    """How many slots keep a device busy that calls so many requests optimal."""
+    return max(optimal + EXTRA_REQUESTS, REQUESTS_A_STREAM * optimal)
+
+
+class OpenVINORequest:
+    """A request on an OpenVINO device."""
+
+    def __init__(self, request: ov.InferRequest, outputs: tuple[int, ...]) -> None:
+        self._request = request
+        self._outputs = outputs
+        self._input: NDArray[np.uint8] = request.get_input_tensor().data[0]
+        ports = [request.get_compiled_model().outputs[index] for index in outputs]
+        # Outputs of one size lie in the same memory for as long as the request lives.
+        self._views = None if any(port.get_partial_shape().is_dynamic for port in ports) else self._look()
+
+    @property
+    def input(self) -> NDArray[np.uint8]:
+        return self._input
+
+    @property
+    def outputs(self) -> Outputs:
+        return self._look() if self._views is None else self._views
+
+    def _look(self) -> Outputs:
+        return tuple(self._request.get_output_tensor(index).data for index in self._outputs)
+
+    @property
+    def latency_ns(self) -> int:
+        return int(self._request.latency * 1e6)
+
+    def start(self) -> None:
+        self._request.start_async()
+
+    def wait(self, timeout_s: float) -> bool:
+        return bool(self._request.wait_for(int(timeout_s * 1000)))
+
+    def layer_times(self) -> list[tuple[str, str, float]]:
+        """(layer type, implementation, seconds) of every layer that the last inference executed.
+
+        Empty unless the device was made with `with_layer_times`.
+        """
+        return [
+            (str(layer.node_type), str(layer.exec_type), layer.real_time.total_seconds())
+            for layer in self._request.profiling_info
+            if str(layer.status).endswith("EXECUTED")
+        ]
+
+    def cancel(self) -> None:
+        self._request.cancel()
+
+
+class OpenVINODevice:
+    """A model compiled for an OpenVINO device.
+
+    Args:
+        model: The graph, ready to compile.
+        config: Device name, hint, streams, cache.
+        mode: Chooses the hint where none is given: throughput for async, latency for sync.
+        core: The OpenVINO core to compile with.
+        with_layer_times: Count the time of each layer, which costs some; see `OpenVINORequest.layer_times`.
+
+    Raises:
+        DeviceError: There is no such device.
+        ModelError: The model does not compile for it.
+        ConfigError: The cache folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: Prepared,
+        config: DeviceConfig,
+        mode: Mode,
+        core: ov.Core,
+        *,
+        with_layer_times: bool = False,
+    ) -> None:
+        self.name = config.device
+        self._core = core
+        self._outputs = model.output.outputs
+        hint = config.hint or ("throughput" if mode == "async" else "latency")
+        properties: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
+        if config.nstreams is not None:
+            properties["NUM_STREAMS"] = str(config.nstreams)
+        if config.threads is not None:
+            properties["INFERENCE_NUM_THREADS"] = str(config.threads)
+        if config.precision is not None:
+            properties["INFERENCE_PRECISION_HINT"] = config.precision
+        if with_layer_times:
+            properties["PERF_COUNT"] = "YES"
+        check_device(config.device, core)
+        kept = open_blobs(config.cache_dir, lambda: _key(model, config.device, properties, core))
+        try:
+            self._compiled = _compile(core, model.graph, config.device, properties, kept)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{model.path}: does not compile for device {config.device}: {first_line(error)}",
+                hint="export it as OpenVINO IR instead of ONNX"
+                if config.device == "CPU"
+                else "try --device CPU, which runs nearly every model that OpenVINO reads",
+            ) from error
+        if kept is not None and config.device.split(".")[0] in SINGLE:
+            kept.finish()
+        elif kept is not None:
+            # AUTO and its like go on compiling in the background.
+            weakref.finalize(self, kept.finish)
+
+    @property
+    def optimal_requests(self) -> int:
+        return int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+
+    def describe(self) -> dict[str, str]:
+        """What the compiled model says of itself; a key is missing where the device does not say it."""
+        found: dict[str, str] = {}
+        for key, name in _DESCRIBED.items():
+            with contextlib.suppress(RuntimeError):
+                value = self._compiled.get_property(name)
+                found[key] = value.get_type_name() if hasattr(value, "get_type_name") else str(value)
+        with contextlib.suppress(RuntimeError):
+            devices = self._compiled.get_property("EXECUTION_DEVICES")
+            first = str(devices[0] if isinstance(devices, (list, tuple)) else devices).strip("()")
+            found["device_name"] = str(self._core.get_property(first, "FULL_DEVICE_NAME"))
+        return found
+
+    def create_request(self) -> OpenVINORequest:
+        return OpenVINORequest(self._compiled.create_infer_request(), self._outputs)
+
+
+def _compile(
+    core: ov.Core, graph: ov.Model, device: str, properties: dict[str, Any], kept: BlobFolder | None
+) -> ov.CompiledModel:
+    """Compile, if need be without the cache: one that is full or damaged must not keep a model from running."""
+    if kept is not None:
+        try:
+            return core.compile_model(graph, device, {**properties, "CACHE_DIR": str(kept.path)})
+        except RuntimeError as error:
+            log.info("%s: the model does not compile with this cache: %s", kept.path, first_line(error))
+            kept.discard()
+    return core.compile_model(graph, device, properties)
+
+
+def _key(model: Prepared, device: str, properties: dict[str, Any], core: ov.Core) -> dict[str, Any]:
+    """What a compiled model depends on. OpenVINO itself compares the graph."""
+    import openvino
+
+    from keepbusy.version import __version__
+
+    return {
+        "model": model_fingerprint(model.path),
+        "input_hw": list(model.input_hw),
+        "forms": [repr(model.input), repr(model.output)],
+        "outputs": [str(port.get_partial_shape()) for port in model.graph.outputs],
+        "device": device,
+        "device_name": full_device_name(device, core),
+        "properties": properties,
+        "openvino": openvino.__version__,
+        "keepbusy": __version__,
+    }

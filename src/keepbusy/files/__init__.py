@@ -1,0 +1,1 @@
+"""How files are named, read and written."""

@@ -1,0 +1,1 @@
+"""Frames in, results out: runs and what they count."""

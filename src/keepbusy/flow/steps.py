@@ -1,0 +1,133 @@
+"""The five stages as plain steps on one frame, the same for sync and async.
+
+Each step works on one slot or frame, stamps its times, and turns whatever goes wrong into the `FrameError` of that
+frame. Which thread calls it, and when, is the pipeline's business.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from keepbusy.device.engine import Seat, Slot
+from keepbusy.errors import DeviceTimeoutError, FrameError, KeepbusyError, SourceError, Stage, first_line
+from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.postprocess.candidates import Outputs
+from keepbusy.postprocess.tail import TooManyCandidatesError
+from keepbusy.sources.base import Source
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
+from keepbusy.values.result import Result, Timings
+
+Decode = Callable[[Outputs, Letterbox], Detections]
+"""A model's outputs for one frame → its detections. May have a method `redo(seat, letterbox)`, see `decode`."""
+
+
+def read(source: Source, source_id: int, next_index: int) -> tuple[Frame | FrameError | None, bool]:
+    """The next frame, the error in its place, or None at the end; and whether reading can go on.
+
+    A source says `FrameError` of a frame it can go on behind. Any other error ends that source.
+
+    Args:
+        source: Where to read.
+        source_id: The source's number in the run, which its frames get.
+        next_index: The index to blame when the source does not say it itself.
+    """
+    try:
+        frame = source.read()
+    except FrameError as error:
+        return error, True
+    except Exception as error:
+        hint = error.hint if isinstance(error, SourceError) else None
+        wrapped = FrameError(first_line(error), stage="read", source=source.name, frame_index=next_index, hint=hint)
+        wrapped.__cause__ = error
+        return wrapped, False
+    if frame is not None and frame.source_id != source_id:
+        frame = dataclasses.replace(frame, source_id=source_id)
+    return frame, frame is not None
+
+
+def start(slot: Slot, frame: Frame, timings: Timings, now_ns: Callable[[], int]) -> FrameError | None:
+    """Put a frame into a free slot and start it on the device; the error if that cannot be done."""
+    stage: Stage = "prepare"
+    slot.frame, slot.timings = frame, timings
+    try:
+        if frame.picture is None:
+            raise ValueError("the frame has no image")
+        slot.turn_to((frame.height, frame.width))
+        slot.letterbox = slot.seat.letterboxer.write(frame.picture)
+        stage = "infer"
+        timings.prepare_end_ns = timings.infer_start_ns = now_ns()
+        slot.request.start()
+    except Exception as error:
+        return blame(error, stage, frame)
+    return None
+
+
+def wait(slot: Slot, timeout_s: float, device_name: str, now_ns: Callable[[], int]) -> FrameError | None:
+    """Wait until the device has finished a slot; the frame's error if it failed.
+
+    Raises:
+        DeviceTimeoutError: The device does not answer. Nothing more can be expected of it.
+    """
+    frame = slot.frame
+    assert frame is not None  # nosec B101 # for mypy: a slot in flight holds a frame
+    error: FrameError | None = None
+    try:
+        is_done = slot.request.wait(timeout_s)
+    except Exception as cause:
+        error = blame(cause, "infer", frame)
+        slot.timings.infer_end_ns = now_ns()
+        return error
+    if not is_done:
+        raise DeviceTimeoutError(
+            f"device {device_name}: no answer for {timeout_s:g} s ({frame.source}, frame {frame.index})",
+            hint="the driver may hang: check the system's log, and try another device",
+        )
+    slot.timings.infer_end_ns = min(slot.timings.infer_start_ns + slot.request.latency_ns, now_ns())
+    return None
+
+
+def decode(slot: Slot, decode_outputs: Decode, now_ns: Callable[[], int]) -> Result:
+    """A finished slot's outputs → the frame's result.
+
+    Where the graph has left out cells that count, the frame is inferred again with `decode_outputs.redo`, from what is
+    still in the slot's input.
+    """
+    frame, letterbox, timings = slot.frame, slot.letterbox, slot.timings
+    assert frame is not None and letterbox is not None  # nosec B101 # for mypy: a slot in flight holds both
+    timings.decode_start_ns = now_ns()
+    try:
+        try:
+            detections = decode_outputs(slot.request.outputs, letterbox)
+        except TooManyCandidatesError:
+            redo: Callable[[Seat, Letterbox], Detections] = getattr(decode_outputs, "redo")  # noqa: B009
+            detections = redo(slot.seat, letterbox)
+    except Exception as error:
+        return failure(frame, timings, blame(error, "decode", frame))
+    timings.decode_end_ns = now_ns()
+    return Result(frame, detections, timings)
+
+
+def release(slot: Slot) -> None:
+    """Forget a slot's frame, so that its memory is free as soon as the consumer is done with it."""
+    slot.frame = None
+    slot.timings = Timings()
+
+
+def failure(frame: Frame, timings: Timings, error: FrameError) -> Result:
+    """The result of a frame that failed."""
+    return Result(frame, Detections.empty(), timings, error)
+
+
+def blame(error: Exception, stage: Stage, frame: Frame) -> FrameError:
+    """The error of one frame, made from whatever went wrong in a stage."""
+    hint = error.hint if isinstance(error, KeepbusyError) else None
+    wrapped = FrameError(first_line(error), stage=stage, source=frame.source, frame_index=frame.index, hint=hint)
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def unread_frame(error: FrameError, source_id: int) -> Frame:
+    """The frame that stands in a result for one that could not be read."""
+    return Frame(None, error.frame_index, error.timestamp_s or 0.0, source_id, error.source, error.shape_hw)

@@ -1,0 +1,37 @@
+"""A classifier's output → probabilities of the whole frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keepbusy.postprocess.candidates import Outputs
+from keepbusy.postprocess.finite import check_finite
+from keepbusy.values.detections import Detections
+from keepbusy.values.forms import OutputForm
+
+
+def classify(outputs: Outputs, form: OutputForm, names: Sequence[str]) -> Detections:
+    """Detections without boxes, with the probability of each class.
+
+    Args:
+        outputs: float32 (1, C): probabilities, or with `form.is_logits` what comes before their softmax.
+        form: `is_logits`.
+        names: The model's class names.
+
+    Raises:
+        ValueError: The output has numbers that are not finite.
+    """
+    scores = outputs[0].reshape(-1).astype(np.float64)
+    check_finite(scores)
+    if form.is_logits:
+        scores = np.exp(scores - scores.max())
+        scores /= scores.sum()
+    return Detections(
+        np.empty((0, 4), np.float32),
+        np.empty(0, np.float32),
+        np.empty(0, np.int64),
+        names,
+        probabilities=scores.astype(np.float32),
+    )

@@ -1,9 +1,0 @@
-"""A procedurally drawn street scene with exact ground truth."""
-
-from __future__ import annotations
-
-from .scene import StreetScene
-from .spec import StreetSpec, parse_street_spec
-from .truth import CLASS_NAMES, Truth
-
-__all__ = ["CLASS_NAMES", "StreetScene", "StreetSpec", "Truth", "parse_street_spec"]

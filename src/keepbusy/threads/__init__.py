@@ -1,0 +1,1 @@
+"""Threads, the hand-overs between them, and the cores that they run on."""
