@@ -16,6 +16,7 @@ import numpy as np
 from keepbusy.config import RunConfig
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess import Outputs
+from keepbusy.sources import Source, SourceInfo
 from keepbusy.testing import ScriptedDevice, scripted_run
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
@@ -24,32 +25,19 @@ SIDE_PX = 32
 NOTHING = Detections.empty()
 
 
-class InMemory:
+class InMemory(Source):
     """A source whose frames are all one picture that is there already."""
 
-    name = "memory"
-    is_live = False
-    fps: float | None = None
-
     def __init__(self, num_frames: int) -> None:
-        self.num_frames: int | None = num_frames
+        self.info = SourceInfo("memory", num_frames=num_frames)
+        self._num_frames = num_frames
         self._image = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
         self._next = 0
 
     def read(self) -> Frame | None:
         index = self._next
         self._next += 1
-        return Frame(self._image, index, 0.0, 0, self.name) if index < (self.num_frames or 0) else None
-
-    def skip(self) -> bool:
-        self._next += 1
-        return True
-
-    def rewind(self) -> None:
-        self._next = 0
-
-    def close(self) -> None:
-        pass
+        return Frame(self._image, index, 0.0, 0, "memory") if index < self._num_frames else None
 
 
 def no_detections(outputs: Outputs, letterbox: Letterbox) -> Detections:

@@ -16,8 +16,8 @@ import keepbusy as kb
 from keepbusy.embedded import ASSETS, CLIP_SPEC, embedded_clip, embedded_model
 from keepbusy.evaluate import Accuracy, CocoEvaluation
 from keepbusy.sources import open_source
+from keepbusy.sources.street import Street
 from keepbusy.street import CLASS_NAMES, StreetScene
-from keepbusy.street.source import Street
 from tests.build import read_video
 
 KEEPBUSY = [sys.executable, "-m", "keepbusy"]
@@ -65,7 +65,7 @@ def test_the_model_finds_the_clips_objects_the_same_in_sync_and_async() -> None:
 def test_the_model_finds_objects_of_streets_it_never_saw(size: str) -> None:
     street = Street(f"synth:street?seed=2000001&size={size}&frames=12")
     with kb.Pipeline(embedded_model(), conf=0.001, iou=0.6, multi_label=True) as pipeline:
-        score = accuracy(street, pipeline.run(street.name))
+        score = accuracy(street, pipeline.run(street.info.name))
     assert (score.map50 or 0) > 0.75
 
 
@@ -90,7 +90,7 @@ def test_the_demo_compares_scores_and_draws(tmp_path: Path) -> None:
 def test_a_synthetic_street_as_a_source(tmp_path: Path) -> None:
     spec = "synth:street?seed=5&size=320x180&fps=10&frames=6"
     source = open_source(spec)
-    assert (source.num_frames, source.fps, source.is_live) == (6, 10.0, False)
+    assert (source.info.num_frames, source.info.fps, source.info.is_live) == (6, 10.0, False)
     frames = [source.read() for _ in range(7)]
     assert frames[6] is None
     assert [frame.timestamp_s for frame in frames if frame] == pytest.approx([n / 10 for n in range(6)])

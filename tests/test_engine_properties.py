@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from keepbusy.config import RunConfig
 from keepbusy.device.engine import create_slots
 from keepbusy.errors import DeviceTimeoutError, FrameError
-from keepbusy.flow.pipeline import create_run
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess import Outputs
 from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, encoded_index, scripted_run
@@ -196,8 +195,7 @@ def test_a_slot_that_the_device_never_gave_back_is_lost_and_the_others_are_not(
     monkeypatch.setattr("keepbusy.flow.run.CANCEL_TIMEOUT_S", 0.05)
     device = ScriptedDevice(0.0005, hangs={2})
     slots = create_slots(device, 3 if mode == "async" else 1)
-    run = create_run([ScriptedSource(20)], slots, decode_index, config(mode, 3, device_timeout_s=0.05))
-    run.start()
+    run = scripted_run([ScriptedSource(20)], device, config(mode, 3, device_timeout_s=0.05), slots=slots)
     with pytest.raises(DeviceTimeoutError, match="frame 2"):
         list(run)
     assert sum(slot.is_lost for slot in slots) == 1
@@ -219,8 +217,7 @@ def test_closing_wakes_a_stalled_device_at_once(nireq: int) -> None:
 def test_a_consumer_waiting_for_a_result_is_woken_by_close_from_another_thread() -> None:
     run = scripted_run([ScriptedSource(3, stalls_at=1)], ScriptedDevice(), config("async", 2))
     assert next(run).frame.index == 0
-    source = run._shared.job.sources[0]  # type: ignore[attr-defined]
-    closer = threading.Thread(target=lambda: (source.unblock(), run.close()))
+    closer = threading.Thread(target=run.close)
     closer.start()
     assert next(run, None) is None
     closer.join()

@@ -95,6 +95,30 @@ def test_texts_begin_with_a_mark_or_are_refused_in_one_line(tmp_path: Path) -> N
         open_dataset(str(tmp_path))
 
 
+def sparse(path: Path, num_bytes: int) -> Path:
+    """A file of any size that takes no place."""
+    with path.open("wb") as file:
+        file.truncate(num_bytes)
+    return path
+
+
+def test_files_that_are_larger_than_memory_are_refused_in_one_line(tmp_path: Path) -> None:
+    write_yolo(tmp_path, {"a": BOX})
+    labels = tmp_path / "labels" / "val" / "a.txt"
+    sparse(labels, 1 << 40)
+    with pytest.raises(DataError, match=r"a\.txt: cannot be read: the file has more than 64 MiB"):
+        open_dataset(str(tmp_path))
+    for name in ("data.yaml", "list.txt", "coco.json"):
+        with pytest.raises(SourceError, match=f"{name}: cannot be read.*: the file has more than"):
+            open_dataset(str(sparse(tmp_path / name, 1 << 40)), images=tmp_path if name == "coco.json" else None)
+    with pytest.raises(SourceError, match="the file has more than 64 MiB"):
+        open_sources([str(sparse(tmp_path / "sources.txt", 1 << 40))])
+    (source,) = open_sources([str(sparse(tmp_path / "big.jpg", 1 << 40))])
+    with pytest.raises(FrameError, match="cannot read the file: the file has more than 4096 MiB"):
+        source.read()
+    source.close()
+
+
 @pytest.mark.parametrize("text", ["a: !!int x", "a: !!bool x", "a: !!float x", "[" * 5000, "{[a]: 1}"])
 def test_what_yaml_cannot_hold_is_one_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "data.yaml"

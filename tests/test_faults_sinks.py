@@ -35,8 +35,7 @@ from keepbusy.sinks.naming import OutputNames, glob_root, is_glob
 from keepbusy.sinks.open import Outputs, open_sinks
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
-from keepbusy.sources import open_sources
-from keepbusy.sources.base import Selection
+from keepbusy.sources import Selection, Source, SourceInfo, open_sources
 from keepbusy.sources.chain import Chain
 from keepbusy.texts import valid_text
 from keepbusy.values.compare import agree
@@ -130,21 +129,19 @@ def times_and_duration(path: Path) -> tuple[list[float], float]:
         return [float(frame.time or 0) for frame in container.decode(stream)], duration_s
 
 
-class Clip:
+class Clip(Source):
     """A source of grey frames at ten a second."""
 
-    is_live, fps = False, 10.0
-
     def __init__(self, name: str, num_frames: int) -> None:
-        self.name, self.num_frames = name, num_frames
+        self.info = SourceInfo(name, num_frames=num_frames, fps=10.0)
         self._index = 0
 
     def read(self) -> Frame | None:
         self._index += 1
-        return result(self.name, self._index - 1, (self._index - 1) / 10).frame if self._is_left() else None
+        return result(self.info.name, self._index - 1, (self._index - 1) / 10).frame if self._is_left() else None
 
     def _is_left(self) -> bool:
-        return self._index <= self.num_frames
+        return self._index <= (self.info.num_frames or 0)
 
     def skip(self) -> bool:
         self._index += 1
@@ -152,9 +149,6 @@ class Clip:
 
     def rewind(self) -> None:
         self._index = 0
-
-    def close(self) -> None:
-        pass
 
 
 def save(frames: list[tuple[str, int, float]], path: Path, fps: float | None) -> tuple[list[float], float]:
@@ -199,7 +193,7 @@ def test_pictures_of_a_folder_keep_the_gaps_of_a_stride(tmp_path: Path) -> None:
 def test_a_looped_folder_of_clips_goes_on(tmp_path: Path) -> None:
     parts = [("a.mp4", lambda: Clip("a.mp4", 6)), ("b.mp4", lambda: Clip("b.mp4", 3))]
     selection = Selection(Chain(parts, "clips"), SelectConfig(loop=True, limit=20))
-    sink = VideoFile(tmp_path / "o.mp4", selection.fps)
+    sink = VideoFile(tmp_path / "o.mp4", selection.info.fps)
     while (frame := selection.read()) is not None:
         sink.write(Result(frame, Detections.empty(), Timings(decode_end_ns=1)))
     selection.close()

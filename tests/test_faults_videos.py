@@ -226,7 +226,7 @@ def test_the_whole_display_matrix_is_followed(
     assert stored is not None and shown is not None
     assert np.array_equal(shown, turn(stored))
     sizes = open_source(turned)
-    assert list(sizes.sizes_hw) == [shown.shape[:2]]  # type: ignore[attr-defined]
+    assert list(sizes.frame_sizes()) == [shown.shape[:2]]  # type: ignore[attr-defined]
     sizes.close()
 
 

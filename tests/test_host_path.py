@@ -370,7 +370,7 @@ def test_a_reduced_jpeg_is_the_whole_one_seen_smaller(
     frame = source.read()
     assert frame is not None and isinstance(frame.picture, Reduced)
     assert (frame.height, frame.width) == whole.shape[:2]
-    assert source.sizes_hw == {(frame.height, frame.width): 1}
+    assert source.frame_sizes() == {(frame.height, frame.width): 1}
     assert 150 <= max(frame.picture.pixels.shape) < 340
     ours, theirs = np.zeros((2, 96, 96, 3), np.uint8)
     assert Letterboxer(ours).write(frame.picture) == Letterboxer(theirs).write(np.asarray(whole, np.uint8))
@@ -462,10 +462,10 @@ def test_sizes_of_a_folder_come_from_some_of_its_headers(tmp_path: Path, monkeyp
     paths.append(write_jpeg(tmp_path / "turned.jpg", smooth((120, 80)), orientation=6))
     paths.append(tmp_path / "damaged.jpg")
     paths[-1].write_bytes(b"\xff\xd8\xff\xe0 no more")
-    assert ImageFiles(paths, "test").sizes_hw == {(64, 96): 5, (120, 80): 1}
-    assert ImageFiles([tmp_path / "gone.png"], "test").sizes_hw == {}
+    assert ImageFiles(paths, "test").frame_sizes() == {(64, 96): 5, (120, 80): 1}
+    assert ImageFiles([tmp_path / "gone.png"], "test").frame_sizes() == {}
     monkeypatch.setattr("keepbusy.sources.images.MAX_SIZES", 3)
-    assert sum(ImageFiles(paths[:6], "test").sizes_hw.values()) == 3
+    assert sum(ImageFiles(paths[:6], "test").frame_sizes().values()) == 3
 
 
 @pytest.mark.parametrize(

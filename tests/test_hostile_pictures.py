@@ -56,7 +56,7 @@ for name in sys.argv[2:]:
     try:
         options = json.loads(sys.argv[1])
         source = open_source(name, read_ahead="read_threads" in options, **options)
-        source.sizes_hw if hasattr(source, "sizes_hw") else None
+        source.frame_sizes()
         while len(said) < 20:
             try:
                 frame = source.read()

@@ -17,7 +17,7 @@ import pytest
 from keepbusy.api import Detector, Pipeline
 from keepbusy.config import RunConfig
 from keepbusy.errors import KeepbusyError
-from keepbusy.flow.pipeline import AsyncRun
+from keepbusy.flow.run_async import AsyncRun
 from keepbusy.flow.stats import RunStats
 from keepbusy.sinks import SinkRunner, drain
 from keepbusy.sinks.jsonl import JsonLines

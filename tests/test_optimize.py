@@ -28,7 +28,7 @@ from keepbusy.optimize.frames import Sample, network_input, open_frames, read_sa
 from keepbusy.optimize.quantize import quantize_model
 from keepbusy.optimize.report import choose_int8, to_dict
 from keepbusy.pictures.letterbox import LETTERBOXED, Letterbox
-from keepbusy.street.source import Street
+from keepbusy.sources.street import Street
 from keepbusy.values.forms import InputForm, OutputForm
 from tests.build import write_picture
 from tests.reference import infer, lay, overlap

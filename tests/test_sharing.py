@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 import keepbusy as kb
-from keepbusy.config import Options, RunConfig
+from keepbusy.config import Options
 from keepbusy.device import compiled, sharing
 from keepbusy.device.engine import create_slots
 from keepbusy.embedded import embedded_clip, embedded_model
-from keepbusy.flow.pipeline import create_run
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess.candidates import Outputs
-from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index
+from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, scripted_run
 from keepbusy.threads import cores
 from keepbusy.threads.cores import allowed_cores, stay_on, taken_cores
 from keepbusy.values.detections import Detections
@@ -98,9 +97,9 @@ def test_only_threads_that_start_and_collect_frames_are_bound() -> None:
         of_collector.add(allowed_cores())
         return decode_index(outputs, letterbox)
 
-    slots = create_slots(ScriptedDevice(latency_s), 3)
-    run = create_run([Source(20)], slots, decode, RunConfig(), own_cores=frozenset({core}))
-    run.start()
+    device = ScriptedDevice(latency_s)
+    slots = create_slots(device, 3)
+    run = scripted_run([Source(20)], device, slots=slots, decode=decode, own_cores=frozenset({core}))
     assert sum(1 for _ in run) == 20
     assert of_reader == {allowed}
     assert of_starter == of_collector == {frozenset({core})}

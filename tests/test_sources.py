@@ -36,7 +36,7 @@ def red_left(frame: Frame) -> int:
 
 def test_a_video_gives_every_frame_with_the_containers_times(clip: Path) -> None:
     source = open_source(str(clip))
-    assert (source.is_live, source.num_frames, source.fps) == (False, 40, 10.0)
+    assert (source.info.is_live, source.info.num_frames, source.info.fps) == (False, 40, 10.0)
     frames = read_all(source)
     assert [frame.index for frame in frames] == list(range(40))
     assert [frame.timestamp_s for frame in frames] == pytest.approx([n / 10 for n in range(40)])
@@ -64,8 +64,8 @@ def test_loop_limit_and_stride(clip: Path) -> None:
     frames = read_all(Selection(open_source(clip), SelectConfig(loop=True, limit=85)))
     assert [frame.timestamp_s for frame in frames] == pytest.approx([n / 10 for n in range(85)])
     assert red_left(frames[41]) == pytest.approx(1, abs=1)
-    assert Selection(open_source(clip), SelectConfig(stride=15)).num_frames == 3
-    assert Selection(open_source(clip), SelectConfig(loop=True, limit=85)).num_frames == 85
+    assert Selection(open_source(clip), SelectConfig(stride=15)).info.num_frames == 3
+    assert Selection(open_source(clip), SelectConfig(loop=True, limit=85)).info.num_frames == 85
 
 
 def test_a_folder_a_glob_and_neighbours_are_one_source_each(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_live_http_stream(tmp_path: Path) -> None:
 
     with serving(Camera) as url:
         source = open_source(f"{url}/camera")
-        assert source.is_live and source.num_frames is None
+        assert source.info.is_live and source.info.num_frames is None
         frames = [source.read() for _ in range(5)]
         assert [frame.index for frame in frames if frame] == [0, 1, 2, 3, 4]
         assert len({red_left(frame) for frame in frames if frame}) == 5
@@ -237,7 +237,7 @@ def test_a_live_http_stream(tmp_path: Path) -> None:
 def test_an_rtsp_camera() -> None:
     with rtsp_camera() as url:
         source = open_source(url)
-        assert source.is_live
+        assert source.info.is_live
         frames = [source.read() for _ in range(12)]
         source.close()
     seen = [frame for frame in frames if frame is not None]
@@ -257,7 +257,7 @@ def test_a_video_behind_http_is_finite(clip: Path) -> None:
 
     with serving(Files) as url:
         source = open_source(f"{url}/{clip.name}")
-        assert not source.is_live
+        assert not source.info.is_live
         assert len(read_all(source)) == 40
         with pytest.raises(SourceError, match="cannot be opened") as caught:
             open_source(f"{url}/gone.mp4")

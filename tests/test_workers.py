@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 from queue import SimpleQueue
 
 import pytest
@@ -13,16 +14,22 @@ from keepbusy.threads.channel import Gate
 from keepbusy.threads.workers import Workers, to_the_end
 
 
-def interrupt_soon() -> threading.Thread:
-    """Raise KeyboardInterrupt in the main thread while it waits."""
+def interrupted(wait: Callable[[], object]) -> None:
+    """Wait for something, with a Ctrl-C while it is waited for."""
+    waits = threading.Event()
 
     def interrupt() -> None:
+        waits.wait()
         time.sleep(0.1)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    return thread
+    with pytest.raises(KeyboardInterrupt):
+        waits.set()
+        wait()
+        time.sleep(60)
+    thread.join()
 
 
 def test_an_interrupt_while_threads_are_joined_does_not_end_the_wait() -> None:
@@ -38,14 +45,11 @@ def test_an_interrupt_while_threads_are_joined_does_not_end_the_wait() -> None:
     workers = Workers([("worker", body)], on_end=lambda: done.append(True))
     workers.start()
 
-    interrupter = interrupt_soon()
     releaser = threading.Timer(0.3, tokens.put, [None])
     releaser.start()
-    with pytest.raises(KeyboardInterrupt):
-        to_the_end(workers.join)
+    interrupted(lambda: to_the_end(workers.join))
 
     assert done == [True, True]
-    interrupter.join()
     releaser.join()
 
 
@@ -55,10 +59,7 @@ def test_joining_can_be_broken_off_again_and_again() -> None:
     workers.start()
 
     for _ in range(3):
-        interrupter = interrupt_soon()
-        with pytest.raises(KeyboardInterrupt):
-            workers.join()
-        interrupter.join()
+        interrupted(workers.join)
     tokens.put(None)
     assert workers.join()
 
@@ -81,10 +82,7 @@ def test_two_can_wait_for_the_same_threads() -> None:
 
 def test_an_open_gate_stays_open_where_a_wait_was_broken_off() -> None:
     gate = Gate()
-    interrupter = interrupt_soon()
-    with pytest.raises(KeyboardInterrupt):
-        gate.wait()
-    interrupter.join()
+    interrupted(gate.wait)
 
     gate.open()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 
 from keepbusy.embedded import ASSETS, CLIP_NAME, CLIP_SPEC, MODEL_NAME, checksums
-from keepbusy.street.source import Street
+from keepbusy.sources.street import Street
 
 MAX_CLIP_BYTES = 4_000_000
 MAX_MODEL_BYTES = 5_000_000
@@ -30,7 +30,7 @@ def write_clip(path: Path, spec: str = CLIP_SPEC) -> None:
     """
     source = Street(spec)
     container = av.open(str(path), "w", options={"movflags": "faststart"})
-    stream = container.add_stream("libx264", rate=Fraction(source.fps or 30).limit_denominator(1001))
+    stream = container.add_stream("libx264", rate=Fraction(source.info.fps or 30).limit_denominator(1001))
     stream.pix_fmt = "yuv420p"
     stream.options = {"preset": "slow", "crf": "23", "g": "30"}
     while (frame := source.read()) is not None:

@@ -19,7 +19,7 @@ from keepbusy.version import __version__
 
 if TYPE_CHECKING:
     from keepbusy.api import Detector, Pipeline
-    from keepbusy.config import DetectConfig, DeviceConfig, RunConfig, SelectConfig
+    from keepbusy.config import DetectConfig, DeviceConfig, Retry, RunConfig, SelectConfig, StreamConfig
     from keepbusy.errors import (
         ConfigError,
         DeviceError,
@@ -31,9 +31,12 @@ if TYPE_CHECKING:
         SinkError,
         SourceError,
     )
+    from keepbusy.flow.counters import StreamStats
     from keepbusy.flow.run import Run
     from keepbusy.flow.stats import Snapshot, StageStats
-    from keepbusy.sources import Source, open_source
+    from keepbusy.flow.stream import Stream
+    from keepbusy.sources import Source, SourceInfo, open_source
+    from keepbusy.sources.spec import SourceSpec
     from keepbusy.values.detections import Detections
     from keepbusy.values.frame import Frame
     from keepbusy.values.result import Result, Timings
@@ -53,6 +56,7 @@ _HOMES = {
     "ModelError": "errors",
     "Pipeline": "api",
     "Result": "values.result",
+    "Retry": "config",
     "Run": "flow.run",
     "RunConfig": "config",
     "SelectConfig": "config",
@@ -60,7 +64,12 @@ _HOMES = {
     "Snapshot": "flow.stats",
     "Source": "sources",
     "SourceError": "errors",
+    "SourceInfo": "sources",
+    "SourceSpec": "sources.spec",
     "StageStats": "flow.stats",
+    "Stream": "flow.stream",
+    "StreamConfig": "config",
+    "StreamStats": "flow.counters",
     "Timings": "values.result",
     "open_source": "sources",
 }
@@ -80,6 +89,7 @@ __all__ = [
     "ModelError",
     "Pipeline",
     "Result",
+    "Retry",
     "Run",
     "RunConfig",
     "SelectConfig",
@@ -87,7 +97,12 @@ __all__ = [
     "Snapshot",
     "Source",
     "SourceError",
+    "SourceInfo",
+    "SourceSpec",
     "StageStats",
+    "Stream",
+    "StreamConfig",
+    "StreamStats",
     "Timings",
     "__version__",
     "open_source",

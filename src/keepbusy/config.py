@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, SupportsFloat, TypedDict, get_args, get_type_hints
 
@@ -13,6 +13,7 @@ from keepbusy.values.forms import Family, HeadStrategy, Task
 Mode = Literal["async", "sync"]
 Hint = Literal["latency", "throughput"]
 OnError = Literal["raise", "skip"]
+OnStreamError = Literal["raise", "skip", "end"]
 Precision = Literal["f32", "f16", "bf16"]
 HeadChoice = HeadStrategy | Literal["auto"]
 ShapeChoice = Literal["auto", "square", "rect"] | tuple[int, int]
@@ -27,6 +28,10 @@ MAX_COUNT = 1024
 
 MIN_TIMEOUT_S = 0.001
 MAX_TIMEOUT_S = 86_400.0
+
+MIN_WEIGHT = 0.001
+MAX_WEIGHT = 1000.0
+"""Of streams."""
 
 MAX_DETECTIONS = 100_000
 """A frame's; no model has so many cells."""
@@ -228,6 +233,64 @@ class SelectConfig:
         _check_range("stride", self.stride, 1, None)
         if self.limit is not None:
             _check_range("limit", self.limit, 1, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How a stream whose source failed or ended too early is opened again.
+
+    The first wait is `first_wait_s`, each next one twice as long up to `max_wait_s`, and each is shortened by a random
+    part, at most a half: cameras that were lost together do not come back at the same moment. A frame that could be
+    read makes the next wait the first one again.
+
+    Attributes:
+        first_wait_s: Seconds.
+        max_wait_s: Seconds.
+        max_attempts: Give up after so many failures in a row; None never gives up.
+    """
+
+    first_wait_s: float = 1.0
+    max_wait_s: float = 60.0
+    max_attempts: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_range("first_wait_s", self.first_wait_s, 0.0, MAX_TIMEOUT_S)
+        _check_range("max_wait_s", self.max_wait_s, self.first_wait_s, MAX_TIMEOUT_S)
+        if self.max_attempts is not None:
+            _check_range("max_attempts", self.max_attempts, 1, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """How one stream of a run is treated.
+
+    Attributes:
+        name: What the stream is called; the source's name where it is empty.
+        select: Which of its frames are read.
+        weight: Its share of the turns where streams compete for the device: one of weight 2 gets twice as many.
+        max_age_ms: Live streams: a frame that is older is dropped before it takes a slot, and its result before it is
+            handed over; None for no limit. The freshest frame and the freshest result come first in any case.
+        retry: How it is opened again when it fails; None: the first failure ends it. It takes a source that was named,
+            not one that was opened already.
+        on_error: `raise` ends the run at a failed frame, `skip` yields it as a result with an error, `end` does, too,
+            and ends the stream; None takes the run's `on_error`.
+        detect: Thresholds and classes of this stream; None for those of the pipeline. Options that change the graph
+            (`multi_label`, a `conf` far below the pipeline's) cost speed here.
+    """
+
+    name: str = ""
+    select: SelectConfig = field(default_factory=SelectConfig)
+    weight: float = 1.0
+    max_age_ms: float | None = None
+    retry: Retry | None = None
+    on_error: OnStreamError | None = None
+    detect: DetectConfig | None = None
+
+    def __post_init__(self) -> None:
+        _check_range("weight", self.weight, MIN_WEIGHT, MAX_WEIGHT)
+        if self.max_age_ms is not None:
+            _check_range("max_age_ms", self.max_age_ms, 0.0, MAX_TIMEOUT_S * 1e3)
+        _check_choice(self, "on_error")
 
 
 class Options(TypedDict, total=False):

@@ -79,6 +79,7 @@ class FrameError(KeepbusyError):
         hint: What the user can do about it, if anything is known.
         timestamp_s: The frame's time within its source, seconds; None where it is not known.
         shape_hw: The height and width, pixels, that its picture would have had; (0, 0) where they are not known.
+        is_last: Whether its source has failed for good: nothing can be read behind it.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class FrameError(KeepbusyError):
         hint: str | None = None,
         timestamp_s: float | None = None,
         shape_hw: tuple[int, int] = (0, 0),
+        is_last: bool = False,
     ) -> None:
         super().__init__(f"{stage}: {source}: frame {frame_index}: {message}", hint=hint)
         self.reason = without_secrets(message)
@@ -99,6 +101,7 @@ class FrameError(KeepbusyError):
         self.frame_index = frame_index
         self.timestamp_s = timestamp_s
         self.shape_hw = shape_hw
+        self.is_last = is_last
 
 
 class MissingExtraError(KeepbusyError):

@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.config import RunConfig
-from keepbusy.device.engine import Seat, create_slots
+from keepbusy.device.engine import Seat, Slot, create_slots
 from keepbusy.errors import FrameError, SourceError
-from keepbusy.flow.pipeline import create_run
-from keepbusy.flow.run import Run
+from keepbusy.flow.create import create_run
+from keepbusy.flow.run import Engine, Run
 from keepbusy.flow.stats import Clock, MonotonicClock, RunStats
 from keepbusy.pictures.letterbox import Letterbox, Letterboxer
 from keepbusy.postprocess.candidates import Outputs
-from keepbusy.sources.base import Source
+from keepbusy.sources.base import Source, SourceInfo, close_source
 from keepbusy.threads.channel import Gate
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame, Image, Picture
@@ -199,7 +199,7 @@ class ScriptedRequest:
         return left_s <= timeout_s or self._cancelled.is_open
 
 
-class ScriptedSource:
+class ScriptedSource(Source):
     """A source of numbered frames. `encoded_index` reads a frame's number from its pixels.
 
     Args:
@@ -208,12 +208,11 @@ class ScriptedSource:
         is_live: Whether older frames may be dropped.
         fails: Indices that cannot be read.
         breaks_at: From this index on, every read fails for good.
-        stalls_at: At this index the read blocks until the source is closed by `unblock`.
+        stalls_at: At this index the read blocks until `interrupt` or `unblock`.
+        ignores_interrupt: Whether `interrupt` does nothing, as in sources that were written without it.
         size_wh: Size of its frames.
         name: Its name.
     """
-
-    fps: float | None = 30.0
 
     def __init__(
         self,
@@ -224,24 +223,24 @@ class ScriptedSource:
         fails: Collection[int] = (),
         breaks_at: int | None = None,
         stalls_at: int | None = None,
+        ignores_interrupt: bool = False,
         size_wh: tuple[int, int] = (32, 32),
         name: str = "scripted",
     ) -> None:
-        self.name = name
-        self.is_live = is_live
-        self.num_frames = num_frames
+        self.info = SourceInfo(name, is_live=is_live, num_frames=num_frames, fps=30.0)
         self.num_read = 0
         self.is_closed = False
         self._read_s = read_s
         self._fails = fails
         self._breaks_at = breaks_at
         self._stalls_at = stalls_at
+        self._ignores_interrupt = ignores_interrupt
         self._size_wh = size_wh
         self._unblocked = Gate()
 
     def read(self) -> Frame | None:
         index = self.num_read
-        if self.num_frames is not None and index >= self.num_frames:
+        if self.info.num_frames is not None and index >= self.info.num_frames:
             return None
         self.num_read += 1
         if index == self._stalls_at:
@@ -251,17 +250,21 @@ class ScriptedSource:
         if read_s:
             time.sleep(read_s)
         if self._breaks_at is not None and index >= self._breaks_at:
-            raise SourceError(f"{self.name}: scripted break")
+            raise SourceError(f"{self.info.name}: scripted break")
         if index in self._fails:
-            raise FrameError("scripted failure", stage="read", source=self.name, frame_index=index)
-        return Frame(numbered_image(index, self._size_wh), index, index / 30, 0, self.name)
+            raise FrameError("scripted failure", stage="read", source=self.info.name, frame_index=index)
+        return Frame(numbered_image(index, self._size_wh), index, index / 30, 0, self.info.name)
 
     def skip(self) -> bool:
         self.num_read += 1
-        return self.num_frames is None or self.num_read <= self.num_frames
+        return self.info.num_frames is None or self.num_read <= self.info.num_frames
 
     def rewind(self) -> None:
         self.num_read = 0
+
+    def interrupt(self) -> None:
+        if not self._ignores_interrupt:
+            self.unblock()
 
     def unblock(self) -> None:
         """Let a stalled read end."""
@@ -286,6 +289,23 @@ def encoded_index(outputs: Outputs) -> int:
     return blue | green << 8 | red << 16
 
 
+class ScriptedPostprocess:
+    """What makes detections of a `ScriptedDevice`'s outputs.
+
+    Args:
+        decode: Outputs → detections; nothing is ever done again.
+    """
+
+    def __init__(self, decode: Callable[[Outputs, Letterbox], Detections]) -> None:
+        self._decode = decode
+
+    def __call__(self, outputs: Outputs, letterbox: Letterbox) -> Detections:
+        return self._decode(outputs, letterbox)
+
+    def redo(self, seat: Seat, letterbox: Letterbox) -> Detections:
+        raise RuntimeError("a scripted graph leaves out no cells")
+
+
 def decode_index(outputs: Outputs, letterbox: Letterbox) -> Detections:
     """One detection whose class is the number of the frame that was inferred."""
     height, width = letterbox.frame_hw
@@ -294,32 +314,52 @@ def decode_index(outputs: Outputs, letterbox: Letterbox) -> Detections:
 
 
 def scripted_run(
-    sources: Sequence[Source],
+    sources: Sequence[Source] | None,
     device: ScriptedDevice,
     config: RunConfig | None = None,
     *,
     prepare_s: float = 0.0,
     decode: Callable[[Outputs, Letterbox], Detections] = decode_index,
     stats: RunStats | None = None,
+    slots: Sequence[Slot] | None = None,
+    own_cores: frozenset[int] = frozenset(),
 ) -> Run:
-    """A run of the real pipeline over scripted parts.
+    """A run of the real flow over scripted parts.
 
     Args:
-        sources: Where frames come from.
+        sources: Where frames come from; nothing is added to them. None for a run that streams are added to.
         device: What infers them.
         config: Mode, number of requests, error policy; None for the defaults.
         prepare_s: Seconds that each preparation takes on top of its own.
         decode: Outputs → detections.
         stats: Counters to use, for instance with a `ManualClock`.
+        slots: Slots to use; None makes as many as the configuration says.
+        own_cores: Cores that the device leaves alone.
     """
     config = config or RunConfig()
     num_slots = 1 if config.mode == "sync" else config.nireq or device.optimal_requests
-    slots = create_slots(device, num_slots)
+    slots = slots or create_slots(device, num_slots)
     if prepare_s:
         for slot in slots:
             slot.seat = Seat(slot.request, _SlowLetterboxer(slot.request.input, prepare_s))
-    run = create_run(sources, slots, decode, config, device_name=device.name, stats=stats)
-    run.start()
+    postprocess = ScriptedPostprocess(decode)
+    engine = Engine(
+        tuple(slots), lambda _: postprocess, config, device.name, own_cores, stats or RunStats(), lambda: None
+    )
+    run = create_run(engine)
+    num_added = 0
+    try:
+        run.start()
+        for source in sources or ():
+            num_added += 1
+            run.add(source)
+        if sources is not None:
+            run.end()
+    except BaseException:
+        run.close()
+        for source in (sources or ())[num_added:]:
+            close_source(source)
+        raise
     return run
 
 

@@ -96,7 +96,7 @@ def check_evaluation(path: Path, images: Path | None) -> None:
             mapping, _ = match_classes(data, NAMES, ignore_missing=skip_bad_labels)
             scorer = DatasetScorer(data, NAMES, mapping, ignore_missing=skip_bad_labels)
             with contextlib.closing(data.open()) as source:
-                num_frames = source.num_frames or 0
+                num_frames = source.info.num_frames or 0
             for index in range(num_frames):
                 frame = Frame(square_picture(), index, 0.0, 0, "x")
                 labels = data.labels(frame)

@@ -227,11 +227,11 @@ def _survey(sources: Sequence[str]) -> tuple[list[str], int | None]:
     opened = open_sources(sources, read_ahead=False)
     try:
         warnings = [
-            f"{source.name} is live: end-to-end throughput cannot exceed what it delivers"
+            f"{source.info.name} is live: end-to-end throughput cannot exceed what it delivers"
             for source in opened
-            if source.is_live
+            if source.info.is_live
         ]
-        counts = [source.num_frames for source in opened]
+        counts = [source.info.num_frames for source in opened]
     finally:
         for source in opened:
             source.close()

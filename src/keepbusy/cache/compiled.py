@@ -16,7 +16,7 @@ from typing import Any, Literal
 from keepbusy.cache.folder import cache_folder
 from keepbusy.cache.notes import Notebook, checksum
 from keepbusy.errors import ConfigError, reason_of
-from keepbusy.files.paths import sha256_of
+from keepbusy.files.paths import read_bytes, sha256_of
 
 MAX_COMPILED_BYTES = 1 << 30
 """Compiled models are pruned to this size, least recently used first. One takes a few to some hundred MB."""
@@ -29,6 +29,7 @@ MARK = "CACHEDIR.TAG"
 _MARK_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# Compiled models, written by keepbusy and deleted by it.\n"
 
 
+_MAX_MARK_BYTES = 1 << 12
 _WRITTEN_BY_OPENVINO = re.compile(r"[0-9]+\.(blob|cl_cache)")
 
 
@@ -73,9 +74,9 @@ def _is_marked(folder: Path) -> bool:
     """Whether keepbusy has made a folder. Links lead to places that are not ours."""
     mark = folder / MARK
     try:
-        if folder.is_symlink() or mark.is_symlink():
+        if folder.is_symlink() or mark.is_symlink() or not os.path.isfile(mark):
             return False
-        return mark.read_text(encoding="ascii") == _MARK_TEXT
+        return read_bytes(mark, _MAX_MARK_BYTES).decode("ascii") == _MARK_TEXT
     except (OSError, ValueError):
         return False
 

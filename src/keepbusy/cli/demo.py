@@ -69,7 +69,7 @@ def _score(console: Console, model: Path, clip: Path, device: str) -> dict[Mode,
     from keepbusy.api import Pipeline
     from keepbusy.embedded import CLIP_SPEC
     from keepbusy.evaluate import CocoEvaluation
-    from keepbusy.street.source import Street
+    from keepbusy.sources.street import Street
 
     street = Street(CLIP_SPEC)
     truths = {}

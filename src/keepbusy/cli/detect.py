@@ -369,5 +369,5 @@ def _is_given(context: typer.Context, name: str) -> bool:
 def _total(sources: list[Any], select: SelectConfig) -> int | None:
     from keepbusy.sources import Selection
 
-    counts = [Selection(source, select).num_frames for source in sources]
+    counts = [Selection(source, select).info.num_frames for source in sources]
     return None if None in counts else sum(cast("list[int]", counts))

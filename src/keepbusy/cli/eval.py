@@ -257,8 +257,8 @@ def _check_class_match(text: str) -> None:
 
 
 def _check_has_end(source: Any, limit: int | None) -> None:
-    if source.num_frames is None and limit is None:
-        raise ConfigError(f"--data: {source.name} never ends", hint="add frames=100 to it, or --limit 100")
+    if source.info.num_frames is None and limit is None:
+        raise ConfigError(f"--data: {source.info.name} never ends", hint="add frames=100 to it, or --limit 100")
 
 
 def _open(console: Console, data: str, split: str, images: Path | None, *, skip_bad_labels: bool) -> Dataset:
@@ -298,7 +298,7 @@ def _run(
     from keepbusy.errors import SourceError
     from keepbusy.sources import Selection
 
-    total = Selection(source, SelectConfig(limit=limit, stride=stride)).num_frames
+    total = Selection(source, SelectConfig(limit=limit, stride=stride)).info.num_frames
     run = pipeline.run(source, limit=limit, stride=stride)
     with run, progress_line(console, run, total, is_wanted=not quiet) as line:
         for result in run:
@@ -307,7 +307,7 @@ def _run(
     snapshot = run.stats.snapshot()
     if len(scorer.failures) == snapshot.num_frames:
         raise SourceError(
-            f"{source.name}: all {len(scorer.failures)} pictures failed; the first: {scorer.failures[0]}",
+            f"{source.info.name}: all {len(scorer.failures)} pictures failed; the first: {scorer.failures[0]}",
             hint="there is nothing to score",
         )
     return snapshot

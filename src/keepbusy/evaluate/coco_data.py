@@ -86,9 +86,13 @@ def open_coco(path: Path, images: Path | None = None, *, skip_bad_labels: bool =
     return Pictures(str(path), pictures, names, ids, notes)
 
 
+MAX_COCO_BYTES = 1 << 32
+"""The annotations of Objects365, the largest of the public data sets, have 1.6 GB."""
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = read_text(path)
+        text = read_text(path, MAX_COCO_BYTES)
     except (OSError, ValueError) as error:
         reason = reason_of(error)
         raise SourceError(f"{path}: cannot be read: {reason}", hint=_HINT) from error

@@ -9,8 +9,8 @@ import numpy as np
 from keepbusy.config import MAX_PIXELS
 from keepbusy.evaluate.dataset import Labels
 from keepbusy.sources.base import Source
+from keepbusy.sources.street import Street
 from keepbusy.street import CLASS_NAMES
-from keepbusy.street.source import Street
 from keepbusy.values.frame import Frame
 
 

@@ -24,7 +24,8 @@ from keepbusy.config import SelectConfig
 from keepbusy.device.engine import Request
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow.run import Run
-from keepbusy.sources.base import Selection, Source, frame_sizes
+from keepbusy.sources.base import Source, SourceInfo, frame_sizes
+from keepbusy.sources.selection import Selection
 from keepbusy.values.compare import Agreement, Limits, agree, floor_of, total
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
@@ -257,16 +258,12 @@ class _Tally:
         return tuple(worst for _, _, worst in sorted(self.heap, key=lambda entry: entry[:2], reverse=True))
 
 
-class _Batch:
+class _Batch(Source):
     """Frames in memory as a source."""
 
-    name = "frames"
-    is_live = False
-    fps: float | None = None
-
     def __init__(self, frames: Sequence[Frame], sizes_hw: Mapping[tuple[int, int], int]) -> None:
-        self.num_frames: int | None = len(frames)
-        self.sizes_hw = sizes_hw
+        self.info = SourceInfo("frames", num_frames=len(frames))
+        self._sizes_hw = sizes_hw
         self._frames = frames
         self._next = 0
 
@@ -276,14 +273,8 @@ class _Batch:
         self._next += 1
         return self._frames[self._next - 1]
 
-    def skip(self) -> bool:
-        return self.read() is not None
-
-    def rewind(self) -> None:
-        self._next = 0
-
-    def close(self) -> None:
-        pass
+    def frame_sizes(self) -> dict[tuple[int, int], int]:
+        return dict(self._sizes_hw)
 
 
 def _spread(sources: Sequence[Source], max_frames: int) -> Iterator[Frame]:
@@ -291,7 +282,7 @@ def _spread(sources: Sequence[Source], max_frames: int) -> Iterator[Frame]:
     limit = -(-max_frames // max(1, len(sources)))
     num_left = max_frames
     for source in sources:
-        stride = max(1, (source.num_frames or 0) // limit)
+        stride = max(1, (source.info.num_frames or 0) // limit)
         selection = Selection(source, SelectConfig(limit=limit, stride=stride))
         while num_left and (frame := selection.read()) is not None:
             num_left -= 1

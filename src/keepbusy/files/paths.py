@@ -39,6 +39,9 @@ class OutputFolder:
         return is_in and place != folder and self.writes(place)
 
 
+MAX_TEXT_BYTES = 1 << 26
+"""Of lists, labels, names and reports. A list of a million pictures has about this size."""
+
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF16_ZEROS = 0.25
 """The share of ASCII letters from which on a text without a mark counts as UTF-16."""
@@ -94,14 +97,32 @@ def files_below(
             names[:] = [path.name for path in inner if not path.is_symlink()]
 
 
-def read_text(path: Path) -> str:
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """The bytes of a file that is not larger than it can be.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It has more bytes, or no end; they are not read into memory.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1) if size <= max_bytes else b""
+        if len(content) > size:  # A device promises no bytes and has no end.
+            content += file.read(max_bytes + 1 - len(content))
+    if max(size, len(content)) > max_bytes:
+        raise ValueError(f"the file has more than {max_bytes / (1 << 20):.4g} MiB")
+    return content
+
+
+def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """The text of a UTF-8 file, with or without a byte order mark, whatever the locale is.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is not UTF-8; the message names UTF-16 where it is that, with or without a mark.
+        ValueError: It is not UTF-8, or has more bytes; the message names UTF-16 where it is that, with or without a
+            mark.
     """
-    content = path.read_bytes()
+    content = read_bytes(path, max_bytes)
     if _is_utf16(content):
         raise ValueError("the file is UTF-16, and UTF-8 is expected: save it as UTF-8")
     try:

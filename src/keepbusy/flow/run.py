@@ -1,96 +1,245 @@
-"""What a run is, and how any run ends."""
+"""What a run is, what it works with, and how any run ends."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
+from pathlib import Path
+from types import MappingProxyType, TracebackType
 
-from keepbusy.config import RunConfig
+from keepbusy.config import DetectConfig, RunConfig, StreamConfig
 from keepbusy.device.engine import Slot
-from keepbusy.errors import FrameError, KeepbusyError
+from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow import steps
+from keepbusy.flow.counters import DropCause
+from keepbusy.flow.reader import Openable, Reader
 from keepbusy.flow.stats import RunStats
+from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source, close_source
-from keepbusy.values.frame import Frame
-from keepbusy.values.result import Result, Timings
+from keepbusy.sources.spec import SourceSpec
+from keepbusy.values.result import Result
 
 CANCEL_TIMEOUT_S = 5.0
 """How long closing waits for a device to give up what it was doing; after that the slot is not used again."""
 
-Read = tuple[Frame | FrameError, int, Timings]
-"""A frame, or the error in its place; its source's number; its times."""
+READ_TIMEOUT_S = 15.0
+"""How long closing waits for reads that are going on. Network streams and cameras give up after 10 s. A source of your
+own that takes longer, and has no `interrupt` that ends it, is left behind: its thread closes it when it returns."""
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """All that a run works with, and owns from its making on.
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """All that a run works with beside its streams.
 
     Attributes:
-        sources: Where frames come from; the run closes them when no thread reads them any more.
         slots: Warm, free slots; `sync` uses the first.
-        decode: Output of the model → detections in the frame's pixels. Called by one thread at a time.
+        postprocess: Thresholds (None for the pipeline's) → what makes detections of the model's outputs. What it
+            returns is called by one thread at a time.
         config: Mode, limits, error policy.
         device_name: For messages.
         own_cores: Cores that inference leaves alone, for the threads that start and collect frames; may be none.
         stats: The run's counters.
         on_close: Called when the run no longer uses the slots; may be called again.
-        is_over: Whether the slots are free and the sources closed. The slots may be another run's then.
+        name_source: What `open_source` takes → what opens it as this run's sources are opened.
     """
 
-    sources: tuple[Source, ...]
     slots: tuple[Slot, ...]
-    decode: steps.Decode
+    postprocess: Callable[[DetectConfig | None], steps.Postprocess]
     config: RunConfig
     device_name: str
     own_cores: frozenset[int]
     stats: RunStats
     on_close: Callable[[], None]
-    is_over: bool = False
+    name_source: Callable[[str | int | Path], Openable] = SourceSpec
 
-    def close(self) -> None:
-        """End the run: its slots are free, its sources are closed, its counters stand still.
 
-        To be called when no thread works for the run any more. Further calls change nothing.
+class Streams:
+    """The streams of one run and their readers. Thread-safe."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.RLock()
+        self._next_id = 0
+        self._has_ended = False
+        self.all: dict[int, Stream] = {}
+        self.readers: dict[int, Reader] = {}
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no stream will be added any more."""
+        return self._has_ended
+
+    def end(self) -> None:
+        """No stream will be added any more."""
+        self._has_ended = True
+
+    def add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Reader:
+        """Make a stream and what reads it; nothing is opened yet.
+
+        Raises:
+            KeepbusyError: The run takes no streams any more.
+            ConfigError: The options do not fit the source, or another stream has the name.
         """
-        if not self.is_over:
-            for slot in self.slots:
-                if slot.frame is not None:
-                    give_up(slot)
-            for source in self.sources:
-                close_source(source)
-            self.stats.finish()
-            self.is_over = True
-        self.on_close()
+        if isinstance(source, Source) and config.retry is not None:
+            raise ConfigError(
+                "retry: a source that was opened already cannot be opened again", hint="give its path or address"
+            )
+        spec = self._engine.name_source(source) if isinstance(source, (str, int, Path)) else source
+        engine = self._engine
+        with self._lock:
+            if self._has_ended:
+                raise KeepbusyError(
+                    "the run takes no more streams: it was ended or closed", hint="add streams before `end`"
+                )
+            if config.name and any(one.config.name == config.name and not one.is_over for one in self.all.values()):
+                raise ConfigError(f"name: there is a stream {config.name} already", hint="remove that one first")
+            name = config.name or (spec.info.name if isinstance(spec, Source) else spec.name)
+            stream_id = self._next_id
+            stream = Stream(
+                stream_id,
+                name,
+                config,
+                engine.stats.stream(stream_id, name),
+                engine.postprocess(config.detect),
+                config.on_error or engine.config.on_error,
+            )
+            reader = Reader(
+                stream,
+                spec,
+                engine.stats.lane("read"),
+                engine.stats.clock,
+            )
+            # Last, so that what was interrupted has changed nothing.
+            self.all[stream_id], self.readers[stream_id], self._next_id = stream, reader, stream_id + 1
+            return reader
+
+    def read_to_the_end(self, reader: Reader) -> None:
+        """A stream's reader is done for good."""
+        stats = self._engine.stats
+        with self._lock:
+            self.readers.pop(reader.stream.id, None)
+        stats.lane_ended(reader.lane)
+        if (forgotten := stats.stream_ended(reader.stream.id)) is not None:
+            with self._lock:
+                self.all.pop(forgotten, None)
+
+    def hand_over(self, result: Result) -> bool:
+        """See to a result that the consumer is to get next; False where it is too old by now.
+
+        Raises:
+            FrameError: It is one that ends the run.
+        """
+        stream = self.all.get(result.frame.source_id)
+        if stream is None:
+            return True
+        if result.error is not None and stream.on_error == "raise":
+            raise result.error
+        if stream.is_live:
+            now_ns = self._engine.stats.clock.now_ns()
+            if result.timings.has_expired(now_ns):
+                self.withdraw(result, "stale")
+                return False
+            stream.counters.aged(now_ns - result.timings.read_end_ns)
+        return True
+
+    def withdraw(self, result: Result, cause: DropCause) -> None:
+        """A result that was counted is dropped after all."""
+        stream = self.all.get(result.frame.source_id)
+        num_detections, is_error = len(result.detections), result.error is not None
+        self._engine.stats.frame_withdrawn(num_detections, is_error=is_error)
+        if stream is not None:
+            stream.counters.withdrawn(cause, num_detections, is_error=is_error)
+
+    def stop_counting(self) -> None:
+        """What was on its way is given up."""
+        for stream in list(self.all.values()):
+            stream.finish("removed")
+            stream.counters.stop()
 
 
 class Run(Iterator[Result]):
-    """One run over some sources: iterate for the results, `close` to stop early.
+    """One run over some streams: iterate for the results, `close` to stop early.
 
-    A run owns its sources from its making on, and begins with `start`. One that is dropped is closed.
+    A run owns its sources from `add` on, and begins with `start`. It is over when it was told that nothing more will be
+    added (`end`) and the last stream is over. One that is dropped is closed.
 
-    Not thread-safe, except for `stats` and `close`.
+    Not thread-safe, except for `stats`, `streams`, `add`, `remove`, `end` and `close`.
 
     Attributes:
         stats: The run's counters; `stats.snapshot()` at any time, also afterwards.
     """
 
     stats: RunStats
+    _streams: Streams
 
     def __next__(self) -> Result:
         raise NotImplementedError
 
     def start(self) -> None:
-        """Begin to read; to be called once."""
+        """Begin to work; to be called once."""
         raise NotImplementedError
+
+    def add(self, source: Source | Openable | str | int | Path, config: StreamConfig | None = None) -> Stream:
+        """Add a stream, while the run goes on.
+
+        Args:
+            source: What `open_source` takes, or a `SourceSpec`: it is opened in the stream's own thread, and holds up
+                nobody. Or a source that is open: the run owns it from now on, also where this fails.
+            config: The stream's options; None for the defaults.
+
+        Raises:
+            KeepbusyError: The run was ended or closed.
+            ConfigError: The options do not fit the source, or another stream has the name.
+        """
+        config = config or StreamConfig()
+        try:
+            return self._add(source, config)
+        except BaseException:
+            if isinstance(source, Source) and not self._owns(source):
+                close_source(source)
+            raise
+
+    def _add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Stream:
+        raise NotImplementedError
+
+    def _owns(self, source: Source) -> bool:
+        return any(reader.reads(source) for reader in list(self._streams.readers.values()))
+
+    def remove(self, stream: Stream, *, drain: bool = False) -> None:
+        """Do without a stream from now on; does nothing where it is over. Does not wait for its source.
+
+        Args:
+            stream: One of this run's.
+            drain: Whether frames that were read and wait for the device still become results; those that are on the
+                device do in any case.
+
+        Raises:
+            KeepbusyError: It is another run's.
+        """
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Nothing more will be added: the run is over when the last stream is. May be called again."""
+        raise NotImplementedError
+
+    @property
+    def streams(self) -> Mapping[int, Stream]:
+        """The streams by their numbers: those that go on, and the last ones that are over."""
+        return MappingProxyType(self._streams.all)
 
     def close(self) -> None:
         """Stop: nothing more is read, what is in flight is given up, all threads are joined.
 
+        A read that is going on is interrupted, and waited for `READ_TIMEOUT_S` at most; a device `CANCEL_TIMEOUT_S`.
         An interrupt does not break it off: it is raised when the run is closed. Further calls do nothing.
         """
         raise NotImplementedError
+
+    def _check_own(self, stream: Stream) -> None:
+        if self._streams.all.get(stream.id) is not stream and not stream.is_over:
+            raise KeepbusyError(f"stream {stream.name} is another run's", hint="remove it from the run that it is in")
 
     def __enter__(self) -> Run:
         return self
@@ -130,11 +279,6 @@ class Turn:
         """Leave the slots to the next run; does nothing where this one does not have them."""
         if self._turns.get("taken") is self:
             del self._turns["taken"]
-
-
-def index_of(item: Frame | FrameError) -> int:
-    """The index of a frame, or of the one that could not be read."""
-    return item.frame_index if isinstance(item, FrameError) else item.index
 
 
 _LOST: list[Slot] = []

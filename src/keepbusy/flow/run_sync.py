@@ -1,90 +1,159 @@
-"""The blocking loop: the same steps as the pipeline's, one after the other, with no overlap."""
+"""The blocking loop: the same readers and steps as the async run's, one after the other, with no overlap."""
 
 from __future__ import annotations
 
 import weakref
+from pathlib import Path
+from queue import SimpleQueue
 
+from keepbusy.config import StreamConfig
 from keepbusy.errors import FrameError
 from keepbusy.flow import steps
-from keepbusy.flow.run import Job, Read, Run, index_of
-from keepbusy.sources.base import close_source
+from keepbusy.flow.reader import Openable, Parcel, Reader
+from keepbusy.flow.run import Engine, Run, Streams, give_up
+from keepbusy.flow.stream import Stream
+from keepbusy.sources.base import Source
 from keepbusy.threads.workers import to_the_end
 from keepbusy.values.frame import Frame
-from keepbusy.values.result import Result, Timings
+from keepbusy.values.result import Result
 
 
 class SyncRun(Run):
-    """One frame at a time, one step after the other, in the caller's thread."""
+    """One frame at a time, one step after the other, in the caller's thread.
 
-    def __init__(self, job: Job) -> None:
-        self.stats = job.stats
-        self._job = job
-        self._open = dict(enumerate(job.sources))
-        self._turn = 0
-        self._indices = [0] * len(job.sources)
-        self._slot = job.slots[0]
-        self._if_dropped = weakref.finalize(self, to_the_end, job.close)
-        self._lanes = {stage: job.stats.lane(stage) for stage in ("read", "prepare", "decode")}
+    Streams are opened there, too, and one that waits to be opened again holds up the others.
+    """
 
-    def __next__(self) -> Result:
-        try:
-            item = self._read()
-            if item is None:
-                raise StopIteration
-            result = self._infer(*item)
-            is_error = result.error is not None
-            self.stats.frame_done(result.timings, len(result.detections), is_error=is_error)
-            if result.error is not None and self._job.config.on_error == "raise":
-                raise result.error
-        except BaseException:
-            self.close()
-            raise
-        return result
+    def __init__(self, engine: Engine) -> None:
+        self.stats = engine.stats
+        self._engine = engine
+        self._slot = engine.slots[0]
+        self._loop = _Loop(engine)
+        self._streams = self._loop.streams
+        self._if_dropped = weakref.finalize(self, to_the_end, self._loop.close)
+        self._lanes = {stage: engine.stats.lane(stage) for stage in ("prepare", "decode")}
 
     def start(self) -> None:
         pass
 
+    def _add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Stream:
+        stream = self._streams.add(source, config).stream
+        self._loop.news.put(None)
+        return stream
+
+    def remove(self, stream: Stream, *, drain: bool = False) -> None:
+        self._check_own(stream)
+        if (reader := self._streams.readers.get(stream.id)) is not None:
+            reader.interrupt()
+
+    def end(self) -> None:
+        self._streams.end()
+        self._loop.news.put(None)
+
+    def __next__(self) -> Result:
+        try:
+            while True:
+                parcel = self._loop.next()
+                if parcel is None:
+                    raise StopIteration
+                result = self._infer(parcel)
+                if result is not None and self._streams.hand_over(result):
+                    return result
+        except BaseException:
+            self.close()
+            raise
+
     def close(self) -> None:
-        self._open.clear()
-        to_the_end(self._job.close)
+        to_the_end(self._loop.close)
         self._if_dropped.detach()
 
-    def _read(self) -> Read | None:
-        lane = self._lanes["read"]
-        while self._open:
-            ids = list(self._open)
-            source_id = next((i for i in ids if i >= self._turn), ids[0])
-            self._turn = source_id + 1
-            timings = Timings(read_start_ns=lane.waited_for_input())
-            item, can_go_on = steps.read(self._open[source_id], source_id, self._indices[source_id])
-            timings.read_end_ns = lane.was_busy()
-            if not can_go_on:
-                close_source(self._open.pop(source_id))
-            if item is not None:
-                lane.num_frames += 1
-                self._indices[source_id] = index_of(item) + 1
-                return item, source_id, timings
-        return None
-
-    def _infer(self, item: Frame | FrameError, source_id: int, timings: Timings) -> Result:
+    def _infer(self, parcel: Parcel) -> Result | None:
+        """The result of what was read; None where it is too old."""
+        item, stream = parcel.item, parcel.stream
+        if parcel.timings.has_expired(self.stats.clock.now_ns()):
+            stream.counters.dropped("stale")
+            return None
         if isinstance(item, FrameError):
-            return steps.failure(steps.unread_frame(item, source_id), timings, item)
-        now_ns, slot = self.stats.clock.now_ns, self._slot
+            result = steps.failure(steps.unread_frame(item, stream), parcel.timings, item)
+        else:
+            result = self._infer_frame(item, parcel)
+        num_detections, is_error = len(result.detections), result.error is not None
+        self.stats.frame_done(result.timings, num_detections, is_error=is_error)
+        stream.counters.done(num_detections, is_error=is_error)
+        if is_error and stream.on_error == "end":
+            self.remove(stream)
+        return result
+
+    def _infer_frame(self, frame: Frame, parcel: Parcel) -> Result:
+        engine, slot, timings = self._engine, self._slot, parcel.timings
+        now_ns = self.stats.clock.now_ns
         prepare, decode = self._lanes["prepare"], self._lanes["decode"]
-        timings.slot_wanted_ns = timings.slot_free_ns = prepare.waited_for_input()
-        timings.prepare_start_ns = timings.slot_free_ns
-        error = steps.start(slot, item, timings, now_ns)
+        timings.slot_wanted_ns = timings.slot_free_ns = timings.prepare_start_ns = prepare.waited_for_input()
+        error = steps.start(slot, frame, timings, now_ns)
         prepare.was_busy()
         if error is None:
             prepare.num_frames += 1
-            error = steps.wait(slot, self._job.config.device_timeout_s, self._job.device_name, now_ns)
+            error = steps.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
             self.stats.frame_inferred(timings)
         if error is not None:
             steps.release(slot)
-            return steps.failure(item, timings, error)
+            return steps.failure(frame, timings, error)
         decode.waited_for_input()
-        result = steps.decode(slot, self._job.decode, now_ns)
+        result = steps.decode(slot, parcel.stream.postprocess, now_ns)
         steps.release(slot)
         decode.was_busy()
         decode.num_frames += 1
         return result
+
+
+class _Loop:
+    """The streams of a sync run, in weighted turns. It does not know the run, which may be dropped."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.streams = Streams(engine)
+        self.news: SimpleQueue[None] = SimpleQueue()
+        self._engine = engine
+        self._virtual_times: dict[int, float] = {}
+        self._now = 0.0
+        self._is_over = False
+
+    def next(self) -> Parcel | None:
+        """The next frame of the stream whose turn it is, waiting for a stream; None at the end."""
+        while not self._is_over:
+            readers = list(self.streams.readers.values())
+            if not readers:
+                if self.streams.has_ended:
+                    return None
+                self.news.get()
+                continue
+            reader = min(readers, key=lambda one: (self._time_of(one), one.stream.id))
+            self._now = self._time_of(reader)
+            self._virtual_times[reader.stream.id] = self._now + 1 / reader.stream.config.weight
+            if (parcel := reader.next()) is not None:
+                return parcel
+            self._let_go(reader)
+        return None
+
+    def close(self) -> None:
+        """End the run. May be called again."""
+        self.streams.end()
+        self.news.put(None)
+        for reader in list(self.streams.readers.values()):
+            reader.interrupt()
+            self._let_go(reader)
+        if not self._is_over:
+            slot = self._engine.slots[0]
+            if slot.frame is not None:
+                give_up(slot)
+            self.streams.stop_counting()
+            self._engine.stats.finish()
+            self._is_over = True
+        self._engine.on_close()
+
+    def _time_of(self, reader: Reader) -> float:
+        return self._virtual_times.setdefault(reader.stream.id, self._now)
+
+    def _let_go(self, reader: Reader) -> None:
+        reader.close()
+        self._virtual_times.pop(reader.stream.id, None)
+        self.streams.read_to_the_end(reader)

@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from hdrh.histogram import HdrHistogram
 
 from keepbusy.errors import STAGES, Stage
+from keepbusy.flow.counters import StreamCounters, StreamStats
 from keepbusy.values.result import Timings
+
+MAX_ENDED = 1000
+"""Streams that are over and still have numbers of their own; those of earlier ones are added up."""
+
+MAX_ENDED_LANES = 64
+"""The same for the lanes of threads that have ended."""
+
+_EARLIER_ID, _EARLIER = -1, "earlier streams"
 
 _MAX_LATENCY_US = 3_600_000_000
 """An hour; longer latencies count as an hour."""
@@ -45,7 +54,7 @@ class Lane:
     waiting for something to work on, or waiting for somebody to take its work.
     """
 
-    __slots__ = ("_clock", "_mark_ns", "busy_ns", "num_frames", "stage", "wait_input_ns", "wait_output_ns")
+    __slots__ = ("_clock", "_mark_ns", "begin_ns", "busy_ns", "num_frames", "stage", "wait_input_ns", "wait_output_ns")
 
     def __init__(self, stage: Stage, clock: Clock) -> None:
         self.stage: Stage = stage
@@ -54,7 +63,7 @@ class Lane:
         self.wait_output_ns = 0
         self.num_frames = 0
         self._clock = clock
-        self._mark_ns = clock.now_ns()
+        self.begin_ns = self._mark_ns = clock.now_ns()
 
     def begin(self) -> int:
         """Start counting from now, forgetting the time since the last mark."""
@@ -114,8 +123,10 @@ class Snapshot:
         num_frames: Results so far, those with an error included.
         num_errors: Results that carry an error.
         num_detections: Detections so far.
-        dropped: Frames dropped by live sources, per source name; of several sources with one name, each has its number
-            behind it: `camera`, `camera #2`.
+        dropped: Frames of live streams that were dropped because newer ones came or because they were too old, per
+            stream name; of several streams with one name, each has its number behind it: `camera`, `camera #2`.
+        streams: What became of each stream's frames, by the streams' numbers. Of those that have ended the last
+            `MAX_ENDED` are here.
         wall_s: Seconds from the start of the run to now, or to its end.
         throughput_fps: `num_frames` ÷ `wall_s`.
         latency_p50_ms, latency_p90_ms, latency_p99_ms, latency_max_ms: From a frame having been read to its
@@ -138,6 +149,7 @@ class Snapshot:
     latency_max_ms: float
     device_busy_share: float
     stages: tuple[StageStats, ...]
+    streams: tuple[StreamStats, ...]
     is_finished: bool
 
     @property
@@ -190,7 +202,10 @@ class RunStats:
         self._device = DeviceTime(self.start_ns)
         self._latency_us = HdrHistogram(1, _MAX_LATENCY_US, 3)
         self._histogram_lock = threading.Lock()
-        self._dropped: Counter[tuple[int, str]] = Counter()
+        self._streams: dict[int, StreamCounters] = {}
+        self._ended: deque[int] = deque()
+        self._ended_lanes: dict[Stage, deque[Lane]] = {}
+        self._folded: dict[Stage, _Folded] = {}
         self._num_frames = 0
         self._num_errors = 0
         self._num_detections = 0
@@ -217,10 +232,47 @@ class RunStats:
         with self._histogram_lock:
             self._latency_us.record_value(latency_us)
 
-    def frame_dropped(self, source_id: int, source: str) -> None:
-        """Count a frame that a live source dropped; by that source's reader."""
+    def frame_withdrawn(self, num_detections: int, *, is_error: bool) -> None:
+        """A result that was counted will not be handed over; by the thread that makes results."""
+        self._num_frames -= 1
+        self._num_detections -= num_detections
+        self._num_errors -= is_error
+
+    def stream(self, stream_id: int, name: str) -> StreamCounters:
+        """New counters for one stream."""
+        counters = StreamCounters(stream_id, name)
         with self._lanes_lock:
-            self._dropped[source_id, source] += 1
+            self._streams[stream_id] = counters
+        return counters
+
+    def stream_ended(self, stream_id: int) -> int | None:
+        """A stream is over: its numbers stay until there are many of them.
+
+        Returns:
+            The number of the stream that is forgotten for it, if any.
+        """
+        with self._lanes_lock:
+            if stream_id not in self._streams or stream_id in self._ended:
+                return None
+            self._ended.append(stream_id)
+            if len(self._ended) <= MAX_ENDED:
+                return None
+            forgotten = self._ended.popleft()
+            oldest = self._streams.pop(forgotten).snapshot()
+            self._streams.setdefault(_EARLIER_ID, StreamCounters(_EARLIER_ID, _EARLIER)).add(oldest)
+            return forgotten
+
+    def lane_ended(self, lane: Lane) -> None:
+        """A thread is over: its lane stays until there are many of them."""
+        with self._lanes_lock:
+            if lane not in self._lanes:
+                return
+            ended = self._ended_lanes.setdefault(lane.stage, deque())
+            ended.append(lane)
+            if len(ended) > MAX_ENDED_LANES:
+                oldest = ended.popleft()
+                self._lanes.remove(oldest)
+                self._folded.setdefault(lane.stage, _Folded()).add(oldest, self.clock.now_ns())
 
     def finish(self) -> None:
         """The run is over; later snapshots all end here."""
@@ -233,7 +285,8 @@ class RunStats:
         wall_s = max(end_ns - self.start_ns, 1) / 1e9
         with self._lanes_lock:
             lanes = list(self._lanes)
-            dropped = _by_name(self._dropped)
+            streams = tuple(counters.snapshot() for _, counters in sorted(self._streams.items()))
+            folded = dict(self._folded)
         with self._histogram_lock:
             percentiles = [self._latency_us.get_value_at_percentile(p) / 1e3 for p in (50.0, 90.0, 99.0, 100.0)]
         if self._num_frames == self._num_errors:
@@ -242,7 +295,7 @@ class RunStats:
             num_frames=self._num_frames,
             num_errors=self._num_errors,
             num_detections=self._num_detections,
-            dropped=dropped,
+            dropped=_dropped_by_name(streams),
             wall_s=wall_s,
             throughput_fps=self._num_frames / wall_s,
             latency_p50_ms=percentiles[0],
@@ -255,32 +308,60 @@ class RunStats:
                     stage,
                     [self._device] if stage == "infer" else [x for x in lanes if x.stage == stage],
                     wall_s,
+                    folded.get(stage),
                 )
                 for stage in STAGES
             ),
+            streams=streams,
             is_finished=self._end_ns is not None,
         )
 
 
-def _by_name(counts: Mapping[tuple[int, str], int]) -> dict[str, int]:
-    """Counts by source number and name → by names of which no two are alike."""
+class _Folded:
+    """The lanes of threads that ended long ago, added up."""
+
+    def __init__(self) -> None:
+        self.busy_ns = 0
+        self.wait_input_ns = 0
+        self.wait_output_ns = 0
+        self.num_frames = 0
+        self.lasted_ns = 0
+
+    def add(self, lane: Lane, now_ns: int) -> None:
+        """Add one that will not change any more."""
+        self.busy_ns += lane.busy_ns
+        self.wait_input_ns += lane.wait_input_ns
+        self.wait_output_ns += lane.wait_output_ns
+        self.num_frames += lane.num_frames
+        self.lasted_ns += now_ns - lane.begin_ns
+
+
+def _dropped_by_name(streams: Sequence[StreamStats]) -> dict[str, int]:
+    """How many frames streams have dropped while they went on, by names of which no two are alike."""
     named: dict[str, int] = {}
     met: Counter[str] = Counter()
-    for (_, name), count in sorted(counts.items()):
-        met[name] += 1
-        named[name if met[name] == 1 else f"{name} #{met[name]}"] = count
+    for stream in streams:
+        num_dropped = stream.dropped.get("overload", 0) + stream.dropped.get("stale", 0)
+        if num_dropped:
+            met[stream.name] += 1
+            number = met[stream.name]
+            named[stream.name if number == 1 else f"{stream.name} #{number}"] = num_dropped
     return named
 
 
-def _stage_stats(stage: Stage, lanes: Sequence[Lane | DeviceTime], wall_s: float) -> StageStats:
-    num_frames = sum(lane.num_frames for lane in lanes)
-    busy_s = sum(lane.busy_ns for lane in lanes) / 1e9
+def _stage_stats(
+    stage: Stage, lanes: Sequence[Lane | DeviceTime], wall_s: float, folded: _Folded | None = None
+) -> StageStats:
+    every: list[Lane | DeviceTime | _Folded] = [*lanes, *([folded] if folded is not None else [])]
+    num_frames = sum(lane.num_frames for lane in every)
+    busy_s = sum(lane.busy_ns for lane in every) / 1e9
+    lasted_s = wall_s * len(lanes) + (folded.lasted_ns / 1e9 if folded is not None else 0.0)
     return StageStats(
         stage=stage,
         num_frames=num_frames,
         busy_s=busy_s,
-        wait_input_s=sum(lane.wait_input_ns for lane in lanes) / 1e9,
-        wait_output_s=sum(lane.wait_output_ns for lane in lanes) / 1e9,
-        busy_share=busy_s / (wall_s * max(len(lanes), 1)),
+        wait_input_s=sum(lane.wait_input_ns for lane in every) / 1e9,
+        wait_output_s=sum(lane.wait_output_ns for lane in every) / 1e9,
+        busy_share=busy_s / (lasted_s or wall_s),
         busy_per_frame_ms=busy_s * 1e3 / num_frames if num_frames else 0.0,
     )

@@ -6,45 +6,36 @@ frame. Which thread calls it, and when, is the pipeline's business.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from keepbusy.device.engine import Seat, Slot
-from keepbusy.errors import DeviceTimeoutError, FrameError, KeepbusyError, SourceError, Stage, first_line
+from keepbusy.errors import DeviceTimeoutError, FrameError, KeepbusyError, Stage, first_line
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess.candidates import Outputs
 from keepbusy.postprocess.tail import TooManyCandidatesError
-from keepbusy.sources.base import Source
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result, Timings
 
-Decode = Callable[[Outputs, Letterbox], Detections]
-"""A model's outputs for one frame → its detections. May have a method `redo(seat, letterbox)`, see `decode`."""
+if TYPE_CHECKING:
+    from keepbusy.flow.stream import Stream
 
 
-def read(source: Source, source_id: int, next_index: int) -> tuple[Frame | FrameError | None, bool]:
-    """The next frame, the error in its place, or None at the end; and whether reading can go on.
+class Postprocess(Protocol):
+    """A model's outputs for one frame → its detections, in the frame's pixels."""
 
-    A source says `FrameError` of a frame it can go on behind. Any other error ends that source.
+    def __call__(self, outputs: Outputs, letterbox: Letterbox) -> Detections:
+        """Make detections.
 
-    Args:
-        source: Where to read.
-        source_id: The source's number in the run, which its frames get.
-        next_index: The index to blame when the source does not say it itself.
-    """
-    try:
-        frame = source.read()
-    except FrameError as error:
-        return error, True
-    except Exception as error:
-        hint = error.hint if isinstance(error, SourceError) else None
-        wrapped = FrameError(first_line(error), stage="read", source=source.name, frame_index=next_index, hint=hint)
-        wrapped.__cause__ = error
-        return wrapped, False
-    if frame is not None and frame.source_id != source_id:
-        frame = dataclasses.replace(frame, source_id=source_id)
-    return frame, frame is not None
+        Raises:
+            TooManyCandidatesError: The graph has left out cells that count: the frame is to be done again by `redo`.
+        """
+        ...
+
+    def redo(self, seat: Seat, letterbox: Letterbox) -> Detections:
+        """Infer a finished frame again, with all cells, from what is still in its input."""
+        ...
 
 
 def start(slot: Slot, frame: Frame, timings: Timings, now_ns: Callable[[], int]) -> FrameError | None:
@@ -88,21 +79,16 @@ def wait(slot: Slot, timeout_s: float, device_name: str, now_ns: Callable[[], in
     return None
 
 
-def decode(slot: Slot, decode_outputs: Decode, now_ns: Callable[[], int]) -> Result:
-    """A finished slot's outputs → the frame's result.
-
-    Where the graph has left out cells that count, the frame is inferred again with `decode_outputs.redo`, from what is
-    still in the slot's input.
-    """
+def decode(slot: Slot, postprocess: Postprocess, now_ns: Callable[[], int]) -> Result:
+    """A finished slot's outputs → the frame's result."""
     frame, letterbox, timings = slot.frame, slot.letterbox, slot.timings
     assert frame is not None and letterbox is not None  # nosec B101 # for mypy: a slot in flight holds both
     timings.decode_start_ns = now_ns()
     try:
         try:
-            detections = decode_outputs(slot.request.outputs, letterbox)
+            detections = postprocess(slot.request.outputs, letterbox)
         except TooManyCandidatesError:
-            redo: Callable[[Seat, Letterbox], Detections] = getattr(decode_outputs, "redo")  # noqa: B009
-            detections = redo(slot.seat, letterbox)
+            detections = postprocess.redo(slot.seat, letterbox)
     except Exception as error:
         return failure(frame, timings, blame(error, "decode", frame))
     timings.decode_end_ns = now_ns()
@@ -128,6 +114,7 @@ def blame(error: Exception, stage: Stage, frame: Frame) -> FrameError:
     return wrapped
 
 
-def unread_frame(error: FrameError, source_id: int) -> Frame:
+def unread_frame(error: FrameError, stream: Stream) -> Frame:
     """The frame that stands in a result for one that could not be read."""
-    return Frame(None, error.frame_index, error.timestamp_s or 0.0, source_id, error.source, error.shape_hw)
+    place_s = error.timestamp_s or 0.0
+    return Frame(None, error.frame_index, place_s, stream.id, error.source, error.shape_hw, stream.is_live)

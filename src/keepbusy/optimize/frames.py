@@ -50,7 +50,7 @@ class Frames:
 
     def stride(self, source: Source) -> int:
         """Which of them are taken: every n-th."""
-        return max(1, (source.num_frames or 0) // self.limit)
+        return max(1, (source.info.num_frames or 0) // self.limit)
 
     def select(self) -> Selection:
         """Those that are taken."""

@@ -109,7 +109,7 @@ def _check_save(path: Path, sources: Sequence[Source]) -> None:
             f"--save: {path} is one file for {len(sources)} sources",
             hint="give a folder: each source then gets a file of its own",
         )
-    if suffix not in VIDEO_SUFFIXES and sources[0].num_frames != 1:
+    if suffix not in VIDEO_SUFFIXES and sources[0].info.num_frames != 1:
         raise ConfigError(
             f"--save: {path} is one picture for a source of many",
             hint="give a folder, or a video file (.mp4)",
@@ -119,12 +119,13 @@ def _check_save(path: Path, sources: Sequence[Source]) -> None:
 def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, outputs: Outputs) -> Sink:
     style, encoder = outputs.style, outputs.encoder
     if _is_folder(path):
-        fps_by_source = {index: source.fps for index, source in enumerate(sources)}
+        fps_by_source = {index: source.info.fps for index, source in enumerate(sources)}
         return AnnotatedFolder(path, names, fps_by_source, style, encoder=encoder)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        is_one_file = isinstance(sources[0], Video) and not sources[0].is_live and os.path.isfile(sources[0].name)
-        sound_of = Path(sources[0].name) if outputs.has_sound and is_one_file else None
-        return VideoFile(path, sources[0].fps, style, sound_of=sound_of, encoder=encoder)
+        info = sources[0].info
+        is_one_file = isinstance(sources[0], Video) and not info.is_live and os.path.isfile(info.name)
+        sound_of = Path(info.name) if outputs.has_sound and is_one_file else None
+        return VideoFile(path, info.fps, style, sound_of=sound_of, encoder=encoder)
     return ImageFile(path, style)
 
 

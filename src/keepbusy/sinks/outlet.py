@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
+
 from keepbusy.errors import SinkError, first_line
 from keepbusy.flow.stats import Lane
 from keepbusy.sinks.base import Sink, StopRun
-from keepbusy.threads.channel import Channel
+from keepbusy.threads.channel import Channel, Latest
 from keepbusy.values.result import Result
 
 MAX_WAITING = 8
@@ -24,6 +26,7 @@ class Outlet:
         error: What the sink failed with; None where it has not.
         has_stopped: Whether it takes no more results: it has failed, or its consumer has had enough.
         results: What it is to write; at their end it finishes the sink.
+        num_dropped: Live results that were not written, because newer ones came or because they were too old.
     """
 
     def __init__(self, sink: Sink, lane: Lane, *, counts_frames: bool) -> None:
@@ -33,6 +36,18 @@ class Outlet:
         self._lane = lane
         self._counts_frames = counts_frames
         self.results: Channel[Result] = Channel(MAX_WAITING)
+        self.num_dropped = 0
+        self._places: weakref.WeakValueDictionary[int, Latest[Result]] = weakref.WeakValueDictionary()
+
+    def put_live(self, result: Result) -> None:
+        """Have a live stream's result written, in place of the one before if that still waits. Waits for nothing."""
+        stream_id = result.frame.source_id
+        place = self._places.get(stream_id)
+        if place is None:
+            # Nobody keeps it when it is empty: streams come and go.
+            place = self._places[stream_id] = Latest()
+        _, replaced = self.results.put_latest(place, result)
+        self.num_dropped += replaced is not None
 
     def work(self) -> None:
         """Write results until the end, and finish the sink; the body of its thread."""
@@ -40,6 +55,9 @@ class Outlet:
         assert sink is not None  # nosec B101 # for mypy: it is given up only when its thread is over
         while (result := self.results.get()) is not None:
             begin_ns = lane.waited_for_input()
+            if result.timings.has_expired(begin_ns):
+                self.num_dropped += 1
+                continue
             try:
                 sink.write(result)
             except StopRun:

@@ -31,7 +31,8 @@ class SinkRunner:
     ```
 
     A sink that fails takes no more results: `put` returns False from then on. The others still write every result
-    that was taken, and `close` finishes all of them and raises the first failure. The threads start with the `with`
+    that was taken, and `close` finishes all of them and raises the first failure. Results of live streams are never
+    waited for: a sink that is behind gets the freshest one of each stream. The threads start with the `with`
     block; leaving it closes. A runner that is dropped closes its sinks, too.
 
     Args:
@@ -95,8 +96,12 @@ class _Outlets:
     def put(self, result: Result) -> bool:
         if any(outlet.has_stopped for outlet in self._all):
             return False
-        # To all of them or none: what one sink has written of an interrupted run, the others have, too.
-        put_all([outlet.results for outlet in self._all], result)
+        if result.frame.is_live:
+            for outlet in self._all:
+                outlet.put_live(result)
+        else:
+            # To all of them or none: what one sink has written of an interrupted run, the others have, too.
+            put_all([outlet.results for outlet in self._all], result)
         return not any(outlet.has_stopped for outlet in self._all)
 
     def close(self) -> None:

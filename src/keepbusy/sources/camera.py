@@ -8,10 +8,14 @@ import cv2
 import numpy as np
 
 from keepbusy.errors import FrameError, SourceError
+from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.values.frame import Frame
 
+READ_TIMEOUT_S = 10.0
+"""The longest that OpenCV waits for a frame on Linux (`select` in its V4L2 part): so long can closing take."""
 
-class Camera:
+
+class Camera(Source):
     """A camera of this machine. Live.
 
     Args:
@@ -22,11 +26,8 @@ class Camera:
         SourceError: There is no such camera, or it is in use.
     """
 
-    is_live = True
-    num_frames: int | None = None
-
     def __init__(self, number: int, source_id: int = 0) -> None:
-        self.name = str(number)
+        self._name = str(number)
         self._source_id = source_id
         self._capture = cv2.VideoCapture(number)
         if not self._capture.isOpened():
@@ -36,9 +37,9 @@ class Camera:
             )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps: float | None = fps if fps > 0 else None
+        self.info = SourceInfo(self._name, is_live=True, fps=fps if fps > 0 else None)
         height, width = (int(self._capture.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
-        self.sizes_hw = {(height, width): 1} if height > 0 and width > 0 else {}
+        self._sizes = {(height, width): 1} if height > 0 and width > 0 else {}
         self._start_s = time.monotonic()
         self._index = 0
         self._is_over = False
@@ -54,19 +55,24 @@ class Camera:
             raise FrameError(
                 "the camera stopped",
                 stage="read",
-                source=self.name,
+                source=self._name,
                 frame_index=index,
                 hint="check its cable",
+                is_last=True,
             )
         timestamp_s = time.monotonic() - self._start_s
-        return Frame(np.asarray(image, np.uint8), index, timestamp_s, self._source_id, self.name)
+        return Frame(np.asarray(image, np.uint8), index, timestamp_s, self._source_id, self._name)
 
     def skip(self) -> bool:
         self._index += 1
         return not self._is_over and bool(self._capture.grab())
 
-    def rewind(self) -> None:
-        raise SourceError(f"camera {self.name}: cannot be wound back")
+    def frame_sizes(self) -> dict[tuple[int, int], int]:
+        return dict(self._sizes)
+
+    def interrupt(self) -> None:
+        # What OpenCV waits for cannot be broken off; see READ_TIMEOUT_S.
+        self._is_over = True
 
     def close(self) -> None:
         self._is_over = True

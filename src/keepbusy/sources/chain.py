@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from keepbusy.errors import FrameError, KeepbusyError, first_line
-from keepbusy.sources.base import Source, allow_reduced, close_source
+from keepbusy.sources.base import Source, SourceInfo, close_source
 from keepbusy.values.frame import Frame
 
 
-class Chain:
+class Chain(Source):
     """Finite sources played one after the other; each is opened when its turn comes. Finite.
 
     Frames keep the name, index and timestamp of their own part. A part that cannot be opened is one failed frame.
@@ -19,16 +19,13 @@ class Chain:
         name: What the user called the whole.
     """
 
-    is_live = False
-    fps: float | None = None
-
     def __init__(self, parts: Sequence[tuple[str, Callable[[], Source]]], name: str) -> None:
-        self.name = name
-        self.num_frames: int | None = None
+        self.info = SourceInfo(name)
         self._parts = list(parts)
         self._next = 0
         self._current: Source | None = None
         self._min_long_side_px: int | None = None
+        self._is_interrupted = False
 
     def read(self) -> Frame | None:
         while self._open_current():
@@ -38,7 +35,7 @@ class Chain:
             except FrameError:
                 raise
             except Exception as error:
-                name = self._current.name
+                name = self._current.info.name
                 self._close_current()
                 raise _failed(name, error) from error
             if frame is not None:
@@ -58,18 +55,21 @@ class Chain:
         self._close_current()
         self._next = 0
 
+    def interrupt(self) -> None:
+        self._is_interrupted = True
+        self._pass_on()
+
     def close(self) -> None:
         self._close_current()
         self._next = len(self._parts)
 
     def allow_reduced(self, min_long_side_px: int | None) -> None:
-        """See `keepbusy.sources.base.allow_reduced`; for each part."""
         self._min_long_side_px = min_long_side_px
 
     def _open_current(self) -> bool:
         if self._current is not None:
             return True
-        if self._next >= len(self._parts):
+        if self._is_interrupted or self._next >= len(self._parts):
             return False
         name, open_part = self._parts[self._next]
         self._next += 1
@@ -77,7 +77,7 @@ class Chain:
             current = open_part()
         except Exception as error:
             raise _failed(name, error) from error
-        if current.is_live:
+        if current.info.is_live:
             close_source(current)
             raise FrameError(
                 "is live, and never ends: it cannot be one of a list",
@@ -86,9 +86,15 @@ class Chain:
                 frame_index=0,
                 hint="give cameras and streams as sources of their own on the command line",
             )
-        allow_reduced([current], self._min_long_side_px)
+        current.allow_reduced(self._min_long_side_px)
         self._current = current
+        self._pass_on()
         return True
+
+    def _pass_on(self) -> None:
+        current = self._current
+        if self._is_interrupted and current is not None:
+            current.interrupt()
 
     def _close_current(self) -> None:
         if self._current is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from keepbusy.config import MAX_PIXELS
 from keepbusy.pictures.planes import Reduced
+from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.sources.picture import read_picture
 from keepbusy.threads.cores import usable_cores
 from keepbusy.values.frame import Frame, Image
@@ -32,7 +33,7 @@ def is_picture(name: str | Path) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-class ImageFiles:
+class ImageFiles(Source):
     """Pictures in files, in the order given. Finite; each file is one frame, its index is its place.
 
     Several are read at once, ahead of the one that is asked for: at most one more than there are threads. The threads
@@ -46,9 +47,6 @@ class ImageFiles:
         max_pixels: A picture that has more by its header fails without being decoded.
     """
 
-    is_live = False
-    fps: float | None = None
-
     def __init__(
         self,
         paths: Sequence[Path],
@@ -58,8 +56,7 @@ class ImageFiles:
         read_threads: int | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.name = name
-        self.num_frames: int | None = len(paths)
+        self.info = SourceInfo(name, num_frames=len(paths))
         self._paths = list(paths)
         self._source_id = source_id
         self._max_pixels = max_pixels
@@ -86,8 +83,7 @@ class ImageFiles:
         """
         self._min_long_side_px = min_long_side_px
 
-    @property
-    def sizes_hw(self) -> dict[tuple[int, int], int]:
+    def frame_sizes(self) -> dict[tuple[int, int], int]:
         """Sizes of the pictures, from the headers of at most `MAX_SIZES` files: (height, width), pixels → how many.
 
         Files that cannot be understood, or have too many pixels, are left out.

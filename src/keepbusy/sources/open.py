@@ -78,7 +78,7 @@ def open_source(
     if text.isdecimal():
         return _open_camera(text, source_id)
     if text.startswith("synth:"):
-        from keepbusy.street.source import Street
+        from keepbusy.sources.street import Street
 
         return Street(text, source_id)
     if glob.has_magic(text):

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from keepbusy.config import MAX_PIXELS
-from keepbusy.errors import FrameError, first_line, reason_of
+from keepbusy.errors import FrameError, reason_of
+from keepbusy.files.paths import read_bytes
 from keepbusy.pictures.planes import Converter, Reduced
 from keepbusy.sources import heif
 from keepbusy.sources.jpeg import (
@@ -38,6 +39,12 @@ _MAX_OPENCV_PIXELS = int(os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS") or 1 << 30
 """OpenCV's limit, for what OpenCV does not look at itself: JPEGs that are decoded at a part of their size."""
 
 _TOO_MANY_PIXELS = "has more pixels than OpenCV may read (OPENCV_IO_MAX_IMAGE_PIXELS)"
+
+BYTES_PER_PIXEL = 8
+"""Four channels of 16 bits: no file has more for each pixel of its picture."""
+
+MIN_FILE_BYTES = 1 << 26
+"""Files may have so many bytes in any case: of profiles, previews and texts beside the picture."""
 
 
 def read_image(path: Path, index: int = 0, *, is_first: bool = True, max_pixels: int = MAX_PIXELS) -> Image:
@@ -81,10 +88,10 @@ def read_picture(
         FrameError: As for `read_image`.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        content = read_bytes(path, max(MIN_FILE_BYTES, BYTES_PER_PIXEL * max_pixels))
+    except (OSError, ValueError) as error:
         raise FrameError(
-            f"cannot read the file: {error.strerror or first_line(error)}",
+            f"cannot read the file: {reason_of(error)}",
             stage="read",
             source=str(path),
             frame_index=index,

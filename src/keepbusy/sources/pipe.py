@@ -6,12 +6,14 @@ Pictures are told by their first bytes. One that another follows is the beginnin
 from __future__ import annotations
 
 import io
+import os
 import select
 from pathlib import Path
 
 from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import SourceError, reason_of
 from keepbusy.sources import heif
+from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.sources.picture import decode_picture
 from keepbusy.values.frame import Frame
 
@@ -55,8 +57,17 @@ class Pipe:
         self.name = name
         self.num_read = 0
         self._ahead: list[bytes] = []
+        self._is_interrupted = False
+        self._alarm = _Alarm()
         try:
-            self._file = io.FileIO(0, closefd=False) if name == STDIN else io.FileIO(name)
+            self._open()
+        except BaseException:
+            self._alarm.close()
+            raise
+
+    def _open(self) -> None:
+        try:
+            self._file = io.FileIO(0, closefd=False) if self.name == STDIN else io.FileIO(self.name)
             if self._file.isatty():
                 raise SourceError(f"{self.shown} is a terminal", hint=_HINT)
             self.head = self._look_at(_HEAD_BYTES)
@@ -93,19 +104,55 @@ class Pipe:
         """All bytes that were looked at and not read."""
         return b"".join(self._ahead)
 
+    def interrupt(self) -> None:
+        """End a `read` that waits, and all later ones: nothing comes any more. Thread-safe."""
+        self._is_interrupted = True
+        self._alarm.ring()
+
     def close(self) -> None:
         """Release it."""
+        self.interrupt()
+        self._alarm.close()
         self._file.close()
 
     def _next(self, num_bytes: int) -> bytes:
-        while (chunk := self._file.read(num_bytes)) is None:
-            select.select([self._file], [], [])  # The program before it has made it non-blocking.
-        return chunk
+        # A read that waits could not be woken: it is begun when there is something.
+        while self._alarm.wait_for(self._file) and not self._is_interrupted:
+            if (chunk := self._file.read(num_bytes)) is not None:  # None: another program has taken it.
+                return chunk
+        return b""
 
     def _look_at(self, num_bytes: int) -> bytes:
         while sum(map(len, self._ahead)) < num_bytes and self.look_on():
             pass
         return self.seen()
+
+
+class _Alarm:
+    """Wakes a thread that waits for a file. Where the system cannot wait for several things, nothing is waited for."""
+
+    def __init__(self) -> None:
+        self._hears, self._rings = (io.FileIO(end, mode) for end, mode in zip(os.pipe(), "rw", strict=True))
+
+    def ring(self) -> None:
+        """Wake whoever waits, and all who will."""
+        self._rings.close()
+
+    def close(self) -> None:
+        """Release it, when nobody waits any more."""
+        self._rings.close()
+        self._hears.close()
+
+    def wait_for(self, file: io.FileIO) -> bool:
+        """Wait until a file has something to read, or has ended; False if the alarm has been rung."""
+        if not hasattr(select, "poll"):
+            return not self._rings.closed
+        if self._rings.closed:
+            return False
+        waiting = select.poll()
+        for one in (file, self._hears):
+            waiting.register(one, select.POLLIN)
+        return all(number != self._hears.fileno() for number, _ in waiting.poll())
 
 
 _HINT = "see that the program before it writes a video or a picture, as in: cat clip.mkv | keepbusy detect -"
@@ -153,7 +200,7 @@ def _only_one(pipe: Pipe, ending: str, codec: str) -> tuple[str, bytes] | None:
     return ending, pipe.seen()
 
 
-class PipedPicture:
+class PipedPicture(Source):
     """One picture that came through a pipe. Finite; it can be read again.
 
     Args:
@@ -163,12 +210,8 @@ class PipedPicture:
         max_pixels: It fails without being decoded where it has more by its header.
     """
 
-    is_live = False
-    fps: float | None = None
-
     def __init__(self, content: bytes, name: str, source_id: int = 0, *, max_pixels: int = MAX_PIXELS) -> None:
-        self.name = name
-        self.num_frames: int | None = 1
+        self.info = SourceInfo(name, num_frames=1)
         self._content = content
         self._source_id = source_id
         self._max_pixels = max_pixels
@@ -179,8 +222,8 @@ class PipedPicture:
         if not self.skip():
             return None
         is_first, self._was_read = not self._was_read, True
-        picture = decode_picture(self._content, self.name, is_first=is_first, max_pixels=self._max_pixels)
-        return Frame(picture, 0, 0.0, self._source_id, self.name)
+        picture = decode_picture(self._content, self.info.name, is_first=is_first, max_pixels=self._max_pixels)
+        return Frame(picture, 0, 0.0, self._source_id, self.info.name)
 
     def skip(self) -> bool:
         was_read, self._is_read = self._is_read, True

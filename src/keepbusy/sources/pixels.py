@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from keepbusy.errors import ConfigError
+from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.values.frame import Frame, Image
 
-_TAKEN = "a path, a NumPy array (uint8, (H, W, 3) in BGR, or (H, W) in grey), or a picture of Pillow"
+TAKEN = "a path, a NumPy array (uint8, (H, W, 3) in BGR, or (H, W) in grey), or a picture of Pillow"
+"""What can be made a picture, for messages."""
 
 
 def is_pixels(value: object) -> bool:
@@ -37,7 +39,7 @@ def to_image(value: Any) -> Image:
     if _is_pillow(value):
         return np.ascontiguousarray(np.asarray(value.convert("RGB"), np.uint8)[:, :, ::-1])
     if not isinstance(value, np.ndarray):
-        raise ConfigError(f"a picture cannot be made of {type(value).__name__}", hint=f"give {_TAKEN}")
+        raise ConfigError(f"a picture cannot be made of {type(value).__name__}", hint=f"give {TAKEN}")
     if is_odd_array(value):
         raise ConfigError(
             f"an array of {value.dtype} with the shape {value.shape} is no picture",
@@ -50,7 +52,7 @@ def to_image(value: Any) -> Image:
     return np.ascontiguousarray(value[:, :, :3])
 
 
-class Pixels:
+class Pixels(Source):
     """Pictures in memory as a source. Finite; each is one frame.
 
     Args:
@@ -58,19 +60,13 @@ class Pixels:
         source_id: The source's number in the run.
     """
 
-    is_live = False
-    fps: float | None = None
-
     def __init__(self, images: list[Image], source_id: int = 0) -> None:
-        self.name = "array" if len(images) == 1 else f"{len(images)} arrays"
-        self.num_frames: int | None = len(images)
+        self.info = SourceInfo("array" if len(images) == 1 else f"{len(images)} arrays", num_frames=len(images))
         self._images = images
         self._source_id = source_id
         self._next = 0
 
-    @property
-    def sizes_hw(self) -> dict[tuple[int, int], int]:
-        """Sizes of the pictures: (height, width), pixels → how many."""
+    def frame_sizes(self) -> dict[tuple[int, int], int]:
         found: dict[tuple[int, int], int] = {}
         for image in self._images:
             size_hw = (int(image.shape[0]), int(image.shape[1]))
@@ -82,7 +78,7 @@ class Pixels:
             return None
         index = self._next
         self._next += 1
-        return Frame(self._images[index], index, float(index), self._source_id, self.name)
+        return Frame(self._images[index], index, float(index), self._source_id, self.info.name)
 
     def skip(self) -> bool:
         self._next += 1
@@ -93,31 +89,6 @@ class Pixels:
 
     def close(self) -> None:
         self._next = len(self._images)
-
-
-def flatten(sources: tuple[Any, ...]) -> list[Any]:
-    """Sources with lists and tuples opened up; whatever cannot be a source is refused.
-
-    Raises:
-        ConfigError: Something is neither a source nor names one.
-    """
-    found: list[Any] = []
-    for source in sources:
-        if isinstance(source, (list, tuple)):
-            found += flatten(tuple(source))
-        elif (
-            isinstance(source, (str, int))
-            or hasattr(source, "__fspath__")
-            or is_pixels(source)
-            or (callable(getattr(source, "read", None)) and callable(getattr(source, "close", None)))
-        ):
-            found.append(source)
-        else:
-            raise ConfigError(
-                f"a source cannot be made of {type(source).__name__}",
-                hint=f"give {_TAKEN}, a camera's number, a URL, a list of these, or a source of your own",
-            )
-    return found
 
 
 def _is_pillow(value: object) -> bool:

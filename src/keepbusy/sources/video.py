@@ -14,6 +14,7 @@ from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import FrameError, SourceError, reason_of
 from keepbusy.files.paths import file_address
 from keepbusy.pictures.planes import Converter, Planes
+from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.sources.boxes import is_index_last
 from keepbusy.sources.clock import SourceClock
 from keepbusy.sources.completeness import is_cut_short
@@ -49,7 +50,7 @@ STREAM_TIMEOUT_S = 10.0
 """A network stream that is silent for so long has failed. Also the longest that closing a silent one takes."""
 
 
-class Video:
+class Video(Source):
     """A video file, or a stream behind a URL.
 
     A URL whose server tells a duration is a file that happens to be far away: finite. Other URLs are live.
@@ -86,9 +87,8 @@ class Video:
         self._thread_type = "AUTO" if read_ahead else "SLICE"
         self._read_threads = read_threads
         self._source_id = source_id
-        self.name = without_secrets(name)
+        self._name = without_secrets(name)
         self._container: Any = self._open()
-        self.num_frames: int | None = None if self.is_live else (self._stream.frames or None)
 
     def _open(self) -> Any:
         import av
@@ -107,7 +107,7 @@ class Video:
         path = location if isinstance(location, str) and not self._is_url else None
         if path is not None and _unpacks_too_far(path):
             raise SourceError(
-                f"{self.name}: cannot be opened as a video: its texts or its colour profile are too long",
+                f"{self._name}: cannot be opened as a video: its texts or its colour profile are too long",
                 hint="remove them, or convert it to a GIF or a video",
             )
         try:
@@ -115,11 +115,11 @@ class Video:
         except self._failures as error:
             if path is not None and _lacks_index(path):
                 raise SourceError(
-                    f"{self.name}: cannot be opened as a video: its index, which stands at the end, is missing",
+                    f"{self._name}: cannot be opened as a video: its index, which stands at the end, is missing",
                     hint="the file is cut short, or its recording was interrupted",
                 ) from error
             raise SourceError(
-                f"{self.name}: cannot be opened as a video: {self._reason(error)}", hint=_open_hint(location)
+                f"{self._name}: cannot be opened as a video: {self._reason(error)}", hint=_open_hint(location)
             ) from error
         try:
             self._stream = self._choose_stream(container)
@@ -141,10 +141,15 @@ class Video:
         self._orientation: Orientation | None = None
         self._rotation = 0
         rate = self._stream.average_rate or self._stream.guessed_rate
-        self.fps: float | None = float(rate) if rate else None
-        self.is_live = self._is_url and container.duration is None
+        is_live = self._is_url and container.duration is None
+        self.info = SourceInfo(
+            self._name,
+            is_live=is_live,
+            num_frames=None if is_live else (self._stream.frames or None),
+            fps=float(rate) if rate else None,
+        )
         may_leap = bool(container.format.flags & _CLOCK_MAY_LEAP)
-        self._clock = SourceClock(self.fps, may_leap=may_leap, is_live=self.is_live)
+        self._clock = SourceClock(self.info.fps, may_leap=may_leap, is_live=is_live)
         self._index = 0
         self._first: VideoFrame | None = None
         self._failure = self._promise_too_large()
@@ -164,7 +169,7 @@ class Video:
         return too_large(
             shape_hw,
             self._max_pixels,
-            source=self.name,
+            source=self._name,
             frame_index=frame_index,
             what=what,
             timestamp_s=timestamp_s,
@@ -179,14 +184,14 @@ class Video:
         wanted = [one for one in container.streams.video if not one.disposition & passed_over]
         if not wanted:
             what = "only a cover picture, no video" if container.streams.video else "no video"
-            raise SourceError(f"{self.name}: has {what} in it", hint="give a file or stream with pictures")
+            raise SourceError(f"{self._name}: has {what} in it", hint="give a file or stream with pictures")
         best = container.streams.best("video")
         # An icon's streams are its sizes.
         if best is None or container.format.name == "ico" or all(best.index != one.index for one in wanted):
             best = max(wanted, key=_num_pixels)
         if best.codec_context is None:
             raise SourceError(
-                f"{self.name}: its codec is not known", hint="convert it to H.264, H.265, VP9 or AV1 with ffmpeg"
+                f"{self._name}: its codec is not known", hint="convert it to H.264, H.265, VP9 or AV1 with ffmpeg"
             )
         return best
 
@@ -201,7 +206,7 @@ class Video:
             picture = self._to_picture(decoded)
         except Exception as error:
             raise self._error(index, f"cannot be converted: {reason_of(error)}", timestamp_s) from error
-        return Frame(picture, index, timestamp_s, self._source_id, self.name)
+        return Frame(picture, index, timestamp_s, self._source_id, self._name)
 
     def skip(self) -> bool:
         decoded = self._decode()
@@ -226,9 +231,20 @@ class Video:
         if isinstance(self._location, Pipe):
             self._location.close()
 
-    @property
-    def sizes_hw(self) -> dict[tuple[int, int], int]:
-        """The size of its pictures as they will be shown, from the first one, which is kept for `read`."""
+    def interrupt(self) -> None:
+        # What FFmpeg waits for cannot be broken off: it has a limit, `timeout_s`.
+        self._is_over = True
+        if isinstance(self._location, Pipe):
+            self._location.interrupt()
+
+    def frame_sizes(self) -> dict[tuple[int, int], int]:
+        """The size of its pictures as they will be shown, from the first one, which is kept for `read`.
+
+        That of a stream behind a URL is what its header says: nothing is waited for.
+        """
+        if self._is_url:
+            shape_hw = (self._stream.height or 0, self._stream.width or 0)
+            return {shape_hw: self.info.num_frames or 1} if all(shape_hw) else {}
         if self._first is None and self._failure is None and self._index == 0:
             try:
                 self._first = self._decode()
@@ -237,7 +253,7 @@ class Video:
         first = self._first
         if first is None:
             return {}
-        return {self._orientation_of(first).size_hw(first.height, first.width): self.num_frames or 1}
+        return {self._orientation_of(first).size_hw(first.height, first.width): self.info.num_frames or 1}
 
     def _decode(self) -> VideoFrame | None:
         first, self._first = self._first, None
@@ -266,7 +282,7 @@ class Video:
             raise self._error(self._index, f"{self._ended()}: {self._reason(error)}", self._clock.next_s) from error
         if decoded is None:
             self._is_over = True
-            if self.is_live or self._is_cut_short():
+            if self.info.is_live or self._is_cut_short():
                 raise self._error(self._index, self._ended(), self._clock.next_s)
         elif decoded.width * decoded.height > self._max_pixels:
             index, timestamp_s = self._index, self._timestamp(decoded)
@@ -281,7 +297,7 @@ class Video:
         if self._is_url and any(isinstance(one, av.error.ExitError) for one in (error, error.__cause__)):
             return f"nothing has come for {self._timeout_s:g} s"
         reason = reason_of(error)
-        return reason.replace(self._location, self.name) if isinstance(self._location, str) else reason
+        return reason.replace(self._location, self._name) if isinstance(self._location, str) else reason
 
     def _is_cut_short(self) -> bool:
         if self._is_url:
@@ -290,9 +306,9 @@ class Video:
         return is_cut_short(self._container, self._stream, packets.num_packets, packets.end_s, self._location)
 
     def _ended(self) -> str:
-        if self.is_live:
+        if self.info.is_live:
             return f"the stream ended after {self._index} frames"
-        promised = f" of {self.num_frames}" if self.num_frames else ""
+        promised = f" of {self.info.num_frames}" if self.info.num_frames else ""
         return f"the video is damaged or cut short: ends after {self._index}{promised} frames"
 
     def _error(self, index: int, message: str, timestamp_s: float) -> FrameError:
@@ -305,11 +321,12 @@ class Video:
         return FrameError(
             message,
             stage="read",
-            source=self.name,
+            source=self._name,
             frame_index=index,
             hint=hint,
             timestamp_s=timestamp_s,
             shape_hw=orientation.size_hw(self._stream.height or 0, self._stream.width or 0),
+            is_last=self._is_over,
         )
 
     def _timestamp(self, decoded: VideoFrame) -> float:

@@ -24,16 +24,32 @@ T = TypeVar("T")
 _Tokens = SimpleQueue[bool]
 
 
+class Latest(Generic[T]):
+    """One place in a channel, for the newest item of one producer: what it replaces is older than anybody wants it."""
+
+    __slots__ = ("__weakref__", "_item", "_lock")
+
+    def __init__(self) -> None:
+        self._item: T | None = None
+        self._lock = threading.Lock()
+
+    def swap(self, item: T | None) -> T | None:
+        """Put an item into the place, or None to empty it; returns what was there."""
+        with self._lock:
+            old, self._item = self._item, item
+        return old
+
+
 class Channel(Generic[T]):
     """A bounded first-in, first-out hand-over. Thread-safe.
 
     Args:
-        capacity: Items that may wait inside.
+        capacity: Items that may wait inside, beside those that were put by `put_latest`.
     """
 
     def __init__(self, capacity: int) -> None:
         self._room = _tokens(capacity)
-        self._items: SimpleQueue[T | None] = SimpleQueue()  # None comes last, and stays there.
+        self._items: SimpleQueue[T | Latest[T] | None] = SimpleQueue()  # None comes last, and stays there.
         self._is_over = False
         self._is_closed = False
 
@@ -46,13 +62,29 @@ class Channel(Generic[T]):
         self._items.put(item)
         return True
 
+    def put_latest(self, place: Latest[T], item: T) -> tuple[bool, T | None]:
+        """Add an item without waiting for room, in place of the one of this place that still waits, if there is one.
+
+        Returns:
+            Whether it was taken, which it is not where the channel was closed or ended; and the item that it replaces.
+        """
+        if self._is_over:
+            return False, None
+        replaced = place.swap(item)
+        if replaced is None:
+            self._items.put(place)
+        return True, replaced
+
     def get(self) -> T | None:
         """Take the oldest item, waiting for one; None if the channel was closed, or has ended and is empty."""
         item = self._items.get()
+        if isinstance(item, Latest):
+            item = None if self._is_closed else item.swap(None)
+        elif item is not None:
+            self._room.put(True)
         if item is None or self._is_closed:
             self._items.put(None)
             return None
-        self._room.put(True)
         return item
 
     def end(self) -> None:
@@ -84,102 +116,11 @@ def put_all(channels: Sequence[Channel[T]], item: T) -> None:
         for channel in waited:
             channel._room.put(True)
         raise
-    deque(
-        map(SimpleQueue.put, [channel._items for channel in channels if not channel._is_over], repeat(item)), maxlen=0
-    )
+    going_on: list[SimpleQueue[T | Latest[T] | None]] = [channel._items for channel in channels if not channel._is_over]
+    deque(map(SimpleQueue.put, going_on, repeat(item)), maxlen=0)
     for channel in channels:
         if channel._is_over:
             channel._room.put(True)
-
-
-class FairChannel(Generic[T]):
-    """One bounded queue for each of several producers; the consumer takes from them in turn. Thread-safe.
-
-    A producer that is slow, stalled or done never holds up another: an empty queue is passed over.
-
-    Args:
-        capacities: Items that may wait in each producer's queue.
-    """
-
-    def __init__(self, capacities: Sequence[int]) -> None:
-        self._capacities = list(capacities)
-        self._queues: list[deque[tuple[T, _Tokens | None]]] = [deque() for _ in capacities]
-        self._rooms = [_tokens(capacity) for capacity in capacities]
-        self._items: SimpleQueue[bool | None] = SimpleQueue()  # A token for each item in any queue; None comes last.
-        self._num_open = len(self._queues)
-        self._next = 0
-        self._is_closed = False
-        self._lock = threading.RLock()
-
-    def put(self, producer: int, item: T) -> bool:
-        """Add an item to a producer's queue, waiting for room; False if the channel was closed instead."""
-        room = self._rooms[producer]
-        room.get()
-        with self._lock:
-            if self._is_closed:
-                room.put(True)
-                return False
-            self._queues[producer].append((item, room))
-        self._items.put(True)
-        return True
-
-    def put_freshest(self, producer: int, item: T) -> int:
-        """Add an item without waiting: a full queue loses its oldest first.
-
-        Returns:
-            How many items were dropped; -1 if the channel was closed and the item not taken.
-        """
-        queue = self._queues[producer]
-        with self._lock:
-            if self._is_closed:
-                return -1
-            is_full = len(queue) >= self._capacities[producer]
-            if is_full:
-                queue.popleft()
-            queue.append((item, None))
-        if not is_full:
-            self._items.put(True)
-        return int(is_full)
-
-    def get(self) -> T | None:
-        """Take the oldest item of the next producer that has one, waiting for one; None at the end."""
-        if self._items.get() is None or self._is_closed:
-            self._items.put(None)
-            return None
-        with self._lock:
-            found = self._take()
-        if found is None:
-            return None
-        item, room = found
-        if room is not None:
-            room.put(True)
-        return item
-
-    def end(self) -> None:
-        """One producer is done; to be called once by each."""
-        with self._lock:
-            self._num_open -= 1
-            if self._num_open == 0:
-                self._items.put(None)
-
-    def close(self) -> None:
-        """Throw away what is inside and wake everybody."""
-        with self._lock:
-            self._is_closed = True
-            for queue in self._queues:
-                queue.clear()
-        self._items.put(None)
-        for room in self._rooms:
-            room.put(True)
-
-    def _take(self) -> tuple[T, _Tokens | None] | None:
-        """The next producer's oldest item; None only where the channel was closed meanwhile."""
-        for offset in range(len(self._queues)):
-            producer = (self._next + offset) % len(self._queues)
-            if self._queues[producer]:
-                self._next = producer + 1
-                return self._queues[producer].popleft()
-        return None
 
 
 class Gate:

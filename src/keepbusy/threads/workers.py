@@ -24,11 +24,17 @@ import _thread
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from keepbusy.errors import KeepbusyError, first_line
+
+
+class _Lock(Protocol):
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+
+    def release(self) -> None: ...
 
 
 class Closable(Protocol):
@@ -47,10 +53,12 @@ class Workers:
         on_end: Called by the last one when all have done what they do; not where some were never started.
     """
 
-    def __init__(self, bodies: Sequence[tuple[str, Callable[[], None]]], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, bodies: Sequence[tuple[str, Callable[[], None]]], on_end: Callable[[], None] = lambda: None
+    ) -> None:
         self._on_end = on_end
         self._threads = [threading.Thread(target=self._work, args=(body,), name=name) for name, body in bodies]
-        self._signed_on: list[tuple[threading.Thread, AbstractContextManager[bool]]] = []
+        self._signed_on: list[tuple[threading.Thread, _Lock]] = []
         self._arrivals: SimpleQueue[Exception | None] = SimpleQueue()
         self._takes_on = True
         self._others: SimpleQueue[None] = SimpleQueue()
@@ -82,21 +90,28 @@ class Workers:
         except Exception as error:
             self._arrivals.put(error)
 
-    def join(self) -> bool:
+    def join(self, timeout_s: float = -1) -> bool:
         """Wait for all that are at work, which have been told to end; nobody else begins from now on.
 
+        Args:
+            timeout_s: How long to wait for each; without it, as long as it takes.
+
         Returns:
-            False, without waiting, in one of these threads.
+            False, without waiting, in one of these threads; and where one is still at work then.
         """
         self._takes_on = False
-        signed_on = tuple(self._signed_on)
-        if threading.current_thread() in (thread for thread, _ in signed_on):
+        if self.is_one_of_them():
             return False
-        for thread, at_work in signed_on:
-            with at_work:
-                pass
+        for thread, at_work in tuple(self._signed_on):
+            if not at_work.acquire(timeout=timeout_s):
+                return False
+            at_work.release()
             thread.join()
         return True
+
+    def is_one_of_them(self) -> bool:
+        """Whether it is one of these threads that asks."""
+        return threading.current_thread() in (thread for thread, _ in tuple(self._signed_on))
 
     def _work(self, body: Callable[[], None]) -> None:
         at_work = threading.RLock()

@@ -240,9 +240,9 @@ def check_sources(sources: Sequence[str]) -> None:
     opened = open_sources(sources, read_ahead=False)
     try:
         for source in opened:
-            if source.is_live:
+            if source.info.is_live:
                 raise ConfigError(
-                    f"{source.name}: is live: it sets the pace itself, and nothing could be faster than it",
+                    f"{source.info.name}: is live: it sets the pace itself, and nothing could be faster than it",
                     hint="record a minute of it and tune with the file: keepbusy detect SOURCE --save clip.mp4",
                 )
     finally:

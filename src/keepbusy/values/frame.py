@@ -38,6 +38,7 @@ class Frame:
             capture for cameras, the index for pictures of a folder.
         source_id: Which of the run's sources it came from, from 0.
         source: That source's name; for a folder or a list, the file's own path.
+        is_live: Whether it is from a camera or a network stream: its result may be dropped where a newer one comes.
         missing_hw: For a frame that could not be read, the height and width that its picture would have had.
     """
 
@@ -47,6 +48,7 @@ class Frame:
     source_id: int
     source: str
     missing_hw: tuple[int, int] = (0, 0)
+    is_live: bool = False
 
     @property
     def image(self) -> Image | None:

@@ -14,7 +14,8 @@ class Timings:
     """When each stage of one frame began and ended: nanoseconds of the run's monotonic clock, 0 = not reached.
 
     `infer` is the device's own span, from the start of the request to its completion, not to its collection.
-    From `slot_wanted` to `slot_free` all slots were taken; that may lie before the frame was read.
+    From `slot_wanted` to `slot_free` all slots were taken; that may lie before the frame was read. From `expires` on
+    nobody wants the frame or its result any more; 0 = never.
     """
 
     read_start_ns: int = 0
@@ -29,6 +30,11 @@ class Timings:
     decode_end_ns: int = 0
     emit_start_ns: int = 0
     emit_end_ns: int = 0
+    expires_ns: int = 0
+
+    def has_expired(self, now_ns: int) -> bool:
+        """Whether nobody wants the frame or its result any more."""
+        return 0 < self.expires_ns < now_ns
 
     @property
     def latency_ns(self) -> int:

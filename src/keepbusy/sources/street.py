@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from keepbusy.errors import SourceError, first_line
+from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.street import StreetScene, Truth, parse_street_spec
 from keepbusy.values.frame import Frame
 
 
-class Street:
+class Street(Source):
     """Frames of a synthetic street, drawn when they are read. Finite if the spec says how many, else endless.
 
     Never live: every frame is delivered, however long the consumer takes, and the same spec gives the same pixels.
@@ -20,14 +21,10 @@ class Street:
         SourceError: The spec is malformed; the hint has all keys and their ranges.
     """
 
-    is_live = False
-
     def __init__(self, spec: str, source_id: int = 0) -> None:
         parsed = parse_street_spec(spec)
-        self.name = spec
-        self.fps: float | None = parsed.fps
-        self.num_frames: int | None = parsed.frames
-        self.sizes_hw = {(parsed.height, parsed.width): parsed.frames or 1}
+        self.info = SourceInfo(spec, num_frames=parsed.frames, fps=parsed.fps)
+        self._size_hw = (parsed.height, parsed.width)
         self._fps = parsed.fps
         self._source_id = source_id
         self._next = 0
@@ -43,7 +40,7 @@ class Street:
         index = self._next
         self._next += 1
         image, _ = self._scene.render(index)
-        return Frame(image, index, index / self._fps, self._source_id, self.name)
+        return Frame(image, index, index / self._fps, self._source_id, self.info.name)
 
     def truth(self, index: int) -> Truth:
         """What is visible in a frame."""
@@ -54,6 +51,9 @@ class Street:
         self._next += 1
         return not is_over
 
+    def frame_sizes(self) -> dict[tuple[int, int], int]:
+        return {self._size_hw: self.info.num_frames or 1}
+
     def rewind(self) -> None:
         self._next = 0
 
@@ -61,4 +61,4 @@ class Street:
         self._is_closed = True
 
     def _is_over(self) -> bool:
-        return self._is_closed or (self.num_frames is not None and self._next >= self.num_frames)
+        return self._is_closed or (self.info.num_frames is not None and self._next >= self.info.num_frames)

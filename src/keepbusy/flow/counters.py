@@ -1,0 +1,155 @@
+"""What is counted of each stream: where every frame that arrived has gone."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from hdrh.histogram import HdrHistogram
+
+DropCause = Literal["overload", "stale", "stopping"]
+"""Why a frame has no result: a newer one took its place; it was older than its stream's limit; its stream was stopped
+meanwhile."""
+
+_MAX_AGE_US = 3_600_000_000
+"""An hour; older ones count as an hour old."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStats:
+    """One stream's numbers at one moment.
+
+    At every moment `num_arrived` = `num_results` + the sum of `dropped` + `num_in_flight`.
+
+    Attributes:
+        stream_id: The stream's number in the run.
+        name: What it is called.
+        num_arrived: Frames that its source has given, unreadable ones included.
+        num_results: Frames that have a result, those with an error included.
+        num_errors: Results that carry an error.
+        num_detections: Detections in its results.
+        dropped: Frames that have no result, by cause.
+        num_in_flight: Frames on their way.
+        num_reopened: How often its source was opened again.
+        age_p50_ms, age_p99_ms: Live streams: from the arrival of a frame to its result being handed over; 0 before the
+            first.
+    """
+
+    stream_id: int
+    name: str
+    num_arrived: int
+    num_results: int
+    num_errors: int
+    num_detections: int
+    dropped: Mapping[DropCause, int]
+    num_in_flight: int
+    num_reopened: int
+    age_p50_ms: float
+    age_p99_ms: float
+
+    @property
+    def num_dropped(self) -> int:
+        """Frames that have no result, whatever the cause."""
+        return sum(self.dropped.values())
+
+
+class StreamCounters:
+    """The counters of one stream. Thread-safe.
+
+    Args:
+        stream_id: The stream's number in the run.
+        name: What it is called.
+    """
+
+    def __init__(self, stream_id: int, name: str) -> None:
+        self.stream_id = stream_id
+        self.name = name
+        self._lock = threading.Lock()
+        self._num_arrived = 0
+        self._num_results = 0
+        self._num_errors = 0
+        self._num_detections = 0
+        self._num_reopened = 0
+        self._dropped: Counter[DropCause] = Counter()
+        self._ages_us: HdrHistogram | None = None
+
+    def arrived(self) -> None:
+        """A frame has come from the source."""
+        with self._lock:
+            self._num_arrived += 1
+
+    def done(self, num_detections: int, *, is_error: bool) -> None:
+        """A frame has its result."""
+        with self._lock:
+            self._num_results += 1
+            self._num_detections += num_detections
+            self._num_errors += is_error
+
+    def dropped(self, cause: DropCause, num_frames: int = 1) -> None:
+        """Frames will have no result."""
+        with self._lock:
+            self._dropped[cause] += num_frames
+
+    def withdrawn(self, cause: DropCause, num_detections: int, *, is_error: bool) -> None:
+        """A result that was counted will not be handed over."""
+        with self._lock:
+            self._num_results -= 1
+            self._num_detections -= num_detections
+            self._num_errors -= is_error
+            self._dropped[cause] += 1
+
+    def reopened(self) -> None:
+        """The source has been opened again."""
+        with self._lock:
+            self._num_reopened += 1
+
+    def aged(self, age_ns: int) -> None:
+        """A live frame's result is handed over."""
+        with self._lock:
+            if self._ages_us is None:
+                self._ages_us = HdrHistogram(1, _MAX_AGE_US, 3)
+            self._ages_us.record_value(min(max(age_ns // 1000, 1), _MAX_AGE_US))
+
+    def stop(self) -> None:
+        """Nothing is on its way any more: what was has been given up."""
+        with self._lock:
+            left = self._num_in_flight()
+            if left > 0:
+                self._dropped["stopping"] += left
+
+    def snapshot(self) -> StreamStats:
+        """The numbers as they stand."""
+        with self._lock:
+            ages = self._ages_us
+            p50_ms, p99_ms = (
+                (0.0, 0.0) if ages is None else (ages.get_value_at_percentile(p) / 1e3 for p in (50.0, 99.0))
+            )
+            return StreamStats(
+                stream_id=self.stream_id,
+                name=self.name,
+                num_arrived=self._num_arrived,
+                num_results=self._num_results,
+                num_errors=self._num_errors,
+                num_detections=self._num_detections,
+                dropped=dict(self._dropped),
+                num_in_flight=self._num_in_flight(),
+                num_reopened=self._num_reopened,
+                age_p50_ms=p50_ms,
+                age_p99_ms=p99_ms,
+            )
+
+    def add(self, other: StreamStats) -> None:
+        """Add an ended stream's numbers, but for its ages."""
+        with self._lock:
+            self._num_arrived += other.num_arrived
+            self._num_results += other.num_results
+            self._num_errors += other.num_errors
+            self._num_detections += other.num_detections
+            self._num_reopened += other.num_reopened
+            self._dropped.update(other.dropped)
+
+    def _num_in_flight(self) -> int:
+        return self._num_arrived - self._num_results - self._dropped.total()

@@ -1,0 +1,184 @@
+"""Where frames of all streams come together: one bounded queue per stream, served in weighted turns.
+
+Streams come and go while the run goes on. The intake is over when its holder has let go of it (`end`) and the last
+inlet has ended and is empty.
+
+Turns are those of start-time fair queueing (Goyal, Vin and Cheng, 1996): each inlet has a virtual time, which a frame
+moves on by 1 / weight; the inlet with the lowest one is served. An inlet that was empty begins at the time of the
+others, so that it neither loses its share nor saves it up. A stream that is slow or stalled holds up nobody.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import deque
+from itertools import count
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Intake(Generic[T]):
+    """The consumer's side. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        # A token for each item in any queue, or more where items were thrown away; None comes last, and stays.
+        self._tokens: SimpleQueue[bool | None] = SimpleQueue()
+        self._inlets: set[Inlet[T]] = set()
+        self._ready: list[tuple[float, int, Inlet[T]]] = []
+        self._now = 0.0
+        self._order = count()
+        self._is_held = True
+        self._is_closed = False
+
+    def open(self, capacity: int, weight: float = 1.0) -> Inlet[T]:
+        """A new inlet. It is over at once where the intake has been ended or closed.
+
+        Args:
+            capacity: Items that may wait in it.
+            weight: Its share of the turns, relative to that of the other inlets; above 0.
+        """
+        inlet = Inlet(self, capacity, weight)
+        with self._lock:
+            if self._is_held and not self._is_closed:
+                self._inlets.add(inlet)
+            else:
+                inlet.is_over = True
+        return inlet
+
+    def get(self) -> T | None:
+        """Take the oldest item of the inlet whose turn it is, waiting for one; None at the end."""
+        while True:
+            if self._tokens.get() is None or self._is_closed:
+                self._tokens.put(None)
+                return None
+            with self._lock:
+                inlet = self._turn()
+                if inlet is None:
+                    continue
+                item, has_room = inlet.items.popleft()
+                inlet.virtual_time += 1 / inlet.weight
+                if inlet.items:
+                    self._add_ready(inlet)
+            if has_room:
+                inlet.room.put(True)
+            return item
+
+    def end(self) -> None:
+        """No inlet will be opened any more. May be called again."""
+        with self._lock:
+            self._is_held = False
+            self._tell_if_over()
+
+    def close(self) -> None:
+        """Throw away what is inside and wake everybody. May be called again."""
+        with self._lock:
+            self._is_closed = True
+            inlets, self._inlets = list(self._inlets), set()
+            for inlet in inlets:
+                inlet.is_over = True
+                inlet.items.clear()
+            self._ready.clear()
+        self._tokens.put(None)
+        for inlet in inlets:
+            inlet.room.put(True)
+
+    def _turn(self) -> Inlet[T] | None:
+        while self._ready:
+            virtual_time, _, inlet = heapq.heappop(self._ready)
+            inlet.is_ready = False
+            if inlet.items:
+                self._now = virtual_time
+                return inlet
+        return None
+
+    def _add(self, inlet: Inlet[T], item: T, *, has_room: bool) -> None:
+        inlet.items.append((item, has_room))
+        if not inlet.is_ready:
+            inlet.virtual_time = max(inlet.virtual_time, self._now)
+            self._add_ready(inlet)
+
+    def _add_ready(self, inlet: Inlet[T]) -> None:
+        inlet.is_ready = True
+        heapq.heappush(self._ready, (inlet.virtual_time, next(self._order), inlet))
+
+    def _drop(self, inlet: Inlet[T]) -> None:
+        inlet.is_over = True
+        self._inlets.discard(inlet)
+        self._tell_if_over()
+
+    def _tell_if_over(self) -> None:
+        if not self._is_held and not self._inlets:
+            self._tokens.put(None)
+
+
+class Inlet(Generic[T]):
+    """One stream's side, made by `Intake.open`. Used by one thread at a time, except for `discard`.
+
+    Attributes:
+        weight: Its share of the turns.
+        items: What waits in it, and whether each holds a place for which `put` has waited.
+        room: A token for each item that may still come by `put`.
+        virtual_time: When its next turn is due.
+        is_ready: Whether it is among those that have something.
+        is_over: Whether nothing is taken any more.
+    """
+
+    def __init__(self, intake: Intake[T], capacity: int, weight: float) -> None:
+        self.weight = weight
+        self.items: deque[tuple[T, bool]] = deque()
+        self.room: SimpleQueue[bool] = SimpleQueue()
+        self.virtual_time = 0.0
+        self.is_ready = False
+        self.is_over = False
+        self._intake = intake
+        self._capacity = capacity
+        for _ in range(capacity):
+            self.room.put(True)
+
+    def put(self, item: T) -> bool:
+        """Add an item, waiting for room; False if the inlet is over instead."""
+        self.room.get()
+        with self._intake._lock:
+            is_over = self.is_over
+            if not is_over:
+                self._intake._add(self, item, has_room=True)
+        if is_over:
+            self.room.put(True)
+            return False
+        self._intake._tokens.put(True)
+        return True
+
+    def put_freshest(self, item: T) -> tuple[bool, list[T]]:
+        """Add an item without waiting: a full queue loses its oldest ones first.
+
+        Returns:
+            Whether the item was taken, which it is not where the inlet is over; and what was thrown away for it.
+        """
+        with self._intake._lock:
+            if self.is_over:
+                return False, []
+            lost = []
+            while len(self.items) >= self._capacity:
+                lost.append(self.items.popleft()[0])
+            self._intake._add(self, item, has_room=False)
+        if not lost:
+            self._intake._tokens.put(True)
+        return True, lost
+
+    def end(self) -> None:
+        """Nothing more comes; what is inside can still be taken. May be called again."""
+        with self._intake._lock:
+            self._intake._drop(self)
+
+    def discard(self) -> list[T]:
+        """Nothing more comes, and what is inside is thrown away and returned. Wakes a `put` that waits."""
+        with self._intake._lock:
+            thrown_away = [item for item, _ in self.items]
+            self.items.clear()
+            self._intake._drop(self)
+        self.room.put(True)
+        return thrown_away

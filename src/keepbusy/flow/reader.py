@@ -1,0 +1,230 @@
+"""What reads one stream: opens its source, reads it, and opens it again where that is wanted.
+
+An async run has a thread for each; a sync run asks each in its turn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from keepbusy.errors import FrameError, KeepbusyError, SourceError, first_line
+from keepbusy.flow.stats import Clock, Lane
+from keepbusy.flow.stream import Stream
+from keepbusy.sources.base import Source, close_source
+from keepbusy.sources.selection import Selection
+from keepbusy.threads.channel import Gate
+from keepbusy.values.frame import Frame
+from keepbusy.values.result import Timings
+
+log = logging.getLogger("keepbusy")
+
+_random = random.Random()  # nosec B311 # Spreads attempts in time; nothing is to be kept secret.
+
+
+class Openable(Protocol):
+    """What names a source that is not open yet, as `SourceSpec` does."""
+
+    @property
+    def name(self) -> str:
+        """What to call it, without passwords."""
+        ...
+
+    def open(self) -> Source:
+        """Open it; in the stream's own thread, and again where a stream is to be opened again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parcel:
+    """What a reader hands on.
+
+    Attributes:
+        item: A frame, or the error in its place.
+        stream: The stream that it is from.
+        timings: When it was read, and when it is too old.
+    """
+
+    item: Frame | FrameError
+    stream: Stream
+    timings: Timings
+
+
+class Reader:
+    """Reads one stream. `next` is used by one thread; `interrupt` by any, at any time.
+
+    Args:
+        stream: The stream.
+        source: An open source, or what opens it, in the thread that reads.
+        lane: The time of the read stage.
+        clock: The run's clock.
+        wait: Waits some seconds, or until the gate is open; for tests on a clock of their own.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        source: Source | Openable,
+        lane: Lane,
+        clock: Clock,
+        *,
+        wait: Callable[[Gate, float], bool] = Gate.wait,
+    ) -> None:
+        self.stream = stream
+        self.lane = lane
+        self._spec = source
+        self._clock = clock
+        self._retry = stream.config.retry
+        self._wait = wait
+        self._source: Source | None = None
+        self._selection: Selection | None = None
+        self._next_index = 0
+        self._num_failures = 0
+        self._is_over = False
+        self._stopped = Gate()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was interrupted."""
+        return self._stopped.is_open
+
+    def reads(self, source: Source) -> bool:
+        """Whether it is the one that owns a source that was opened before."""
+        return self._spec is source
+
+    def interrupt(self) -> None:
+        """Have `next` end soon, also one that waits for its source."""
+        self._stopped.open()
+        source = self._source
+        if source is not None and not self._is_over:
+            try:
+                source.interrupt()
+            except Exception as error:
+                log.warning("%s: cannot be interrupted: %s", self.stream.name, first_line(error))
+
+    def next(self) -> Parcel | None:
+        """The next frame, or the error in its place; None at the end, when the source is closed."""
+        while not self._is_over and not self._stopped.is_open:
+            timings = Timings(read_start_ns=self.lane.waited_for_input())
+            if self._source is None:
+                failure = self._open()
+                if failure is None:
+                    continue
+            else:
+                item = self._read()
+                if isinstance(item, Frame):
+                    self._num_failures = 0
+                if item is None:
+                    self.lane.was_busy()
+                    self.close("ended")
+                    return None
+                if isinstance(item, Frame) or not item.is_last:
+                    return self._parcel(item, timings)
+                failure = item
+            if (parcel := self._after(failure, timings)) is not None:
+                return parcel
+        self.close("removed")
+        return None
+
+    def close(self, state: Literal["ended", "failed", "removed"] = "removed") -> None:
+        """Close the source; nothing is read any more. For the thread that reads, or when none does."""
+        if not self._is_over and self._selection is None and isinstance(self._spec, Source):
+            self._source = self._spec  # It was never begun with.
+        self._is_over = True
+        self._close_source()
+        self.stream.finish(state)
+
+    def _open(self) -> FrameError | None:
+        """Open the source; the error in place of its next frame where that fails."""
+        stream = self.stream
+        try:
+            source = self._spec if isinstance(self._spec, Source) else self._spec.open()
+        except Exception as error:
+            hint = error.hint if isinstance(error, KeepbusyError) else None
+            failed = self._failed(error.message if isinstance(error, KeepbusyError) else first_line(error), hint)
+            failed.__cause__ = error
+            return failed
+        self._source = source
+        if self._selection is None:
+            selection = Selection(source, stream.config.select)
+            self._selection, stream.info = selection, selection.info
+        else:
+            self._selection.go_on_with(source)
+            stream.info = self._selection.info
+            stream.counters.reopened()
+        stream.move_to("running")
+        if self._stopped.is_open:  # Meanwhile.
+            source.interrupt()
+        return None
+
+    def _read(self) -> Frame | FrameError | None:
+        """The next frame, the error in its place, or None at the end.
+
+        A source says `FrameError` of a frame it can go on behind. Any other error ends it.
+        """
+        selection, stream = self._selection, self.stream
+        assert selection is not None  # nosec B101 # for mypy: the source is open
+        try:
+            frame = selection.read()
+        except FrameError as error:
+            self._next_index = error.frame_index + 1
+            return error
+        except Exception as error:
+            wrapped = self._failed(first_line(error), error.hint if isinstance(error, SourceError) else None)
+            wrapped.__cause__ = error
+            return wrapped
+        if frame is None:
+            has_ended_early = self._retry is not None and selection.info.is_live and not selection.is_exhausted
+            return self._failed("the stream ended") if has_ended_early and not self._stopped.is_open else None
+        self._next_index = frame.index + 1
+        if frame.source_id != stream.id or stream.is_live:
+            frame = dataclasses.replace(frame, source_id=stream.id, is_live=stream.is_live)
+        return frame
+
+    def _failed(self, message: str, hint: str | None = None) -> FrameError:
+        name = self.stream.name if self._selection is None else self._selection.info.name
+        index = self._next_index
+        return FrameError(message, stage="read", source=name, frame_index=index, hint=hint, is_last=True)
+
+    def _after(self, failure: FrameError, timings: Timings) -> Parcel | None:
+        """What becomes of a stream that cannot go on: the failure is handed over, or it is opened again."""
+        self._close_source()
+        stream, retry = self.stream, self._retry
+        stream.error = failure
+        if self._stopped.is_open:
+            return None
+        self._num_failures += 1
+        if retry is None or (retry.max_attempts is not None and self._num_failures > retry.max_attempts):
+            self.close("failed")
+            return self._parcel(failure, timings)
+        wait_s = min(retry.max_wait_s, retry.first_wait_s * 2.0 ** min(self._num_failures - 1, 62))
+        wait_s *= _random.uniform(0.5, 1.0)
+        log.warning("%s: %s; opening it again in %.1f s", stream.name, failure.reason, wait_s)
+        stream.move_to("waiting")
+        self._wait(self._stopped, wait_s)
+        if not self._stopped.is_open:
+            stream.move_to("opening")
+        return None
+
+    def _parcel(self, item: Frame | FrameError, timings: Timings) -> Parcel:
+        timings.read_end_ns = self.lane.was_busy()
+        self.lane.num_frames += 1
+        stream = self.stream
+        stream.counters.arrived()
+        if isinstance(item, FrameError):
+            stream.error = item
+            if stream.on_error == "end":
+                self.close("failed")
+        max_age_ms = stream.config.max_age_ms
+        if max_age_ms is not None and stream.is_live and isinstance(item, Frame):
+            timings.expires_ns = timings.read_end_ns + round(max_age_ms * 1e6)
+        return Parcel(item, stream, timings)
+
+    def _close_source(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            close_source(source)

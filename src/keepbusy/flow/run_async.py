@@ -1,0 +1,324 @@
+"""All stages at once, each in threads of its own. See the package's docstring for the contract."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from keepbusy.config import StreamConfig
+from keepbusy.device.engine import Slot
+from keepbusy.errors import FrameError
+from keepbusy.flow import steps
+from keepbusy.flow.intake import Inlet, Intake
+from keepbusy.flow.reader import Openable, Parcel, Reader
+from keepbusy.flow.run import READ_TIMEOUT_S, Engine, Run, Streams, give_up
+from keepbusy.flow.stream import Stream
+from keepbusy.sources.base import Source
+from keepbusy.threads.channel import Channel
+from keepbusy.threads.cores import stay_on, usable_cores
+from keepbusy.threads.workers import Workers, close_at_exit, to_the_end
+from keepbusy.values.result import Result
+
+log = logging.getLogger("keepbusy")
+
+
+class AsyncRun(Run):
+    """A run whose threads share a `_Flow`, and never know the run itself: it may be dropped."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.stats = engine.stats
+        self._flow = _Flow(engine)
+        self._streams = self._flow.streams
+        self._if_dropped = weakref.finalize(self, to_the_end, self._flow.close)
+        close_at_exit(self)
+
+    def start(self) -> None:
+        try:
+            self._flow.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Stream:
+        return self._flow.add(source, config)
+
+    def remove(self, stream: Stream, *, drain: bool = False) -> None:
+        self._check_own(stream)
+        self._flow.remove(stream, drain=drain)
+
+    def end(self) -> None:
+        self._flow.end()
+
+    def __next__(self) -> Result:
+        try:
+            while True:
+                result = self._flow.results.get()
+                if result is None:
+                    self.close()
+                    if self._flow.fatal is not None:
+                        raise self._flow.fatal
+                    raise StopIteration
+                if self._streams.hand_over(result):
+                    return result
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        to_the_end(self._flow.close)
+        self._if_dropped.detach()
+
+
+class _Flow:
+    """What the threads of an async run share. Its methods named after stages are the threads' bodies."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.stats = engine.stats
+        self.streams = Streams(engine)
+        self.fatal: BaseException | None = None
+        self.intake: Intake[Parcel] = Intake()
+        self.free: Channel[Slot] = Channel(len(engine.slots))
+        self.in_flight: Channel[tuple[Slot | None, Parcel]] = Channel(len(engine.slots))
+        self.results: Channel[Result] = Channel(engine.config.results_buffered)
+        self.is_closing = False
+        self.turn = threading.Lock()
+        self._inlets: dict[int, Inlet[Parcel]] = {}
+        self._reading: dict[int, tuple[Reader, Workers]] = {}
+        self._is_over = False
+        for slot in engine.slots:
+            self.free.put(slot)
+        bodies: dict[str, Callable[[], None]] = {
+            **{f"prepare-{i}": self.prepare for i in range(_num_starters(engine))},
+            "decode": self.decode,
+        }
+        self._workers = Workers(
+            [(f"keepbusy-{name}", partial(self._guard, body)) for name, body in bodies.items()], self._finish
+        )
+
+    def start(self) -> None:
+        self._workers.start()
+
+    def add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Stream:
+        reader = self.streams.add(source, config)
+        stream = reader.stream
+        inlet = self._inlets[stream.id] = self.intake.open(self.engine.config.channel_frames, config.weight)
+        workers = Workers([(f"keepbusy-read-{stream.id}", partial(self._guard, partial(self.read, reader, inlet)))])
+        self._reading[stream.id] = (reader, workers)
+        try:
+            workers.start()
+        except BaseException:
+            reader.interrupt()
+            if workers.join():
+                self._read_to_the_end(reader, inlet)
+            raise
+        if self.is_closing:  # Meanwhile.
+            reader.interrupt()
+        return stream
+
+    def remove(self, stream: Stream, *, drain: bool) -> None:
+        reading, inlet = self._reading.get(stream.id), self._inlets.get(stream.id)
+        if reading is not None:
+            reading[0].interrupt()
+        if inlet is not None and not drain:
+            stream.counters.dropped("stopping", len(inlet.discard()))
+
+    def end(self) -> None:
+        self.streams.end()
+        self.intake.end()
+
+    def close(self) -> None:
+        """Stop everything. Safe to call again, from any thread, and where nothing or only a part was started."""
+        if not self._is_over:
+            self._stop()
+        # Where the garbage collector ran in one of our own threads, this goes on, and the last one finishes.
+        if self._workers.join():
+            self._close_readers()
+            self._finish()
+
+    def _stop(self) -> None:
+        self.is_closing = True
+        self.streams.end()
+        self._break_off()
+        self.results.close()
+        for reader in list(self.streams.readers.values()):
+            reader.interrupt()
+        for slot in self.engine.slots:
+            if slot.frame is not None:
+                with contextlib.suppress(Exception):
+                    slot.request.cancel()
+
+    def _break_off(self) -> None:
+        """Wake all that wait for frames, slots or the device."""
+        self.intake.close()
+        self.free.close()
+        self.in_flight.close()
+        for slot in self.engine.slots:
+            slot.tried.open()
+
+    def _close_readers(self) -> None:
+        """Wait for the readers, but not for ever, and close the sources of those that never began."""
+        deadline_s = time.monotonic() + READ_TIMEOUT_S
+        for reader in list(self.streams.readers.values()):
+            reader.interrupt()
+            reading = self._reading.get(reader.stream.id)
+            if reading is None or reading[1].join(max(0.0, deadline_s - time.monotonic())):
+                self._read_to_the_end(reader, self._inlets.get(reader.stream.id))
+            elif not reading[1].is_one_of_them():
+                log.warning("%s: does not end its read; it is left behind, and closed when it does", reader.stream.name)
+
+    def _finish(self) -> None:
+        """End the run: its slots are free, its counters stand still. Called when no thread uses a slot any more."""
+        if not self._is_over:
+            for slot in self.engine.slots:
+                if slot.frame is not None:
+                    give_up(slot)
+            self.streams.stop_counting()
+            self.stats.finish()
+            self._is_over = True
+        self.engine.on_close()
+
+    def _guard(self, body: Callable[[], None]) -> None:
+        try:
+            body()
+        except BaseException as error:
+            self.fatal = self.fatal or error
+            self.streams.end()
+            self._break_off()
+            self.results.end()
+
+    def read(self, reader: Reader, inlet: Inlet[Parcel]) -> None:
+        """Reader thread: one stream's frames into its inlet."""
+        stream, lane = reader.stream, reader.lane
+        try:
+            while (parcel := reader.next()) is not None:
+                if stream.is_live:
+                    is_taken, replaced = inlet.put_freshest(parcel)
+                    stream.counters.dropped("overload", len(replaced))
+                else:
+                    is_taken = inlet.put(parcel)
+                lane.waited_for_output()
+                if not is_taken:
+                    stream.counters.dropped("stopping")
+                    break
+        finally:
+            self._read_to_the_end(reader, inlet)
+
+    def _read_to_the_end(self, reader: Reader, inlet: Inlet[Parcel] | None) -> None:
+        reader.close()
+        self._inlets.pop(reader.stream.id, None)
+        self._reading.pop(reader.stream.id, None)
+        self.streams.read_to_the_end(reader)
+        if inlet is not None:
+            inlet.end()
+
+    def prepare(self) -> None:
+        """Starter threads: frames into free slots, slots onto the device.
+
+        They take turns at taking a slot and a frame, so that slots are in flight in the frames' order; the work itself
+        is done side by side. A slot is handed to the collector before its frame is in it: `tried` opens then.
+        """
+        stay_on(self.engine.own_cores)
+        lane = self.stats.lane("prepare")
+        now_ns = self.stats.clock.now_ns
+        slot: Slot | None = None
+        while True:
+            with self.turn:
+                # The slot first, then the frame: a live source's frame stays replaceable until it can be started.
+                slot_wanted_ns = lane.begin()
+                slot = slot or self.free.get()
+                slot_free_ns = lane.waited_for_output()
+                parcel = self.intake.get()
+                if slot is None or parcel is None:
+                    break
+                timings = parcel.timings
+                timings.slot_wanted_ns, timings.slot_free_ns = slot_wanted_ns, slot_free_ns
+                timings.prepare_start_ns = lane.waited_for_input()
+                if timings.has_expired(timings.prepare_start_ns):
+                    parcel.stream.counters.dropped("stale")
+                    continue
+                item = parcel.item
+                if isinstance(item, FrameError):
+                    if not self.in_flight.put((None, parcel)):
+                        break
+                    continue
+                slot.tried.shut()
+                slot.frame, slot.timings = item, timings
+                if not self.in_flight.put((slot, parcel)):
+                    break
+            slot.error = steps.start(slot, item, timings, now_ns)
+            slot.tried.open()
+            slot = None
+            lane.was_busy()
+            lane.num_frames += 1
+        self.in_flight.end()
+
+    def decode(self) -> None:
+        """Collector thread: the oldest slot's outputs into a result, the slot back to the free ones."""
+        stay_on(self.engine.own_cores)
+        lane = self.stats.lane("decode")
+        while (entry := self.in_flight.get()) is not None:
+            slot, parcel = entry
+            if slot is None:
+                assert isinstance(parcel.item, FrameError)  # nosec B101 # for mypy: frames have a slot
+                result: Result | None = steps.failure(
+                    steps.unread_frame(parcel.item, parcel.stream), parcel.timings, parcel.item
+                )
+            else:
+                result = self._collect(slot, parcel.stream)
+                lane.was_busy()
+                lane.num_frames += 1
+            if result is None or not self._hand_on(result, parcel.stream):
+                return
+            lane.waited_for_output()
+        self.results.end()
+
+    def _collect(self, slot: Slot, stream: Stream) -> Result | None:
+        """The result of a slot in flight, which is free then; None where the run is being ended."""
+        engine, now_ns = self.engine, self.stats.clock.now_ns
+        slot.tried.wait()
+        if self._is_ending():
+            return None
+        frame, timings = slot.frame, slot.timings
+        assert frame is not None  # nosec B101 # for mypy: a slot in flight holds a frame
+        error = slot.error or steps.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
+        if self._is_ending():
+            return None
+        if slot.error is None:
+            self.stats.frame_inferred(timings)
+        if error is not None:
+            result = steps.failure(frame, timings, error)
+        else:
+            result = steps.decode(slot, stream.postprocess, now_ns)
+        steps.release(slot)
+        self.free.put(slot)
+        return result
+
+    def _hand_on(self, result: Result, stream: Stream) -> bool:
+        """Leave a result to whoever takes results; False if nobody does any more."""
+        num_detections, is_error = len(result.detections), result.error is not None
+        self.stats.frame_done(result.timings, num_detections, is_error=is_error)
+        stream.counters.done(num_detections, is_error=is_error)
+        if is_error and stream.on_error == "end":
+            self.remove(stream, drain=False)
+        if not stream.is_live or (is_error and stream.on_error == "raise"):
+            return self.results.put(result)
+        is_taken, replaced = self.results.put_latest(stream.newest_result, result)
+        if replaced is not None:
+            self.streams.withdraw(replaced, "overload")
+        return is_taken
+
+    def _is_ending(self) -> bool:
+        return self.is_closing or self.fatal is not None
+
+
+def _num_starters(engine: Engine) -> int:
+    """One starter for eight cores: more of them get into each other's way (`docs/performance.md`)."""
+    wanted = engine.config.prepare_threads or int(usable_cores()) // 8
+    return max(1, min(wanted, len(engine.slots)))

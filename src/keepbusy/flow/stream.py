@@ -1,0 +1,119 @@
+"""A stream: one source in a run, with its own options, identity, state and counters."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Literal
+
+from keepbusy.config import StreamConfig
+from keepbusy.errors import KeepbusyError
+from keepbusy.flow.counters import StreamCounters, StreamStats
+from keepbusy.threads.channel import Latest
+from keepbusy.values.result import Result
+
+if TYPE_CHECKING:
+    from keepbusy.flow.steps import Postprocess
+    from keepbusy.sources.base import SourceInfo
+
+StreamState = Literal["opening", "running", "waiting", "ended", "failed", "removed"]
+"""`opening`: its source is being opened. `running`: frames are read. `waiting`: it failed, and is opened again soon.
+The others are for good. `ended`: its source has ended. `failed`: it could not be opened or read on. `removed`: the run
+was told to do without it, or was closed. Frames that were read before still become results."""
+
+OVER: frozenset[StreamState] = frozenset({"ended", "failed", "removed"})
+
+_NEXT: dict[StreamState, frozenset[StreamState]] = {
+    "opening": frozenset({"running", "waiting", "failed", "removed"}),
+    "running": frozenset({"waiting", "ended", "failed", "removed"}),
+    "waiting": frozenset({"opening", "failed", "removed"}),
+    "ended": frozenset(),
+    "failed": frozenset(),
+    "removed": frozenset(),
+}
+
+_WHY_NOT: dict[StreamState, str] = {
+    "opening": "its source is only being opened",
+    "running": "its source is open already",
+    "waiting": "it waits to be opened again",
+    "ended": "its source has ended",
+    "failed": "its source has failed",
+    "removed": "it was removed from the run",
+}
+
+
+class Stream:
+    """One source in a run. Made by `Run.add`; reading its attributes is thread-safe.
+
+    Args:
+        stream_id: Its number in the run, which is never used again.
+        name: What it is called.
+        config: Its options.
+        counters: Where every frame has gone.
+        postprocess: Outputs of the model → its detections.
+        on_error: What a failed frame does.
+
+    Attributes:
+        id: Its number, from 0: the `source_id` of its frames.
+        name: What it is called: for people, records and the names of outputs.
+        config: Its options.
+        info: What is known about its source; None before that is open.
+        error: What it failed with the last time; None where it has not.
+    """
+
+    def __init__(
+        self,
+        stream_id: int,
+        name: str,
+        config: StreamConfig,
+        counters: StreamCounters,
+        postprocess: Postprocess,
+        on_error: Literal["raise", "skip", "end"],
+    ) -> None:
+        self.id = stream_id
+        self.name = name
+        self.config = config
+        self.info: SourceInfo | None = None
+        self.error: Exception | None = None
+        self.counters = counters
+        self.postprocess = postprocess
+        self.on_error = on_error
+        self.newest_result: Latest[Result] = Latest()
+        self._state: StreamState = "opening"
+        self._lock = threading.Lock()
+
+    @property
+    def state(self) -> StreamState:
+        """What it does at this moment."""
+        return self._state
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its freshest frame matters most; False before its source is open."""
+        return self.info is not None and self.info.is_live
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is read from it."""
+        return self._state in OVER
+
+    @property
+    def stats(self) -> StreamStats:
+        """Its numbers at this moment."""
+        return self.counters.snapshot()
+
+    def move_to(self, state: StreamState) -> None:
+        """Change the state.
+
+        Raises:
+            KeepbusyError: It cannot get there from where it is; the message says why.
+        """
+        with self._lock:
+            if state not in _NEXT[self._state]:
+                raise KeepbusyError(f"stream {self.name}: cannot become {state}: {_WHY_NOT[self._state]}")
+            self._state = state
+
+    def finish(self, state: StreamState) -> None:
+        """Change to a state that is for good, unless it has one."""
+        with self._lock:
+            if self._state not in OVER:
+                self._state = state if state in _NEXT[self._state] else "removed"

@@ -1,0 +1,141 @@
+"""Some of a source's frames: looped, limited, strided."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from keepbusy.config import SelectConfig
+from keepbusy.errors import FrameError
+from keepbusy.sources.base import Source, SourceInfo
+from keepbusy.values.frame import Frame
+
+
+class Selection(Source):
+    """Some of a source's frames: looped, limited, strided.
+
+    Indices and timestamps go on counting where a loop begins again, so that they never repeat; frames keep the
+    index that they have in the source, so that a stride of 3 yields 0, 3, 6, ...
+
+    Args:
+        source: The source to select from; closed with this one.
+        config: What to select. A live source is never looped: it ends when it ends.
+    """
+
+    def __init__(self, source: Source, config: SelectConfig) -> None:
+        self._source = source
+        self._loop = config.loop and not source.info.is_live
+        self._limit = config.limit
+        self._stride = config.stride
+        self._num_read = 0
+        self._is_started = False
+        self._is_fruitful = False
+        self._index_offset = 0
+        self._timestamp_offset_s = 0.0
+        self._end_index = 0
+        self._end_s = 0.0
+        self._fps = source.info.fps
+        self.info = dataclasses.replace(source.info, num_frames=self._count(source.info))
+
+    def _count(self, info: SourceInfo) -> int | None:
+        if self._loop:
+            return self._limit
+        if info.num_frames is None:
+            return self._limit if not info.is_live else None
+        return min(-(-info.num_frames // self._stride), self._limit or info.num_frames)
+
+    def read(self) -> Frame | None:
+        if self.is_exhausted:
+            return None
+        try:
+            frame = self._read_strided()
+        except FrameError as error:
+            self._num_read += 1
+            raise self._moved(error) from error.__cause__
+        if frame is None:
+            return None
+        self._num_read += 1
+        if self._index_offset:
+            frame = dataclasses.replace(
+                frame,
+                index=frame.index + self._index_offset,
+                timestamp_s=frame.timestamp_s + self._timestamp_offset_s,
+            )
+        self._note_end(frame.index, frame.timestamp_s)
+        return frame
+
+    def _moved(self, error: FrameError) -> FrameError:
+        """An error with its place counted over all rounds of a loop."""
+        index = error.frame_index + self._index_offset
+        timestamp_s = None if error.timestamp_s is None else error.timestamp_s + self._timestamp_offset_s
+        if timestamp_s is None:
+            timestamp_s = self._end_s
+        self._end_index = max(self._end_index, index + 1)
+        if index == error.frame_index and timestamp_s == error.timestamp_s:
+            return error
+        return FrameError(
+            error.reason,
+            stage=error.stage,
+            source=error.source,
+            frame_index=index,
+            hint=error.hint,
+            timestamp_s=timestamp_s,
+            shape_hw=error.shape_hw,
+            is_last=error.is_last,
+        )
+
+    def _note_end(self, index: int, timestamp_s: float) -> None:
+        self._is_fruitful = True
+        self._end_index = max(self._end_index, index + 1)
+        self._end_s = max(self._end_s, timestamp_s + (1 / self._fps if self._fps else 0.0))
+
+    def _read_strided(self) -> Frame | None:
+        to_skip = self._stride - 1 if self._is_started else 0
+        self._is_started = True
+        while True:
+            while to_skip and self._source.skip():
+                to_skip -= 1
+            frame = None if to_skip else self._source.read()
+            if frame is not None or not self._begin_again():
+                return frame
+
+    def _begin_again(self) -> bool:
+        if not self._loop or not self._is_fruitful:
+            return False
+        self._source.rewind()
+        self._continue()
+        return True
+
+    def _continue(self) -> None:
+        self._is_fruitful = False
+        self._index_offset = self._end_index
+        self._timestamp_offset_s = self._end_s
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether all frames that were asked for have been read."""
+        return self._limit is not None and self._num_read >= self._limit
+
+    def go_on_with(self, source: Source) -> None:
+        """Go on with a source that was opened again: indices and times go on as where a loop begins again."""
+        self._source = source
+        self._fps = source.info.fps
+        self.info = dataclasses.replace(source.info, num_frames=self._count(source.info))
+        self._continue()
+
+    def skip(self) -> bool:
+        return self._source.skip()
+
+    def rewind(self) -> None:
+        self._source.rewind()
+
+    def interrupt(self) -> None:
+        self._source.interrupt()
+
+    def frame_sizes(self) -> dict[tuple[int, int], int]:
+        return self._source.frame_sizes()
+
+    def allow_reduced(self, min_long_side_px: int | None) -> None:
+        self._source.allow_reduced(min_long_side_px)
+
+    def close(self) -> None:
+        self._source.close()
