@@ -75,16 +75,15 @@ class Intake(Generic[T]):
 
     def close(self) -> None:
         """Throw away what is inside and wake everybody. May be called again."""
+        self._is_closed = True
+        self._tokens.put(None)
         with self._lock:
-            self._is_closed = True
-            inlets, self._inlets = list(self._inlets), set()
-            for inlet in inlets:
+            # They stay among the inlets: where this is broken off, the next call wakes those that still wait.
+            for inlet in self._inlets:
                 inlet.is_over = True
                 inlet.items.clear()
+                inlet.room.put(True)
             self._ready.clear()
-        self._tokens.put(None)
-        for inlet in inlets:
-            inlet.room.put(True)
 
     def _turn(self) -> Inlet[T] | None:
         while self._ready:

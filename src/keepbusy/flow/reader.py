@@ -225,6 +225,6 @@ class Reader:
         return Parcel(item, stream, timings)
 
     def _close_source(self) -> None:
-        source, self._source = self._source, None
-        if source is not None:
-            close_source(source)
+        if self._source is not None:
+            close_source(self._source)
+            self._source = None  # Behind it: what was broken off is done again.
