@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
@@ -88,3 +91,46 @@ def test_an_open_gate_stays_open_where_a_wait_was_broken_off() -> None:
 
     assert gate.wait(1)
     assert gate.wait(1)
+
+
+FORK = """
+import os, sys
+import keepbusy as kb
+from keepbusy.embedded import embedded_clip, embedded_model
+from keepbusy.sinks import SinkRunner
+from keepbusy.sinks.jsonl import JsonLines
+
+pipeline = kb.Pipeline(embedded_model())
+run = pipeline.run(embedded_clip(), limit=40)
+with SinkRunner([JsonLines(sys.argv[2])], run.stats) as runner:
+    runner.put(next(run))
+    child = os.fork()
+    if child == 0:
+        {in_child}
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    for result in run:
+        runner.put(result)
+"""
+
+
+@pytest.mark.parametrize(
+    "in_child", ["pass", "run.close(); pipeline.close(); runner.close()", "del run, pipeline, runner"]
+)
+def test_a_forked_child_ends_and_the_run_of_its_parent_goes_on(tmp_path: Path, in_child: str) -> None:
+    lines = tmp_path / "out.jsonl"
+    script = FORK.replace("{in_child}", in_child)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script, "x", str(lines)], check=True, timeout=100)
+    assert len(lines.read_text().splitlines()) == 40
+
+
+def test_a_forked_child_cannot_go_on_with_the_run_of_its_parent(tmp_path: Path) -> None:
+    script = FORK.replace("{in_child}", "next(run)")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, "x", str(tmp_path / "out.jsonl")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert "the run belongs to the process that this one was forked from" in done.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from keepbusy.config import StreamConfig
 from keepbusy.device.engine import Slot
-from keepbusy.errors import FrameError
+from keepbusy.errors import FrameError, KeepbusyError
 from keepbusy.flow import steps
 from keepbusy.flow.intake import Inlet, Intake
 from keepbusy.flow.reader import Openable, Parcel, Reader
@@ -56,6 +56,7 @@ class AsyncRun(Run):
         self._flow.end()
 
     def __next__(self) -> Result:
+        self._flow.check_process()
         try:
             while True:
                 result = self._flow.results.get()
@@ -105,6 +106,18 @@ class _Flow:
     def start(self) -> None:
         self._workers.start()
 
+    def check_process(self) -> None:
+        """See that the threads are there.
+
+        Raises:
+            KeepbusyError: This is a forked child of the process that they work in.
+        """
+        if self._workers.is_forked:
+            raise KeepbusyError(
+                "the run belongs to the process that this one was forked from",
+                hint="make the Pipeline and its runs in the child, or start processes with spawn",
+            )
+
     def add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Stream:
         reader = self.streams.add(source, config)
         stream = reader.stream
@@ -135,6 +148,8 @@ class _Flow:
 
     def close(self) -> None:
         """Stop everything. Safe to call again, from any thread, and where nothing or only a part was started."""
+        if self._workers.is_forked:
+            return
         if not self._is_over:
             self._stop()
         # Where the garbage collector ran in one of our own threads, this goes on, and the last one finishes.

@@ -106,6 +106,8 @@ class _Outlets:
 
     def close(self) -> None:
         """Let the threads come to their end. Safe to call again, and where they were never started."""
+        if self._workers.is_forked:
+            return
         for outlet in self._all:
             outlet.results.end()
         if self._workers.join():

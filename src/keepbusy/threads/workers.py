@@ -15,12 +15,15 @@ threads, while one is waited for, and while they are joined. Therefore:
   `close_at_exit`: an interrupt between its construction and its `with` block leaves nothing behind. Its threads
   therefore hold what they share, never the owner.
 
+- In a forked child none of the threads exists, and what they hold is the parent's: nothing is closed there.
+
 All of it is re-entrant: the garbage collector may drop an owner in any thread, in one of its own, too.
 """
 
 from __future__ import annotations
 
 import _thread
+import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -56,6 +59,7 @@ class Workers:
     def __init__(
         self, bodies: Sequence[tuple[str, Callable[[], None]]], on_end: Callable[[], None] = lambda: None
     ) -> None:
+        self._process_id = os.getpid()
         self._on_end = on_end
         self._threads = [threading.Thread(target=self._work, args=(body,), name=name) for name, body in bodies]
         self._signed_on: list[tuple[threading.Thread, _Lock]] = []
@@ -97,10 +101,10 @@ class Workers:
             timeout_s: How long to wait for each; without it, as long as it takes.
 
         Returns:
-            False, without waiting, in one of these threads; and where one is still at work then.
+            False, without waiting, in one of these threads and in a forked child; and where one is still at work then.
         """
         self._takes_on = False
-        if self.is_one_of_them():
+        if self.is_one_of_them() or self.is_forked:
             return False
         for thread, at_work in tuple(self._signed_on):
             if not at_work.acquire(timeout=timeout_s):
@@ -108,6 +112,11 @@ class Workers:
             at_work.release()
             thread.join()
         return True
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a forked child of the process that they work in: there, they do not exist."""
+        return os.getpid() != self._process_id
 
     def is_one_of_them(self) -> bool:
         """Whether it is one of these threads that asks."""
