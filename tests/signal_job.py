@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at random moments of the program: `python -m tests.signal_job --count 500 --seed 1`.
+"""Ctrl-C, SIGTERM and SIGHUP at random moments of the program: `python -m tests.signal_job --count 500 --seed 1`.
 
 Each run of a command gets a signal at a random moment, from its start to a while behind its usual end, and every third
 one another signal soon after. It has to end in time, with a documented exit code, no traceback, and outputs that can be
@@ -40,8 +40,9 @@ hang, or leave an output that cannot be read."""
 
 ODD = "ends oddly"
 
-ENDINGS = {0: "done before", 130: "interrupted", 143: "terminated"}
-BEFORE = (-signal.SIGINT, -signal.SIGTERM)
+ENDINGS = {0: "done before", 130: "interrupted", 143: "terminated", 129: "hung up"}
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BEFORE = tuple(-one for one in SIGNALS)
 """Python dies of a signal before it has begun with the program."""
 
 
@@ -109,14 +110,14 @@ def disturb(inputs: Inputs, folder: Path, spans_s: list[float], seed: int, numbe
     out.mkdir()
     choices = commands(inputs, out)
     chosen = dice.randrange(len(choices))
-    one = dice.choice([signal.SIGINT, signal.SIGTERM])
+    one = dice.choice(SIGNALS)
     process = subprocess.Popen(_program(choices[chosen]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(dice.uniform(0.0, 1.2 * spans_s[chosen]))
     process.send_signal(one)
     if dice.random() < 0.3:  # Once more, as people do.
         time.sleep(dice.choice([0.0, 0.001, 0.01, 0.1]))
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(dice.choice([signal.SIGINT, signal.SIGTERM]))
+            process.send_signal(dice.choice(SIGNALS))
     try:
         _, told = process.communicate(timeout=ENDS_IN_S)
     except subprocess.TimeoutExpired:
@@ -133,7 +134,6 @@ def disturb(inputs: Inputs, folder: Path, spans_s: list[float], seed: int, numbe
     fault = fault_in(out)
     if fault is not None:
         ending = "leaves outputs that cannot be read"
-    if fault is not None:
         fault = f"{fault}\nexit code {process.returncode}\n{told}"
     fault = fault or odd
     if fault is None:

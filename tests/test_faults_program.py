@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import av
 import pytest
 
 from keepbusy.cli.parse import parse_classes
@@ -110,6 +114,42 @@ def test_a_full_standard_output_is_one_line(words: tuple[str, ...]) -> None:
     assert done.returncode == 1
     assert [line.split(":")[0] for line in lines] == ["error", "hint"], lines
     assert "cannot be written: No space left on device" in lines[0]
+
+
+@pytest.mark.parametrize("words", [("--version",), ("models",), ("detect", "--limit", "2", "-q")])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_program_without_standard_streams_works(words: tuple[str, ...], closed: str, tmp_path: Path) -> None:
+    lines = tmp_path / "out.jsonl"
+    words = (*words, "--json", str(lines)) if words[0] == "detect" else words
+    done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *PROGRAM, *words], capture_output=True, check=False)
+    assert done.returncode == 0 and b"rror" not in done.stderr, done.stderr
+    if words[0] == "detect":
+        assert len(lines.read_text().splitlines()) == 2
+
+
+def test_the_third_signal_ends_the_program_at_once_also_while_a_library_waits() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:  # Accepts, and never answers.
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/x.mp4"
+        with subprocess.Popen([*PROGRAM, "detect", address, "-q"]) as process, server.accept()[0]:
+            begin_s = time.monotonic()
+            for _ in range(3):
+                time.sleep(0.2)
+                process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        assert time.monotonic() - begin_s < 5  # FFmpeg's own limit is 10 s.
+
+
+def test_a_closed_terminal_leaves_outputs_whole(tmp_path: Path) -> None:
+    lines = tmp_path / "out.jsonl"
+    words = ["detect", "--loop", "--json", str(lines), "--save", str(tmp_path / "out.mp4"), "-q"]
+    with subprocess.Popen([*PROGRAM, *words]) as process:
+        while not lines.exists() or lines.stat().st_size < 2000:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 129
+    num_lines = sum(bool(json.loads(line)) for line in lines.read_text().splitlines())
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == num_lines
 
 
 LONG = "a" * 300

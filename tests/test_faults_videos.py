@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -358,6 +359,25 @@ def test_one_odd_entry_of_a_list_fails_alone(tmp_path: Path) -> None:
     frames, errors = read_on(open_source(tmp_path / "list.txt"))
     assert len(frames) == 6 and len(errors) == 2
     assert "99999999999" in errors[0].source
+
+
+LISTS = {
+    "self.m3u8": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nself.m3u8\n",
+    "segments.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nclip.mp4\n#EXT-X-ENDLIST\n",
+    "list.ffconcat": "ffconcat version 1.0\nfile clip.mp4\n",
+    "list.mp4": "ffconcat version 1.0\nfile clip.mp4\n",
+    "camera.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+    "a=rtpmap:96 H264/90000\n",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.timeout(60)
+def test_a_file_that_names_other_files_is_not_followed(tmp_path: Path, clip: Path, name: str) -> None:
+    shutil.copy(clip, tmp_path / "clip.mp4")
+    (tmp_path / name).write_text(LISTS[name])
+    with pytest.raises(SourceError, match="a list of other files or addresses, which is not followed"):
+        open_source(tmp_path / name)
 
 
 def test_the_end_of_a_live_stream_is_an_error(tmp_path: Path) -> None:

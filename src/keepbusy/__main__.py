@@ -1,8 +1,11 @@
-"""`python -m keepbusy`, and the `keepbusy` program: how Ctrl-C and SIGTERM end it, from its first step to its last.
+"""`python -m keepbusy`, and the `keepbusy` program: how signals end it, from its first step to its last.
+
+The signals are Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which a closed terminal sends.
 
 - While the program is being loaded nothing has been made: it ends at once.
 - Then the first signal raises an exception in the main thread: commands finish their outputs, and the exit code tells.
   The second one changes nothing, since outputs are being finished; the third one ends the program at once without them.
+  A thread sees to that: the main thread may be deep inside a library, where Python cannot answer a signal.
 - When a command is over nothing is raised any more, and at the very end signals are ignored: the exit code stands.
 
 An exception that comes while the garbage collector drops something is lost in Python: it is raised once more. One that
@@ -15,49 +18,58 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from types import FrameType
 
-EXIT_INTERRUPTED = 128 + signal.SIGINT
-EXIT_TERMINATED = 128 + signal.SIGTERM
-
 RAISED_AGAIN_S = 0.001
+
+LAST_SIGNAL = 3
+"""So many of them end the program without its outputs."""
 
 _STILL_FINISHING = b"keepbusy is finishing its outputs; once more ends it at once, without them\n"
 
 _answered: list[int] = []
 """The signals since the last exception was lost."""
 
+_num_raised_again = 0
+"""Signals that came from here."""
+
 _is_over = False
 """Whether the command has ended, and only what it has left is still being closed."""
 
 
 class Terminated(BaseException):
-    """SIGTERM: ends a command like Ctrl-C, with its outputs finished."""
+    """SIGTERM or SIGHUP: ends a command like Ctrl-C, with its outputs finished."""
 
 
 def main() -> None:
-    """Run the program and exit: 0 done, 1 failed, 2 usage, 130 interrupted, 143 terminated."""
+    """Run the program and exit: 0 done, 1 failed, 2 usage, 130 interrupted, 143 terminated, 129 hung up."""
     # A signal that whoever started us has us ignore, as `nohup` does, stays ignored.
-    numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) != signal.SIG_IGN]
+    every = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [one for one in every if signal.getsignal(one) != signal.SIG_IGN]
     global _is_over  # noqa: PLW0603 - signal handlers have no other place to look at
     code: int | str | None = None
+    watch: Watch | None = None
     try:
         _answer(numbers, _leave)
+        _occupy_standard_streams()
         from keepbusy.cli import main as run
 
         sys.unraisablehook = _raise_again
+        watch = Watch(numbers)
         _answer(numbers, _raise)
         run()
-    except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
-    except Terminated:
-        code = EXIT_TERMINATED
+    except (KeyboardInterrupt, Terminated):
+        code = 128 + (_answered[0] if _answered else signal.SIGINT)
     except SystemExit as error:
         code = 128 + _answered[0] if error.code == 1 and _answered else error.code
     except Exception:
         if not _answered:
+            if watch is not None:
+                watch.end()
             raise
         code = 128 + _answered[0]
     finally:
@@ -66,7 +78,51 @@ def main() -> None:
     # Out here the exception is gone, and with it what its frames held: outputs are finished, and compiled models freed
     # before Python ends, behind which OpenVINO's threads can no longer be joined.
     _answer(numbers, signal.SIG_IGN)
+    if watch is not None:
+        watch.end()
     sys.exit(code)
+
+
+class Watch:
+    """A thread that counts signals, and ends the program at the last one whatever the main thread does.
+
+    Args:
+        numbers: The signals.
+    """
+
+    def __init__(self, numbers: list[signal.Signals]) -> None:
+        self._numbers = numbers
+        self._hears, self._tells = socket.socketpair()
+        self._tells.setblocking(False)
+        self._thread = threading.Thread(target=self._count, name="keepbusy-signals")
+        self._thread.start()
+        # What Python does of a signal at once, in C: it writes its number there.
+        signal.set_wakeup_fd(self._tells.fileno(), warn_on_full_buffer=False)
+
+    def end(self) -> None:
+        """Count no more."""
+        signal.set_wakeup_fd(-1)
+        self._tells.close()
+        self._thread.join()
+        self._hears.close()
+
+    def _count(self) -> None:
+        num_signals = 0
+        while told := self._hears.recv(1):
+            num_signals += told[0] in self._numbers
+            if num_signals - _num_raised_again >= LAST_SIGNAL:
+                _leave(told[0], None)
+
+
+def _occupy_standard_streams() -> None:
+    """Open what the program was started without, as by `>&-`: other files would take their places."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            file = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 - for the whole life of the program
+            if file.fileno() != number:
+                os.dup2(file.fileno(), number)
+            setattr(sys, name, file)
 
 
 def _answer(numbers: list[signal.Signals], handler: signal._HANDLER) -> None:
@@ -80,8 +136,6 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _raise(number: int, frame: FrameType | None) -> None:
     _answered.append(number)
-    if len(_answered) > 2:
-        _leave(number, frame)
     if not _is_over and len(_answered) == 1:
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
     if not _is_over:
@@ -92,17 +146,20 @@ def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
     if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Terminated)):
         sys.__unraisablehook__(unraisable)
         return
+    number = _answered[0] if _answered else signal.SIGINT
     _answered.clear()
-    number = signal.SIGINT if isinstance(unraisable.exc_value, KeyboardInterrupt) else signal.SIGTERM
-    _thread.start_new_thread(_interrupt, (number,))
+    # Not `Thread.start`, which has locks: the garbage collector may run inside one of them.
+    _thread.start_new_thread(_send, (number,))
 
 
-def _interrupt(number: signal.Signals) -> None:
+def _send(number: int) -> None:
+    global _num_raised_again  # noqa: PLW0603 - one count for the whole program
     time.sleep(RAISED_AGAIN_S)
+    _num_raised_again += 1
     if sys.platform == "win32":
-        _thread.interrupt_main(number)
+        signal.raise_signal(number)
     else:
-        # A real signal, which also wakes a thread that waits.
+        # To the process, so that it also wakes the main thread where that waits.
         os.kill(os.getpid(), number)
 
 

@@ -23,6 +23,20 @@ def decoder_options(max_pixels: int) -> dict[str, str]:
     return {"max_pixels": str(min(2 * int(max_pixels) + _PADDING_PIXELS, MAX_VIDEO_PIXELS))}
 
 
+LISTS = frozenset({"concat", "dash", "hls", "image2", "imf", "lavfi", "sdp", "vapoursynth", "webm_dash_manifest"})
+"""FFmpeg's formats that are not a video but name other files and addresses, some of which may be lists, too."""
+
+
+def formats_of_files() -> str:
+    """FFmpeg's formats that a local file may have, as its option `format_whitelist` takes them.
+
+    A list is refused: it may name files that are being written, addresses, or itself, without an end.
+    """
+    import av
+
+    return ",".join(sorted(av.formats_available - LISTS))
+
+
 def too_large(
     shape_hw: ShapeHW | None,
     max_pixels: int,

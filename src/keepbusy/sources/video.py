@@ -18,7 +18,7 @@ from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.sources.boxes import is_index_last
 from keepbusy.sources.clock import SourceClock
 from keepbusy.sources.completeness import is_cut_short
-from keepbusy.sources.limits import MAX_VIDEO_PIXELS, decoder_options, too_large
+from keepbusy.sources.limits import MAX_VIDEO_PIXELS, decoder_options, formats_of_files, too_large
 from keepbusy.sources.orientation import Orientation, orientation_of
 from keepbusy.sources.packets import PacketError, Packets
 from keepbusy.sources.pipe import Pipe
@@ -105,6 +105,8 @@ class Video(Source):
             # Over TCP: a lost UDP packet is a smeared picture, and firewalls let TCP through.
             options["options"]["rtsp_transport"] = "tcp"
         path = location if isinstance(location, str) and not self._is_url else None
+        if not self._is_url:
+            options["options"]["format_whitelist"] = formats_of_files()
         if path is not None and _unpacks_too_far(path):
             raise SourceError(
                 f"{self._name}: cannot be opened as a video: its texts or its colour profile are too long",
@@ -117,6 +119,12 @@ class Video(Source):
                 raise SourceError(
                     f"{self._name}: cannot be opened as a video: its index, which stands at the end, is missing",
                     hint="the file is cut short, or its recording was interrupted",
+                ) from error
+            if path is not None and _names_others(path):
+                raise SourceError(
+                    f"{self._name}: is no video, but a list of other files or addresses, which is not followed",
+                    hint="give the files themselves (in a .txt file, one per line), or the address: "
+                    "https://host/list.m3u8",
                 ) from error
             raise SourceError(
                 f"{self._name}: cannot be opened as a video: {self._reason(error)}", hint=_open_hint(location)
@@ -372,6 +380,16 @@ def _lacks_index(path: str) -> bool:
             return is_index_last(file.read(_HEAD_BYTES))
     except OSError:
         return False
+
+
+def _names_others(path: str) -> bool:
+    """Whether a file is a playlist, a manifest or a description of a session."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES).lstrip()
+    except OSError:
+        return False
+    return head.startswith((b"#EXTM3U", b"ffconcat", b"v=0", b"\xef\xbb\xbf#EXTM3U")) or b"<MPD" in head
 
 
 def _unpacks_too_far(path: str) -> bool:
