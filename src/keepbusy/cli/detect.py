@@ -37,7 +37,7 @@ from keepbusy.cli.parse import (
     parse_shape,
     parse_size,
 )
-from keepbusy.cli.progress import print_summary, progress_line
+from keepbusy.cli.progress import print_interrupted, print_summary, progress_line
 from keepbusy.config import OnError, SelectConfig
 from keepbusy.errors import FrameError
 
@@ -324,6 +324,7 @@ def _follow(
     console = Console(stderr=True)
     mode, device, num_slots = what
     timings: deque[Timings] = deque(maxlen=TRACED_FRAMES)
+    is_interrupted = True
     try:
         with progress_line(console, run, total, is_wanted=not is_quiet) as line:
 
@@ -333,13 +334,20 @@ def _follow(
                 line.update()
 
             drain(run, sinks, on_result)
+        is_interrupted = False
     except FrameError as error:
+        is_interrupted = False
         error.hint = "; ".join(filter(None, (error.hint, "--on-error skip records it and goes on")))
+        raise
+    except Exception:
+        is_interrupted = False
         raise
     finally:
         if trace is not None:
             write_trace(trace, {cast("Mode", mode): timings})
         if not is_quiet:
+            if is_interrupted:
+                print_interrupted(console, run.stats.snapshot())
             print_summary(console, run.stats.snapshot(), mode=mode, device=device, num_slots=num_slots)
 
 

@@ -73,6 +73,13 @@ def _extra(numbers: Snapshot) -> str:
     return "  ".join(parts)
 
 
+def print_interrupted(console: Console, numbers: Snapshot) -> None:
+    """That a run was broken off, and how many of its frames the outputs have: others were on their way."""
+    num_written = next((stage.num_frames for stage in numbers.stages if stage.stage == "emit"), 0)
+    written = f": the outputs have {num_written} frames" if num_written else ""
+    console.print(f"interrupted{written}", highlight=False)
+
+
 def print_summary(console: Console, numbers: Snapshot, *, mode: str, device: str, num_slots: int) -> None:
     """The run in numbers, and where its time went."""
     slots = f"{num_slots} request{'s' if num_slots > 1 else ''}"

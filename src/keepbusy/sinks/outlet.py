@@ -20,7 +20,6 @@ class Outlet:
     Args:
         sink: Where the results go; closed by this.
         lane: Its time.
-        counts_frames: Whether the frames that it writes are those that the stage counts; one of a run's outlets does.
 
     Attributes:
         error: What the sink failed with; None where it has not.
@@ -29,12 +28,11 @@ class Outlet:
         num_dropped: Live results that were not written, because newer ones came or because they were too old.
     """
 
-    def __init__(self, sink: Sink, lane: Lane, *, counts_frames: bool) -> None:
+    def __init__(self, sink: Sink, lane: Lane) -> None:
         self.error: SinkError | None = None
         self.has_stopped = False
         self._sink: Sink | None = sink
         self._lane = lane
-        self._counts_frames = counts_frames
         self.results: Channel[Result] = Channel(MAX_WAITING)
         self.num_dropped = 0
         self._places: weakref.WeakValueDictionary[int, Latest[Result]] = weakref.WeakValueDictionary()
@@ -66,7 +64,7 @@ class Outlet:
                 self._fail(sink, error)
                 self._stop()
             end_ns = lane.was_busy()
-            lane.num_frames += self._counts_frames
+            lane.num_frames += 1
             timings = result.timings
             # Of several sinks: from the first one's begin to the last one's end.
             timings.emit_start_ns = min(begin_ns, timings.emit_start_ns or begin_ns)

@@ -86,7 +86,7 @@ class _Outlets:
     """The outlets of a runner and their threads, which never know the runner itself: it may be dropped."""
 
     def __init__(self, sinks: Sequence[Sink], stats: RunStats) -> None:
-        self._all = [Outlet(sink, stats.lane("emit"), counts_frames=number == 0) for number, sink in enumerate(sinks)]
+        self._all = [Outlet(sink, stats.lane("emit")) for sink in sinks]
         bodies = [(f"keepbusy-emit-{number}", outlet.work) for number, outlet in enumerate(self._all)]
         self._workers = Workers(bodies, on_end=lambda: None)
 
