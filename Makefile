@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BASE := $(VENV)/.base-done
 DEV := $(VENV)/.dev-done
 
-.PHONY: setup test lint fuzz signals interrupts audit demo bench lock clean help
+.PHONY: setup test lint fuzz signals schedules interrupts audit demo bench lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,9 @@ audit: $(DEV) ## Look for unsafe code (bandit), and for advisories on what is pi
 
 signals: $(DEV) ## Send the program signals at random moments: make signals COUNT=500 SEED=1
 	$(BIN)/python -m tests.signal_job --count $(or $(COUNT),500) --seed $(or $(SEED),1)
+
+schedules: $(DEV) ## Runs whose streams come and go at random: make schedules COUNT=10000 SEED=1
+	$(BIN)/python -m tests.schedules --count $(or $(COUNT),10000) --seed $(or $(SEED),1)
 
 interrupts: $(DEV) ## Raise KeyboardInterrupt at every step of building and closing (some minutes)
 	KEEPBUSY_TEST_EVERY_STEP=1 $(BIN)/python -m pytest tests/test_interrupts.py

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hdrh.histogram import HdrHistogram
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keepbusy.config import RunConfig
+from keepbusy.flow.percentiles import values_at
 from keepbusy.flow.stats import DeviceTime, Lane, RunStats
 from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
 from keepbusy.values.result import Timings
@@ -85,3 +89,12 @@ def test_a_synchronous_run_on_a_scripted_clock_is_busy_for_exactly_its_share() -
     assert stages["infer"].busy_per_frame_ms == pytest.approx(4.0)
     assert stages["infer"].wait_input_s == pytest.approx(0.150)
     assert stages["infer"].wait_output_s == 0.0
+
+
+@given(values=st.lists(st.integers(1, 3_600_000_000), max_size=60), percentile=st.floats(0.001, 100))
+def test_percentiles_are_those_of_the_histogram_itself(values: list[int], percentile: float) -> None:
+    histogram = HdrHistogram(1, 3_600_000_000, 3)
+    for value in values:
+        histogram.record_value(value)
+    found = values_at(histogram, (percentile, 50.0))
+    assert found == [histogram.get_value_at_percentile(one) if values else 0 for one in (percentile, 50.0)]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
+from keepbusy.flow.percentiles import values_at
+
 MIN_ROUNDS = 3
 """Fewer rounds say nothing of how much a ratio may vary, so no interval is given."""
 
@@ -100,7 +102,7 @@ def latency(latencies_ns: Iterable[int]) -> Latency:
     num_frames = int(histogram.get_total_count())
     if num_frames == 0:
         return Latency(0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    p50, p90, p99 = (histogram.get_value_at_percentile(p) / 1e3 for p in (50.0, 90.0, 99.0))
+    p50, p90, p99 = (value / 1e3 for value in values_at(histogram, (50.0, 90.0, 99.0)))
     low_ms, high_ms = histogram.get_min_value() / 1e3, histogram.get_max_value() / 1e3
     return Latency(num_frames, low_ms, p50, p90, p99, high_ms, _bins(histogram, low_ms, high_ms))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -62,7 +61,6 @@ class Reader:
         source: An open source, or what opens it, in the thread that reads.
         lane: The time of the read stage.
         clock: The run's clock.
-        wait: Waits some seconds, or until the gate is open; for tests on a clock of their own.
     """
 
     def __init__(
@@ -71,15 +69,12 @@ class Reader:
         source: Source | Openable,
         lane: Lane,
         clock: Clock,
-        *,
-        wait: Callable[[Gate, float], bool] = Gate.wait,
     ) -> None:
         self.stream = stream
         self.lane = lane
         self._spec = source
         self._clock = clock
         self._retry = stream.config.retry
-        self._wait = wait
         self._source: Source | None = None
         self._selection: Selection | None = None
         self._next_index = 0
@@ -205,7 +200,7 @@ class Reader:
         wait_s *= _random.uniform(0.5, 1.0)
         log.warning("%s: %s; opening it again in %.1f s", stream.name, failure.reason, wait_s)
         stream.move_to("waiting")
-        self._wait(self._stopped, wait_s)
+        self._stopped.wait(wait_s)
         if not self._stopped.is_open:
             stream.move_to("opening")
         return None

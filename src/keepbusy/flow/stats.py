@@ -18,6 +18,7 @@ from hdrh.histogram import HdrHistogram
 
 from keepbusy.errors import STAGES, Stage
 from keepbusy.flow.counters import StreamCounters, StreamStats
+from keepbusy.flow.percentiles import values_at
 from keepbusy.values.result import Timings
 
 MAX_ENDED = 1000
@@ -289,7 +290,7 @@ class RunStats:
             streams = tuple(counters.snapshot() for _, counters in sorted(self._streams.items()))
             folded = dict(self._folded)
         with self._histogram_lock:
-            percentiles = [self._latency_us.get_value_at_percentile(p) / 1e3 for p in (50.0, 90.0, 99.0, 100.0)]
+            percentiles = [value / 1e3 for value in values_at(self._latency_us, (50.0, 90.0, 99.0, 100.0))]
         if self._num_frames == self._num_errors:
             percentiles = [0.0] * 4
         return Snapshot(
