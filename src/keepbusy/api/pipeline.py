@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import os
 import weakref
-from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
+from keepbusy.api.async_results import AsyncResults
 from keepbusy.api.load import check_classes, check_process, load, postprocess
 from keepbusy.config import SelectConfig, StreamConfig
 from keepbusy.device.engine import OpenVINODevice, Request, Slot
@@ -24,7 +23,6 @@ from keepbusy.sources import Source, close_source, frame_sizes
 from keepbusy.sources.given import flatten, open_mixed
 from keepbusy.sources.spec import SourceSpec
 from keepbusy.values.frame import Image
-from keepbusy.values.result import Result
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -261,28 +259,18 @@ class Pipeline:
         """How many frames can be in flight."""
         return len(self._slots) or self._compiled.num_slots
 
-    async def stream(
+    def stream(
         self,
         *sources: SourceLike,
         loop: bool = False,
         limit: int | None = None,
         stride: int = 1,
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncResults:
         """The same as `run`, for asyncio programs: `async for result in pipeline.stream(source)`.
 
-        The waiting is done in a thread; the event loop is never blocked while frames are awaited. Cancelling the
-        task, or leaving the loop and closing the generator, stops the run.
+        Nothing happens before the first result is awaited, which also raises what `run` raises.
         """
-        event_loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, thread_name_prefix="keepbusy-stream") as executor:
-            opening = executor.submit(self.run, *sources, loop=loop, limit=limit, stride=stride)
-            try:
-                run = await asyncio.wrap_future(opening, loop=event_loop)
-                while (result := await event_loop.run_in_executor(executor, next, run, None)) is not None:
-                    yield result
-            finally:
-                if not opening.cancelled() and opening.exception() is None:
-                    opening.result().close()
+        return AsyncResults(partial(self.run, *sources, loop=loop, limit=limit, stride=stride))
 
     def set_classes(self, classes: tuple[int, ...] | None) -> None:
         """From the next run on, detect only these class ids; None for all.
