@@ -34,7 +34,7 @@ from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames, glob_root, is_glob
 from keepbusy.sinks.open import Outputs, open_sinks
 from keepbusy.sinks.video import VideoFile
-from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
+from keepbusy.sinks.yolo_txt import YoloTxt
 from keepbusy.sources import Selection, Source, SourceInfo, open_sources
 from keepbusy.sources.chain import Chain
 from keepbusy.texts import valid_text
@@ -459,27 +459,6 @@ def test_pictures_that_can_only_be_read_are_saved_as_jpeg(tmp_path: Path, monkey
     for source in ("a.BMP", "b.PNG"):
         sink.write(result(source))
     assert files_below(tmp_path) == ["a.jpg", "b.PNG"]
-
-
-def test_labels_of_somebody_else_are_not_written_over(tmp_path: Path) -> None:
-    labels = tmp_path / "labels"
-    (labels / "train").mkdir(parents=True)
-    (labels / "train" / "a.txt").write_text("0 0.5 0.5 1 1")
-    for _ in range(2):
-        with pytest.raises(SinkError, match="keepbusy did not write") as caught:
-            claim_labels(labels, exist_ok=False)
-        assert "train" in caught.value.message and "--exist-ok" in (caught.value.hint or "")
-        # What was allowed once is asked for again.
-        claim_labels(labels, exist_ok=True)
-    assert files_below(labels) == ["train/a.txt"]
-
-
-def test_labels_of_our_own_are_written_over(tmp_path: Path) -> None:
-    for number in range(2):
-        claim_labels(tmp_path / "labels", exist_ok=False)
-        sink = YoloTxt(tmp_path / "labels", OutputNames())
-        sink.write(result(names=("行人",) if number else ("thing",)))
-    assert files_below(tmp_path / "labels") == [".keepbusy", "a_000000.txt"]
 
 
 def test_a_link_among_labels_and_pictures_is_replaced_and_not_followed(tmp_path: Path) -> None:
