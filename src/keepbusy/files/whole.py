@@ -96,8 +96,13 @@ def clear_place(path: Path) -> None:
             os.unlink(path)
 
 
-def write_report(text: str, target: str | Path) -> None:
+def write_report(text: str, target: str | Path, *, follows_link: bool = True) -> None:
     """Write a text to a file, whole, or to standard output for `-`.
+
+    Args:
+        text: What is written.
+        target: The file.
+        follows_link: As for `write_whole`.
 
     Raises:
         SinkError: It cannot be written.
@@ -106,7 +111,7 @@ def write_report(text: str, target: str | Path) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
-        write_whole(Path(target), text)
+        write_whole(Path(target), text, follows_link=follows_link)
 
 
 def write_error(path: Path | str, error: OSError) -> SinkError:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import SinkError, first_line
 from keepbusy.files.paths import beside
-from keepbusy.files.whole import write_error
+from keepbusy.files.whole import copy_whole
 from keepbusy.models.head import Head
 from keepbusy.models.load import Model, read_metadata
 from keepbusy.models.prepare import prepare
@@ -92,16 +91,6 @@ def publish(made: Path, folder: Path) -> Path:
     Raises:
         SinkError: It cannot be written.
     """
-    target = folder / made.name
     for source in (made.with_suffix(".bin"), made):
-        part = folder / f".{source.name}.part"
-        try:
-            shutil.copyfile(source, part)
-            os.replace(part, folder / source.name)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise write_error(folder / source.name, error) from error
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    return target
+        copy_whole(source, folder / source.name)
+    return folder / made.name

@@ -6,8 +6,8 @@ import glob
 import os
 import re
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keepbusy.errors import SinkError, reason_of
@@ -194,6 +194,27 @@ def make_folder(folder: Path) -> None:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise SinkError(f"{folder}: cannot be written to", hint="give a folder that you may write to")
+
+
+@contextmanager
+def made_folder(folder: Path | None) -> Iterator[None]:
+    """A folder for outputs, made if missing. If nothing was written to it in the end, what was made is removed.
+
+    Args:
+        folder: The folder; None for none.
+
+    Raises:
+        SinkError: It cannot be made or written to.
+    """
+    made = [] if folder is None else [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    try:
+        if folder is not None:
+            make_folder(folder)
+        yield
+    finally:
+        with suppress(OSError):  # It has something in it.
+            for one in made:
+                one.rmdir()
 
 
 def check_file(path: Path) -> None:

@@ -1,0 +1,99 @@
+"""Folders that reports, pictures and models go to: no link in them is followed, and none is left empty."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from keepbusy.cli.app import app
+from keepbusy.embedded import embedded_clip, embedded_model
+from keepbusy.errors import SinkError
+from keepbusy.files.whole import copy_whole
+from keepbusy.optimize.rewrite import publish
+from keepbusy.sinks.naming import made_folder
+
+EVALUATION = ("eval", "--data", "synth:street?seed=2000001&frames=2", "-q", "--save-dir")
+EVAL_FILES = ("confusion_matrix.png", "precision_recall.png", "confidence.png", "metrics.json", "detections.json")
+VERIFICATION = ("verify", str(embedded_clip()), "--frames", "1", "--save")
+
+
+def test_no_link_in_the_folder_of_an_evaluation_is_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "scores"
+    folder.mkdir()
+    for name in EVAL_FILES:
+        (tmp_path / f"mine-{name}").write_text("mine")
+        (folder / name).symlink_to(tmp_path / f"mine-{name}")
+    done = CliRunner().invoke(app, [*EVALUATION, str(folder)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    for name in EVAL_FILES:
+        assert (tmp_path / f"mine-{name}").read_text() == "mine"
+        assert not (folder / name).is_symlink() and (folder / name).stat().st_size > 100
+
+
+def test_a_report_that_the_user_names_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to(tmp_path / "scores.json")
+    words = [*EVALUATION[:-1], "--json", str(tmp_path / "link.json")]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    assert (tmp_path / "link.json").is_symlink() and (tmp_path / "scores.json").stat().st_size > 100
+
+
+@pytest.mark.parametrize("name", ["m.xml", "m.bin", ".m.xml.part", ".m.bin.part"])
+def test_no_link_in_the_folder_of_an_optimized_model_is_followed(tmp_path: Path, name: str) -> None:
+    made, folder, victim = tmp_path / "made", tmp_path / "out", tmp_path / "victim"
+    for one in (made, folder):
+        one.mkdir()
+    victim.write_text("precious")
+    for suffix in (".xml", ".bin"):
+        (made / f"m{suffix}").write_bytes(embedded_model().with_suffix(suffix).read_bytes())
+    (folder / name).symlink_to(victim)
+    assert publish(made / "m.xml", folder) == folder / "m.xml"
+    assert victim.read_text() == "precious"
+    for suffix in (".xml", ".bin"):
+        assert not (folder / f"m{suffix}").is_symlink()
+        assert (folder / f"m{suffix}").read_bytes() == (made / f"m{suffix}").read_bytes()
+
+
+def test_a_copy_is_there_in_full_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("earlier")
+    with pytest.raises(SinkError, match="cannot be written"):
+        copy_whole(tmp_path, tmp_path / "there")
+    assert os.listdir(tmp_path) == ["there"] and (tmp_path / "there").read_text() == "earlier"
+
+
+@pytest.mark.parametrize(
+    ("command", "broken_off"),
+    [
+        (EVALUATION, "keepbusy.cli.eval._run"),
+        (EVALUATION, "keepbusy.evaluate.plots.draw_confusion"),
+        (VERIFICATION, "keepbusy.evaluate.verify.verify"),
+        (VERIFICATION, "keepbusy.evaluate.verify_report.render"),
+    ],
+)
+@pytest.mark.parametrize("was_there", [False, True])
+def test_an_interrupt_leaves_no_empty_folder(
+    tmp_path: Path, command: tuple[str, ...], broken_off: str, was_there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "new" / "out"
+    if was_there:
+        folder.mkdir(parents=True)
+
+    def interrupt(*_: object, **__: object) -> None:
+        assert folder.is_dir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(broken_off, interrupt)
+    done = CliRunner().invoke(app, [*command, str(folder)])
+    assert done.exit_code == 130, (done.output, done.exception)
+    assert folder.exists() == was_there and folder.parent.exists() == was_there
+
+
+def test_a_folder_with_something_in_it_stays(tmp_path: Path) -> None:
+    for name in ("empty", "full"):
+        with pytest.raises(KeyboardInterrupt), made_folder(tmp_path / "a" / name):
+            if name == "full":
+                (tmp_path / "a" / name / "x").touch()
+            raise KeyboardInterrupt
+    assert os.listdir(tmp_path / "a") == ["full"]
