@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from keepbusy.cli.app import app
 from keepbusy.embedded import embedded_clip, embedded_model
-from keepbusy.errors import SinkError
+from keepbusy.errors import ConfigError, SinkError
 from keepbusy.files.whole import copy_whole
+from keepbusy.models.saved_form import is_saved_by_us
 from keepbusy.optimize.rewrite import publish
 from keepbusy.sinks.naming import made_folder
 
@@ -97,3 +99,54 @@ def test_a_folder_with_something_in_it_stays(tmp_path: Path) -> None:
                 (tmp_path / "a" / name / "x").touch()
             raise KeyboardInterrupt
     assert os.listdir(tmp_path / "a") == ["full"]
+
+
+OPTIMIZATION = ("optimize", "{model}", "-o", "{folder}", "--data", "{data}", "--shape", "448x640", "--force", "-q")
+QUICK = ("--limit", "1", "--rounds", "1", "--seconds", "0.1")
+
+
+def optimize_into(folder: Path, *more: str) -> Any:
+    model = folder.parent / "m.xml"
+    for suffix in (".xml", ".bin"):
+        model.with_suffix(suffix).write_bytes(embedded_model().with_suffix(suffix).read_bytes())
+    words = [word.format(model=model, folder=folder, data=embedded_clip()) for word in (*OPTIMIZATION, *QUICK)]
+    return CliRunner().invoke(app, [*words, *more])
+
+
+@pytest.mark.parametrize("name", ["m-448x640.xml", "m-448x640.bin"])
+@pytest.mark.parametrize("kind", ["file", "copy of the original", "gone link", "pipe", "empty"])
+def test_models_of_somebody_else_are_not_written_over(tmp_path: Path, name: str, kind: str) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    mine = folder / name
+    if kind == "gone link":
+        mine.symlink_to(tmp_path / "gone")
+    elif kind == "pipe":
+        os.mkfifo(mine)
+    elif kind == "copy of the original":
+        mine.write_bytes(embedded_model().with_suffix(mine.suffix).read_bytes())
+    else:
+        mine.write_text("mine" if kind == "file" else "")
+    before = (mine.lstat().st_ino, mine.lstat().st_mtime_ns)
+    done = optimize_into(folder)
+    assert isinstance(done.exception, ConfigError), (done.exception, done.output)
+    assert name in done.exception.message and "--exist-ok" in (done.exception.hint or "")
+    assert os.listdir(folder) == [name] and (mine.lstat().st_ino, mine.lstat().st_mtime_ns) == before
+
+
+def test_int8_models_of_somebody_else_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "m-int8.xml").write_text("mine")
+    done = optimize_into(tmp_path / "out", "--int8")
+    assert isinstance(done.exception, ConfigError) and "m-int8.xml" in done.exception.message
+
+
+def test_models_of_our_own_are_replaced_and_others_where_that_is_allowed(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    graph = folder / "m-448x640.xml"
+    graph.write_text("theirs")
+    for more in (("--exist-ok",), ()):
+        done = optimize_into(folder, *more)
+        assert done.exit_code == 0, (done.exception, done.output)
+        assert is_saved_by_us(graph) and set(os.listdir(folder)) == {"m-448x640.xml", "m-448x640.bin"}

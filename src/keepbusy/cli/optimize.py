@@ -74,6 +74,10 @@ def optimize(
     force: Annotated[
         bool, typer.Option("--force", help="Save it though the figures speak against it.", rich_help_panel=_LIMITS)
     ] = False,
+    exist_ok: Annotated[
+        bool,
+        typer.Option("--exist-ok", help="Write over models that this program did not write.", rich_help_panel=_OUT),
+    ] = False,
     calibrate: Annotated[
         str | None,
         typer.Option(
@@ -154,6 +158,7 @@ def optimize(
         rounds=rounds,
         seconds=seconds,
         force=force,
+        exist_ok=exist_ok,
         names=load_names(names) if names else None,
     )
     if not int8 and calibrate is not None:
