@@ -104,7 +104,7 @@ def test_what_is_saved_finds_what_is_there(int8: tuple[Path, dict[str, Any], str
     num_objects = num_found = num_all = num_wrong = 0
     with kb.Pipeline(int8[1]["files"][which], conf=0.5) as pipeline:
         assert pipeline.head == "stock" if which else pipeline.head in ("stock", "tail", "host")
-        for result in pipeline.run(str(street.name), limit=5, stride=60):
+        for result in pipeline.run(street.info.name, limit=5, stride=60):
             truth = street.truth(result.frame.index)
             boxes = [tuple(box) for box in result.detections.boxes_xyxy.tolist()]
             classes = result.detections.class_id.tolist()

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from keepbusy.cli import demo
 from keepbusy.cli.app import app
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.errors import ConfigError, SinkError
@@ -40,6 +42,22 @@ def test_a_report_that_the_user_names_may_be_a_link(tmp_path: Path) -> None:
     words = [*EVALUATION[:-1], "--json", str(tmp_path / "link.json")]
     assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
     assert (tmp_path / "link.json").is_symlink() and (tmp_path / "scores.json").stat().st_size > 100
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_no_link_in_the_folder_of_the_demo_is_followed(tmp_path: Path, kind: str, blob_model: Path, clip: Path) -> None:
+    victim, names = tmp_path / "victim", ("street.mp4", "street.jsonl")
+    victim.write_text("precious")
+    (tmp_path / "out").mkdir()
+    for name in names:
+        if kind == "link":
+            (tmp_path / "out" / name).symlink_to(victim)
+        else:
+            os.mkfifo(tmp_path / "out" / name)
+    demo._save(Console(quiet=True), blob_model, clip, "CPU", tmp_path / "out")
+    assert victim.read_text() == "precious"
+    for name in names:
+        assert (tmp_path / "out" / name).is_file() and not (tmp_path / "out" / name).is_symlink()
 
 
 @pytest.mark.parametrize("name", ["m.xml", "m.bin", ".m.xml.part", ".m.bin.part"])

@@ -96,6 +96,20 @@ def clear_place(path: Path) -> None:
             os.unlink(path)
 
 
+def clear_output(path: Path) -> None:
+    """As `clear_place`, for a file in a folder of outputs that is going to be written bit by bit.
+
+    A link there leads to a place that the user did not name; a pipe would be waited for.
+
+    Raises:
+        SinkError: What stands there cannot be removed.
+    """
+    try:
+        clear_place(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
 def write_report(text: str, target: str | Path, *, follows_link: bool = True) -> None:
     """Write a text to a file, whole, or to standard output for `-`.
 
