@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from keepbusy.cli.app import app
 from keepbusy.embedded import embedded_model
 from keepbusy.errors import ConfigError
+from keepbusy.files.onnx_weights import weight_files
 from keepbusy.files.paths import OutputFolder, check_outputs
-from keepbusy.models.onnx_weights import weight_files
 from tests.build import build_blob_model, square_picture, write_picture, write_video
-from tests.graphs import onnx_model
+from tests.graphs import save_with_weights
 
 ALIASES: dict[str, Callable[[Path, Path], Path]] = {}
 """Another way to write a path: (file, an empty folder) → the other name."""
@@ -548,13 +548,3 @@ def test_damaged_names_of_weights_do_no_harm(tmp_path_factory: pytest.TempPathFa
     path.write_bytes(content)
     for file in weight_files(path):
         os.path.exists(file)
-
-
-def save_with_weights(path: Path, name: str) -> Path:
-    """An ONNX file with all its weights in another one."""
-    import onnx
-
-    (path.parent / name).parent.mkdir(parents=True)
-    model = onnx.load_model_from_string(onnx_model(64, seed=1))
-    onnx.save_model(model, path, save_as_external_data=True, location=name, size_threshold=0)
-    return path

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from keepbusy.files.onnx_weights import weight_files
 from keepbusy.files.paths import beside
-from keepbusy.models.onnx_weights import weight_files
 
 
 def notes_of(path: Path) -> list[Path]:
