@@ -83,6 +83,30 @@ def test_a_copy_is_there_in_full_or_not_at_all(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["there"] and (tmp_path / "there").read_text() == "earlier"
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SinkError("no room")])
+@pytest.mark.parametrize("was_there", [False, True])
+def test_weights_are_not_left_without_their_graph(
+    tmp_path: Path, was_there: bool, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, folder = tmp_path / "made", tmp_path / "out"
+    for one in (made, folder):
+        one.mkdir()
+    for suffix in (".xml", ".bin"):
+        (made / f"m{suffix}").write_bytes(b"new")
+    if was_there:
+        (folder / "m.bin").write_bytes(b"earlier")
+
+    def copy(source: Path, place: Path) -> None:
+        if source.suffix == ".xml":
+            raise error
+        copy_whole(source, place)
+
+    monkeypatch.setattr("keepbusy.optimize.rewrite.copy_whole", copy)
+    with pytest.raises(type(error)):
+        publish(made / "m.xml", folder)
+    assert os.listdir(folder) == (["m.bin"] if was_there else [])
+
+
 @pytest.mark.parametrize(
     ("command", "broken_off"),
     [

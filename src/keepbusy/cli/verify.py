@@ -153,8 +153,8 @@ def verify(
     )
     if json is not None and json != "-":
         check_file(Path(json))
-    chosen, chosen_sources = _choose(model, sources)
     with made_folder(save):
+        chosen, chosen_sources = _choose(model, sources)
         trusted = against_model or chosen
         with ExitStack() as stack:
             # The reference is the model as it was exported, in the blocking loop: nothing clever that could be wrong.

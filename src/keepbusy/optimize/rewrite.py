@@ -91,6 +91,13 @@ def publish(made: Path, folder: Path) -> Path:
     Raises:
         SinkError: It cannot be written.
     """
-    for source in (made.with_suffix(".bin"), made):
-        copy_whole(source, folder / source.name)
-    return folder / made.name
+    graph, weights = folder / made.name, folder / made.with_suffix(".bin").name
+    is_new = not (os.path.lexists(graph) or os.path.lexists(weights))
+    try:
+        copy_whole(made.with_suffix(".bin"), weights)
+        copy_whole(made, graph)
+    except BaseException:
+        if is_new:  # Without their graph nobody knows whose weights they are.
+            weights.unlink(missing_ok=True)
+        raise
+    return graph
