@@ -70,6 +70,16 @@ def onnx_model(num_bytes: int, *, seed: int) -> bytes:
     return content
 
 
+def save_with_weights(path: Path, name: str) -> Path:
+    """An ONNX file with all its weights in another one."""
+    import onnx
+
+    (path.parent / name).parent.mkdir(parents=True)
+    model = onnx.load_model_from_string(onnx_model(64, seed=1))
+    onnx.save_model(model, path, save_as_external_data=True, location=name, size_threshold=0)
+    return path
+
+
 def nan_model(path: Path, *, in_half: bool = False) -> Path:
     """The embedded model with one weight in its middle that is no number."""
     graph = ov.Core().read_model(embedded_model())

@@ -9,6 +9,7 @@ from keepbusy.cache.compiled import MARK, compiled_folder, prune
 from keepbusy.cache.fingerprint import fingerprint, model_fingerprint
 from keepbusy.cache.folder import cache_folder
 from keepbusy.cache.notes import Notebook
+from tests.graphs import save_with_weights
 
 
 def test_the_folder_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -118,6 +119,18 @@ def test_fingerprints_differ_by_content_and_by_what_is_missing(tmp_path: Path) -
     second.write_bytes(b"bc")
     assert fingerprint([first, second]) != together
     assert fingerprint([first, tmp_path / "none"]) != fingerprint([first])
+
+
+def test_weights_that_an_onnx_file_names_belong_to_the_fingerprint(tmp_path: Path) -> None:
+    model = save_with_weights(tmp_path / "onnx" / "m.onnx", "weights_blob")
+    weights = tmp_path / "onnx" / "weights_blob"
+    before = model_fingerprint(model)
+    weights.write_bytes(bytes(weights.stat().st_size))
+    assert model_fingerprint(model) != before
+    # What is no file is not read: it may have no end.
+    weights.unlink()
+    weights.symlink_to("/dev/zero")
+    model_fingerprint(model)
 
 
 def test_weights_in_another_case_belong_to_the_fingerprint(tmp_path: Path) -> None:

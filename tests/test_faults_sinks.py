@@ -18,6 +18,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from keepbusy.api import Pipeline
@@ -34,7 +36,7 @@ from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames, glob_root, is_glob
 from keepbusy.sinks.open import Outputs, open_sinks
 from keepbusy.sinks.video import VideoFile
-from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
+from keepbusy.sinks.yolo_txt import YoloTxt
 from keepbusy.sources import Selection, Source, SourceInfo, open_sources
 from keepbusy.sources.chain import Chain
 from keepbusy.texts import valid_text
@@ -453,33 +455,70 @@ def test_a_picture_of_a_kind_that_cannot_be_written_is_refused_at_the_start(tmp_
     assert isinstance(sink, AnnotatedFolder)
 
 
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (["a.mp4", "a_000001.jpg"], ["a_000000", "a_000001", "a_000001-2"]),
+        (["a_000001.jpg", "a.mp4"], ["a_000001", "a-2_000000", "a-2_000001"]),
+        (["A.mp4", "a_000001.jpg"], ["A_000000", "A_000001", "a_000001-2"]),
+        (["a_1000000.jpg", "a.mp4", "a-2_000001.jpg"], ["a_1000000", "a-2_000000", "a-2_000001", "a-2_000001-2"]),
+        # These are none of a frame's.
+        (["a.mp4", "a_1.jpg", "a_000001.avi"], ["a_000000", "a_000001", "a_1", "a_000001_000000", "a_000001_000001"]),
+    ],
+)
+def test_a_picture_never_has_the_name_of_a_videos_frame(
+    sources: list[str], expected: list[str], tmp_path: Path
+) -> None:
+    names = OutputNames()
+    labels, crops = YoloTxt(tmp_path / "labels", names), Crops(tmp_path / "crops", names)
+    for source in sources:
+        for index in range(1 if source.endswith("jpg") else 2):
+            for sink in (labels, crops):
+                sink.write(result(source, index))
+    assert files_below(tmp_path / "labels") == sorted(f"{stem}.txt" for stem in expected)
+    assert files_below(tmp_path / "crops") == sorted(f"thing/{stem}_0.jpg" for stem in expected)
+
+
+@given(
+    st.lists(
+        st.builds(
+            "{}{}{}".format,
+            st.sampled_from("aA"),
+            st.from_regex(r"(_00000[12]|-2|_2|_round2){0,3}", fullmatch=True),
+            st.sampled_from([".mp4", ".jpg"]),
+        ),
+        unique=True,
+        max_size=12,
+    )
+)
+def test_no_two_outputs_have_the_same_name(sources: list[str]) -> None:
+    names = OutputNames()
+    frames, videos = [], []
+    for source in sources:
+        indexes = range(3) if source.endswith("mp4") else range(1)
+        for index in indexes:
+            frames.append(names.frame_stem(result(source, index).frame).lower())
+        if len(indexes) > 1:
+            stem = names.stem(source)
+            videos += [stem.lower(), f"{stem}_round2".lower()]
+    assert len(set(frames)) == len(frames) and len(set(videos)) == len(videos)
+
+
+@pytest.mark.parametrize("sources", [["a.mp4", "a_round2.mp4"], ["a_round2.mp4", "a.mp4"]])
+def test_a_clip_that_comes_again_never_has_the_name_of_another_one(sources: list[str], tmp_path: Path) -> None:
+    sink = AnnotatedFolder(tmp_path, OutputNames(), {0: 10.0})
+    for source in (*sources, *sources):
+        sink.write(result(source))
+    sink.close()
+    assert len(files_below(tmp_path)) == 4
+
+
 def test_pictures_that_can_only_be_read_are_saved_as_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "haveImageWriter", lambda name: not name.endswith(".bmp"))
     sink = AnnotatedFolder(tmp_path, OutputNames(), {})
     for source in ("a.BMP", "b.PNG"):
         sink.write(result(source))
     assert files_below(tmp_path) == ["a.jpg", "b.PNG"]
-
-
-def test_labels_of_somebody_else_are_not_written_over(tmp_path: Path) -> None:
-    labels = tmp_path / "labels"
-    (labels / "train").mkdir(parents=True)
-    (labels / "train" / "a.txt").write_text("0 0.5 0.5 1 1")
-    for _ in range(2):
-        with pytest.raises(SinkError, match="keepbusy did not write") as caught:
-            claim_labels(labels, exist_ok=False)
-        assert "train" in caught.value.message and "--exist-ok" in (caught.value.hint or "")
-        # What was allowed once is asked for again.
-        claim_labels(labels, exist_ok=True)
-    assert files_below(labels) == ["train/a.txt"]
-
-
-def test_labels_of_our_own_are_written_over(tmp_path: Path) -> None:
-    for number in range(2):
-        claim_labels(tmp_path / "labels", exist_ok=False)
-        sink = YoloTxt(tmp_path / "labels", OutputNames())
-        sink.write(result(names=("行人",) if number else ("thing",)))
-    assert files_below(tmp_path / "labels") == [".keepbusy", "a_000000.txt"]
 
 
 def test_a_link_among_labels_and_pictures_is_replaced_and_not_followed(tmp_path: Path) -> None:

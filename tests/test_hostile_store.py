@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -275,6 +276,26 @@ def test_links_in_place_of_files_are_not_followed(name: str, tmp_path: Path) -> 
         assert not (tmp_path / "gone.txt").exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+@pytest.mark.parametrize(
+    "name",
+    ["tiny.onnx.part", "tiny.onnx.part.json", "tiny.onnx.json.new", "tiny.onnx.licence", "tiny.onnx", "tiny.onnx.lock"],
+)
+def test_pipes_in_place_of_files_are_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with served(OK) as server:
+        path = find_model("tiny", store=store_of(server, tmp_path), on_licence=lambda known: None)
+        assert path.read_bytes() == CONTENT
+        assert not (tmp_path / name).is_fifo()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+def test_a_pipe_in_place_of_a_record_is_not_believed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "tiny.onnx.json")
+    with served(OK) as server, pytest.raises(ModelError, match="cannot be read"):
+        find_model("tiny", store=store_of(server, tmp_path))
+
+
 def test_a_record_that_is_a_link_is_not_believed(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(json.dumps({"sha256": "0" * 64}))
     (tmp_path / "cache").mkdir()
@@ -312,7 +333,7 @@ def test_an_interrupt_anywhere_leaves_what_is_gone_on_with_or_nothing(tmp_path: 
     folders = iter(tmp_path / str(number) for number in range(100_000))
     with served(OK) as server:
         for place, store in interrupted_everywhere(
-            lambda: store_of(server, next(folders), is_pinned=True), fetch, step=9
+            lambda: store_of(server, next(folders), is_pinned=True), fetch, step=3
         ):
             assert find_model("tiny", store=store).read_bytes() == CONTENT, place
             left = {path.name for path in store.folder.iterdir()}

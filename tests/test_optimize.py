@@ -21,7 +21,7 @@ from keepbusy.errors import ModelError
 from keepbusy.evaluate import DatasetScorer, match_classes
 from keepbusy.models import load_model
 from keepbusy.models.head import find_head, raw_graph
-from keepbusy.models.saved_form import read_form, write_form
+from keepbusy.models.saved_form import is_saved_by_us, read_form, write_form
 from keepbusy.optimize import OptimizeConfig, Report, Row, optimize
 from keepbusy.optimize.control import control_by_map
 from keepbusy.optimize.frames import Sample, network_input, open_frames, read_samples
@@ -91,6 +91,12 @@ def test_the_int8_model_is_int8_and_has_the_originals_inputs_outputs_and_names(
         assert ports[0] == ports[1]
 
 
+def test_what_is_saved_is_known_as_our_own(int8: tuple[Path, dict[str, Any], str]) -> None:
+    saved = sorted(int8[0].glob("*.xml"))
+    assert len(saved) == 2 and all(map(is_saved_by_us, saved))
+    assert not is_saved_by_us(embedded_model()) and not is_saved_by_us(saved[0].with_suffix(".bin"))
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_what_is_saved_finds_what_is_there(int8: tuple[Path, dict[str, Any], str], which: int) -> None:
     """Against the scene's exact truth, in frames that it was not calibrated on."""
@@ -98,7 +104,7 @@ def test_what_is_saved_finds_what_is_there(int8: tuple[Path, dict[str, Any], str
     num_objects = num_found = num_all = num_wrong = 0
     with kb.Pipeline(int8[1]["files"][which], conf=0.5) as pipeline:
         assert pipeline.head == "stock" if which else pipeline.head in ("stock", "tail", "host")
-        for result in pipeline.run(str(street.name), limit=5, stride=60):
+        for result in pipeline.run(street.info.name, limit=5, stride=60):
             truth = street.truth(result.frame.index)
             boxes = [tuple(box) for box in result.detections.boxes_xyxy.tolist()]
             classes = result.detections.class_id.tolist()

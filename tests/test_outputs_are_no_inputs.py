@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 from keepbusy.cli.app import app
 from keepbusy.embedded import embedded_model
 from keepbusy.errors import ConfigError
+from keepbusy.files.onnx_weights import weight_files
 from keepbusy.files.paths import OutputFolder, check_outputs
 from tests.build import build_blob_model, square_picture, write_picture, write_video
+from tests.graphs import save_with_weights
 
 ALIASES: dict[str, Callable[[Path, Path], Path]] = {}
 """Another way to write a path: (file, an empty folder) → the other name."""
@@ -508,3 +510,41 @@ def test_optimize_does_not_replace_what_the_model_is_a_link_to(
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, ConfigError) and "--output" in str(result.exception)
     assert {path: path.read_bytes() for path in contents} == contents
+
+
+ONNX_COMMANDS = {
+    "detect --json": (*DETECT, "--json", "{output}"),
+    "bench --json": (*BENCH, "--json", "{output}"),
+    "tune --json": (*TUNE, "--json", "{output}"),
+    "verify --json": (*VERIFY, "--json", "{output}"),
+    "optimize --json": (*OPTIMIZE, "--json", "{output}"),
+    "eval --json": (*EVAL, "--json", "{output}"),
+}
+
+
+@pytest.mark.parametrize("name", ["weights_blob", "weights.md", "parts/w.csv", "w" * 200])
+@pytest.mark.parametrize("is_folder", [False, True])
+@pytest.mark.parametrize("command", ONNX_COMMANDS)
+def test_weights_of_an_onnx_file_are_inputs_whatever_their_name(
+    tmp_path: Path, command: str, name: str, is_folder: bool
+) -> None:
+    house = House(tmp_path)
+    folder = tmp_path / "onnx"
+    house.model = save_with_weights(folder / "m.onnx", name)
+    weights = folder / name
+    before = weights.read_bytes()
+    given_model = folder if is_folder and not command.startswith("optimize") else house.model
+    words = {**vars(house), "model": given_model, "output": weights}
+    result = CliRunner().invoke(app, [word.format(**words) for word in ONNX_COMMANDS[command]])
+    assert isinstance(result.exception, ConfigError), (result.exception, result.output)
+    assert "--json" in result.exception.message and "overwritten" in result.exception.message
+    assert weights.read_bytes() == before
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.lists(st.one_of(st.binary(max_size=8), st.just(b"\x0a\x08location\x12"))).map(b"".join))
+def test_damaged_names_of_weights_do_no_harm(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("onnx") / "m.onnx"
+    path.write_bytes(content)
+    for file in weight_files(path):
+        os.path.exists(file)

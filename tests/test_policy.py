@@ -209,6 +209,15 @@ def test_a_link_under_the_name_of_an_unfinished_file_is_not_followed(tmp_path: P
     assert not (tmp_path / "out.txt").is_symlink() and not os.path.lexists(part)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+def test_a_pipe_among_videos_is_replaced_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    sink = AnnotatedFolder(tmp_path, OutputNames(), {})
+    sink.write(Result(Frame(np.zeros((64, 96, 3), np.uint8), 0, 0.0, 0, "a.avi"), Detections.empty(), Timings(), None))
+    sink.close()
+    assert (tmp_path / "a.mp4").is_file()
+
+
 @contextmanager
 def pages(content: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
     """A server with some files; its address, and what is asked for."""

@@ -94,13 +94,16 @@ def _score(console: Console, model: Path, clip: Path, device: str) -> dict[Mode,
 
 def _save(console: Console, model: Path, clip: Path, device: str, out: Path) -> Path:
     from keepbusy.api import Pipeline
+    from keepbusy.files.whole import clear_output
     from keepbusy.sinks import Sink, SinkRunner
     from keepbusy.sinks.jsonl import JsonLines
     from keepbusy.sinks.video import VideoFile
 
-    video = out / "street.mp4"
+    video, records = out / "street.mp4", out / "street.jsonl"
+    for path in (video, records):
+        clear_output(path)
     with console.status("drawing"), Pipeline(model, device) as pipeline, pipeline.run(clip) as run:
-        sinks: list[Sink] = [VideoFile(video, fps=30.0), JsonLines(out / "street.jsonl")]
+        sinks: list[Sink] = [VideoFile(video, fps=30.0), JsonLines(records)]
         with SinkRunner(sinks, run.stats) as runner:
             for result in run:
                 if not runner.put(result):

@@ -102,7 +102,7 @@ def detect(
     ] = None,
     exist_ok: Annotated[
         bool,
-        typer.Option("--exist-ok", help="Write over labels that this program did not write.", rich_help_panel=_OUT),
+        typer.Option("--exist-ok", help="Write over labels that others wrote or changed.", rich_help_panel=_OUT),
     ] = False,
     hide_labels: Annotated[
         bool, typer.Option("--hide-labels", help="Draw boxes without names.", rich_help_panel=_OUT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,14 +106,19 @@ def _inputs(
 
     for model in models:
         if model is not None:
-            is_folder = os.path.isdir(model)
-            yield from (file for file in model_files(Path(model)) if not (is_folder and _is_report(file, outputs)))
+            reports = outputs if os.path.isdir(model) else None
+            yield from model_files(Path(model), counts=partial(_is_of_model, reports=reports))
     for source in sources:
         is_folder = isinstance(source, (str, Path)) and os.path.isdir(os.path.expanduser(source))
         for file in _files_of(source, is_deep=is_deep):
             if not is_folder or not _is_report(file, outputs):
                 yield file
     yield from (Path(other) for other in others if other is not None)
+
+
+def _is_of_model(file: Path, *, reports: set[FileId] | None) -> bool:
+    """Whether a file is one of a model's, and no report in its folder; None where the model is no folder."""
+    return reports is None or not _is_report(file, reports)
 
 
 def _files_of(source: Any, *, is_deep: bool) -> Iterator[Path]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json as json_module
 import logging
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,6 +74,10 @@ def optimize(
     force: Annotated[
         bool, typer.Option("--force", help="Save it though the figures speak against it.", rich_help_panel=_LIMITS)
     ] = False,
+    exist_ok: Annotated[
+        bool,
+        typer.Option("--exist-ok", help="Write over models that this program did not write.", rich_help_panel=_OUT),
+    ] = False,
     calibrate: Annotated[
         str | None,
         typer.Option(
@@ -141,7 +144,7 @@ def optimize(
     from keepbusy.models import load_names
     from keepbusy.optimize import OptimizeConfig
     from keepbusy.optimize import optimize as run_optimization
-    from keepbusy.sinks.naming import check_file, make_folder
+    from keepbusy.sinks.naming import check_file, made_folder
 
     config = OptimizeConfig(
         device=device,
@@ -155,6 +158,7 @@ def optimize(
         rounds=rounds,
         seconds=seconds,
         force=force,
+        exist_ok=exist_ok,
         names=load_names(names) if names else None,
     )
     if not int8 and calibrate is not None:
@@ -174,16 +178,9 @@ def optimize(
     guard_inputs({"--json": json}, models=[path], sources=[data, calibrate], others=[names, *labelled])
     if json is not None and json != "-":
         check_file(Path(json))
-    was_there = os.path.exists(output)
-    make_folder(output)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        with _progress(console, is_wanted=not quiet) as on_step:
-            report = run_optimization(path, output, frames, calibration if int8 else None, config, on_step=on_step)
-    finally:
-        if not was_there:
-            with suppress(OSError):  # It has something in it.
-                output.rmdir()
+    with made_folder(output), _progress(console, is_wanted=not quiet) as on_step:
+        report = run_optimization(path, output, frames, calibration if int8 else None, config, on_step=on_step)
     _show(report, console, json=json, is_quiet=quiet)
     if report.is_refused and not force:
         raise typer.Exit(EXIT_REFUSED)

@@ -140,7 +140,7 @@ def verify(
     from keepbusy.evaluate.verify_pictures import save_worst
     from keepbusy.evaluate.verify_report import render, to_dict
     from keepbusy.files.whole import write_report
-    from keepbusy.sinks.naming import check_file, make_folder
+    from keepbusy.sinks.naming import check_file, made_folder
     from keepbusy.sources import open_sources
     from keepbusy.values.compare import Limits
 
@@ -153,66 +153,65 @@ def verify(
     )
     if json is not None and json != "-":
         check_file(Path(json))
-    if save is not None:
-        make_folder(save)
-    chosen, chosen_sources = _choose(model, sources)
-    trusted = against_model or chosen
-    with ExitStack() as stack:
-        # The reference is the model as it was exported, in the blocking loop: nothing clever that could be wrong.
-        reference = stack.enter_context(
-            Pipeline(
-                trusted,
-                reference_device,
-                precision=reference_precision,
-                imgsz=parse_size(against_imgsz or imgsz),
-                family=cast("Family | None", family),
-                task=cast("Task | None", task),
-                head="stock",
-                shape="square",
-                mode="sync",
-                conf=detection_floor(conf),
-                max_det=MAX_DET,
-                cache_dir=parse_cache_dir(cache_dir),
+    with made_folder(save):
+        chosen, chosen_sources = _choose(model, sources)
+        trusted = against_model or chosen
+        with ExitStack() as stack:
+            # The reference is the model as it was exported, in the blocking loop: nothing clever that could be wrong.
+            reference = stack.enter_context(
+                Pipeline(
+                    trusted,
+                    reference_device,
+                    precision=reference_precision,
+                    imgsz=parse_size(against_imgsz or imgsz),
+                    family=cast("Family | None", family),
+                    task=cast("Task | None", task),
+                    head="stock",
+                    shape="square",
+                    mode="sync",
+                    conf=detection_floor(conf),
+                    max_det=MAX_DET,
+                    cache_dir=parse_cache_dir(cache_dir),
+                )
             )
-        )
-        candidate = stack.enter_context(
-            Pipeline(
-                chosen,
-                device,
-                precision=cast("Precision | None", precision),
-                imgsz=parse_size(imgsz),
-                family=cast("Family | None", family),
-                task=cast("Task | None", task),
-                head=cast("HeadChoice", head),
-                shape=parse_shape(shape),
-                mode=cast(Mode, mode),
-                conf=detection_floor(conf),
-                max_det=MAX_DET,
-                cache_dir=parse_cache_dir(cache_dir),
+            candidate = stack.enter_context(
+                Pipeline(
+                    chosen,
+                    device,
+                    precision=cast("Precision | None", precision),
+                    imgsz=parse_size(imgsz),
+                    family=cast("Family | None", family),
+                    task=cast("Task | None", task),
+                    head=cast("HeadChoice", head),
+                    shape=parse_shape(shape),
+                    mode=cast(Mode, mode),
+                    conf=detection_floor(conf),
+                    max_det=MAX_DET,
+                    cache_dir=parse_cache_dir(cache_dir),
+                )
             )
-        )
-        with _progress(frames) as on_frames:
-            report = run_verification(
-                reference,
-                candidate,
-                open_sources(chosen_sources, read_ahead=False, max_pixels=parse_pixels(max_pixels)),
-                max_frames=frames,
-                conf=conf,
-                limits=Limits(min_matched=min_matched, min_iou=min_iou, max_drift=max_drift),
-                on_frames=on_frames,
+            with _progress(frames) as on_frames:
+                report = run_verification(
+                    reference,
+                    candidate,
+                    open_sources(chosen_sources, read_ahead=False, max_pixels=parse_pixels(max_pixels)),
+                    max_frames=frames,
+                    conf=conf,
+                    limits=Limits(min_matched=min_matched, min_iou=min_iou, max_drift=max_drift),
+                    on_frames=on_frames,
+                )
+            sides = (
+                _side(reference, trusted, reference_device, "sync"),
+                _side(candidate, chosen, device, mode),
             )
-        sides = (
-            _side(reference, trusted, reference_device, "sync"),
-            _side(candidate, chosen, device, mode),
-        )
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    table = Console(stderr=json == "-", highlight=False)
-    table.print(render(report, *sides))
-    if json is not None:
-        write_report(json_module.dumps(to_dict(report, *sides), indent=1) + "\n", json)
-    if save is not None:
-        for path in save_worst(save, report.worst, (sides[0].title, sides[1].title)):
-            console.print(f"wrote {path}", markup=False)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        table = Console(stderr=json == "-", highlight=False)
+        table.print(render(report, *sides))
+        if json is not None:
+            write_report(json_module.dumps(to_dict(report, *sides), indent=1) + "\n", json)
+        if save is not None:
+            for path in save_worst(save, report.worst, (sides[0].title, sides[1].title)):
+                console.print(f"wrote {path}", markup=False)
     if not report.is_passed:
         _hint(console, report, is_saved=save is not None)
         raise typer.Exit(EXIT_DIFFERS)

@@ -71,7 +71,7 @@ def write_plots(folder: Path, names: Sequence[str], curves: Curves | None, confu
             # A class name in letters that the font lacks shows as boxes; that is no reason to complain.
             warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
             figure.savefig(content, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.15)
-        write_whole(folder / name, content.getvalue())
+        write_whole(folder / name, content.getvalue(), follows_link=False)
     return [folder / name for name in figures]
 
 

@@ -51,8 +51,14 @@ def report(accuracy: Accuracy, curves: Curves | None, confusion: Confusion) -> d
     return content
 
 
-def write_json(content: object, path: str | Path, *, indent: int | None = 1) -> None:
+def write_json(content: object, path: str | Path, *, indent: int | None = 1, follows_link: bool = True) -> None:
     """Write JSON to a file, made with its folder, or to standard output for `-`.
+
+    Args:
+        content: What is written.
+        path: The file.
+        indent: As for `json.dumps`.
+        follows_link: As for `write_whole`.
 
     Raises:
         SinkError: It cannot be written.
@@ -60,7 +66,7 @@ def write_json(content: object, path: str | Path, *, indent: int | None = 1) -> 
     text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
     if str(path) != "-":
         check_file(Path(path))
-    write_report(text, path)
+    write_report(text, path, follows_link=follows_link)
 
 
 def _rounded(value: Any) -> Any:

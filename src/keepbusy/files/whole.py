@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import stat
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from keepbusy.errors import SinkError
 
@@ -28,21 +32,44 @@ def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True) 
     """
     content = content.encode() if isinstance(content, str) else content
     place = Path(os.path.realpath(path)) if follows_link else path
-    part = place.with_name(f".keepbusy-{os.getpid()}-{threading.get_ident()}.part")
     try:
         if follows_link and os.path.exists(place) and not os.path.isfile(place):
             place.write_bytes(content)
-            return
+        else:
+            _put(place, lambda file: file.write(content))
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def copy_whole(source: Path, place: Path) -> None:
+    """Copy a file beside its place, then rename it into it. A link there is replaced, and what it leads to stays.
+
+    Raises:
+        SinkError: It cannot be read or written.
+    """
+    try:
+        with source.open("rb") as content:
+            _put(place, lambda file: shutil.copyfileobj(content, file))
+    except OSError as error:
+        raise write_error(place, error) from error
+
+
+def _put(place: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Fill a file under another name, then give it its own.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    part = place.with_name(f".keepbusy-{os.getpid()}-{threading.get_ident()}.part")
+    try:
         # Made anew: in a folder that others can write to, a link may stand there under this name.
         part.unlink(missing_ok=True)
         with part.open("xb") as file:
-            file.write(content)
+            write(file)
         part.replace(place)
-    except BaseException as error:
+    except BaseException:
         with suppress(OSError):
             part.unlink()
-        if isinstance(error, OSError):
-            raise write_error(path, error) from error
         raise
 
 
@@ -57,18 +84,39 @@ def write_all(file: io.RawIOBase, content: bytes) -> None:
         rest = rest[file.write(rest) or 0 :]
 
 
-def forget_link(path: Path) -> None:
-    """Make room for a file where a link stands; what it leads to stays.
+def clear_place(path: Path) -> None:
+    """Make room for a file where a link, a pipe or a device stands; what a link leads to stays, and so does a folder.
 
     Raises:
         OSError: It cannot be removed.
     """
-    if os.path.islink(path):
-        os.unlink(path)
+    with suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            os.unlink(path)
 
 
-def write_report(text: str, target: str | Path) -> None:
+def clear_output(path: Path) -> None:
+    """As `clear_place`, for a file in a folder of outputs that is going to be written bit by bit.
+
+    A link there leads to a place that the user did not name; a pipe would be waited for.
+
+    Raises:
+        SinkError: What stands there cannot be removed.
+    """
+    try:
+        clear_place(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_report(text: str, target: str | Path, *, follows_link: bool = True) -> None:
     """Write a text to a file, whole, or to standard output for `-`.
+
+    Args:
+        text: What is written.
+        target: The file.
+        follows_link: As for `write_whole`.
 
     Raises:
         SinkError: It cannot be written.
@@ -77,7 +125,7 @@ def write_report(text: str, target: str | Path) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
-        write_whole(Path(target), text)
+        write_whole(Path(target), text, follows_link=follows_link)
 
 
 def write_error(path: Path | str, error: OSError) -> SinkError:

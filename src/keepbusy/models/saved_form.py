@@ -1,10 +1,13 @@
-"""How a rewritten graph says of itself, in its file, how its outputs are to be read."""
+"""What a graph that keepbusy saves says of itself in its file: that it is ours, and how its outputs are to be read."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import json
+import mmap
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from keepbusy.errors import ModelError
@@ -22,7 +25,30 @@ SECTION = "keepbusy"
 VERSION = 1
 """Of what the section says. A file of another version is made anew, not guessed at."""
 
+_TAG = f"<{SECTION}>".encode()
+"""How the section stands in the file. Nowhere else can it: texts in attributes have `&lt;` for `<`."""
+
 _HINT = "make it again from the model it came from: keepbusy optimize"
+
+
+def mark_as_saved(graph: ov.Model) -> None:
+    """Note in a graph that keepbusy is going to save it: a later run may write over its file."""
+    graph.set_rt_info(str(VERSION), [SECTION, "version"])
+
+
+def is_saved_by_us(path: Path) -> bool:
+    """Whether a file is a graph that keepbusy has saved; where it was moved to or what it leads to does not matter.
+
+    Args:
+        path: The `.xml` file.
+    """
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return False
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(_TAG) >= 0
+    except (OSError, ValueError):
+        return False
 
 
 def write_form(graph: ov.Model, form: InputForm, output: OutputForm, names: Names) -> None:
@@ -44,7 +70,7 @@ def write_form(graph: ov.Model, form: InputForm, output: OutputForm, names: Name
     }
     for key, value in model_info.items():
         graph.set_rt_info(value, ["model_info", key])
-    graph.set_rt_info(str(VERSION), [SECTION, "version"])
+    mark_as_saved(graph)
     note = dataclasses.replace(output, why="it says so: keepbusy has rewritten it", doubt="")
     graph.set_rt_info(json.dumps(dataclasses.asdict(note)), [SECTION, "output"])
 

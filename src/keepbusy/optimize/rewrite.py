@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import SinkError, first_line
 from keepbusy.files.paths import beside
-from keepbusy.files.whole import write_error
+from keepbusy.files.whole import copy_whole
 from keepbusy.models.head import Head
 from keepbusy.models.load import Model, read_metadata
 from keepbusy.models.prepare import prepare
@@ -92,16 +91,13 @@ def publish(made: Path, folder: Path) -> Path:
     Raises:
         SinkError: It cannot be written.
     """
-    target = folder / made.name
-    for source in (made.with_suffix(".bin"), made):
-        part = folder / f".{source.name}.part"
-        try:
-            shutil.copyfile(source, part)
-            os.replace(part, folder / source.name)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise write_error(folder / source.name, error) from error
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    return target
+    graph, weights = folder / made.name, folder / made.with_suffix(".bin").name
+    is_new = not (os.path.lexists(graph) or os.path.lexists(weights))
+    try:
+        copy_whole(made.with_suffix(".bin"), weights)
+        copy_whole(made, graph)
+    except BaseException:
+        if is_new:  # Without their graph nobody knows whose weights they are.
+            weights.unlink(missing_ok=True)
+        raise
+    return graph

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ from typing import Any
 from keepbusy.config import ShapeChoice
 from keepbusy.errors import ConfigError, ModelError
 from keepbusy.evaluate import CocoEvaluation, match_classes
-from keepbusy.files.paths import file_id
-from keepbusy.models.files import model_files
 from keepbusy.models.head import Head, can_reshape, find_head
 from keepbusy.models.load import Model, load_model
 from keepbusy.models.names import Names
+from keepbusy.models.saved_form import mark_as_saved
 from keepbusy.models.shapes import rectangle
 from keepbusy.optimize.control import control_by_map
 from keepbusy.optimize.frames import Frames, SizeHW, read_samples
@@ -33,6 +31,7 @@ from keepbusy.optimize.measure import (
 from keepbusy.optimize.quantize import import_nncf, quantize_model
 from keepbusy.optimize.report import Report, Row, choose_int8
 from keepbusy.optimize.rewrite import carry_metadata, publish, rewritten_graph, save_graph, size_bytes
+from keepbusy.optimize.targets import check_targets
 from keepbusy.pictures.letterbox import CELL_PX, Laying
 from keepbusy.sinks.naming import make_folder
 
@@ -57,6 +56,7 @@ class OptimizeConfig:
         rounds: How often each speed is measured.
         seconds: Length of each measurement.
         force: Save what is refused, too.
+        exist_ok: Write over models in the folder that this program did not write.
         names: Class names; None for the model's own.
     """
 
@@ -71,6 +71,7 @@ class OptimizeConfig:
     rounds: int = 5
     seconds: float = 1.0
     force: bool = False
+    exist_ok: bool = False
     names: Names | None = None
 
 
@@ -117,25 +118,14 @@ def optimize(
             hint="it runs as exported; --int8 can make a model in floating point quicker all the same",
         )
     _check_labels(frames, model)
-    _check_apart(model.path, folder)
-    make_folder(folder)
     job = _Job(model, head, frames, calibration, config, on_step)
+    check_targets(model.path, folder, job.file_names(), exist_ok=config.exist_ok)
+    make_folder(folder)
     with tempfile.TemporaryDirectory(prefix="keepbusy-", ignore_cleanup_errors=True) as scratch:
         report, made = job.run(Path(scratch))
         if report.is_refused and not config.force:
             return report
         return report.with_files([publish(one, folder) for one in made])
-
-
-def _check_apart(path: Path, folder: Path) -> None:
-    """See that no file that would be replaced is the model itself: it may be a link to one of an earlier run."""
-    own = {file_id(file) for file in model_files(path)} - {None}
-    for file in folder.glob(f"{glob.escape(path.stem)}-*"):
-        if file_id(file) in own:
-            raise ConfigError(
-                f"--output: {file} is {path} itself, under another name, and would be replaced",
-                hint="give another folder",
-            )
 
 
 class _Job:
@@ -207,6 +197,14 @@ class _Job:
         if report.is_refused and not config.force:
             return report, []
         return report, self._make_files(scratch, next(form for form in forms if form.name == chosen))
+
+    def file_names(self) -> list[str]:
+        """What the graphs are called that are saved, if any."""
+        stem, (height, width) = self._model.path.stem, self._input_hw
+        made = [f"{stem}-int8"] if self._config.int8 else []
+        if self._head is not None:
+            made.append(f"{made[0] if made else stem}-{height}x{width}")
+        return [f"{name}.xml" for name in made]
 
     def _choose_input(self) -> SizeHW:
         shape, own_hw = self._config.shape, self._model.input_hw
@@ -281,9 +279,10 @@ class _Job:
                 on_step=self._on_step,
             )
             carry_metadata(model, graph)
+            mark_as_saved(graph)
             folder = scratch / ("float-head" if is_head_float else "int8")
             folder.mkdir()
-            path = folder / f"{model.path.stem}-int8.xml"
+            path = folder / self.file_names()[0]
             save_graph(graph, path)
             self._check_recognised(path)
             has_head = self._head is not None
@@ -335,7 +334,7 @@ class _Job:
         from keepbusy.version import __version__
 
         config = dataclasses.asdict(self._config)
-        del config["names"]
+        del config["names"], config["exist_ok"]
         return {
             "model": str(self._model.path),
             "data": self._frames.name,
@@ -353,8 +352,7 @@ class _Job:
         source = load_model(chosen.path, imgsz=self._config.imgsz, names=self._model.names)
         head = find_head(source.graph, source.output, source.input_hw)
         assert head is not None  # nosec B101 # for mypy: the original had one, and kept it
-        height, width = self._input_hw
-        path = scratch / f"{chosen.path.stem}-{height}x{width}.xml"
+        path = scratch / self.file_names()[-1]
         save_graph(rewritten_graph(source, head, self._input_hw), path)
         self._prove(path, chosen)
         return [*made, path]

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 
 from keepbusy.errors import SinkError, first_line
-from keepbusy.files.whole import forget_link, write_error, write_whole
+from keepbusy.files.whole import clear_output, write_whole
 from keepbusy.sinks.draw import PLAIN, Style, annotate
 from keepbusy.sinks.encoders import EncoderName, choose_encoder
 from keepbusy.sinks.naming import OutputNames, check_file, make_folder
@@ -94,10 +94,7 @@ class AnnotatedFolder:
                 video.close()
             fps = self._fps_by_source.get(frame.source_id)
             path = self._folder / f"{self._round_of(stem)}{_VIDEO_SUFFIX}"
-            try:
-                forget_link(path)  # It leads to a place that the user did not name.
-            except OSError as error:
-                raise write_error(path, error) from error
+            clear_output(path)
             video = VideoFile(path, fps, self._style, encoder=self._encoder)
             self._encoder = video.encoder.name
             self._videos[frame.source_id] = (frame.source, video)

@@ -6,8 +6,8 @@ import glob
 import os
 import re
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keepbusy.errors import SinkError, reason_of
@@ -18,11 +18,17 @@ from keepbusy.sources.pipe import STDIN
 from keepbusy.texts import valid_text
 from keepbusy.values.frame import Frame
 
+_OF_FRAME = re.compile(r"(.+)_\d{6,}", re.DOTALL)
+_OF_ROUND = re.compile(r"(.+)_round\d+", re.DOTALL)
+"""What the names of files made of a video's stem look like: for a frame, and for a clip that comes again."""
+
 
 class OutputNames:
     """Stems for output files: the source's own, with `-2`, `-3`, ... where another source has the same.
 
-    A source that is given twice is two sources.
+    A source that is given twice is two sources. The stem of a picture is no name of a video's frame either: beside the
+    frames of `street.mp4`, a picture `street_000012.jpg` is called `street_000012-2`; where the picture comes first,
+    the video is called `street-2`.
 
     One instance serves all sinks of a run, so that `street.mp4` and `street.txt` belong together. Thread-safe. Each
     sink asks for the stem of each result first, whatever it then writes: names are given in the results' order,
@@ -37,6 +43,9 @@ class OutputNames:
         self._roots = sorted({_absolute(root) for root in roots}, key=lambda root: -len(root.parts))
         self._stems: dict[tuple[int, str], str] = {}
         self._taken: set[str] = set()
+        self._videos: set[str] = set()
+        # Stems that no video may have: names made of them belong to others.
+        self._barred: set[str] = set()
         self._lock = threading.Lock()
 
     def stem(self, source: str, source_id: int = 0) -> str:
@@ -56,12 +65,25 @@ class OutputNames:
         # A file's as it is: label files are found by their pictures' names.
         own = _own(Path(source).stem) if _is_file_name(source) else _of_no_file(source)
         base = self._sub_folder(source) + own
+        is_video = not is_picture(source)
         candidate, number = base, 1
-        while candidate.lower() in self._taken:
+        while not self._is_free(candidate.lower(), is_video=is_video):
             number += 1
             candidate = f"{base}-{number}"
-        self._taken.add(candidate.lower())
+        self._take(candidate.lower(), is_video=is_video)
         return candidate
+
+    def _is_free(self, stem: str, *, is_video: bool) -> bool:
+        made_of = _made_of(stem, is_video=is_video)
+        return stem not in self._taken and made_of not in self._videos and not (is_video and stem in self._barred)
+
+    def _take(self, stem: str, *, is_video: bool) -> None:
+        self._taken.add(stem)
+        if is_video:
+            self._videos.add(stem)
+        made_of = _made_of(stem, is_video=is_video)
+        if made_of is not None:
+            self._barred.add(made_of)
 
     def _sub_folder(self, source: str) -> str:
         if not self._roots or not _is_file_name(source):
@@ -73,9 +95,18 @@ class OutputNames:
         return "".join(f"{_own(part)}/" for part in parent.relative_to(root).parts)
 
     def frame_stem(self, frame: Frame) -> str:
-        """The stem for one frame's own file: a picture's is its own, any other's has the frame's index added."""
+        """The stem for one frame's own file: a picture's is its own, any other's has the frame's index added.
+
+        No two frames have the same one.
+        """
         stem = self.stem(frame.source, frame.source_id)
         return stem if is_picture(frame.source) else f"{stem}_{frame.index:06d}"
+
+
+def _made_of(stem: str, *, is_video: bool) -> str | None:
+    """The stem of the video that could have a file of this name, too; None where none could."""
+    found = (_OF_ROUND if is_video else _OF_FRAME).fullmatch(stem)
+    return found[1] if found else None
 
 
 def roots_of(specs: Iterable[str]) -> set[Path]:
@@ -163,6 +194,27 @@ def make_folder(folder: Path) -> None:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise SinkError(f"{folder}: cannot be written to", hint="give a folder that you may write to")
+
+
+@contextmanager
+def made_folder(folder: Path | None) -> Iterator[None]:
+    """A folder for outputs, made if missing. If nothing was written to it in the end, what was made is removed.
+
+    Args:
+        folder: The folder; None for none.
+
+    Raises:
+        SinkError: It cannot be made or written to.
+    """
+    made = [] if folder is None else [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    try:
+        if folder is not None:
+            make_folder(folder)
+        yield
+    finally:
+        with suppress(OSError):  # It has something in it.
+            for one in made:
+                one.rmdir()
 
 
 def check_file(path: Path) -> None:

@@ -16,9 +16,10 @@ from keepbusy.sinks.draw import PLAIN, Style
 from keepbusy.sinks.encoders import VIDEO_SUFFIXES, EncoderName, check_name, choose_encoder
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
-from keepbusy.sinks.naming import OutputNames, roots_of
+from keepbusy.sinks.label_folder import claim_labels
+from keepbusy.sinks.naming import OutputNames, keeps_sub_folders, roots_of
 from keepbusy.sinks.video import VideoFile
-from keepbusy.sinks.yolo_txt import YoloTxt, claim_labels
+from keepbusy.sinks.yolo_txt import YoloTxt
 from keepbusy.sources import Source
 from keepbusy.sources.images import is_picture
 from keepbusy.sources.video import Video
@@ -35,7 +36,7 @@ class Outputs:
         save_conf: Add confidences to the labels.
         save_crop: Folder for what was found, cut out.
         show: Open a window.
-        exist_ok: Labels that this program did not write may be written over.
+        exist_ok: Labels that this program did not write, or somebody has changed since, may be written over.
         style: What is drawn, and how.
         has_sound: Copy the sound of one video file into one video.
         encoder: How videos are encoded: see `keepbusy.sinks.encoders`.
@@ -72,15 +73,16 @@ def open_sinks(sources: Sequence[Source], outputs: Outputs, specs: Sequence[str]
         _check_save(outputs.save, sources)
         if outputs.save.suffix.lower() in VIDEO_SUFFIXES and not _is_folder(outputs.save):
             outputs = replace(outputs, encoder=choose_encoder(outputs.encoder, outputs.save).name)
+    mark = None
     if outputs.save_txt is not None:
-        claim_labels(outputs.save_txt, exist_ok=outputs.exist_ok)
+        mark = claim_labels(outputs.save_txt, exist_ok=outputs.exist_ok, is_deep=keeps_sub_folders(specs))
     sinks: list[Sink] = []
     if outputs.json is not None:
         sinks.append(JsonLines(outputs.json))
     if outputs.save is not None:
         sinks.append(_open_save(outputs.save, sources, names, outputs))
     if outputs.save_txt is not None:
-        sinks.append(YoloTxt(outputs.save_txt, names, with_confidence=outputs.save_conf))
+        sinks.append(YoloTxt(outputs.save_txt, names, with_confidence=outputs.save_conf, mark=mark))
     if outputs.save_crop is not None:
         sinks.append(Crops(outputs.save_crop, names))
     if outputs.show:

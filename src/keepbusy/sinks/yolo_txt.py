@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.errors import SinkError
-from keepbusy.files.whole import write_error, write_whole
+from keepbusy.files.whole import write_whole
+from keepbusy.sinks.label_folder import LabelMark
 from keepbusy.sinks.naming import OutputNames, make_folder
 from keepbusy.texts import valid_text
 from keepbusy.values.detections import Detections
 from keepbusy.values.result import Result
-
-MARK = ".keepbusy"
-"""The file that marks a folder of labels as this program's."""
 
 
 class YoloTxt:
@@ -38,16 +34,20 @@ class YoloTxt:
         folder: Where the files go; made if missing.
         names: Names shared with the run's other sinks.
         with_confidence: Add the confidence as a last column.
+        mark: The folder's mark, which says until when its labels are this program's: see `claim_labels`.
 
     Raises:
         SinkError: The folder cannot be made or written.
     """
 
-    def __init__(self, folder: Path, names: OutputNames, *, with_confidence: bool = False) -> None:
+    def __init__(
+        self, folder: Path, names: OutputNames, *, with_confidence: bool = False, mark: LabelMark | None = None
+    ) -> None:
         make_folder(folder)
         self._folder = folder
         self._names = names
         self._with_confidence = with_confidence
+        self._mark = mark
 
     def write(self, result: Result) -> None:
         frame, detections = result.frame, result.detections
@@ -73,40 +73,12 @@ class YoloTxt:
         path = self._folder / f"{stem}.txt"
         make_folder(path.parent)
         write_whole(path, "".join(line + "\n" for line in lines).encode(), follows_link=False)
+        if self._mark is not None:
+            self._mark.renew()
 
     def close(self) -> None:
-        pass
-
-
-def claim_labels(folder: Path, *, exist_ok: bool) -> None:
-    """Take a folder for labels: those of somebody else are not written over, unless that is wanted.
-
-    A small hidden file tells folders that labels were written to before.
-
-    Args:
-        folder: The folder; made if missing.
-        exist_ok: Write over what is there.
-
-    Raises:
-        SinkError: It has label files in it that this program did not write, or cannot be made.
-    """
-    make_folder(folder)
-    mark = folder / MARK
-    if os.path.isfile(mark):
-        return
-    found = next(folder.rglob("*.txt"), None)
-    if found is not None:
-        if exist_ok:
-            # It stays somebody else's: the next run asks again.
-            return
-        raise SinkError(
-            f"--save-txt: {folder}: has {found.relative_to(folder)} in it, which keepbusy did not write",
-            hint="give a new folder, or --exist-ok to write over label files of the same names",
-        )
-    try:
-        mark.write_text("Labels in this folder were written by keepbusy, and may be written over by it.\n", "utf-8")
-    except OSError as error:
-        raise write_error(mark, error) from error
+        if self._mark is not None:
+            self._mark.renew(is_last=True)
 
 
 def _one_line(name: str) -> str:

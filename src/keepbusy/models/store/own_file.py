@@ -1,31 +1,37 @@
-"""Files of the store: written and removed as what they are, never what a link in their place leads to."""
+"""Files of the store: written and removed as what they are, never what a link in their place leads to, and no pipes."""
 
 from __future__ import annotations
 
 import io
 import os
+import stat
 from pathlib import Path
 
-from keepbusy.files.whole import forget_link, write_all
+from keepbusy.files.whole import clear_place, write_all
 
 MAX_TEXT_BYTES = 1 << 16
 """Notes and records have some hundred bytes."""
 
 
 def open_own(path: Path, *, append: bool = False) -> io.FileIO:
-    """Open a file for writing, without a buffer; a link in its place is removed first.
+    """Open a file for writing, without a buffer; a link, a pipe or a device in its place is removed first.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: It cannot be opened, or something else has come into its place.
     """
-    forget_link(path)
+    clear_place(path)
     flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return io.FileIO(os.open(path, flags, 0o666), "ab" if append else "wb")
+    # Opening a pipe that nobody reads would wait for ever.
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = io.FileIO(os.open(path, flags, 0o666), "ab" if append else "wb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError("not a file of the store")
+    return file
 
 
 def write_own(path: Path, content: bytes) -> None:
-    """Write a small file; a link in its place is removed first.
+    """Write a small file; a link, a pipe or a device in its place is removed first.
 
     Raises:
         OSError: It cannot be written.

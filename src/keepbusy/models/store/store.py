@@ -21,7 +21,7 @@ from keepbusy.cache.folder import cache_folder
 from keepbusy.errors import ConfigError, ModelError, first_line
 from keepbusy.files.parsing import parse_json
 from keepbusy.files.paths import sha256_of
-from keepbusy.files.whole import forget_link
+from keepbusy.files.whole import clear_place
 from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known, near_names
 from keepbusy.models.store.download import FetchError, OnProgress, discard_part, disk, fetch_part
@@ -130,7 +130,7 @@ class ModelStore:
 
     def licence_is_news(self, known: KnownModel) -> bool:
         """Whether a model's licence was never shown to this user."""
-        return not os.path.exists(self._licence_path(known))
+        return not os.path.isfile(self._licence_path(known))
 
     def licence_was_shown(self, known: KnownModel) -> None:
         """Remember that it was. Where the cache cannot be written it will be shown again."""
@@ -223,19 +223,19 @@ class ModelStore:
 
         path = self.folder / f"{known.file_name}.lock"
         lock = FileLock(path)
-        with disk(path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            forget_link(path)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                if on_wait is not None:
-                    on_wait()
-                lock.acquire()
         try:
+            with disk(path):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                clear_place(path)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    if on_wait is not None:
+                        on_wait()
+                    lock.acquire()
             yield
         finally:
-            lock.release()
+            lock.release()  # Does nothing where it is not held.
 
     def _record_path(self, known: KnownModel) -> Path:
         return self.folder / f"{known.file_name}.json"
