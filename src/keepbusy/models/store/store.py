@@ -24,8 +24,8 @@ from keepbusy.files.paths import sha256_of
 from keepbusy.files.whole import forget_link
 from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known, near_names
-from keepbusy.models.store.download import FetchError, OnProgress, discard_part, disk, fetch_part
-from keepbusy.models.store.limits import TIMEOUT_S, Limits, limits_for
+from keepbusy.models.store.download import OnProgress, discard_part, disk, fetch_part
+from keepbusy.models.store.limits import TIMEOUT_S, FetchError, Limits, limits_for
 from keepbusy.models.store.own_file import read_own, write_own
 from keepbusy.telemetry import import_openvino
 
