@@ -17,6 +17,7 @@ import pytest
 from keepbusy.errors import ConfigError, ModelError
 from keepbusy.models.store import ModelStore, find_model
 from keepbusy.models.store.catalogue import KnownModel
+from keepbusy.models.store.download import fetch_part, part_path
 from keepbusy.models.store.limits import LARGER, Limits, limits_for
 from tests.graphs import onnx_model
 from tests.http_server import serving
@@ -409,3 +410,20 @@ def test_the_limits_come_from_the_size_and_the_environment(monkeypatch: pytest.M
         monkeypatch.setenv("KEEPBUSY_MODELS_MAX_MB", wrong)
         with pytest.raises(ConfigError, match="KEEPBUSY_MODELS_MAX_MB"):
             limits_for(10.0)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # What was open when the interrupt came.
+def test_an_interrupt_anywhere_ends_what_watches_the_connection(tmp_path: Path) -> None:
+    numbers = iter(range(100_000))
+    with served(OK) as server:
+        for place, target in interrupted_everywhere(
+            lambda: tmp_path / str(next(numbers)), lambda target: fetched(server, target), step=3
+        ):
+            names = {thread.name for thread in threading.enumerate()}
+            assert "keepbusy-watch-download" not in names, place
+            fetched(server, target)
+            assert part_path(target).read_bytes() == CONTENT, place
+
+
+def fetched(server: Server, target: Path) -> None:
+    fetch_part(f"{server.url}/tiny.onnx", target, limits=QUICK)

@@ -258,8 +258,7 @@ class _Download:
 
     def _next_block(self, response: http.client.HTTPResponse) -> bytes:
         with self._watchdog.within(self.limits.speed_window_s, self.limits.too_slow):
-            block = response.read1(CHUNK_BYTES)
-        return block
+            return response.read1(CHUNK_BYTES)
 
     def _tell(self, size: int, length: int | None) -> None:
         if self._on_progress is not None:

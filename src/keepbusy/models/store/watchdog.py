@@ -16,7 +16,6 @@ import socket
 import time
 import urllib.request
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -53,7 +52,7 @@ class Watchdog:
         self._end_s = time.monotonic() + limits.max_s
         self._watch = _Watch()
         self._workers = Workers([("keepbusy-watch-download", self._watch.run)])
-        weakref.finalize(self, _end, self._watch, self._workers)
+        self._finalizer = weakref.finalize(self, _end, self._watch, self._workers)
         close_at_exit(self)
 
     def start(self) -> None:
@@ -63,6 +62,7 @@ class Watchdog:
     def close(self) -> None:
         """End the thread. Can be called again."""
         _end(self._watch, self._workers)
+        self._finalizer.detach()
 
     def connect(self, *args: Any, **kwargs: Any) -> socket.socket:
         """Connect as `socket.create_connection` does; from then on the answer's headers have their time.
@@ -72,38 +72,52 @@ class Watchdog:
         """
         connection = socket.create_connection(*args, **kwargs)
         # The client replaces and closes the original, at the latest for TLS; a duplicate shuts the same connection.
-        self._tell(self._limits.headers_s, self._limits.late_headers, connection.dup())
+        self.watch(self._limits.headers_s, self._limits.late_headers, connection.dup())
         return connection
 
-    @contextlib.contextmanager
-    def within(self, span_s: float, reason: str) -> Iterator[None]:
-        """Give what is done inside a span of time, and no more than is left of the whole download's.
+    def within(self, span_s: float, reason: str) -> _Within:
+        """Give what is done inside of the `with` a span of time, and no more than is left of the whole download's.
+
+        Its end raises FetchError where a limit was reached, this one or one that was set inside.
 
         Args:
             span_s: Seconds.
             reason: What to report when they are over.
-
-        Raises:
-            FetchError: A limit was reached, this one or one that was set inside.
         """
-        self._tell(span_s, reason)
-        try:
-            yield
-        except Exception as error:
-            self._let_go(error)
-            raise
-        self._let_go(None)
+        return _Within(self, span_s, reason)
 
-    def _tell(self, span_s: float, reason: str, connection: socket.socket | None = None) -> None:
+    def watch(self, span_s: float, reason: str, connection: socket.socket | None = None) -> None:
+        """Shut the connection down after a span of time.
+
+        Args:
+            span_s: Seconds.
+            reason: What to report then.
+            connection: Its socket, where it is a new one; the watchdog closes it.
+        """
         end_s = time.monotonic() + span_s
         if end_s >= self._end_s:
             end_s, reason = self._end_s, self._limits.too_long
         self._watch.orders.put(_Order(end_s, reason, connection))
 
-    def _let_go(self, cause: Exception | None) -> None:
+    def rest(self) -> str:
+        """Watch nothing; the reason of the limit that was reached, "" as long as none was."""
         self._watch.orders.put(_Order())
-        if self._watch.reached:
-            raise FetchError(self._watch.reached) from cause
+        return self._watch.reached
+
+
+class _Within:
+    def __init__(self, watchdog: Watchdog, span_s: float, reason: str) -> None:
+        self._watchdog = watchdog
+        self._span_s = span_s
+        self._reason = reason
+
+    def __enter__(self) -> None:
+        self._watchdog.watch(self._span_s, self._reason)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        reached = self._watchdog.rest()
+        if reached and (error is None or isinstance(error, Exception)):
+            raise FetchError(reached) from error
 
 
 class _Watch:
