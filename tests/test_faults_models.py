@@ -7,6 +7,7 @@ import logging
 import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import openvino as ov
@@ -23,6 +24,7 @@ from keepbusy.models import load_model
 from keepbusy.models.files import model_files
 from keepbusy.models.names import choose_names, load_names
 from keepbusy.models.opsets import highest_opset
+from keepbusy.values.forms import FAMILIES, Task
 from tests.build import blob_graph, build_blob_model, square_picture
 from tests.graphs import onnx_model
 
@@ -207,6 +209,31 @@ def test_shares_in_other_families_are_refused(data: Path, tmp_path: Path, name: 
     options = {"task": "pose", "family": "yolov8"} if "pose" in name else {}
     with pytest.raises(FrameError, match="shares of the input"):
         kb.Detector(tmp_path / "norm.xml", **options)(data / "images" / "zidane.jpg")  # type: ignore[arg-type]
+
+
+def test_numbers_that_are_no_confidences_are_refused(data: Path, tmp_path: Path) -> None:
+    graph = ov.Core().read_model(data / "models" / "yolov5n.xml")
+    factor = np.ones((1, 1, 85), np.float32)
+    factor[..., 4:] = 10
+    result = graph.get_results()[0]
+    scaled = ops.multiply(result.input_value(0), ops.constant(factor))
+    ov.save_model(ov.Model([scaled], graph.get_parameters(), "large"), tmp_path / "large.xml")
+    with pytest.raises(FrameError, match=r"a confidence is [0-9.]+, and 0 to 1 is expected") as caught:
+        kb.Detector(tmp_path / "large.xml")(data / "images" / "zidane.jpg")
+    assert caught.value.hint is not None and "--family and --task" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolov8n-pose"])
+def test_no_word_of_the_user_makes_nonsense(data: Path, name: str) -> None:
+    model = data / "models" / f"{name}_openvino_model"
+    own = "pose" if "pose" in name else "detect"
+    for family in (None, *FAMILIES):
+        for task in (None, *get_args(Task)):
+            if family in (None, "yolov8") and task in (None, own, "detect"):
+                continue
+            with pytest.raises(ConfigError, match="has no such output") as caught:
+                load_model(model, family=family, task=task)
+            assert f"it is read as yolov8, {own}" in (caught.value.hint or ""), (family, task)
 
 
 def preprocessed(source: Path, target: Path, *, number: str, colours: str, is_scaled: bool) -> Path:
