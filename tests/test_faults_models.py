@@ -24,6 +24,7 @@ from keepbusy.models import load_model
 from keepbusy.models.files import model_files
 from keepbusy.models.names import choose_names, load_names
 from keepbusy.models.opsets import highest_opset
+from keepbusy.models.store import find_model
 from keepbusy.values.forms import FAMILIES, Task
 from tests.build import blob_graph, build_blob_model, square_picture
 from tests.graphs import onnx_model
@@ -420,3 +421,16 @@ def test_an_operator_set_that_there_is_not_is_refused_at_once(tmp_path: Path) ->
     for content in (b"", b"\xff" * 50, b"B\x02\x10", b"B\xff\xff\x03\x10\x01"):
         path.write_bytes(content)
         assert highest_opset(path) == 0
+
+
+def test_an_onnx_file_that_is_too_large_to_be_one_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.ONNX"
+    with path.open("wb") as file:
+        file.truncate(1 << 31)
+    monkeypatch.setattr("keepbusy.models.load.unknown_opset", lambda _: pytest.fail("it was read"))
+    for refuse in (load_model, find_model, kb.Detector):
+        with pytest.raises(ModelError, match="has 2 GiB, and an ONNX file has less than 2 GiB") as caught:
+            refuse(path)
+        assert caught.value.hint is not None and "external data" in caught.value.hint
