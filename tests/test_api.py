@@ -109,7 +109,12 @@ def test_asyncio(blob_model: Path, clip: Path) -> None:
             stream = pipeline.stream(clip, loop=True)
             async for _ in stream:
                 break
-            await stream.aclose()  # type: ignore[attr-defined]
+            assert stream.stats is not None and not stream.stats.is_finished
+            await stream.close()
+            assert stream.stats.is_finished
+            async with pipeline.stream(clip, loop=True) as results:
+                async for _ in results:
+                    break
 
             async def watch() -> None:
                 async for _ in pipeline.stream(clip, loop=True):

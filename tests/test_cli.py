@@ -407,3 +407,26 @@ def test_a_dynamic_model_and_a_cache(tmp_path: Path, clip: Path) -> None:
     done = run("detect", clip, "-m", model, "--cache-dir", tmp_path / "cache", "-q")
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--device-timeout", "nan"), "error: --device-timeout: nan is no number"),
+        (("--device-timeout", 0), "error: --device-timeout: 0.0 is out of range"),
+        (("--imgsz", 0), "error: --imgsz: 0 is out of range"),
+        (("--encoder", "vp9"), "error: --encoder: no video is written"),
+        (("--save-conf",), "error: --save-conf: no labels are written"),
+    ],
+)
+def test_a_wrong_option_is_named_as_it_was_given(arguments: tuple[object, ...], words: str, blob_model: Path) -> None:
+    done = run("detect", "-m", blob_model, *arguments)
+    assert_one_clear_line(done, 2, words)
+
+
+@pytest.mark.parametrize(("text", "words"), [("nan", "is no number"), ("x", "is no number"), ("1.5", "out of range")])
+@pytest.mark.parametrize("option", ["--conf", "--iou"])
+def test_a_share_that_is_none_is_called_so(option: str, text: str, words: str) -> None:
+    done = run("detect", option, text)
+    assert done.returncode == 2
+    assert f"Invalid value for '{option}': {text} {'is ' if words.startswith('out') else ''}{words}" in done.stderr

@@ -118,6 +118,17 @@ def test_repeated_lines_and_orphans_are_noted(tmp_path: Path) -> None:
     assert "1 label files belong to none" in data.notes[1] and data.notes[1].endswith("gone.txt")
 
 
+def test_a_split_that_a_folder_or_a_list_does_not_have_is_refused(tmp_path: Path) -> None:
+    write_yolo(tmp_path / "set", {"1": "0 0.5 0.5 0.2 0.2"})
+    pictures = tmp_path / "set" / "images" / "val"
+    (tmp_path / "list.txt").write_text(f"{pictures / '1.png'}\n")
+    for given in (pictures, tmp_path / "set", tmp_path / "list.txt", "synth:street?frames=2"):
+        with pytest.raises(ConfigError, match=r"--split: .* has no split") as caught:
+            open_dataset(str(given), split="nope")
+        assert caught.value.hint and "leave --split out" in caught.value.hint
+    open_dataset(str(tmp_path / "set"), split="val")
+
+
 def test_forms_of_yolo_data_are_the_same_data(tmp_path: Path) -> None:
     write_yolo(tmp_path / "set", {"1": "0 0.5 0.5 0.2 0.2", "2": "1 0.5 0.5 0.2 0.2"})
     pictures = tmp_path / "set" / "images" / "val"

@@ -7,6 +7,7 @@ import logging
 import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import openvino as ov
@@ -23,6 +24,8 @@ from keepbusy.models import load_model
 from keepbusy.models.files import model_files
 from keepbusy.models.names import choose_names, load_names
 from keepbusy.models.opsets import highest_opset
+from keepbusy.models.store import find_model
+from keepbusy.values.forms import FAMILIES, Task
 from tests.build import blob_graph, build_blob_model, square_picture
 from tests.graphs import onnx_model
 
@@ -209,6 +212,31 @@ def test_shares_in_other_families_are_refused(data: Path, tmp_path: Path, name: 
         kb.Detector(tmp_path / "norm.xml", **options)(data / "images" / "zidane.jpg")  # type: ignore[arg-type]
 
 
+def test_numbers_that_are_no_confidences_are_refused(data: Path, tmp_path: Path) -> None:
+    graph = ov.Core().read_model(data / "models" / "yolov5n.xml")
+    factor = np.ones((1, 1, 85), np.float32)
+    factor[..., 4:] = 10
+    result = graph.get_results()[0]
+    scaled = ops.multiply(result.input_value(0), ops.constant(factor))
+    ov.save_model(ov.Model([scaled], graph.get_parameters(), "large"), tmp_path / "large.xml")
+    with pytest.raises(FrameError, match=r"a confidence is [0-9.]+, and 0 to 1 is expected") as caught:
+        kb.Detector(tmp_path / "large.xml")(data / "images" / "zidane.jpg")
+    assert caught.value.hint is not None and "--family and --task" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolov8n-pose"])
+def test_no_word_of_the_user_makes_nonsense(data: Path, name: str) -> None:
+    model = data / "models" / f"{name}_openvino_model"
+    own = "pose" if "pose" in name else "detect"
+    for family in (None, *FAMILIES):
+        for task in (None, *get_args(Task)):
+            if family in (None, "yolov8") and task in (None, own, "detect"):
+                continue
+            with pytest.raises(ConfigError, match="has no such output") as caught:
+                load_model(model, family=family, task=task)
+            assert f"it is read as yolov8, {own}" in (caught.value.hint or ""), (family, task)
+
+
 def preprocessed(source: Path, target: Path, *, number: str, colours: str, is_scaled: bool) -> Path:
     """A model with preprocessing compiled into it, as people do it for cameras."""
     graph = ov.Core().read_model(source)
@@ -393,3 +421,16 @@ def test_an_operator_set_that_there_is_not_is_refused_at_once(tmp_path: Path) ->
     for content in (b"", b"\xff" * 50, b"B\x02\x10", b"B\xff\xff\x03\x10\x01"):
         path.write_bytes(content)
         assert highest_opset(path) == 0
+
+
+def test_an_onnx_file_that_is_too_large_to_be_one_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.ONNX"
+    with path.open("wb") as file:
+        file.truncate(1 << 31)
+    monkeypatch.setattr("keepbusy.models.load.unknown_opset", lambda _: pytest.fail("it was read"))
+    for refuse in (load_model, find_model, kb.Detector):
+        with pytest.raises(ModelError, match="has 2 GiB, and an ONNX file has less than 2 GiB") as caught:
+            refuse(path)
+        assert caught.value.hint is not None and "external data" in caught.value.hint

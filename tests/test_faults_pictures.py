@@ -22,7 +22,9 @@ import pytest
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import open_source
 from keepbusy.sources.heif import read_items
+from keepbusy.sources.images import ImageFiles
 from keepbusy.sources.picture import read_image, read_picture
+from keepbusy.sources.pipe import PipedPicture
 from tests.build import square_picture, write_picture, write_video
 
 
@@ -354,3 +356,35 @@ def test_more_pixels_than_opencv_may_read_are_named(blob_model: Path, tmp_path: 
     error = done.stderr.decode().splitlines()[0]
     assert done.returncode == 1
     assert error.startswith("error: read: ") and "more pixels than OpenCV may read (OPENCV_IO_MAX" in error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), cv2.error("odd"), RuntimeError("odd"), KeyError("odd")])
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_whatever_fails_while_one_picture_is_read_fails_that_picture_only(
+    error: Exception, num_threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write_picture(tmp_path / f"{name}.png", square_picture()) for name in "abc"]
+    content = paths[1].read_bytes() + b"bad"
+    paths[1].write_bytes(content)
+
+    def lacks_data_or_fails(picture: bytes) -> bool:
+        if picture == content:
+            raise error
+        return False
+
+    monkeypatch.setattr("keepbusy.sources.picture.lacks_data", lacks_data_or_fails)
+    source = ImageFiles(paths, str(tmp_path), read_threads=num_threads)
+    try:
+        assert source.read() is not None
+        with pytest.raises(FrameError, match="cannot be read: ") as caught:
+            source.read()
+        assert (caught.value.source, caught.value.frame_index) == (str(paths[1]), 1)
+        assert caught.value.hint and caught.value.__cause__ is error
+        last = source.read()
+        assert last is not None and last.index == 2
+    finally:
+        source.close()
+    with pytest.raises(FrameError, match="cannot be read: "):
+        read_image(paths[1])
+    with pytest.raises(FrameError, match="cannot be read: "):
+        PipedPicture(content, "-").read()

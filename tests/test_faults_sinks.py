@@ -80,6 +80,24 @@ def test_json_goes_to_a_stream_of_text_in_the_place_of_standard_output(monkeypat
     assert json.loads(content.getvalue())["source"] == "фото.jpg"
 
 
+@pytest.mark.parametrize("target", ["-", "terminal"])
+def test_nothing_in_json_controls_a_terminal(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    try:
+        with os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+            monkeypatch.setattr(sys, "stdout", terminal)
+            sink = JsonLines("-" if target == "-" else os.ttyname(terminal.fileno()))
+            name = "a\x7fb\x9bc\u202ed\u200fe"
+            sink.write(result("行.jpg", names=(name,)))
+            sink.close()
+            shown = os.read(ours, 1 << 16)
+    finally:
+        os.close(ours)
+    assert all(32 <= byte < 127 or byte in b"\r\n" for byte in shown)
+    record = json.loads(shown)
+    assert record["source"] == "行.jpg" and record["detections"][0]["name"] == name
+
+
 def test_bytes_that_are_not_utf8_are_escaped_into_valid_json(tmp_path: Path) -> None:
     source = os.fsdecode(b"bad\xff\xe9 \xc3\xa9.jpg")
     sink = JsonLines(tmp_path / "o.jsonl")

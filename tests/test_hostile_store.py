@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -17,6 +18,7 @@ import pytest
 from keepbusy.errors import ConfigError, ModelError
 from keepbusy.models.store import ModelStore, find_model
 from keepbusy.models.store.catalogue import KnownModel
+from keepbusy.models.store.download import fetch_part, part_path
 from keepbusy.models.store.limits import LARGER, Limits, limits_for
 from tests.graphs import onnx_model
 from tests.http_server import serving
@@ -193,6 +195,85 @@ def test_a_server_that_drips_is_left(tmp_path: Path) -> None:
         assert "it takes longer than" in refused(store_of(server, tmp_path / "other", limits=short))
 
 
+@contextlib.contextmanager
+def spoken(begin: bytes, again: bytes, pause_s: float = 0.02) -> Iterator[Server]:
+    """A server that says something to each connection, and then something else again and again, without end."""
+    server = Server()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def speak() -> None:
+            while not server.is_over.is_set():
+                connection, _ = listener.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(1 << 16)
+                    connection.sendall(begin)
+                    while not server.is_over.wait(pause_s):
+                        connection.sendall(again)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        server.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            yield server
+        finally:
+            server.is_over.set()
+            with contextlib.suppress(OSError):
+                socket.create_connection(listener.getsockname(), timeout=1).close()
+            thread.join()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+LATE = "the headers of the server's answer are not complete after 0.6 s"
+SLOW = "the server brings less than 1 kB/s"
+
+
+@pytest.mark.parametrize(
+    ("begin", "again", "reason"),
+    [
+        (b"", b"H", LATE),
+        (b"HTTP/1.1 200 O", b"K", LATE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9", b"9", LATE),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", LATE),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", LATE),
+        (b"HTTP/1.1 302 Found\r\nLocation: /x\r\n", b"X: y\r\n", LATE),
+        (b"HTTP/1.1 404 Gone\r\n", b"X: y\r\n", LATE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b"x", SLOW),
+        (CHUNKED + b"5;", b"x", SLOW),
+        (CHUNKED + b"0", b"0", SLOW),
+        (CHUNKED + b"0\r\n", b"X: y\r\n", SLOW),
+        (CHUNKED + b"0\r\nX", b"y", SLOW),
+    ],
+)
+def test_a_server_that_drips_between_the_blocks_is_left(
+    begin: bytes, again: bytes, reason: str, tmp_path: Path
+) -> None:
+    limits = Limits(timeout_s=0.3, max_bytes=1_000_000, speed_window_s=0.3)
+    with spoken(begin, again) as server:
+        assert reason in refused(store_of(server, tmp_path, limits=limits))
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nX:", CHUNKED + b"0\r\nX:", CHUNKED + b"5;"])
+def test_the_longest_time_holds_whatever_comes(begin: bytes, tmp_path: Path) -> None:
+    limits = Limits(timeout_s=60.0, max_bytes=1_000_000, max_s=0.36)
+    with spoken(begin, b"x") as server:
+        assert "it takes longer than 0.0001 h" in refused(store_of(server, tmp_path, limits=limits))
+
+
+def test_a_handshake_that_never_ends_is_left(tmp_path: Path) -> None:
+    # A record of TLS that is announced as longer than what comes of it.
+    with spoken(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xf0", b"x") as server:
+        server.url = server.url.replace("http:", "https:")
+        limits = Limits(timeout_s=0.3, max_bytes=1_000_000)
+        # The standard library bounds a handshake as a whole, by the time that is allowed for silence.
+        assert "the server was silent for 0.3 s" in refused(store_of(server, tmp_path, limits=limits))
+
+
+def test_silence_is_told_as_silence(tmp_path: Path) -> None:
+    with spoken(b"HTTP/1.1 200 OK\r\n", b"", pause_s=0.1) as server:
+        limits = Limits(timeout_s=0.3, max_bytes=1_000_000)
+        assert "the server was silent for 0.3 s" in refused(store_of(server, tmp_path, limits=limits))
+
+
 def test_broken_chunks_end(tmp_path: Path) -> None:
     for body in (b"zzz\r\nabc", b"5\r\nab", b"-5\r\nabc\r\n", b"FFFFFFFFFFFFFFFFFFFF\r\nabc", b"\r\n\r\n", b""):
         with served((200, {"Transfer-Encoding": "chunked"}, body)) as server:
@@ -350,3 +431,20 @@ def test_the_limits_come_from_the_size_and_the_environment(monkeypatch: pytest.M
         monkeypatch.setenv("KEEPBUSY_MODELS_MAX_MB", wrong)
         with pytest.raises(ConfigError, match="KEEPBUSY_MODELS_MAX_MB"):
             limits_for(10.0)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # What was open when the interrupt came.
+def test_an_interrupt_anywhere_ends_what_watches_the_connection(tmp_path: Path) -> None:
+    numbers = iter(range(100_000))
+    with served(OK) as server:
+        for place, target in interrupted_everywhere(
+            lambda: tmp_path / str(next(numbers)), lambda target: fetched(server, target), step=3
+        ):
+            names = {thread.name for thread in threading.enumerate()}
+            assert "keepbusy-watch-download" not in names, place
+            fetched(server, target)
+            assert part_path(target).read_bytes() == CONTENT, place
+
+
+def fetched(server: Server, target: Path) -> None:
+    fetch_part(f"{server.url}/tiny.onnx", target, limits=QUICK)

@@ -458,12 +458,27 @@ def test_a_family_that_cannot_be_says_which_shape_it_needs(family: str) -> None:
         ([("o", (1, 10))], {"task": "detect"}, "has no such output"),
         ([("o", (1, 300, 7))], {"family": "rt-detr"}, "6 numbers, not 7"),
         ([("o", (1, 10))], {"family": "ssd"}, "has no such output"),
+        ([("o", (1, 84, 8400))], {"task": "pose"}, "no keypoints"),
+        ([("o", (1, 84, 8400))], {"family": "yolov10"}, "8400 columns are the cells"),
+        ([("o", (1, 84, 8400))], {"family": "yolov10", "task": "pose"}, "8400 columns are the cells"),
+        ([("o", (1, 84, 8400))], {"family": "detr"}, "8400 columns are the cells"),
+        ([("o", (1, 8, 8400))], {"family": "rt-detr"}, "8400 columns are the cells"),
+        ([("o", joined((1, 4, 8400), (1, 4, 8400), axis=1))], {"task": "pose"}, "nothing behind the classes"),
+        ([("o", joined((1, 4, 8400), (1, 80, 8400), axis=1))], {"task": "obb"}, "is an angle"),
+        ([("o", joined((1, 4, 8400), (1, 1, 8400), (1, 51, 8400), axis=1))], {"task": "obb"}, "is an angle"),
     ],
 )
 def test_a_word_that_the_shapes_do_not_allow_is_refused(outputs: list[Spec], words: dict[str, str], why: str) -> None:
     with pytest.raises(ConfigError, match=why) as caught:
         recognise(outputs, **words)
     assert "\n" not in caught.value.message and caught.value.hint
+
+
+def test_a_refusal_says_what_the_model_is() -> None:
+    for words in ({"task": "pose"}, {"task": "obb"}, {"family": "yolov10"}):
+        with pytest.raises(ConfigError) as caught:
+            recognise([("o", (1, 84, 8400))], NAMES_80, **words)
+        assert "it is read as yolov8, detect: leave --" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,10 @@ from tests.http_server import serving
         ("http://host:8080/a@b.mp4", "http://host:8080/a@b.mp4"),
         ("http://host/a?user=me&Password=hunter2&x=1", "http://host/a?user=me&Password=***&x=1"),
         ("http://host/a?token=abc;api_key=def#sig=g", "http://host/a?token=***;api_key=***#sig=g"),
+        ("http://host/a.mp4?token=x: cannot be opened", "http://host/a.mp4?token=***: cannot be opened"),
+        ("(http://host/a?x=1&key=a:b.c), and", "(http://host/a?x=1&key=***), and"),
+        ("http://host/a?token=a:b:", "http://host/a?token=***:"),
+        ("http://host/a?token=", "http://host/a?token=***"),
         ("rtsp://camera/stream", "rtsp://camera/stream"),
         (
             "cannot open 'rtsp://a:b@c/d': refused; http://e:f@g",

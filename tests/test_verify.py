@@ -16,6 +16,7 @@ import openvino as ov
 import pytest
 
 import keepbusy as kb
+from keepbusy.cli.verify import parse_against
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.evaluate.verify import Verification, detection_floor, verify
@@ -247,11 +248,36 @@ def test_the_command_takes_looser_limits_and_says_when_there_is_nothing(tmp_path
     assert strict.returncode == (0 if "CPU f32 sync" in strict.stdout else 1)
 
 
+def test_a_trusted_model_that_is_missing_is_named_by_its_own_option() -> None:
+    done = run("--against-model", "nope.xml")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: nope.xml: no such model file",
+        "hint: check the path given with --against-model",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CPU:f32", ("CPU", "f32")),
+        ("CPU:F16", ("CPU", "f16")),
+        ("GPU.1", ("GPU.1", None)),
+        ("AUTO:CPU", ("AUTO:CPU", None)),
+        ("auto:GPU,CPU:bf16", ("auto:GPU,CPU", "bf16")),
+    ],
+)
+def test_a_trusted_device_and_its_precision(text: str, expected: tuple[str, str | None]) -> None:
+    assert parse_against(text) == expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (("-d", "TPU"), 1, "there is no TPU"),
-        (("--against", "CPU:f99"), 1, "there is no F99"),
+        (("--against", "CPU:f99"), 2, "there is no precision 'f99'"),
+        (("--against", "AUTO:CPU:f99"), 2, "there is no precision 'f99'"),
+        (("--imgsz", 0), 2, "error: --imgsz: 0 is out of range"),
         (("--against", ""), 2, "--against: is empty"),
         (("--imgsz", "big"), 2, "is not a size"),
         (("no-such.mp4",), 1, "no such file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -376,8 +377,10 @@ def _size(name: str, value: Any) -> tuple[int, int]:
 def _check_range(name: str, value: float, low: float, high: float | None) -> None:
     if not isinstance(value, SupportsFloat):
         raise ConfigError(f"{name}: {value!r} is no number", hint="give a number, not text")
+    wanted = f"from {low} to {high}" if high is not None else f"at least {low}"
+    if math.isnan(value):
+        raise ConfigError(f"{name}: {value} is no number", hint=f"give a value {wanted}")
     if not (value >= low and (high is None or value <= high)):
-        wanted = f"from {low} to {high}" if high is not None else f"at least {low}"
         raise ConfigError(f"{name}: {value} is out of range", hint=f"give a value {wanted}")
 
 

@@ -12,7 +12,10 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\
 _ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>]*)")
 _CUT_LOGIN = re.compile(r"[^\s/@:]+:(?!\d*(?:[/?#]|$))[^\s@]*@")
 _SECRET_FIELD = re.compile(
-    r"([?&;](?:pass(?:word|wd|phrase)?|pwd|token|access_token|secret|key|api_?key|auth|sig(?:nature)?)=)[^&;#\s]*", re.I
+    r"([?&;](?:pass(?:word|wd|phrase)?|pwd|token|access_token|secret|key|api_?key|auth|sig(?:nature)?)=)"
+    # What a sentence goes on with behind an address is no part of the secret.
+    r"[^&;#\s]*?(?=[:,.)]*(?:[&;#\s]|$))",
+    re.I,
 )
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -20,6 +20,7 @@ from keepbusy.cli.model_info import model_info
 from keepbusy.cli.models import models
 from keepbusy.cli.notes import show_notes
 from keepbusy.cli.optimize import optimize
+from keepbusy.cli.option_names import with_option
 from keepbusy.cli.tune import tune
 from keepbusy.cli.verify import verify
 from keepbusy.errors import ConfigError, KeepbusyError, reason_of
@@ -91,10 +92,11 @@ def main() -> None:
     except KeepbusyError as error:
         if is_debug:
             raise
-        console.print(line("error", error.message), soft_wrap=True)
+        is_usage = isinstance(error, ConfigError)
+        console.print(line("error", with_option(error.message) if is_usage else error.message), soft_wrap=True)
         if error.hint:
             console.print(line("hint", error.hint), soft_wrap=True)
-        sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
+        sys.exit(EXIT_USAGE if is_usage else EXIT_FAILED)
     except RuntimeError as error:
         # Said by pathlib and platformdirs, also on behalf of OpenVINO, which looks for the home folder when imported.
         if is_debug or "home directory" not in str(error):

@@ -24,7 +24,7 @@ from keepbusy.cli.options import (
     PrecisionOption,
     ShapeOption,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
+from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size, share
 from keepbusy.config import HeadChoice, Hint, Mode, Precision
 from keepbusy.errors import ConfigError
 
@@ -98,7 +98,9 @@ def bench(
     ] = None,
     nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams, of async.", rich_help_panel=_RUN)] = None,
     precision: PrecisionOption = None,
-    conf: Annotated[float, typer.Option(min=0, max=1, help="Lowest confidence.", rich_help_panel=_RUN)] = 0.25,
+    conf: Annotated[
+        float, typer.Option(parser=share(), metavar="0..1", help="Lowest confidence.", rich_help_panel=_RUN)
+    ] = 0.25,
     max_pixels: MaxPixelsOption = None,
     cache_dir: CacheDirOption = None,
     debug: DebugOption = False,

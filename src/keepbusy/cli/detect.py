@@ -36,10 +36,11 @@ from keepbusy.cli.parse import (
     parse_region,
     parse_shape,
     parse_size,
+    share,
 )
 from keepbusy.cli.progress import print_interrupted, print_summary, progress_line
 from keepbusy.config import OnError, SelectConfig
-from keepbusy.errors import FrameError
+from keepbusy.errors import ConfigError, FrameError
 
 if TYPE_CHECKING:
     from keepbusy.config import Mode
@@ -132,7 +133,9 @@ def detect(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel=_OUT)
     ] = False,
-    conf: Annotated[float, typer.Option(min=0, max=1, help="Lowest confidence.", rich_help_panel=_POST)] = 0.25,
+    conf: Annotated[
+        float, typer.Option(parser=share(), metavar="0..1", help="Lowest confidence.", rich_help_panel=_POST)
+    ] = 0.25,
     class_conf: Annotated[
         list[str] | None,
         typer.Option(
@@ -143,7 +146,8 @@ def detect(
         ),
     ] = None,
     iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one.", rich_help_panel=_POST)
+        float,
+        typer.Option(parser=share(), metavar="0..1", help="Overlap above which boxes are one.", rich_help_panel=_POST),
     ] = 0.45,
     max_det: Annotated[int, typer.Option(min=1, help="Most detections in a frame.", rich_help_panel=_POST)] = 300,
     classes: Annotated[
@@ -256,6 +260,7 @@ def detect(
     from keepbusy.sinks.open import Outputs, open_sinks
     from keepbusy.sources import close_source, open_sources
 
+    _check_used(save=save, encoder=encoder, save_txt=save_txt, save_conf=save_conf)
     select = SelectConfig(loop=loop, limit=limit, stride=stride)
     model = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
     parsed = {"imgsz": parse_size(imgsz), "shape": parse_shape(shape), "nireq": parse_nireq(nireq)}
@@ -306,6 +311,18 @@ def detect(
     finally:
         for source in opened:
             close_source(source)
+
+
+def _check_used(*, save: Path | None, encoder: str, save_txt: Path | None, save_conf: bool) -> None:
+    """See that no option is given that nothing would come of.
+
+    Raises:
+        ConfigError: One is.
+    """
+    if encoder != "auto" and save is None:
+        raise ConfigError("--encoder: no video is written", hint="say where with --save, or leave --encoder out")
+    if save_conf and save_txt is None:
+        raise ConfigError("--save-conf: no labels are written", hint="say where with --save-txt FOLDER")
 
 
 def _follow(

@@ -26,7 +26,7 @@ from keepbusy.cli.options import (
     ShapeOption,
     TaskOption,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
+from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size, share
 from keepbusy.cli.progress import progress_line
 from keepbusy.config import Mode, OnError, Precision
 from keepbusy.errors import ConfigError
@@ -93,10 +93,14 @@ def evaluate(
     stride: Annotated[int, typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=_DATA)] = 1,
     max_pixels: MaxPixelsOption = None,
     conf: Annotated[
-        float, typer.Option(min=0, max=1, help="Lowest confidence. Above 0.001 costs mAP.", rich_help_panel=_POST)
+        float,
+        typer.Option(
+            parser=share(), metavar="0..1", help="Lowest confidence. Above 0.001 costs mAP.", rich_help_panel=_POST
+        ),
     ] = 0.001,
     iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one.", rich_help_panel=_POST)
+        float,
+        typer.Option(parser=share(), metavar="0..1", help="Overlap above which boxes are one.", rich_help_panel=_POST),
     ] = 0.6,
     max_det: Annotated[int, typer.Option(min=1, help="Most detections in a frame.", rich_help_panel=_POST)] = 300,
     single_label: Annotated[

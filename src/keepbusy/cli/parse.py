@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
+
+import typer
 
 from keepbusy.config import HIGHEST_PIXELS, MAX_PIXELS, Point, ShapeChoice
 from keepbusy.errors import ConfigError
@@ -38,6 +41,23 @@ def parse_shape(text: str) -> ShapeChoice:
         ) from error
     assert size is not None  # nosec B101 # for mypy: only no text has no size
     return size
+
+
+def share(low: float = 0.0) -> Callable[[str], float]:
+    """What reads a number from `low` to 1 for an option; `nan` is none."""
+
+    def parse_share(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if math.isnan(value):
+            raise typer.BadParameter(f"{text} is no number: give one from {low:g} to 1")
+        if not low <= value <= 1:
+            raise typer.BadParameter(f"{text} is out of range: give a number from {low:g} to 1")
+        return value
+
+    return parse_share
 
 
 def parse_cache_dir(folder: Path | None) -> Path | Literal[False] | None:

@@ -23,7 +23,7 @@ from keepbusy.cli.options import (
     ModelOption,
     PrecisionOption,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_size
+from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_size, share
 from keepbusy.config import Options, Precision
 from keepbusy.errors import KeepbusyError
 
@@ -76,7 +76,9 @@ def tune(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_OUT)] = False,
     imgsz: ImgszOption = None,
     precision: PrecisionOption = None,
-    conf: Annotated[float, typer.Option(min=0.01, max=1, help="Lowest confidence.", rich_help_panel=_RUN)] = 0.25,
+    conf: Annotated[
+        float, typer.Option(parser=share(0.01), metavar="0.01..1", help="Lowest confidence.", rich_help_panel=_RUN)
+    ] = 0.25,
     max_pixels: MaxPixelsOption = None,
     cache_dir: CacheDirOption = None,
     debug: DebugOption = False,

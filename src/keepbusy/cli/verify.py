@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,9 +28,9 @@ from keepbusy.cli.options import (
     PrecisionOption,
     TaskOption,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_shape, parse_size
+from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_shape, parse_size, share
 from keepbusy.config import HeadChoice, Mode, Precision
-from keepbusy.errors import ConfigError
+from keepbusy.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from keepbusy.api import Pipeline
@@ -42,6 +43,9 @@ EXIT_DIFFERS = 1
 MAX_DET = 1000
 """Detections of a frame on either side: far above what a frame has at the confidences compared, so that no limit cuts
 one side and not the other."""
+
+_OF_DEVICES = frozenset({"AUTO", "MULTI", "HETERO", "BATCH"})
+"""Behind their colon come devices."""
 
 _RUN, _OUT, _REF, _LIMITS = RUN_PANEL, OUTPUT_PANEL, "What it is compared with", "What it must reach"
 
@@ -80,19 +84,30 @@ def verify(
     ] = 32,
     min_matched: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of either side's detections the other has.", rich_help_panel=_LIMITS),
+        typer.Option(
+            parser=share(),
+            metavar="0..1",
+            help="Share of either side's detections the other has.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = 0.96,
     min_iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap that nine in ten boxes reach.", rich_help_panel=_LIMITS)
+        float,
+        typer.Option(
+            parser=share(), metavar="0..1", help="Overlap that nine in ten boxes reach.", rich_help_panel=_LIMITS
+        ),
     ] = 0.90,
     max_drift: Annotated[
-        float, typer.Option(min=0, max=1, help="Difference that nine in ten scores keep to.", rich_help_panel=_LIMITS)
+        float,
+        typer.Option(
+            parser=share(), metavar="0..1", help="Difference that nine in ten scores keep to.", rich_help_panel=_LIMITS
+        ),
     ] = 0.05,
     conf: Annotated[
         float | None,
         typer.Option(
-            min=0.01,
-            max=1,
+            parser=share(0.01),
+            metavar="0.01..1",
             help="Detections count from here on; by default 0.25, or lower where there is hardly any.",
             rich_help_panel=_LIMITS,
             show_default=False,
@@ -155,7 +170,7 @@ def verify(
         check_file(Path(json))
     with made_folder(save):
         chosen, chosen_sources = _choose(model, sources)
-        trusted = against_model or chosen
+        trusted = chosen if against_model is None else _trusted(against_model)
         with ExitStack() as stack:
             # The reference is the model as it was exported, in the blocking loop: nothing clever that could be wrong.
             reference = stack.enter_context(
@@ -218,12 +233,21 @@ def verify(
 
 
 def parse_against(text: str) -> tuple[str, Precision | None]:
-    """`CPU:f32` → device and precision; a device's own colons (`AUTO:GPU,CPU`) stay with it."""
-    device, separator, last = text.rpartition(":")
-    if separator and last in get_args(Precision):
-        return device, cast(Precision, last)
+    """`CPU:f32` → device and precision; a device's own colons (`AUTO:GPU,CPU`) stay with it.
+
+    Raises:
+        ConfigError: It is empty, or names a precision that there is not.
+    """
+    device, separator, last = text.strip().rpartition(":")
+    if separator and last.lower() in get_args(Precision):
+        return device, cast(Precision, last.lower())
     if not text.strip():
         raise ConfigError("--against: is empty", hint="give a device, with or without a number type: CPU:f32")
+    if separator and device.upper() not in _OF_DEVICES:
+        raise ConfigError(
+            f"--against: {text!r}: there is no precision {last!r}",
+            hint=f"precisions are {', '.join(get_args(Precision))}; write for example {device or 'CPU'}:f32",
+        )
     return text, None
 
 
@@ -236,6 +260,15 @@ def _choose(model: Path | None, sources: list[str] | None) -> tuple[Path, list[s
         return embedded_model(), sources or [str(embedded_clip())]
     # Drawn anew for other models: they, too, know people and cars, and the drawing has no traces of compression.
     return find_model_with_progress(model), sources or [CLIP_SPEC]
+
+
+def _trusted(model: Path) -> Path:
+    from keepbusy.cli.models import find_model_with_progress
+
+    path = find_model_with_progress(model)
+    if not os.path.exists(path):
+        raise ModelError(f"{path}: no such model file", hint="check the path given with --against-model")
+    return path
 
 
 def _side(pipeline: Pipeline, model: Path, device: str, mode: str) -> Side:

@@ -26,7 +26,7 @@ from keepbusy.models.prepare import Prepared, prepare
 from keepbusy.models.shapes import MAX_SHAPES, plan_shapes, rectangle, smallest_holding
 from keepbusy.pictures.letterbox import CELL_PX, Laying, Letterbox
 from keepbusy.postprocess import Outputs, TooManyCandidatesError, decode
-from keepbusy.postprocess.plausible import AS_SHARES, check_pixels
+from keepbusy.postprocess.plausible import AS_SHARES, check_confidences, check_pixels
 from keepbusy.threads.cores import has_many, whole_cores
 from keepbusy.values.detections import Detections
 from keepbusy.values.forms import HeadStrategy
@@ -83,6 +83,7 @@ class CompiledModel:
         self._core = core
         self._lock = threading.RLock()
         self._are_boxes_plausible = model.output.family not in AS_SHARES
+        self._are_confidences_plausible = False
         self._head = _find_head(model, device)
         self._nominal_hw = device.imgsz or model.input_hw
         self._can_reshape_head = self._head is not None and can_reshape(
@@ -213,10 +214,13 @@ class CompiledModel:
 
         Raises:
             TooManyCandidatesError: The tail has left out cells that count: the frame is to be done again by `redo`.
-            ModelError: The model gives its boxes as shares of its input.
+            ModelError: The model gives its boxes as shares of its input, or numbers that are no confidences.
         """
         prepared = self._outputs[letterbox.input_hw]
         found = decode(outputs, letterbox, prepared.output, config, self.model.names)
+        if not self._are_confidences_plausible and (len(found) or found.probabilities is not None):
+            check_confidences(found, self.model.path)
+            self._are_confidences_plausible = True
         if not self._are_boxes_plausible and len(found.boxes_xyxy):
             check_pixels(found, letterbox, self.model.path)
             self._are_boxes_plausible = True

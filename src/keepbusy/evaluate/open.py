@@ -8,13 +8,15 @@ from pathlib import Path
 from keepbusy.errors import ConfigError, SourceError
 from keepbusy.evaluate.dataset import Dataset
 
+DEFAULT_SPLIT = "val"
+
 _HINT = (
     "give a YOLO dataset file (.yaml), a folder or list (.txt) of pictures, COCO annotations (.json) or synth:street"
 )
 
 
 def open_dataset(
-    data: str, *, split: str = "val", images: Path | None = None, skip_bad_labels: bool = False
+    data: str, *, split: str = DEFAULT_SPLIT, images: Path | None = None, skip_bad_labels: bool = False
 ) -> Dataset:
     """Open labelled data, and check all of it.
 
@@ -33,6 +35,8 @@ def open_dataset(
     suffix = path.suffix.lower()
     if images is not None and suffix != ".json":
         raise ConfigError("--images: is for COCO annotations (.json)", hint=_HINT)
+    if split != DEFAULT_SPLIT and (data.startswith("synth:") or suffix in (".json", ".txt")):
+        raise ConfigError(f"--split: {data} has no splits", hint="leave --split out, or give a YOLO data set or folder")
     if data.startswith("synth:"):
         from keepbusy.evaluate.street_data import StreetData
 
@@ -42,7 +46,7 @@ def open_dataset(
     if os.path.isdir(path) or suffix == ".txt":
         from keepbusy.evaluate.yolo_data import open_yolo_path
 
-        return open_yolo_path(path, split, skip_bad_labels=skip_bad_labels)
+        return open_yolo_path(path, split, must_have_split=split != DEFAULT_SPLIT, skip_bad_labels=skip_bad_labels)
     if suffix in (".yaml", ".yml"):
         from keepbusy.evaluate.yolo_data import open_yolo_yaml
 

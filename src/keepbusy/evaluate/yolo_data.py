@@ -67,22 +67,31 @@ def open_yolo_yaml(path: Path, split: str, *, skip_bad_labels: bool = False) -> 
     return _with_labels(str(path), listed, names, problems, skip_bad_labels=skip_bad_labels, pose_lengths=pose_lengths)
 
 
-def open_yolo_path(path: Path, split: str, *, skip_bad_labels: bool = False) -> Pictures:
+def open_yolo_path(path: Path, split: str, *, must_have_split: bool = False, skip_bad_labels: bool = False) -> Pictures:
     """Open a folder of pictures or a list of them; the data then has no names.
 
     Args:
         path: A list (`.txt`), a folder whose pictures are wanted (with those of its sub-folders), or one that has
             `images/SPLIT` or `SPLIT/images` in it.
         split: Which split, in the latter case.
+        must_have_split: Refuse a folder without it.
         skip_bad_labels: Leave bad lines of label files out and note them, instead of stopping.
 
     Raises:
         SourceError: It cannot be read, or the data has faults.
+        ConfigError: It has no such split.
     """
     for inner in (path / "images" / split, path / split / "images"):
         if os.path.isdir(inner):
             path = inner
             break
+    else:
+        if must_have_split:
+            raise ConfigError(
+                f"--split: {path} has no split {split!r}",
+                hint=f"it would be in {path / 'images' / split} or {path / split / 'images'}; leave --split out to "
+                "take all pictures of a folder",
+            )
     problems = Problems()
     return _with_labels(
         str(path), list(_list_part(path, str(path), problems)), (), problems, skip_bad_labels=skip_bad_labels

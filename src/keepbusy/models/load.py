@@ -19,6 +19,7 @@ from keepbusy.models.files import notes_of
 from keepbusy.models.inputs import recognise_input, settle_size
 from keepbusy.models.inside import with_what_is_inside
 from keepbusy.models.names import Names, choose_names
+from keepbusy.models.onnx_size import check_onnx_size
 from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.outputs import recognise_output
 from keepbusy.models.pixels import pixels_of
@@ -176,6 +177,7 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
         )
     if not os.path.isfile(path):
         raise ModelError(f"{path}: no such model file", hint="check the path given with --model")
+    check_onnx_size(path)
     weights = beside(path, f"{path.stem}.bin")
     is_ir = path.suffix.lower() == ".xml"
     if is_ir and not os.path.isfile(weights):

@@ -1,4 +1,4 @@
-"""Whether a model's boxes can be what they are read as."""
+"""Whether a model's boxes and confidences can be what they are read as."""
 
 from __future__ import annotations
 
@@ -13,6 +13,31 @@ from keepbusy.values.detections import Detections
 AS_SHARES = frozenset({"yolov5", "yolov8", "yolov10"})
 """Families whose exporters give boxes as shares of the input where they go by way of TensorFlow. Others have their own
 scale, or no such export."""
+
+
+ROUNDING = 0.01
+"""So much beyond 0 and 1 can a confidence be: INT8 and 16 bits round."""
+
+
+def check_confidences(found: Detections, model: Path) -> None:
+    """See that confidences and probabilities are shares of 1: other numbers were read as them otherwise.
+
+    Args:
+        found: A frame's detections.
+        model: The model's file, for the message.
+
+    Raises:
+        ModelError: One is outside of 0 to 1.
+    """
+    for values in (found.confidence, found.probabilities):
+        if values is None or not len(values):
+            continue
+        odd = float(values.max()) if float(values.max()) > 1 + ROUNDING else float(values.min())
+        if not -ROUNDING <= odd <= 1 + ROUNDING:
+            raise ModelError(
+                f"{model}: a confidence is {odd:.6g}, and 0 to 1 is expected: its outputs are something else",
+                hint="say what they are with --family and --task, or leave both out to let keepbusy find out",
+            )
 
 
 def check_pixels(found: Detections, letterbox: Letterbox, model: Path) -> None:

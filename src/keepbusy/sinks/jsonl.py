@@ -76,7 +76,8 @@ def record(result: Result) -> dict[str, Any]:
 class JsonLines:
     """Writes one record a frame, each flushed, so that readers may follow and nothing is lost when a run dies.
 
-    Records are UTF-8 whatever the locale is. A record that does not fit on the disk is cut off again: what is in the
+    Records are UTF-8 whatever the locale is; on a terminal all but ASCII is written out (`\\u009b`), since names may
+    have characters in them that control it. A record that does not fit on the disk is cut off again: what is in the
     file are whole records.
 
     Args:
@@ -99,7 +100,10 @@ class JsonLines:
             raise write_error(path, error) from error
 
     def write(self, result: Result) -> None:
-        line = json.dumps(record(result), ensure_ascii=False, separators=(",", ":")) + "\n"
+        is_shown = self._is_terminal()
+        line = json.dumps(record(result), ensure_ascii=is_shown, separators=(",", ":")) + "\n"
+        if is_shown:
+            line = line.replace("\x7f", "\\u007f")
         try:
             if self._file is None:
                 _print(line)
@@ -109,6 +113,13 @@ class JsonLines:
             raise StopRun from error
         except OSError as error:
             raise write_error(self._name, error) from error
+
+    def _is_terminal(self) -> bool:
+        file = sys.stdout if self._file is None else self._file
+        try:
+            return file.isatty()
+        except (AttributeError, ValueError):  # Somebody's own stream, or a closed one.
+            return False
 
     def _append(self, file: io.FileIO, content: bytes) -> None:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from keepbusy.errors import FrameError, KeepbusyError, first_line
 from keepbusy.sources.base import Source, SourceInfo, close_source
+from keepbusy.texts import without_secrets
 from keepbusy.values.frame import Frame
 
 
@@ -105,4 +106,6 @@ class Chain(Source):
 def _failed(name: str, error: Exception) -> FrameError:
     """A part's end, whatever it failed with: the other parts are not concerned."""
     message, hint = (error.message, error.hint) if isinstance(error, KeepbusyError) else (first_line(error), None)
+    # What a part says of itself begins with its name, as the frame's error does.
+    message = message.removeprefix(f"{without_secrets(name)}: ")
     return FrameError(message, stage="read", source=name, frame_index=0, hint=hint)

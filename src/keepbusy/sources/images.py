@@ -11,7 +11,7 @@ from pathlib import Path
 from keepbusy.config import MAX_PIXELS
 from keepbusy.pictures.planes import Reduced
 from keepbusy.sources.base import Source, SourceInfo
-from keepbusy.sources.picture import read_picture
+from keepbusy.sources.picture import blaming, read_picture
 from keepbusy.threads.cores import usable_cores
 from keepbusy.values.frame import Frame, Image
 
@@ -124,9 +124,10 @@ class ImageFiles(Source):
     def _read_file(self, index: int) -> Image | Reduced:
         is_first = index not in self._was_read
         self._was_read.add(index)
-        return read_picture(
-            self._paths[index], index, self._min_long_side_px, is_first=is_first, max_pixels=self._max_pixels
-        )
+        path = self._paths[index]
+        with blaming(str(path), index):
+            picture = read_picture(path, index, self._min_long_side_px, is_first=is_first, max_pixels=self._max_pixels)
+        return picture
 
     def _look_ahead(self, index: int) -> Future[Image | Reduced] | None:
         """Have this picture and the next ones read by threads; None where there are none."""

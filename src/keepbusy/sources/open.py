@@ -20,7 +20,7 @@ from keepbusy.sources.images import ImageFiles, is_picture
 from keepbusy.sources.listing import LIST_SUFFIXES, Entry, list_entries, list_folder, list_glob
 from keepbusy.sources.pipe import STDIN, Pipe, PipedPicture, is_pipe, picture_in
 from keepbusy.sources.video import Video
-from keepbusy.texts import shortened
+from keepbusy.texts import shortened, without_secrets
 
 MAX_CAMERA = 999
 
@@ -249,7 +249,9 @@ def _open_entry(place: str, spec: str, source_id: int, how: _How) -> Source:
     try:
         return open_source(spec, source_id=source_id, **how._asdict())
     except SourceError as error:
-        raise SourceError(f"{place}: {error.message}", hint=error.hint) from error
+        # The frame that fails has the entry's name already.
+        message = error.message.removeprefix(f"{without_secrets(spec)}: ")
+        raise SourceError(f"{place}: {message}", hint=error.hint) from error
 
 
 def _beside(folder: Path, entry: Entry) -> str:

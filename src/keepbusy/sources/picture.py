@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +48,31 @@ MIN_FILE_BYTES = 1 << 26
 """Files may have so many bytes in any case: of profiles, previews and texts beside the picture."""
 
 
+_HINT = "replace it, remove it, or convert it to JPEG or PNG"
+
+
+@contextlib.contextmanager
+def blaming(name: str, index: int) -> Iterator[None]:
+    """Have whatever fails inside be one picture's failure: libraries raise errors that nobody has told of.
+
+    Args:
+        name: The picture's file.
+        index: The frame to blame.
+
+    Raises:
+        FrameError: Something inside failed.
+    """
+    try:
+        yield
+    except FrameError:
+        raise
+    except Exception as error:
+        hint = "see that there is memory, or refuse it by --max-pixels" if isinstance(error, MemoryError) else _HINT
+        raise FrameError(
+            f"cannot be read: {reason_of(error)}", stage="read", source=name, frame_index=index, hint=hint
+        ) from error
+
+
 def read_image(path: Path, index: int = 0, *, is_first: bool = True, max_pixels: int = MAX_PIXELS) -> Image:
     """Read one picture as uint8 (H, W, 3), BGR.
 
@@ -62,7 +88,8 @@ def read_image(path: Path, index: int = 0, *, is_first: bool = True, max_pixels:
     Raises:
         FrameError: The file cannot be read, is no picture, or has too many pixels.
     """
-    picture = read_picture(path, index, is_first=is_first, max_pixels=max_pixels)
+    with blaming(str(path), index):
+        picture = read_picture(path, index, is_first=is_first, max_pixels=max_pixels)
     return picture if isinstance(picture, np.ndarray) else picture.image
 
 
@@ -161,7 +188,7 @@ def decode_picture(
             stage="read",
             source=name,
             frame_index=index,
-            hint="replace it, remove it, or convert it to JPEG or PNG",
+            hint=_HINT,
         ) from cause
     if math.prod(image.shape[:2]) > max_pixels:
         raise too_large(image.shape[:2], max_pixels, source=name, frame_index=index)

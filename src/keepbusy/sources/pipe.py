@@ -14,7 +14,7 @@ from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import SourceError, reason_of
 from keepbusy.sources import heif
 from keepbusy.sources.base import Source, SourceInfo
-from keepbusy.sources.picture import decode_picture
+from keepbusy.sources.picture import blaming, decode_picture
 from keepbusy.values.frame import Frame
 
 STDIN = "-"
@@ -222,7 +222,8 @@ class PipedPicture(Source):
         if not self.skip():
             return None
         is_first, self._was_read = not self._was_read, True
-        picture = decode_picture(self._content, self.info.name, is_first=is_first, max_pixels=self._max_pixels)
+        with blaming(self.info.name, 0):
+            picture = decode_picture(self._content, self.info.name, is_first=is_first, max_pixels=self._max_pixels)
         return Frame(picture, 0, 0.0, self._source_id, self.info.name)
 
     def skip(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -95,11 +97,21 @@ def recognise_output(
     if family is not None:
         raise ConfigError(
             f"--family {family}: {path} has no such output{': ' + why if why else ''}; outputs: {outputs_text(graph)}",
-            hint=f"{family} needs {FAMILIES[family]}; leave --family out to let keepbusy find out",
+            hint=f"{family} needs {FAMILIES[family]}; {_what_it_is(view)}leave --family out to let keepbusy find out",
         )
     if task is not None:
         raise ConfigError(
             f"--task {task}: {path} has no such output{': ' + why if why else ''}; outputs: {outputs_text(graph)}",
-            hint="leave --task out to let keepbusy find out",
+            hint=f"{_what_it_is(view)}leave --task out to let keepbusy find out",
         )
     raise not_understood(graph, path, why or "none of its outputs has a form that is known")
+
+
+def _what_it_is(view: View) -> str:
+    """What the outputs are taken for where nobody names anything, for a hint; "" where that is not known either."""
+    view = dataclasses.replace(view, family=None, task=None)
+    for rule in RULES:
+        with contextlib.suppress(Impossible):
+            if (form := rule(view)) is not None:
+                return f"it is read as {form.family}, {form.task}: "
+    return ""

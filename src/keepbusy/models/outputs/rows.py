@@ -106,6 +106,8 @@ def selected(view: View) -> OutputForm | None:
         num_rows, width = port.shape[1:]
         if width is None or width < 5 or (num_rows or 0) > MAX_SELECTED:
             continue
+        if _has_a_column_per_cell(view, width):
+            raise Impossible(f"{width} columns are the cells of the input, not the numbers of a selected row")
         parts = row_parts(port.node, width)
         is_detr = "detr" in view.words.kind
         is_normalized = numbers_from(port.node) == "Sigmoid" or is_detr
@@ -126,6 +128,10 @@ def selected(view: View) -> OutputForm | None:
             count = "some" if num_rows is None else str(num_rows)
             return _selected("yolov10", view, port, split, f"{count} rows of box, confidence and class", doubt)
     return None
+
+
+def _has_a_column_per_cell(view: View, width: int) -> bool:
+    return width in [view.num_cells(strides) for strides in STRIDES_PX]
 
 
 def _is_query(view: View, parts: tuple[int, ...], width: int, is_normalized: bool) -> bool:

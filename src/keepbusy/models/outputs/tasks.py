@@ -68,6 +68,9 @@ def split_rest(
     if said == "obb":
         _need(may_turn, "this family has no rotated boxes")
         _need(rest >= 2, "rotated boxes need a class and an angle behind the box")
+        _need(
+            has_angle or not view.task or _may_be_behind(view, rest, parts, 1), "nothing behind its classes is an angle"
+        )
         return _check_names(view, Split("obb", rest - 1, why=reason))
     if said == "classify":
         raise Impossible("its rows are boxes, not classes of the whole picture")
@@ -109,10 +112,19 @@ def _pose(view: View, rest: int, parts: tuple[int, ...], why: str) -> Split:
         num_classes = rest - num_points * num_values
         _need(num_classes >= 1, f"{num_points} keypoints of {num_values} do not fit into {rest} numbers")
         return Split("pose", num_classes, keypoints=(num_points, num_values), why=why)
+    _need(not view.task or _may_be_behind(view, rest, parts, None), "its graph has nothing behind the classes")
     num_classes = rest - sum(parts[1:]) if len(parts) > 1 else (view.words.num_names or 1)
     extra = rest - num_classes
     _need(extra >= 2 and (extra % 3 == 0 or extra % 2 == 0), f"{extra} numbers behind the classes are no keypoints")
     return _keypoints_of(num_classes, extra, why)
+
+
+def _may_be_behind(view: View, rest: int, parts: tuple[int, ...], num_wanted: int | None) -> bool:
+    """Whether something can lie behind the classes: so many numbers, or any; neither graph nor names contradict."""
+    if parts:
+        extra = sum(parts[1:])
+        return extra > 0 if num_wanted is None else extra == num_wanted
+    return view.words.num_names != rest
 
 
 def _keypoints_of(num_classes: int, extra: int, why: str) -> Split:

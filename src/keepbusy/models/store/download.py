@@ -5,8 +5,9 @@ length). A later download goes on from there only if the server confirms that it
 RFC 9110 section 13.1.5, and the total in `Content-Range`); if not, it starts over. Nothing is lost by an interruption
 at any point: both files stay.
 
-What comes is bounded (`limits.py`), and only a complete answer counts: status 200, or 206 with the rest that was asked
-for. Links in place of the files are not followed (`own_file.py`).
+What comes is bounded (`limits.py`), also in time while nothing but headers comes (`watchdog.py`), and only a complete
+answer counts: status 200, or 206 with the rest that was asked for. Links in place of the files are not followed
+(`own_file.py`).
 
 The standard library's client is used: one GET with two headers needs no more, and it honours `HTTPS_PROXY`,
 `NO_PROXY` and OpenSSL's `SSL_CERT_FILE`.
@@ -30,11 +31,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urljoin, urlsplit
 
-from keepbusy.errors import KeepbusyError, ModelError, first_line
+from keepbusy.errors import ModelError, first_line
 from keepbusy.files.parsing import parse_json
 from keepbusy.files.whole import write_all
-from keepbusy.models.store.limits import HOURS_VARIABLE, MB_VARIABLE, MEGABYTE, Limits
+from keepbusy.models.store.limits import MB_VARIABLE, MEGABYTE, FetchError, Limits
 from keepbusy.models.store.own_file import open_own, read_own, size_own, write_own
+from keepbusy.models.store.watchdog import Watchdog, WatchedHttp, WatchedHttps
+from keepbusy.threads.workers import to_the_end
 from keepbusy.version import __version__
 
 OnProgress = Callable[[int, "int | None"], None]
@@ -75,10 +78,6 @@ class PartOf:
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
 
 
-class FetchError(KeepbusyError):
-    """A file could not be fetched; `message` is the reason alone."""
-
-
 def part_path(target: Path) -> Path:
     """Where the bytes of a file grow until it is whole."""
     return target.with_name(f"{target.name}.part")
@@ -113,11 +112,25 @@ def fetch_part(
         FetchError: The server cannot be reached, refuses, keeps breaking off, or brings too much or too slowly.
         ModelError: The disk is full, or the folder cannot be written.
     """
-    download = _Download(url, target, limits or Limits(), on_progress)
+    limits = limits or Limits()
+    watchdog = Watchdog(limits)
+    try:
+        watchdog.start()
+        return part_path(target), _attempt_all(_Download(url, target, limits, on_progress, watchdog), target)
+    finally:
+        to_the_end(watchdog.close)
+
+
+def _attempt_all(download: _Download, target: Path) -> bool:
+    """One connection after the other, as long as each brings something; True if there were several.
+
+    Raises:
+        FetchError: As for `fetch_part`.
+    """
     best = size_own(part_path(target))
     for attempt in range(MAX_ATTEMPTS):
         try:
-            return part_path(target), download.attempt()
+            return download.attempt()
         except (ValueError, OverflowError, http.client.InvalidURL) as error:
             raise FetchError(f"the server's answer cannot be understood: {first_line(error)}") from error
         except (OSError, http.client.HTTPException) as error:
@@ -137,14 +150,18 @@ class _Download:
         target: What the file will be.
         limits: Of all connections together.
         on_progress: Called for each piece that was written.
+        watchdog: Watches the connections.
     """
 
-    def __init__(self, url: str, target: Path, limits: Limits, on_progress: OnProgress | None) -> None:
+    def __init__(
+        self, url: str, target: Path, limits: Limits, on_progress: OnProgress | None, watchdog: Watchdog
+    ) -> None:
         self.limits = limits
         self._url = url
         self._target = target
         self._on_progress = on_progress
-        self._opener = _opener()
+        self._watchdog = watchdog
+        self._opener = _opener(watchdog)
         self._end_s = time.monotonic() + limits.max_s
 
     def attempt(self) -> bool:
@@ -186,8 +203,7 @@ class _Download:
         for _ in range(MAX_REDIRECTS + 1):
             request = urllib.request.Request(url, headers=headers)
             try:
-                # The address is the catalogue's or a mirror's, http or https; redirects are checked.
-                return cast(http.client.HTTPResponse, self._opener.open(request, timeout=self.limits.timeout_s))
+                return self._request(request)
             except urllib.error.HTTPError as error:
                 location = error.headers.get("Location")
                 if error.code not in _REDIRECTS or location is None:
@@ -195,6 +211,23 @@ class _Download:
                 error.close()
                 url = _redirected(url, location)
         raise FetchError(f"the server redirects more than {MAX_REDIRECTS} times")
+
+    def _request(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        answer: urllib.error.HTTPError | http.client.HTTPResponse | None = None
+        try:
+            with self._watchdog.within(self.limits.max_s, self.limits.too_long):
+                try:
+                    # The address is the catalogue's or a mirror's, http or https; redirects are checked.
+                    answer = cast(http.client.HTTPResponse, self._opener.open(request, timeout=self.limits.timeout_s))
+                except urllib.error.HTTPError as error:
+                    answer = error
+                    raise
+        except FetchError:
+            # Headers that were cut off look like complete ones to the client.
+            if answer is not None:
+                answer.close()
+            raise
+        return answer
 
     def _begin_anew(self) -> bool:
         discard_part(self._target)
@@ -209,7 +242,7 @@ class _Download:
         with file:
             self._tell(size, length)
             window = (time.monotonic(), size)
-            while block := response.read1(CHUNK_BYTES):
+            while block := self._next_block(response):
                 size += len(block)
                 if size > self.limits.max_bytes:
                     discard_part(self._target)
@@ -223,6 +256,10 @@ class _Download:
         if length is not None and size != length:
             raise http.client.HTTPException(f"the server broke off after {size} of {length} bytes")
 
+    def _next_block(self, response: http.client.HTTPResponse) -> bytes:
+        with self._watchdog.within(self.limits.speed_window_s, self.limits.too_slow):
+            return response.read1(CHUNK_BYTES)
+
     def _tell(self, size: int, length: int | None) -> None:
         if self._on_progress is not None:
             self._on_progress(size, length)
@@ -235,13 +272,13 @@ class _Download:
         """
         now_s, limits = time.monotonic(), self.limits
         if now_s > self._end_s:
-            raise FetchError(f"it takes longer than {limits.max_s / 3600:g} h ({HOURS_VARIABLE} allows more)")
+            raise FetchError(limits.too_long)
         begin_s, begin_size = window
         span_s = now_s - begin_s
         if span_s < limits.speed_window_s:
             return window
         if size - begin_size < limits.min_bytes_per_s * span_s:
-            raise FetchError(f"the server brings less than {limits.min_bytes_per_s / 1000:g} kB/s")
+            raise FetchError(limits.too_slow)
         return now_s, size
 
     def _describe(self, response: http.client.HTTPResponse, start: int) -> PartOf:
@@ -364,9 +401,9 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(watchdog: Watchdog) -> urllib.request.OpenerDirector:
     # It also has handlers for ftp and the like; only a redirect could lead there, and those are checked.
-    return urllib.request.build_opener(_NoRedirects)
+    return urllib.request.build_opener(_NoRedirects, WatchedHttp(watchdog), WatchedHttps(watchdog))
 
 
 def _reason(error: Exception, timeout_s: float) -> str:

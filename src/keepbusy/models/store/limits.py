@@ -1,11 +1,11 @@
-"""How much a download may bring, how long it may take, and how slow it may be."""
+"""How much a download may bring, how long it may take, how slow it may be, and the error when it is not kept to."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 
-from keepbusy.errors import ConfigError
+from keepbusy.errors import ConfigError, KeepbusyError
 
 MEGABYTE = 1_000_000
 
@@ -22,11 +22,19 @@ MIN_BYTES_PER_S = 1000.0
 SPEED_WINDOW_S = 60.0
 """A server that brings less than the lowest speed over such a time drips, and is left."""
 
+HEADERS_PER_TIMEOUT = 2.0
+"""The headers of an answer, redirects apart, are to be complete within so many times the bound of silence: a server
+that is only silent is reported as that."""
+
 LARGER = 2.0
 """A file may be so many times as large as the catalogue says: a release may have been replaced."""
 
 MB_VARIABLE = "KEEPBUSY_MODELS_MAX_MB"
 HOURS_VARIABLE = "KEEPBUSY_MODELS_MAX_HOURS"
+
+
+class FetchError(KeepbusyError):
+    """A file could not be fetched; `message` is the reason alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,26 @@ class Limits:
     timeout_s: float = TIMEOUT_S
     min_bytes_per_s: float = MIN_BYTES_PER_S
     speed_window_s: float = SPEED_WINDOW_S
+
+    @property
+    def headers_s(self) -> float:
+        """Seconds from a connection to the last header of its answer."""
+        return HEADERS_PER_TIMEOUT * self.timeout_s
+
+    @property
+    def late_headers(self) -> str:
+        """What to report when headers take longer."""
+        return f"the headers of the server's answer are not complete after {self.headers_s:g} s"
+
+    @property
+    def too_slow(self) -> str:
+        """What to report when too few bytes come."""
+        return f"the server brings less than {self.min_bytes_per_s / 1000:g} kB/s"
+
+    @property
+    def too_long(self) -> str:
+        """What to report when the whole takes too long."""
+        return f"it takes longer than {self.max_s / 3600:g} h ({HOURS_VARIABLE} allows more)"
 
 
 def limits_for(size_mb: float | None, timeout_s: float = TIMEOUT_S) -> Limits:

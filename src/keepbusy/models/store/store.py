@@ -22,10 +22,11 @@ from keepbusy.errors import ConfigError, ModelError, first_line
 from keepbusy.files.parsing import parse_json
 from keepbusy.files.paths import sha256_of
 from keepbusy.files.whole import clear_place
+from keepbusy.models.onnx_size import check_onnx_size
 from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known, near_names
-from keepbusy.models.store.download import FetchError, OnProgress, discard_part, disk, fetch_part
-from keepbusy.models.store.limits import TIMEOUT_S, Limits, limits_for
+from keepbusy.models.store.download import OnProgress, discard_part, disk, fetch_part
+from keepbusy.models.store.limits import TIMEOUT_S, FetchError, Limits, limits_for
 from keepbusy.models.store.own_file import read_own, write_own
 from keepbusy.telemetry import import_openvino
 
@@ -265,13 +266,15 @@ def find_model(
         store: Where models are kept; None for the user's cache.
 
     Raises:
-        ModelError: The name is not known, or its file cannot be fetched or is not the right one.
+        ModelError: The name is not known, or its file cannot be fetched or is not the right one; or what the path
+            names is too large to be ONNX.
         ConfigError: `KEEPBUSY_MODELS_URL` is not an http or https address.
     """
     path = Path(model)
     text = str(model)
     separators = {os.sep, os.altsep or os.sep}
     if path.suffix or any(separator in text for separator in separators) or os.path.isfile(path):
+        check_onnx_size(path)
         return path
     store = store or ModelStore()
     known = find_known(text, store.catalogue)
