@@ -30,7 +30,7 @@ OUTPUT = ROOT / "build" / "bench"
 CHART = ROOT / "docs" / "images" / "peers.svg"
 NAMES = (
     *("environment", "main-job", "heads", "peers", "model-only"),
-    *("engine-only", "scripted-bound", "predicted-bound", "memory"),
+    *("engine-only", "streams", "scripted-bound", "predicted-bound", "memory"),
 )
 
 Command = list[str]
@@ -48,6 +48,9 @@ def commands(name: str, options: argparse.Namespace) -> list[Command]:
         return [["benchmarks/heads.py", video, model, *device, *length]]
     if name == "engine-only":
         return [["benchmarks/engine_only.py", *(["--rounds", "1", "--frames", "1000"] if is_quick else [])]]
+    if name == "streams":
+        length = ["--rounds", "1", "--frames", "640", "--seconds", "0.2"] if is_quick else []
+        return [["-m", "benchmarks.streams", *length]]
     if name == "scripted-bound":
         return [["benchmarks/scripted_bound.py", "--rounds", "1" if is_quick else "5"]]
     if name == "memory":

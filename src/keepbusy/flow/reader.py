@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from keepbusy.errors import FrameError, KeepbusyError, SourceError, first_line
-from keepbusy.flow.stats import Clock, Lane
+from keepbusy.flow.stats import Lane
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source, close_source
 from keepbusy.sources.selection import Selection
@@ -60,7 +60,6 @@ class Reader:
         stream: The stream.
         source: An open source, or what opens it, in the thread that reads.
         lane: The time of the read stage.
-        clock: The run's clock.
     """
 
     def __init__(
@@ -68,12 +67,10 @@ class Reader:
         stream: Stream,
         source: Source | Openable,
         lane: Lane,
-        clock: Clock,
     ) -> None:
         self.stream = stream
         self.lane = lane
         self._spec = source
-        self._clock = clock
         self._retry = stream.config.retry
         self._source: Source | None = None
         self._selection: Selection | None = None
@@ -81,11 +78,6 @@ class Reader:
         self._num_failures = 0
         self._is_over = False
         self._stopped = Gate()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether it was interrupted."""
-        return self._stopped.is_open
 
     def reads(self, source: Source) -> bool:
         """Whether it is the one that owns a source that was opened before."""

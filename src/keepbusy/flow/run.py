@@ -105,12 +105,7 @@ class Streams:
                 engine.postprocess(config.detect),
                 config.on_error or engine.config.on_error,
             )
-            reader = Reader(
-                stream,
-                spec,
-                engine.stats.lane("read"),
-                engine.stats.clock,
-            )
+            reader = Reader(stream, spec, engine.stats.lane("read"))
             # Last, so that what was interrupted has changed nothing.
             self.all[stream_id], self.readers[stream_id], self._next_id = stream, reader, stream_id + 1
             return reader
