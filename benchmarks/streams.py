@@ -2,9 +2,9 @@
 
     python -m benchmarks.streams [--frames N] [--rounds N]
 
-First as many frames as the threads carry, from sources that take no time, on a device that takes none: the total rate of
-1, 4, 16 and 64 streams. Then live streams, each with its own share of twice what the device can do: how old results are
-when they are handed over, and how evenly the device is shared.
+First as many frames as the threads carry, from sources that take no time, on a device that takes none: the total rate
+of 1, 4, 16 and 64 streams. Then live streams, each with its own share of twice what the device can do: how old results
+are when they are handed over, and how evenly the device is shared.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from openvino import opset13 as ops
 import keepbusy as kb
 from keepbusy.cache.notes import Notebook
 from keepbusy.config import DetectConfig, HeadChoice
-from keepbusy.device.compiled import CompiledModel
+from keepbusy.device.compiled import SHORT_RUN_FRAMES, CompiledModel
 from keepbusy.device.engine import create_slots
 from keepbusy.device.heads import Contender, choose_head
 from keepbusy.embedded import embedded_clip, embedded_model
@@ -261,3 +261,43 @@ def test_weights_that_are_no_numbers_are_an_error_of_each_frame(
         errors = [result.error for result in run]
     assert len(errors) == 2
     assert ["not finite" in str(error) for error in errors] == [True, True], errors
+
+
+@pytest.fixture
+def an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(Notebook, "_in_memory", {})
+
+
+@pytest.mark.usefixtures("an_empty_cache")
+def test_a_short_run_does_not_wait_for_a_measurement_and_a_longer_one_chooses_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = head_model(tmp_path / "m.xml", "yolov5", input_hw=(128, 128))
+    asked: list[Sequence[str]] = []
+
+    def choose_the_tail(strategies: Sequence[HeadStrategy], *_: Any) -> HeadStrategy:
+        asked.append(strategies)
+        return "tail"
+
+    monkeypatch.setattr("keepbusy.device.compiled.choose_head", choose_the_tail)
+    picture = np.zeros((64, 128, 3), np.uint8)
+    with kb.Pipeline(path, precision="f32") as pipeline:
+        assert len(list(pipeline.run(picture, picture))) == 2
+        assert (pipeline.head, pipeline.shapes, asked) == ("stock", [(128, 128)], [])
+        assert len(list(pipeline.run(picture, loop=True, limit=SHORT_RUN_FRAMES))) == SHORT_RUN_FRAMES
+        assert (pipeline.head, pipeline.shapes, len(asked)) == ("tail", [(64, 128)], 1)
+        # What was chosen by measurement stays.
+        assert len(list(pipeline.run(picture))) == 1
+        assert (pipeline.head, len(asked)) == ("tail", 1)
+
+
+@pytest.mark.usefixtures("an_empty_cache")
+def test_a_short_run_takes_the_head_that_was_measured_before(tmp_path: Path) -> None:
+    path = head_model(tmp_path / "m.xml", "yolov5")
+    with kb.Pipeline(path, precision="f32") as pipeline:
+        pipeline.plan()
+        measured = pipeline.head
+    with kb.Pipeline(path, precision="f32") as pipeline:
+        list(pipeline.run(pictures()[0]))
+        assert pipeline.head == measured

@@ -130,7 +130,9 @@ class DeviceConfig:
         cache_dir: Folder for compiled models; None for the user's cache folder, False for no cache.
         imgsz: Input size (height, width) in pixels, or one side of a square; None for the model's own, or 640x640
             where it has none. Another than its own needs a dynamic input, or a head that keepbusy can take off.
-        head: Where the detection head is computed; `auto` measures once for a model, device and shape, and remembers.
+        head: Where the detection head is computed; `auto` measures once for a model, device and shape, in
+            the first run of 500 frames or more, or of unknown length, and remembers; shorter runs before take it as
+            exported.
         shape: `square` takes `imgsz` as it is; `rect` the smallest input that holds the frames at the same scale,
             so that no grey bars are computed; `auto` is `rect` where the graph allows it; or (height, width).
         family: How the model's outputs are to be read; None to find out from the graph.

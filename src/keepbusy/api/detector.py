@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepbusy.api.load import check_process, load
-from keepbusy.device.compiled import Decoder
+from keepbusy.device.decoder import Decoder
 from keepbusy.device.engine import Slot
 from keepbusy.flow import steps
 from keepbusy.flow.run import give_up

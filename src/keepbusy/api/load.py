@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.config import ClassConf, DetectConfig, RunConfig, split_options
-from keepbusy.device.compiled import CompiledModel, Decoder
+from keepbusy.device.compiled import CompiledModel
+from keepbusy.device.decoder import Decoder
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models import load_model, load_names
 from keepbusy.models.names import first_names

@@ -21,6 +21,7 @@ from keepbusy.flow.run import Engine, Run, Turn
 from keepbusy.flow.stats import RunStats
 from keepbusy.sources import Source, close_source, frame_sizes
 from keepbusy.sources.given import flatten, open_mixed
+from keepbusy.sources.selection import num_selected
 from keepbusy.sources.spec import SourceSpec
 from keepbusy.values.frame import Image
 
@@ -79,6 +80,7 @@ class Pipeline:
         self._active: weakref.ref[Run] | None = None
         self._is_closed = False
         self._slots: list[Slot] = []
+        self._num_choices = 0
         self._own_cores: frozenset[int] = frozenset()
         self.model = self._compiled.model
         self.names = self.model.names
@@ -114,7 +116,7 @@ class Pipeline:
         try:
             turn.take()
             opened = self._open(sources)
-            self._plan(opened)
+            self._plan(opened, num_selected(opened, select))
             if self._config.reduce_jpegs:
                 for source in opened:
                     source.allow_reduced(self._reduced_side_px)
@@ -219,8 +221,10 @@ class Pipeline:
             max_pixels=config.max_pixels,
         )
 
-    def _plan(self, opened: Sequence[Source]) -> None:
-        self._compiled.plan(frame_sizes(opened))
+    def _plan(self, opened: Sequence[Source], num_frames: int | None = None) -> None:
+        self._compiled.plan(frame_sizes(opened), num_frames)
+        if self._num_choices != self._compiled.num_choices:
+            self._slots, self._num_choices = [], self._compiled.num_choices
         if not self._slots:
             self._slots = self._compiled.create_slots()
             self._own_cores = self._compiled.cores_beside(self._slots)

@@ -259,6 +259,7 @@ def detect(
     from keepbusy.sinks.draw import Style
     from keepbusy.sinks.open import Outputs, open_sinks
     from keepbusy.sources import close_source, open_sources
+    from keepbusy.sources.selection import num_selected
 
     _check_used(save=save, encoder=encoder, save_txt=save_txt, save_conf=save_conf)
     select = SelectConfig(loop=loop, limit=limit, stride=stride)
@@ -307,7 +308,7 @@ def detect(
             sinks = open_sinks(opened, outputs, sources or [])
             run = pipeline.run(*opened, loop=loop, limit=limit, stride=stride)
             what = (options["mode"], device, pipeline.num_slots)
-            _follow(run, sinks, what, total=_total(opened, select), trace=trace, is_quiet=quiet)
+            _follow(run, sinks, what, total=num_selected(opened, select), trace=trace, is_quiet=quiet)
     finally:
         for source in opened:
             close_source(source)
@@ -389,10 +390,3 @@ def _tuned(
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
-
-
-def _total(sources: list[Any], select: SelectConfig) -> int | None:
-    from keepbusy.sources import Selection
-
-    counts = [Selection(source, select).info.num_frames for source in sources]
-    return None if None in counts else sum(cast("list[int]", counts))

@@ -30,7 +30,7 @@ HeadOption = Annotated[
     typer.Option(
         metavar="auto|stock|tail|host",
         help="Where the detection head is computed: as exported, in the graph for candidates only, or on the host. "
-        "auto measures once, and remembers.",
+        "auto measures once, in a run of 500 frames or more, and remembers.",
         rich_help_panel=RUN_PANEL,
     ),
 ]

@@ -63,10 +63,9 @@ def choose_head(
         key: What the measurement depends on: model, device, versions, shape.
         notebook: Where it is remembered.
     """
-    known = notebook.read({"what": "head", **key})
-    if known is not None and known.get("strategy") in strategies:
-        chosen: HeadStrategy = known["strategy"]
-        return chosen
+    known = remembered_head(strategies, key, notebook)
+    if known is not None:
+        return known
     log.info("measuring once how the head runs best on this device (%s)", ", ".join(strategies))
     contenders = {strategy: build(strategy) for strategy in strategies}
     image = picture()
@@ -83,7 +82,7 @@ def choose_head(
         strategy: statistics.median(own / stock for own, stock in zip(rounds[strategy], rounds["stock"], strict=True))
         for strategy in strategies
     }
-    chosen = "stock"
+    chosen: HeadStrategy = "stock"
     for strategy in sorted(strategies, key=lambda one: -gains[one]):
         if gains[strategy] <= _WORTH_IT or strategy == "stock":
             break
@@ -94,6 +93,17 @@ def choose_head(
     fps = {strategy: round(statistics.median(values), 1) for strategy, values in rounds.items()}
     log.info("head: %s (%s)", chosen, ", ".join(f"{name} {value:g} frames/s" for name, value in fps.items()))
     notebook.write({"what": "head", **key}, {"strategy": chosen, "fps": fps})
+    return chosen
+
+
+def remembered_head(
+    strategies: Sequence[HeadStrategy], key: Mapping[str, Any], notebook: Notebook
+) -> HeadStrategy | None:
+    """What `choose_head` chose the last time; None where it has not been asked, or among others."""
+    known = notebook.read({"what": "head", **key})
+    if known is None or known.get("strategy") not in strategies:
+        return None
+    chosen: HeadStrategy = known["strategy"]
     return chosen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from keepbusy.config import SelectConfig
 from keepbusy.errors import FrameError
@@ -139,3 +140,10 @@ class Selection(Source):
 
     def close(self) -> None:
         self._source.close()
+
+
+def num_selected(sources: Iterable[Source], config: SelectConfig) -> int | None:
+    """How many frames will be read of some sources together; None where one of them does not know, or never ends."""
+    counts = [Selection(source, config).info.num_frames for source in sources]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None

@@ -415,5 +415,6 @@ def _open_hint(location: str | Pipe) -> str:
     if isinstance(location, Pipe):
         return "from a pipe, videos and pictures are told by their first bytes: give other files by their paths"
     if "://" in location:
-        return "check the address, the network and the login (rtsp://user:password@host/path)"
+        scheme = location.partition("://")[0].lower()
+        return f"check the address, the network and the login ({scheme}://user:password@host/path)"
     return "the file may be damaged, cut short or of a kind that FFmpeg does not know"
