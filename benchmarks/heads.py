@@ -40,7 +40,7 @@ def measure(video: Path, model: Path, device: str, rounds: int, seconds: float) 
         names = list(pipelines)
         for number in range(rounds):
             for name in names[number % len(names) :] + names[: number % len(names)]:
-                alone[name].append(measure_model_only(pipelines[name].requests, seconds).fps)
+                alone[name].append(measure_model_only(pipelines[name].warm_requests(), seconds).fps)
                 whole[name].append(measure_end_to_end(pipelines[name].run(video, loop=True), seconds).fps)
             print(f"{model.name}: round {number + 1} of {rounds}", file=sys.stderr)
         lines = [

@@ -40,7 +40,7 @@ def end_to_end(pipeline: kb.Pipeline, video: Path, seconds: float) -> float:
 
 def model_only(pipeline: kb.Pipeline, seconds: float) -> float:
     """Frames a second of the pipeline's own requests, filled once and started over and over."""
-    return measure_model_only(pipeline.requests, seconds).fps
+    return measure_model_only(pipeline.warm_requests(), seconds).fps
 
 
 def benchmark_app(model: Path, api: str, device: str, seconds: float) -> float:

@@ -33,7 +33,7 @@ from keepbusy.models import load_model
 
 def ours(pipeline: kb.Pipeline, seconds: float) -> float:
     """Frames a second of our own loop."""
-    requests = pipeline.requests
+    requests = pipeline.warm_requests()
     return measure_model_only(requests, seconds).fps
 
 

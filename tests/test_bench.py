@@ -114,7 +114,7 @@ def test_the_model_alone_sees_noise_and_a_run_after_it_what_it_would_have_seen()
     with kb.Pipeline(embedded_model(), shape="square", precision="f32") as pipeline:
         found = [result.detections.boxes_xyxy for result in pipeline.run(embedded_clip(), stride=100)]
         seen: list[float] = []
-        requests = pipeline.requests
+        requests = pipeline.warm_requests()
         start = type(requests[0]).start
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(

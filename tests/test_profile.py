@@ -77,8 +77,8 @@ def test_options_are_those_of_the_pipeline(blob_model: Path, clip: Path, tmp_pat
     profile = load_profile(path)
     assert profile.options == {"nireq": 3, "nstreams": 1}
     with kb.Pipeline(blob_model, **profile.options) as pipeline:
-        assert pipeline.num_slots == 3
         assert len(list(pipeline.run(clip, limit=5))) == 5
+        assert pipeline.num_slots == 3
     # What the user gives comes first.
     assert merge_options(profile, {"nireq": 1, "conf": 0.5}) == {"nireq": 1, "nstreams": 1, "conf": 0.5}
 

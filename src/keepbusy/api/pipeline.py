@@ -240,7 +240,11 @@ class Pipeline:
 
     @property
     def device(self) -> OpenVINODevice:
-        """What the model was compiled for, in its main shape."""
+        """What the model was compiled for, in its main shape.
+
+        Raises:
+            KeepbusyError: It has not been compiled yet: `plan` and `run` do that.
+        """
         return self._compiled.device
 
     @property
@@ -260,8 +264,8 @@ class Pipeline:
 
     @property
     def num_slots(self) -> int:
-        """How many frames can be in flight."""
-        return len(self._slots) or self._compiled.num_slots
+        """How many frames can be in flight; 0 before the model has been compiled."""
+        return len(self._slots)
 
     def stream(
         self,
@@ -286,9 +290,8 @@ class Pipeline:
         check_classes(detect, self.names)
         self._detect = detect
 
-    @property
-    def requests(self) -> list[Request]:
-        """The slots' warm requests in the main shape, for measuring the device alone.
+    def warm_requests(self) -> list[Request]:
+        """The slots' warm requests in the main shape, for measuring the device alone; compiles where that is not done.
 
         Not to be touched while a run goes on.
         """

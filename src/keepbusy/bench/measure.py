@@ -52,7 +52,7 @@ def benchmark(
         KeyboardInterrupt: Interrupted before the first round was finished.
     """
     warnings, num_frames = _survey(sources)
-    requests = {"sync": sync.requests, "async": asynchronous.requests}
+    requests = {"sync": sync.warm_requests(), "async": asynchronous.warm_requests()}
 
     def model_only(mode: str) -> Window:
         return measure_model_only(requests[mode], seconds)

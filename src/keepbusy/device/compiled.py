@@ -18,7 +18,7 @@ from keepbusy.device.heads import Contender, choose_head, remembered_head
 from keepbusy.device.names import full_device_name, usable_device
 from keepbusy.device.proof import gives_the_same, test_picture
 from keepbusy.device.sharing import cores_beside, cores_for_stages, inference_cost_ms
-from keepbusy.errors import ConfigError, ModelError
+from keepbusy.errors import ConfigError, KeepbusyError, ModelError
 from keepbusy.models.head import Head, can_reshape
 from keepbusy.models.head.memory import recall_head
 from keepbusy.models.load import Model
@@ -193,11 +193,14 @@ class CompiledModel:
 
     @property
     def device(self) -> OpenVINODevice:
-        """The device with the model in its main shape; planned for the model's own shape where nothing is."""
-        with self._lock:
-            if self._main_hw is None:
-                self.plan({})
-            found = self._shapes.device(self.input_hw)
+        """The device with the model in its main shape.
+
+        Raises:
+            KeepbusyError: Nothing has been planned yet.
+        """
+        if self._main_hw is None:
+            raise KeepbusyError("the model has not been compiled yet", hint="call plan() or run() first")
+        found = self._shapes.device(self._main_hw)
         assert isinstance(found, OpenVINODevice)  # nosec B101 # for mypy: no other device is made here
         return found
 

@@ -58,8 +58,7 @@ class Runner(Protocol):
         """Run over sources."""
         ...
 
-    @property
-    def requests(self) -> list[Request]:
+    def warm_requests(self) -> list[Request]:
         """Its requests in the main shape; their inputs are looked at between runs."""
         ...
 
@@ -311,7 +310,7 @@ def _detect(side: Runner, batch: Sequence[Frame], sizes_hw: Mapping[tuple[int, i
 
 
 def _input_hw(side: Runner) -> tuple[int, int]:
-    height, width = side.requests[0].input.shape[:2]
+    height, width = side.warm_requests()[0].input.shape[:2]
     return int(height), int(width)
 
 
@@ -322,8 +321,8 @@ def _compare_inputs(reference: Runner, candidate: Runner, so_far: Preparation) -
     """
     if len(candidate.shapes) > 1:
         return so_far  # Each shape has requests of its own: it is not known which of them had the frame.
-    ours = reference.requests[-1].input
-    theirs = [request.input for request in candidate.requests]
+    ours = reference.warm_requests()[-1].input
+    theirs = [request.input for request in candidate.warm_requests()]
     if any(one.shape != ours.shape for one in theirs):
         return so_far
     share = min(0.0 if np.array_equal(ours, one) else float((ours != one).any(axis=2).mean()) for one in theirs)

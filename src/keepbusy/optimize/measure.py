@@ -97,7 +97,7 @@ def measure_speed(
                 )
             )
             try:
-                requests = pipeline.requests
+                requests = pipeline.warm_requests()
             except ModelError:
                 if form.precision != "f32" or device == "CPU":
                     raise
@@ -124,6 +124,7 @@ def measure_speed(
 def own_precision(form: Form, device: str) -> str:
     """The number type that a device computes a form in where it may choose; "" where it does not say."""
     with Pipeline(form.path, device, head=form.head, shape=form.shape, imgsz=form.imgsz) as pipeline:
+        pipeline.plan()
         return pipeline.device.describe().get("precision", "")
 
 
