@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -143,7 +144,9 @@ def disturb(inputs: Inputs, folder: Path, spans_s: list[float], seed: int, numbe
 
 def _has_not_begun(code: int, told: str) -> bool:
     """Whether Python was interrupted while it was starting itself, and before the program's first step."""
-    is_pythons = told == "" or ("KeyboardInterrupt" in told and "__main__.py" not in told)
+    is_pythons = told == "" or (
+        "KeyboardInterrupt" in told and re.search(r'__main__\.py", line \d+, in main', told) is None
+    )
     return code in (*BEFORE, 1) and is_pythons
 
 

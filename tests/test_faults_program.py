@@ -116,6 +116,19 @@ def test_a_full_standard_output_is_one_line(words: tuple[str, ...]) -> None:
     assert "cannot be written: No space left on device" in lines[0]
 
 
+def test_an_interrupt_inside_an_exec_ends_with_the_exit_code_of_an_interrupt() -> None:
+    # Python notes it where a text is executed, as dataclasses do, and would die of the signal at its very end.
+    code = """
+import sys
+import keepbusy.__main__ as program
+import keepbusy.cli
+keepbusy.cli.main = lambda: exec("raise KeyboardInterrupt")
+program.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
 @pytest.mark.parametrize("words", [("--version",), ("models",), ("detect", "--limit", "2", "-q")])
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_program_without_standard_streams_works(words: tuple[str, ...], closed: str, tmp_path: Path) -> None:

@@ -509,7 +509,9 @@ def test_the_quota_of_version_1(tmp_path: Path, mount: str) -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
 def test_affinity_counts() -> None:
     first = min(os.sched_getaffinity(0))
-    code = f"import os; os.sched_setaffinity(0, [{first}]); from keepbusy import cores; print(cores.whole_cores())"
+    code = (
+        f"import os; os.sched_setaffinity(0, [{first}]); from keepbusy.threads import cores; print(cores.whole_cores())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
     assert 1 <= cores.whole_cores() <= max(1, cores.usable_cores()) <= (os.cpu_count() or 1)
@@ -567,12 +569,15 @@ def test_detections_are_compared_on_the_source_itself(tmp_path: Path) -> None:
 
 
 def test_a_live_source_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: Path) -> None:
+    from keepbusy.sources import SourceInfo
     from keepbusy.sources.images import ImageFiles
 
     picture = tmp_path / "a.png"
     write_picture(picture, square_picture())
     check_sources([str(picture), str(clip)])
-    monkeypatch.setattr(ImageFiles, "is_live", True)
+    monkeypatch.setattr(
+        ImageFiles, "info", property(lambda _: SourceInfo("a.png", is_live=True), lambda *_: None), False
+    )
     with pytest.raises(ConfigError, match=r"a\.png: is live"):
         check_sources([str(clip), str(picture)])
 

@@ -18,11 +18,12 @@ from __future__ import annotations
 import _thread
 import os
 import signal
-import socket
 import sys
-import threading
 import time
-from types import FrameType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
 
 RAISED_AGAIN_S = 0.001
 
@@ -80,6 +81,9 @@ def main() -> None:
     _answer(numbers, signal.SIG_IGN)
     if watch is not None:
         watch.end()
+    # Where the interrupt came inside an `exec` of a text, as in a dataclass that is made, Python would end by dying of
+    # SIGINT, whatever the exit code (bpo-1054041). The next `exec` makes it forget.
+    exec("pass")  # nosec B102
     sys.exit(code)
 
 
@@ -91,6 +95,9 @@ class Watch:
     """
 
     def __init__(self, numbers: list[signal.Signals]) -> None:
+        import socket
+        import threading
+
         self._numbers = numbers
         self._hears, self._tells = socket.socketpair()
         self._tells.setblocking(False)
