@@ -60,7 +60,7 @@ class Intake(Generic[T]):
                 if inlet is None:
                     continue
                 item, has_room = inlet.items.popleft()
-                inlet.virtual_time += 1 / inlet.weight
+                inlet.virtual_time += inlet.step
                 if inlet.items:
                     self._add_ready(inlet)
             if has_room:
@@ -118,7 +118,7 @@ class Inlet(Generic[T]):
     """One stream's side, made by `Intake.open`. Used by one thread at a time, except for `discard`.
 
     Attributes:
-        weight: Its share of the turns.
+        step: What a frame moves its virtual time on by: 1 / weight.
         items: What waits in it, and whether each holds a place for which `put` has waited.
         room: A token for each item that may still come by `put`.
         virtual_time: When its next turn is due.
@@ -127,7 +127,7 @@ class Inlet(Generic[T]):
     """
 
     def __init__(self, intake: Intake[T], capacity: int, weight: float) -> None:
-        self.weight = weight
+        self.step = 1 / weight
         self.items: deque[tuple[T, bool]] = deque()
         self.room: SimpleQueue[bool] = SimpleQueue()
         self.virtual_time = 0.0

@@ -38,9 +38,9 @@ class Openable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Parcel:
-    """What a reader hands on.
+    """What a reader hands on. Not to be changed; a frozen dataclass takes three times as long to make.
 
     Attributes:
         item: A frame, or the error in its place.
@@ -77,6 +77,7 @@ class Reader:
         self._next_index = 0
         self._num_failures = 0
         self._is_over = False
+        self._is_stopped = False
         self._stopped = Gate()
 
     def reads(self, source: Source) -> bool:
@@ -85,6 +86,7 @@ class Reader:
 
     def interrupt(self) -> None:
         """Have `next` end soon, also one that waits for its source."""
+        self._is_stopped = True
         self._stopped.open()
         source = self._source
         if source is not None and not self._is_over:
@@ -95,7 +97,7 @@ class Reader:
 
     def next(self) -> Parcel | None:
         """The next frame, or the error in its place; None at the end, when the source is closed."""
-        while not self._is_over and not self._stopped.is_open:
+        while not self._is_over and not self._is_stopped:
             timings = Timings(read_start_ns=self.lane.waited_for_input())
             if self._source is None:
                 failure = self._open()
@@ -138,13 +140,12 @@ class Reader:
         self._source = source
         if self._selection is None:
             selection = Selection(source, stream.config.select)
-            self._selection, stream.info = selection, selection.info
+            self._selection = selection
         else:
             self._selection.go_on_with(source)
-            stream.info = self._selection.info
             stream.counters.reopened()
-        stream.move_to("running")
-        if self._stopped.is_open:  # Meanwhile.
+        stream.opened(self._selection.info)
+        if self._is_stopped:  # Meanwhile.
             source.interrupt()
         return None
 
@@ -166,7 +167,7 @@ class Reader:
             return wrapped
         if frame is None:
             has_ended_early = self._retry is not None and selection.info.is_live and not selection.is_exhausted
-            return self._failed("the stream ended") if has_ended_early and not self._stopped.is_open else None
+            return self._failed("the stream ended") if has_ended_early and not self._is_stopped else None
         self._next_index = frame.index + 1
         if frame.source_id != stream.id or stream.is_live:
             frame = dataclasses.replace(frame, source_id=stream.id, is_live=stream.is_live)
@@ -182,7 +183,7 @@ class Reader:
         self._close_source()
         stream, retry = self.stream, self._retry
         stream.error = failure
-        if self._stopped.is_open:
+        if self._is_stopped:
             return None
         self._num_failures += 1
         if retry is None or (retry.max_attempts is not None and self._num_failures > retry.max_attempts):
@@ -193,7 +194,7 @@ class Reader:
         log.warning("%s: %s; opening it again in %.1f s", stream.name, failure.reason, wait_s)
         stream.move_to("waiting")
         self._stopped.wait(wait_s)
-        if not self._stopped.is_open:
+        if not self._is_stopped:
             stream.move_to("opening")
         return None
 

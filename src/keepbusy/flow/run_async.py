@@ -255,7 +255,7 @@ class _Flow:
                 timings = parcel.timings
                 timings.slot_wanted_ns, timings.slot_free_ns = slot_wanted_ns, slot_free_ns
                 timings.prepare_start_ns = lane.waited_for_input()
-                if timings.has_expired(timings.prepare_start_ns):
+                if timings.expires_ns and timings.has_expired(timings.prepare_start_ns):
                     parcel.stream.counters.dropped("stale")
                     continue
                 item = parcel.item

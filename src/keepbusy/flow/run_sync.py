@@ -70,7 +70,7 @@ class SyncRun(Run):
     def _infer(self, parcel: Parcel) -> Result | None:
         """The result of what was read; None where it is too old."""
         item, stream = parcel.item, parcel.stream
-        if parcel.timings.has_expired(self.stats.clock.now_ns()):
+        if parcel.timings.expires_ns and parcel.timings.has_expired(self.stats.clock.now_ns()):
             stream.counters.dropped("stale")
             return None
         if isinstance(item, FrameError):
@@ -120,15 +120,12 @@ class _Loop:
     def next(self) -> Parcel | None:
         """The next frame of the stream whose turn it is, waiting for a stream; None at the end."""
         while not self._is_over:
-            readers = list(self.streams.readers.values())
-            if not readers:
+            reader = self._turn()
+            if reader is None:
                 if self.streams.has_ended:
                     return None
                 self.news.get()
                 continue
-            reader = min(readers, key=lambda one: (self._time_of(one), one.stream.id))
-            self._now = self._time_of(reader)
-            self._virtual_times[reader.stream.id] = self._now + 1 / reader.stream.config.weight
             if (parcel := reader.next()) is not None:
                 return parcel
             self._let_go(reader)
@@ -149,6 +146,16 @@ class _Loop:
             self._engine.stats.finish()
             self._is_over = True
         self._engine.on_close()
+
+    def _turn(self) -> Reader | None:
+        """Whose turn it is; None where there are no streams."""
+        readers = tuple(self.streams.readers.values())
+        if len(readers) <= 1:
+            return readers[0] if readers else None
+        reader = min(readers, key=lambda one: (self._time_of(one), one.stream.id))
+        self._now = self._time_of(reader)
+        self._virtual_times[reader.stream.id] = self._now + 1 / reader.stream.config.weight
+        return reader
 
     def _time_of(self, reader: Reader) -> float:
         return self._virtual_times.setdefault(reader.stream.id, self._now)

@@ -57,6 +57,7 @@ class Stream:
         name: What it is called: for people, records and the names of outputs.
         config: Its options.
         info: What is known about its source; None before that is open.
+        is_live: Whether its freshest frame matters most; False before its source is open.
         error: What it failed with the last time; None where it has not.
     """
 
@@ -73,6 +74,7 @@ class Stream:
         self.name = name
         self.config = config
         self.info: SourceInfo | None = None
+        self.is_live = False
         self.error: Exception | None = None
         self.counters = counters
         self.postprocess = postprocess
@@ -87,11 +89,6 @@ class Stream:
         return self._state
 
     @property
-    def is_live(self) -> bool:
-        """Whether its freshest frame matters most; False before its source is open."""
-        return self.info is not None and self.info.is_live
-
-    @property
     def is_over(self) -> bool:
         """Whether nothing more is read from it."""
         return self._state in OVER
@@ -100,6 +97,11 @@ class Stream:
     def stats(self) -> StreamStats:
         """Its numbers at this moment."""
         return self.counters.snapshot()
+
+    def opened(self, info: SourceInfo) -> None:
+        """Its source is open, and is read from now on."""
+        self.info, self.is_live = info, info.is_live
+        self.move_to("running")
 
     def move_to(self, state: StreamState) -> None:
         """Change the state.
