@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ from keepbusy.values.masks import Masks
 
 if TYPE_CHECKING:
     import supervision
+
+
+Chosen: TypeAlias = "int | slice | Sequence[int] | NDArray[np.integer[Any]] | NDArray[np.bool_]"
+"""What detections are chosen by."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +37,12 @@ class Detections:
             radians, clockwise, 0 to pi/2, from the x axis to the side that is called width; `boxes_xyxy` then is the
             upright box around each.
         probabilities: For classification: float32 (C,), of the whole frame; there are no boxes then.
+        track_id: For tracked streams: int64 (N,), the same for one thing in all frames of a stream; None where nothing
+            tracks.
+
+    They can be chosen from, as an array can: `found[0]`, `found[:5]`, `found[found.confidence > 0.5]`,
+    `found[[2, 0]]`. What comes of it are detections again, also of a single number, and share no memory that one could
+    change through. Iterating gives them one by one.
     """
 
     boxes_xyxy: NDArray[np.float32]
@@ -42,6 +53,7 @@ class Detections:
     keypoints: NDArray[np.float32] | None = None
     boxes_xywhr: NDArray[np.float32] | None = None
     probabilities: NDArray[np.float32] | None = None
+    track_id: NDArray[np.int64] | None = None
 
     @classmethod
     def empty(cls, names: Sequence[str] = ()) -> Detections:
@@ -50,6 +62,46 @@ class Detections:
 
     def __len__(self) -> int:
         return int(self.class_id.shape[0])
+
+    def __getitem__(
+        self, chosen: int | slice | Sequence[int] | NDArray[np.integer[Any]] | NDArray[np.bool_]
+    ) -> Detections:
+        """Some of them.
+
+        Args:
+            chosen: A number, negative from the end; a slice; numbers; or bool (N,), which of them.
+
+        Raises:
+            IndexError: A number is beyond the last one, or the bools are not one for each.
+        """
+        every = np.arange(len(self))
+        if isinstance(chosen, slice):
+            return self.take(every[chosen])
+        index = np.asarray(chosen)
+        if index.size == 0 and index.dtype != np.bool_:
+            index = index.astype(np.intp)
+        return self.take(np.atleast_1d(every[index]))
+
+    def take(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> Detections:
+        """Those of some numbers, in that order; one may come several times.
+
+        Args:
+            indices: From 0 to N - 1, or negative from the end.
+
+        Raises:
+            IndexError: One is beyond the last one.
+        """
+        order = np.arange(len(self))[np.asarray(indices, np.intp)]
+        return dataclasses.replace(
+            self,
+            boxes_xyxy=self.boxes_xyxy[order],
+            confidence=self.confidence[order],
+            class_id=self.class_id[order],
+            masks=None if self.masks is None else self.masks.take(order),
+            keypoints=None if self.keypoints is None else self.keypoints[order],
+            boxes_xywhr=None if self.boxes_xywhr is None else self.boxes_xywhr[order],
+            track_id=None if self.track_id is None else self.track_id[order],
+        )
 
     def name(self, index: int) -> str:
         """The class name of detection `index`."""

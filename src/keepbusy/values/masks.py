@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,12 @@ class Masks:
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    def take(self, indices: NDArray[np.intp]) -> Masks:
+        """Some of them, in the order of the indices."""
+        windows = tuple(self.windows[index] for index in indices.tolist())
+        boxes_xyxy, window_xy = self.boxes_xyxy[indices], self.window_xy[indices]
+        return dataclasses.replace(self, windows=windows, window_xy=window_xy, boxes_xyxy=boxes_xyxy)
 
     def crop(self, index: int) -> tuple[NDArray[np.bool_], tuple[int, int]]:
         """The mask of one detection inside its box.
