@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import logging
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -34,6 +37,7 @@ from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result
 from tests.build import write_video
+from tests.http_server import serving
 from tests.schedules import play
 
 MODES = ["async", "sync"]
@@ -495,3 +499,40 @@ def test_what_is_no_source_is_told_what_one_is(blob_model: Path) -> None:
     with kb.Pipeline(blob_model) as pipeline, pytest.raises(ConfigError) as caught:
         pipeline.run(Old())  # type: ignore[arg-type]
     assert "derived from keepbusy.Source" in str(caught.value.hint)
+
+
+def test_a_camera_that_drops_its_connection_is_opened_again(blob_model: Path) -> None:
+    connections: list[int] = []
+
+    class Camera(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            connections.append(len(connections))
+            size_wh = (96, 64) if len(connections) == 1 else (128, 96)
+            jpeg = cv2.imencode(".jpg", numbered_image(200, size_wh))[1].tobytes()
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                for _ in range(40):
+                    self.wfile.write(b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+                    self.wfile.write(jpeg + b"\r\n")
+                    time.sleep(0.01)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    sizes, indices = set(), []
+    with serving(Camera) as address, kb.Pipeline(blob_model) as pipeline, pipeline.start() as run:
+        camera = run.add(f"{address}/camera?token=secret", kb.StreamConfig(retry=SOON))
+        for result in run:
+            assert result.error is None
+            sizes.add((result.frame.width, result.frame.height))
+            indices.append(result.frame.index)
+            if len(connections) >= 3 and len(sizes) == 2:
+                run.remove(camera)
+                run.end()
+    assert sizes == {(96, 64), (128, 96)}
+    assert indices == sorted(set(indices)) and indices[-1] > 40
+    assert camera.state == "removed" and camera.stats.num_reopened >= 2
+    assert camera.error is not None and "the stream ended after" in str(camera.error)
+    assert "secret" not in camera.name and "secret" not in str(camera.error)
