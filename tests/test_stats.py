@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keepbusy.config import RunConfig
+from keepbusy.flow.counters import StreamCounters
 from keepbusy.flow.percentiles import values_at
 from keepbusy.flow.stats import DeviceTime, Lane, RunStats
 from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
@@ -98,3 +100,43 @@ def test_percentiles_are_those_of_the_histogram_itself(values: list[int], percen
         histogram.record_value(value)
     found = values_at(histogram, (percentile, 50.0))
     assert found == [histogram.get_value_at_percentile(one) if values else 0 for one in (percentile, 50.0)]
+
+
+@given(marks=st.lists(st.integers(0, 24), min_size=1, max_size=4))
+def test_windows_of_a_run_have_the_numbers_of_their_own_time(marks: list[int]) -> None:
+    clock = ManualClock()
+    # Ten frames of 2 ms, then fifteen of 8 ms.
+    device = ScriptedDevice(lambda ordinal: 0.002 if ordinal < 10 else 0.008, clock=clock)
+    with scripted_run([ScriptedSource(25)], device, RunConfig(mode="sync"), stats=RunStats(clock)) as run:
+        before, spans = run.stats.snapshot(), []
+        for index, _ in enumerate(run):
+            if index in marks:
+                spans.append(run.stats.snapshot().since(before))
+                before = run.stats.snapshot()
+        spans.append(run.stats.snapshot().since(before))
+    ends = sorted({*marks})
+    firsts = [0, *(end + 1 for end in ends)]
+    for first, end, span in zip(firsts, [*ends, 24], spans, strict=True):
+        latencies_ms = [2.0 if index < 10 else 8.0 for index in range(first, end + 1)]
+        assert span.num_frames == span.streams[0].num_results == len(latencies_ms)
+        assert span.wall_s == pytest.approx(max(sum(latencies_ms) / 1e3, 1e-9))
+        if latencies_ms:
+            assert span.device_busy_share == pytest.approx(1.0)
+            assert span.latency_max_ms == pytest.approx(max(latencies_ms), rel=1e-3)
+            middle_ms = float(np.percentile(latencies_ms, 50, method="inverted_cdf"))
+            assert span.latency_p50_ms == pytest.approx(middle_ms, rel=1e-3)
+        else:
+            assert span.latency_p50_ms == span.throughput_fps == 0
+
+
+def test_a_window_of_a_live_stream_has_its_own_ages() -> None:
+    counters = StreamCounters(0, "camera")
+    for _ in range(10):
+        counters.aged(1_000_000)
+    before = counters.snapshot()
+    for _ in range(10):
+        counters.aged(50_000_000)
+    counters.dropped("stale", 3)
+    span = counters.snapshot().since(before)
+    assert before.age_p50_ms == pytest.approx(1, rel=0.02)
+    assert span.age_p50_ms == pytest.approx(50, rel=0.02) and span.dropped == {"stale": 3}

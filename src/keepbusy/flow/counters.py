@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hdrh.histogram import HdrHistogram
 
-from keepbusy.flow.percentiles import values_at
+from keepbusy.flow.percentiles import Counts, counts_of, values_at
 
 DropCause = Literal["overload", "stale", "stopping"]
 """Why a frame has no result: a newer one took its place; it was older than its stream's limit; its stream was stopped
@@ -21,6 +22,17 @@ _MAX_AGE_US = 3_600_000_000
 
 _AGE_DIGITS = 2
 """To one per cent, in 30 kB per stream."""
+
+
+_PERCENTILES = (50.0, 99.0)
+
+
+def _histogram() -> HdrHistogram:
+    return HdrHistogram(1, _MAX_AGE_US, _AGE_DIGITS)
+
+
+_AGES = _histogram()
+"""An empty one, which knows which counts stand for which ages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,34 @@ class StreamStats:
     num_reopened: int
     age_p50_ms: float
     age_p99_ms: float
+
+    _age_counts: Counts | None = field(default=None, compare=False, repr=False)
+
+    def since(self, earlier: StreamStats | None) -> StreamStats:
+        """The numbers between an earlier moment and this one; `num_in_flight` stays that of now.
+
+        Args:
+            earlier: The same stream's; None where it was not there yet.
+        """
+        if earlier is None:
+            return self
+        dropped = {cause: count - earlier.dropped.get(cause, 0) for cause, count in self.dropped.items()}
+        ages, ages_before = self._age_counts, earlier._age_counts
+        if ages is not None and ages_before is not None:
+            ages = ages - ages_before
+        p50_us, p99_us = (0, 0) if ages is None else values_at(_AGES, _PERCENTILES, ages)
+        return dataclasses.replace(
+            self,
+            num_arrived=self.num_arrived - earlier.num_arrived,
+            num_results=self.num_results - earlier.num_results,
+            num_errors=self.num_errors - earlier.num_errors,
+            num_detections=self.num_detections - earlier.num_detections,
+            dropped={cause: count for cause, count in dropped.items() if count},
+            num_reopened=self.num_reopened - earlier.num_reopened,
+            age_p50_ms=p50_us / 1e3,
+            age_p99_ms=p99_us / 1e3,
+            _age_counts=ages,
+        )
 
     @property
     def num_dropped(self) -> int:
@@ -118,7 +158,7 @@ class StreamCounters:
         """A live frame's result is handed over."""
         with self._lock:
             if self._ages_us is None:
-                self._ages_us = HdrHistogram(1, _MAX_AGE_US, _AGE_DIGITS)
+                self._ages_us = _histogram()
             self._ages_us.record_value(min(max(age_ns // 1000, 1), _MAX_AGE_US))
 
     def stop(self) -> None:
@@ -131,7 +171,7 @@ class StreamCounters:
         """The numbers as they stand."""
         with self._lock:
             ages = self._ages_us
-            p50_us, p99_us = (0, 0) if ages is None else values_at(ages, (50.0, 99.0))
+            p50_us, p99_us = (0, 0) if ages is None else values_at(ages, _PERCENTILES)
             return StreamStats(
                 stream_id=self.stream_id,
                 name=self.name,
@@ -144,6 +184,7 @@ class StreamCounters:
                 num_reopened=self._num_reopened,
                 age_p50_ms=p50_us / 1e3,
                 age_p99_ms=p99_us / 1e3,
+                _age_counts=None if ages is None else counts_of(ages),
             )
 
     def add(self, other: StreamStats) -> None:

@@ -6,9 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 from hdrh.histogram import HdrHistogram
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+"""How often each value of a histogram was recorded."""
 
 
-def values_at(histogram: HdrHistogram, percentiles: Sequence[float]) -> list[int]:
+def counts_of(histogram: HdrHistogram) -> Counts:
+    """A copy of what a histogram has counted, to be compared with a later one."""
+    return np.array(histogram.counts, np.int64)
+
+
+def values_at(histogram: HdrHistogram, percentiles: Sequence[float], counts: Counts | None = None) -> list[int]:
     """The values at some percentiles, as `get_value_at_percentile` gives them; 0 where nothing was recorded.
 
     That one walks through all counts in Python for each percentile, with the interpreter's lock held: 6 ms for an
@@ -17,10 +26,12 @@ def values_at(histogram: HdrHistogram, percentiles: Sequence[float]) -> list[int
     Args:
         histogram: What was recorded.
         percentiles: Above 0, up to 100.
+        counts: Counts of a histogram of the same kind to look at in place of this one's own.
     """
-    if not histogram.total_count:
+    up_to = np.cumsum(np.ctypeslib.as_array(histogram.counts) if counts is None else counts)
+    total = int(up_to[-1])
+    if not total:
         return [0] * len(percentiles)
-    up_to = np.cumsum(np.ctypeslib.as_array(histogram.counts))
-    targets = [histogram.get_target_count_at_percentile(one) for one in percentiles]
+    targets = [max(int(min(one, 100.0) * total / 100 + 0.5), 1) for one in percentiles]
     indices = np.searchsorted(up_to, targets)
     return [histogram.get_highest_equivalent_value(histogram.get_value_from_index(int(index))) for index in indices]

@@ -11,14 +11,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hdrh.histogram import HdrHistogram
 
 from keepbusy.errors import STAGES, Stage
 from keepbusy.flow.counters import StreamCounters, StreamStats
-from keepbusy.flow.percentiles import values_at
+from keepbusy.flow.percentiles import Counts, counts_of, values_at
 from keepbusy.values.result import Timings
 
 MAX_ENDED = 1000
@@ -31,6 +31,17 @@ _EARLIER_ID, _EARLIER = -1, "earlier streams"
 
 _MAX_LATENCY_US = 3_600_000_000
 """An hour; longer latencies count as an hour."""
+
+
+_PERCENTILES = (50.0, 90.0, 99.0, 100.0)
+
+
+def _histogram() -> HdrHistogram:
+    return HdrHistogram(1, _MAX_LATENCY_US, 3)
+
+
+_LATENCIES = _histogram()
+"""An empty one, which knows which counts stand for which latencies."""
 
 
 class Clock(Protocol):
@@ -106,6 +117,7 @@ class StageStats:
         wait_output_s: Seconds with finished work that nobody took.
         busy_share: Busy seconds ÷ (wall seconds × threads): 0 = idle all the time, 1 = the bottleneck.
         busy_per_frame_ms: Busy milliseconds ÷ frames.
+        lasted_s: Seconds that its threads have lasted, added.
     """
 
     stage: Stage
@@ -115,6 +127,22 @@ class StageStats:
     wait_output_s: float
     busy_share: float
     busy_per_frame_ms: float
+    lasted_s: float
+
+    def since(self, earlier: StageStats) -> StageStats:
+        """The numbers between an earlier moment of the same run and this one."""
+        num_frames, busy_s = self.num_frames - earlier.num_frames, self.busy_s - earlier.busy_s
+        lasted_s = self.lasted_s - earlier.lasted_s
+        return StageStats(
+            stage=self.stage,
+            num_frames=num_frames,
+            busy_s=busy_s,
+            wait_input_s=self.wait_input_s - earlier.wait_input_s,
+            wait_output_s=self.wait_output_s - earlier.wait_output_s,
+            busy_share=busy_s / lasted_s if lasted_s > 0 else 0.0,
+            busy_per_frame_ms=busy_s * 1e3 / num_frames if num_frames else 0.0,
+            lasted_s=lasted_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +181,44 @@ class Snapshot:
     stages: tuple[StageStats, ...]
     streams: tuple[StreamStats, ...]
     is_finished: bool
+    _latency_counts: Counts | None = field(default=None, compare=False, repr=False)
 
     @property
     def num_dropped(self) -> int:
         """Frames dropped by all sources together."""
         return sum(self.dropped.values())
+
+    def since(self, earlier: Snapshot) -> Snapshot:
+        """The numbers of the time between an earlier moment of the same run and this one.
+
+        Percentiles and shares are of that time alone; frames in flight are those of now.
+        """
+        wall_s = max(self.wall_s - earlier.wall_s, 1e-9)
+        num_frames = self.num_frames - earlier.num_frames
+        counts = self._latency_counts
+        if counts is not None and earlier._latency_counts is not None:
+            counts = counts - earlier._latency_counts
+        p50, p90, p99, highest = (value / 1e3 for value in values_at(_LATENCIES, _PERCENTILES, counts))
+        before = {one.stream_id: one for one in earlier.streams}
+        streams = tuple(one.since(before.get(one.stream_id)) for one in self.streams)
+        stages = tuple(now.since(then) for now, then in zip(self.stages, earlier.stages, strict=True))
+        return Snapshot(
+            num_frames=num_frames,
+            num_errors=self.num_errors - earlier.num_errors,
+            num_detections=self.num_detections - earlier.num_detections,
+            dropped=_dropped_by_name(streams),
+            wall_s=wall_s,
+            throughput_fps=num_frames / wall_s,
+            latency_p50_ms=p50,
+            latency_p90_ms=p90,
+            latency_p99_ms=p99,
+            latency_max_ms=highest,
+            device_busy_share=next(min(one.busy_s / wall_s, 1.0) for one in stages if one.stage == "infer"),
+            stages=stages,
+            streams=streams,
+            is_finished=self.is_finished,
+            _latency_counts=counts,
+        )
 
 
 class DeviceTime:
@@ -202,7 +263,7 @@ class RunStats:
         self._lanes: list[Lane] = []
         self._lanes_lock = threading.Lock()
         self._device = DeviceTime(self.start_ns)
-        self._latency_us = HdrHistogram(1, _MAX_LATENCY_US, 3)
+        self._latency_us = _histogram()
         self._histogram_lock = threading.Lock()
         self._streams: dict[int, StreamCounters] = {}
         self._ended: deque[int] = deque()
@@ -290,7 +351,8 @@ class RunStats:
             streams = tuple(counters.snapshot() for _, counters in sorted(self._streams.items()))
             folded = dict(self._folded)
         with self._histogram_lock:
-            percentiles = [value / 1e3 for value in values_at(self._latency_us, (50.0, 90.0, 99.0, 100.0))]
+            percentiles = [value / 1e3 for value in values_at(self._latency_us, _PERCENTILES)]
+            latency_counts = counts_of(self._latency_us)
         if self._num_frames == self._num_errors:
             percentiles = [0.0] * 4
         return Snapshot(
@@ -316,6 +378,7 @@ class RunStats:
             ),
             streams=streams,
             is_finished=self._end_ns is not None,
+            _latency_counts=latency_counts,
         )
 
 
@@ -370,4 +433,5 @@ def _stage_stats(
         wait_output_s=sum(lane.wait_output_ns for lane in every) / 1e9,
         busy_share=busy_s / (lasted_s or wall_s),
         busy_per_frame_ms=busy_s * 1e3 / num_frames if num_frames else 0.0,
+        lasted_s=lasted_s or wall_s,
     )
