@@ -29,6 +29,7 @@ import cv2
 
 import keepbusy as kb
 from keepbusy.flow import steps
+from keepbusy.flow.reader import Reader
 from keepbusy.sources.video import Video
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -74,12 +75,12 @@ def measure(video: str, model: str, num_frames: int, head: str | None) -> dict[s
         setattr(owner, name, call)
 
     watch(Video, "_decode", "decoder")
-    watch(steps, "read", "read")
+    watch(Reader, "_read", "read")
     watch(steps, "start", "prepare")
     watch(steps, "decode", "decode")
     options: dict[str, Any] = {"mode": "sync"}
     try:
-        pipeline = kb.Pipeline(model, head=head, **options) if head else kb.Pipeline(model, **options)
+        pipeline = kb.Pipeline(model, **{**options, "head": head}) if head else kb.Pipeline(model, **options)
     except (TypeError, kb.ConfigError):  # a commit that has no such option
         pipeline = kb.Pipeline(model, **options)
     with pipeline:

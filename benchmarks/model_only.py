@@ -28,6 +28,7 @@ import openvino as ov
 import keepbusy as kb
 from keepbusy.bench.rounds import measure_rounds
 from keepbusy.bench.windows import measure_model_only
+from keepbusy.config import Mode
 from keepbusy.models import load_model
 
 
@@ -76,8 +77,10 @@ def main() -> None:
 def compare(model: Path, their_model: Path, device: str, num_rounds: int, seconds: float) -> None:
     """Compare both loops on one model."""
     contenders: dict[str, Callable[[], float]] = {}
-    for api in ("sync", "async"):
-        pipeline = kb.Pipeline(model, device, mode=api)  # type: ignore[arg-type]
+    modes: tuple[Mode, Mode] = ("sync", "async")
+    for api in modes:
+        pipeline = kb.Pipeline(model, device, mode=api)
+        pipeline.plan()
         nireq = pipeline.num_slots if their_model != model and api == "async" else None
         contenders[f"keepbusy {api}"] = partial(ours, pipeline, seconds)
         contenders[f"benchmark_app {api}"] = partial(theirs, their_model, api, device, seconds, nireq)

@@ -22,8 +22,9 @@ from pathlib import Path
 import openvino
 
 import keepbusy
-from keepbusy.bench.environment import cpu_model, usable_cores
+from keepbusy.bench.environment import cpu_model
 from keepbusy.embedded import embedded_clip, embedded_model
+from keepbusy.threads.cores import usable_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench"

@@ -26,10 +26,11 @@ from benchmarks.peers.figures import Contender, Row, rows_of
 from benchmarks.peers.report import to_markdown, to_svg
 from benchmarks.peers.worker import ROOT, ContenderError, Worker
 from keepbusy import KeepbusyError
-from keepbusy.bench.environment import cpu_model, usable_cores
+from keepbusy.bench.environment import cpu_model
 from keepbusy.bench.rounds import measure_rounds
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.models import load_model
+from keepbusy.threads.cores import usable_cores
 
 Sample = dict[str, float]
 Start = Callable[[], Worker]
