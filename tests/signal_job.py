@@ -208,6 +208,8 @@ def main() -> int:
     options = parser.parse_args()
     endings: collections.Counter[str] = collections.Counter()
     num_told = 0
+    # Whoever runs this may ignore it, as `nohup` does; the program would, too.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["KEEPBUSY_CACHE"] = str(folder / "cache")

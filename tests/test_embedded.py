@@ -41,7 +41,7 @@ def accuracy(street: Street, results: kb.Run) -> Accuracy:
 def test_the_clip_shows_the_scene_it_is_said_to() -> None:
     frames = read_video(embedded_clip())
     street = open_source(CLIP_SPEC)
-    assert len(frames) == street.num_frames == 300
+    assert len(frames) == street.info.num_frames == 300
     for index in (0, 150, 299):
         image, _ = StreetScene(1).render(index)
         assert np.abs(frames[index].astype(int) - image.astype(int)).mean() < 3
