@@ -60,7 +60,8 @@ def main() -> None:
         from keepbusy.cli import main as run
 
         sys.unraisablehook = _raise_again
-        watch = Watch(numbers)
+        # On Windows only sockets can be told, and there is one signal.
+        watch = Watch(numbers) if sys.platform != "win32" else None
         _answer(numbers, _raise)
         run()
     except (KeyboardInterrupt, Terminated):
@@ -95,27 +96,26 @@ class Watch:
     """
 
     def __init__(self, numbers: list[signal.Signals]) -> None:
-        import socket
         import threading
 
         self._numbers = numbers
-        self._hears, self._tells = socket.socketpair()
-        self._tells.setblocking(False)
+        self._hears, self._tells = os.pipe()
+        os.set_blocking(self._tells, False)
         self._thread = threading.Thread(target=self._count, name="keepbusy-signals")
         self._thread.start()
         # What Python does of a signal at once, in C: it writes its number there.
-        signal.set_wakeup_fd(self._tells.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._tells, warn_on_full_buffer=False)
 
     def end(self) -> None:
         """Count no more."""
         signal.set_wakeup_fd(-1)
-        self._tells.close()
+        os.close(self._tells)
         self._thread.join()
-        self._hears.close()
+        os.close(self._hears)
 
     def _count(self) -> None:
         num_signals = 0
-        while told := self._hears.recv(1):
+        while told := os.read(self._hears, 1):
             num_signals += told[0] in self._numbers
             if num_signals - _num_raised_again >= LAST_SIGNAL:
                 _leave(told[0], None)
