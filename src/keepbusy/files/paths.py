@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -160,6 +159,8 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: It cannot be read.
     """
+    import hashlib  # Loads OpenSSL, which most commands never need.
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
