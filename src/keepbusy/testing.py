@@ -21,10 +21,10 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.config import RunConfig
+from keepbusy.config import RunConfig, StreamConfig
 from keepbusy.device.engine import Seat, Slot, create_slots
 from keepbusy.errors import FrameError, SourceError
-from keepbusy.flow.create import create_run
+from keepbusy.flow.create import begin, create_run
 from keepbusy.flow.run import Engine, Run
 from keepbusy.flow.stats import Clock, MonotonicClock, RunStats
 from keepbusy.pictures.letterbox import Letterbox, Letterboxer
@@ -346,21 +346,13 @@ def scripted_run(
     engine = Engine(
         tuple(slots), lambda _: postprocess, config, device.name, own_cores, stats or RunStats(), lambda: None
     )
-    run = create_run(engine)
-    num_added = 0
+    left = None if sources is None else list(sources)
     try:
-        run.start()
-        for source in sources or ():
-            num_added += 1
-            run.add(source)
-        if sources is not None:
-            run.end()
+        return begin(create_run(engine), left, StreamConfig())
     except BaseException:
-        run.close()
-        for source in (sources or ())[num_added:]:
+        for source in left or ():
             close_source(source)
         raise
-    return run
 
 
 class _SlowLetterboxer(Letterboxer):

@@ -16,7 +16,7 @@ from keepbusy.api.load import check_classes, check_process, load, postprocess
 from keepbusy.config import SelectConfig, StreamConfig
 from keepbusy.device.engine import OpenVINODevice, Request, Slot
 from keepbusy.errors import ConfigError, KeepbusyError
-from keepbusy.flow.create import create_run
+from keepbusy.flow.create import begin, create_run
 from keepbusy.flow.run import Engine, Run, Turn
 from keepbusy.flow.stats import RunStats
 from keepbusy.sources import Source, close_source, frame_sizes
@@ -108,32 +108,7 @@ class Pipeline:
         select = SelectConfig(loop=loop, limit=limit, stride=stride)
         if not sources:
             raise ConfigError("run: no source given", hint="name at least one video, picture or camera")
-        self._check_open()
-        turn = Turn(self._turns)
-        opened: list[Source] = []
-        num_added = 0
-        run: Run | None = None
-        try:
-            turn.take()
-            opened = self._open(sources)
-            self._plan(opened, num_selected(opened, select))
-            if self._config.reduce_jpegs:
-                for source in opened:
-                    source.allow_reduced(self._reduced_side_px)
-            run = self._create_run(turn)
-            run.start()
-            for source in opened:
-                num_added += 1
-                run.add(source, StreamConfig(select=select))
-            run.end()
-        except BaseException:
-            if run is not None:
-                run.close()
-            for source in opened[num_added:]:
-                close_source(source)
-            turn.give_back()
-            raise
-        return run
+        return self._begin(sources, select)
 
     def start(self) -> Run:
         """Begin a run without streams: they come by `Run.add` and go by `Run.remove` while it goes on.
@@ -151,20 +126,27 @@ class Pipeline:
         Raises:
             KeepbusyError: The pipeline is closed, or its last run is neither exhausted nor closed.
         """
+        return self._begin(None, SelectConfig())
+
+    def _begin(self, sources: tuple[SourceLike, ...] | None, select: SelectConfig) -> Run:
+        """Begin a run over some sources; None for one that streams are added to."""
         self._check_open()
         turn = Turn(self._turns)
-        run: Run | None = None
+        opened: list[Source] | None = None
         try:
             turn.take()
-            self._plan([])
-            run = self._create_run(turn)
-            run.start()
+            if sources is not None:
+                opened = self._open(sources)
+            self._plan(opened or (), None if opened is None else num_selected(opened, select))
+            if self._config.reduce_jpegs:
+                for source in opened or ():
+                    source.allow_reduced(self._reduced_side_px)
+            return begin(self._create_run(turn), opened, StreamConfig(select=select))
         except BaseException:
-            if run is not None:
-                run.close()
+            for source in opened or ():
+                close_source(source)
             turn.give_back()
             raise
-        return run
 
     def _create_run(self, turn: Turn) -> Run:
         config = self._config

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from keepbusy.cache.folder import cache_folder
 from keepbusy.files.parsing import parse_json
+from keepbusy.files.paths import read_text
 
 MAX_NOTE_BYTES = 1 << 20
 """Notes have some hundred bytes; what is larger is none."""
@@ -65,9 +66,9 @@ class Notebook:
 
 def _read_note(path: Path) -> str:
     """The text of a note; of nothing else that may be in its place, such as a pipe, which would be waited for."""
-    if not os.path.isfile(path) or path.stat().st_size > MAX_NOTE_BYTES:
+    if not os.path.isfile(path):
         raise ValueError("it is no note")
-    return path.read_text(encoding="utf-8")
+    return read_text(path, MAX_NOTE_BYTES)
 
 
 def checksum(*values: dict[str, Any]) -> str:

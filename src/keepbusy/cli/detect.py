@@ -342,7 +342,7 @@ def _follow(
     console = Console(stderr=True)
     mode, device, num_slots = what
     timings: deque[Timings] = deque(maxlen=TRACED_FRAMES)
-    is_interrupted = True
+    is_interrupted = False
     try:
         with progress_line(console, run, total, is_wanted=not is_quiet) as line:
 
@@ -352,13 +352,10 @@ def _follow(
                 line.update()
 
             drain(run, sinks, on_result)
-        is_interrupted = False
-    except FrameError as error:
-        is_interrupted = False
-        error.hint = "; ".join(filter(None, (error.hint, "--on-error skip records it and goes on")))
-        raise
-    except Exception:
-        is_interrupted = False
+    except BaseException as error:
+        is_interrupted = not isinstance(error, Exception)
+        if isinstance(error, FrameError):
+            error.hint = "; ".join(filter(None, (error.hint, "--on-error skip records it and goes on")))
         raise
     finally:
         if trace is not None:

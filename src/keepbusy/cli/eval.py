@@ -182,66 +182,64 @@ def evaluate(
     most_pixels = parse_pixels(max_pixels)
     with ExitStack() as stack:
         source = dataset.open(max_pixels=most_pixels)
-        try:
-            _check_has_end(source, limit)
-            for path in (json if json != "-" else None, coco_json):
-                if path is not None:
-                    check_file(Path(path))
-            if save_dir is not None:
-                from keepbusy.evaluate.plots import check_plots
+        stack.callback(source.close)
+        _check_has_end(source, limit)
+        for path in (json if json != "-" else None, coco_json):
+            if path is not None:
+                check_file(Path(path))
+        if save_dir is not None:
+            from keepbusy.evaluate.plots import check_plots
 
-                check_plots()
-                stack.enter_context(made_folder(save_dir))
-            with Pipeline(
-                embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet),
-                device,
-                names=load_names(names) if names else None,
-                conf=conf,
-                iou=iou,
-                max_det=max_det,
-                multi_label=not single_label,
-                imgsz=parse_size(imgsz),
-                shape=parse_shape(shape),
-                family=cast("Family | None", family),
-                task=cast("Task | None", task),
-                head=cast("HeadChoice", head),
-                mode=cast(Mode, mode),
-                nireq=parse_nireq(nireq),
-                precision=cast("Precision | None", precision),
-                cache_dir=parse_cache_dir(cache_dir),
-                on_error=cast(OnError, on_error),
-                max_pixels=most_pixels,
-            ) as pipeline:
-                with _faults_named(console):
-                    mapping, notes = match_classes(
-                        dataset,
-                        tuple(pipeline.names),
-                        cast("ClassMatch", class_match),
-                        ignore_missing=ignore_missing_classes,
-                    )
-                notes = [*dataset.notes, *notes]
-                for note in notes:
-                    _warn(console, note)
-                scorer = DatasetScorer(
-                    dataset, pipeline.names, mapping, max_det=max_det, ignore_missing=ignore_missing_classes
+            check_plots()
+            stack.enter_context(made_folder(save_dir))
+        with Pipeline(
+            embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet),
+            device,
+            names=load_names(names) if names else None,
+            conf=conf,
+            iou=iou,
+            max_det=max_det,
+            multi_label=not single_label,
+            imgsz=parse_size(imgsz),
+            shape=parse_shape(shape),
+            family=cast("Family | None", family),
+            task=cast("Task | None", task),
+            head=cast("HeadChoice", head),
+            mode=cast(Mode, mode),
+            nireq=parse_nireq(nireq),
+            precision=cast("Precision | None", precision),
+            cache_dir=parse_cache_dir(cache_dir),
+            on_error=cast(OnError, on_error),
+            max_pixels=most_pixels,
+        ) as pipeline:
+            with _faults_named(console):
+                mapping, notes = match_classes(
+                    dataset,
+                    tuple(pipeline.names),
+                    cast("ClassMatch", class_match),
+                    ignore_missing=ignore_missing_classes,
                 )
-                snapshot = _run(console, pipeline, source, scorer, limit=limit, stride=stride, quiet=quiet)
-                settings = {
-                    "model": str(model) if model is not None else "embedded",
-                    "data": data,
-                    "device": device,
-                    "precision": str(pipeline.device.describe().get("precision", precision or "")) or None,
-                    "input_hw": list(pipeline.input_hw),
-                    "shape": shape,
-                    "head": pipeline.head,
-                    "mode": mode,
-                    "conf": conf,
-                    "iou": iou,
-                    "max_det": max_det,
-                    "multi_label": not single_label,
-                }
-        finally:
-            source.close()
+            notes = [*dataset.notes, *notes]
+            for note in notes:
+                _warn(console, note)
+            scorer = DatasetScorer(
+                dataset, pipeline.names, mapping, max_det=max_det, ignore_missing=ignore_missing_classes
+            )
+            snapshot = _run(console, pipeline, source, scorer, limit=limit, stride=stride, quiet=quiet)
+            settings = {
+                "model": str(model) if model is not None else "embedded",
+                "data": data,
+                "device": device,
+                "precision": str(pipeline.device.describe().get("precision", precision or "")) or None,
+                "input_hw": list(pipeline.input_hw),
+                "shape": shape,
+                "head": pipeline.head,
+                "mode": mode,
+                "conf": conf,
+                "iou": iou,
+                "max_det": max_det,
+                "multi_label": not single_label,
+            }
         _finish(
             console,
             scorer,

@@ -139,6 +139,12 @@ class Streams:
             stream.counters.aged(now_ns - result.timings.read_end_ns)
         return True
 
+    def count(self, result: Result, stream: Stream) -> None:
+        """A frame of a stream has its result; to be called by the thread that makes results."""
+        num_detections, is_error = len(result.detections), result.error is not None
+        self._engine.stats.frame_done(result.timings, num_detections, is_error=is_error)
+        stream.counters.done(num_detections, is_error=is_error)
+
     def withdraw(self, result: Result, cause: DropCause) -> None:
         """A result that was counted is dropped after all."""
         stream = self.all.get(result.frame.source_id)

@@ -317,9 +317,8 @@ class _Flow:
 
     def _hand_on(self, result: Result, stream: Stream) -> bool:
         """Leave a result to whoever takes results; False if nobody does any more."""
-        num_detections, is_error = len(result.detections), result.error is not None
-        self.stats.frame_done(result.timings, num_detections, is_error=is_error)
-        stream.counters.done(num_detections, is_error=is_error)
+        self.streams.count(result, stream)
+        is_error = result.error is not None
         if is_error and stream.on_error == "end":
             self.remove(stream, drain=False)
         if not stream.is_live or (is_error and stream.on_error == "raise"):

@@ -77,10 +77,8 @@ class SyncRun(Run):
             result = steps.failure(steps.unread_frame(item, stream), parcel.timings, item)
         else:
             result = self._infer_frame(item, parcel)
-        num_detections, is_error = len(result.detections), result.error is not None
-        self.stats.frame_done(result.timings, num_detections, is_error=is_error)
-        stream.counters.done(num_detections, is_error=is_error)
-        if is_error and stream.on_error == "end":
+        self._streams.count(result, stream)
+        if result.error is not None and stream.on_error == "end":
             self.remove(stream)
         return result
 

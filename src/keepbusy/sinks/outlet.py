@@ -25,7 +25,6 @@ class Outlet:
         error: What the sink failed with; None where it has not.
         has_stopped: Whether it takes no more results: it has failed, or its consumer has had enough.
         results: What it is to write; at their end it finishes the sink.
-        num_dropped: Live results that were not written, because newer ones came or because they were too old.
     """
 
     def __init__(self, sink: Sink, lane: Lane) -> None:
@@ -34,7 +33,6 @@ class Outlet:
         self._sink: Sink | None = sink
         self._lane = lane
         self.results: Channel[Result] = Channel(MAX_WAITING)
-        self.num_dropped = 0
         self._places: weakref.WeakValueDictionary[int, Latest[Result]] = weakref.WeakValueDictionary()
 
     def put_live(self, result: Result) -> None:
@@ -44,8 +42,7 @@ class Outlet:
         if place is None:
             # Nobody keeps it when it is empty: streams come and go.
             place = self._places[stream_id] = Latest()
-        _, replaced = self.results.put_latest(place, result)
-        self.num_dropped += replaced is not None
+        self.results.put_latest(place, result)
 
     def work(self) -> None:
         """Write results until the end, and finish the sink; the body of its thread."""
@@ -54,7 +51,6 @@ class Outlet:
         while (result := self.results.get()) is not None:
             begin_ns = lane.waited_for_input()
             if result.timings.has_expired(begin_ns):
-                self.num_dropped += 1
                 continue
             try:
                 sink.write(result)

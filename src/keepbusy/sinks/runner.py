@@ -88,7 +88,7 @@ class _Outlets:
     def __init__(self, sinks: Sequence[Sink], stats: RunStats) -> None:
         self._all = [Outlet(sink, stats.lane("emit")) for sink in sinks]
         bodies = [(f"keepbusy-emit-{number}", outlet.work) for number, outlet in enumerate(self._all)]
-        self._workers = Workers(bodies, on_end=lambda: None)
+        self._workers = Workers(bodies)
 
     def start(self) -> None:
         self._workers.start()

@@ -11,9 +11,6 @@ from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.values.frame import Frame
 
-READ_TIMEOUT_S = 10.0
-"""The longest that OpenCV waits for a frame on Linux (`select` in its V4L2 part): so long can closing take."""
-
 
 class Camera(Source):
     """A camera of this machine. Live.
@@ -71,7 +68,7 @@ class Camera(Source):
         return dict(self._sizes)
 
     def interrupt(self) -> None:
-        # What OpenCV waits for cannot be broken off; see READ_TIMEOUT_S.
+        # What OpenCV waits for cannot be broken off: on Linux it gives up after 10 s (`select` in its V4L2 part).
         self._is_over = True
 
     def close(self) -> None:

@@ -373,22 +373,23 @@ def _num_pixels(stream: Any) -> int:
     return 0 if stream.codec_context is None else (stream.width or 0) * (stream.height or 0)
 
 
-def _lacks_index(path: str) -> bool:
-    """Whether an MP4 file whose index should follow its pictures ends before it."""
+def _head_of(path: str) -> bytes:
+    """The first bytes of a file; none where it cannot be read, which opening it says."""
     try:
         with open(path, "rb") as file:
-            return is_index_last(file.read(_HEAD_BYTES))
+            return file.read(_HEAD_BYTES)
     except OSError:
-        return False
+        return b""
+
+
+def _lacks_index(path: str) -> bool:
+    """Whether an MP4 file whose index should follow its pictures ends before it."""
+    return is_index_last(_head_of(path))
 
 
 def _names_others(path: str) -> bool:
     """Whether a file is a playlist, a manifest or a description of a session."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD_BYTES).lstrip()
-    except OSError:
-        return False
+    head = _head_of(path).lstrip()
     return head.startswith((b"#EXTM3U", b"ffconcat", b"v=0", b"\xef\xbb\xbf#EXTM3U")) or b"<MPD" in head
 
 

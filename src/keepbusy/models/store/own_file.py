@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from keepbusy.files.paths import read_bytes
 from keepbusy.files.whole import clear_place, write_all
 
 MAX_TEXT_BYTES = 1 << 16
@@ -49,11 +50,7 @@ def read_own(path: Path) -> str:
     """
     if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):
         raise OSError("not a file of the store")
-    with path.open("rb") as file:
-        content = file.read(MAX_TEXT_BYTES + 1)
-    if len(content) > MAX_TEXT_BYTES:
-        raise ValueError("too long")
-    return content.decode("utf-8")
+    return read_bytes(path, MAX_TEXT_BYTES).decode("utf-8")
 
 
 def size_own(path: Path) -> int:
