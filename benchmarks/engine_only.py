@@ -49,7 +49,7 @@ def measure(num_frames: int, config: RunConfig) -> float:
     """Frames a second through a whole run."""
     device = ScriptedDevice(0.0, input_hw=(SIDE_PX, SIDE_PX))
     begin = time.perf_counter()
-    num_done = sum(1 for _ in scripted_run([InMemory(num_frames)], device, config, decode=no_detections))
+    num_done = sum(1 for _ in scripted_run([InMemory(num_frames)], device, config, to_detections=no_detections))
     assert num_done == num_frames
     return num_frames / (time.perf_counter() - begin)
 
@@ -62,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     configs = {
         "async, 4 slots": RunConfig(nireq=4),
-        "async, 4 slots, 2 starters": RunConfig(nireq=4, prepare_threads=2),
+        "async, 4 slots, 2 preprocessors": RunConfig(nireq=4, preprocess_threads=2),
         "sync": RunConfig(mode="sync"),
     }
     rounds: dict[str, list[float]] = {name: [] for name in configs}

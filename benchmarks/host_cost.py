@@ -1,4 +1,4 @@
-"""What the host does for each frame: CPU time to read, prepare and decode, at several sizes, now and at another commit.
+"""What the host does for each frame: CPU time of each stage, at several sizes, now and at another commit.
 
 The video is taken as it is, and scaled up to 1080p and 4K. For each size a process of its own runs the pipeline in sync
 mode, one stage after the other, so that a stage's cost is the CPU time that passes in it: of the whole process while
@@ -34,8 +34,15 @@ from keepbusy.sources.video import Video
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SIZES_WH = {"1080p": (1920, 1080), "4K": (3840, 2160)}
-PARTS = ("decoder", "read", "prepare", "decode")
-TITLES = ("the video's decoder", "rest of read", "prepare", "decode", "read + prepare + decode", "without the decoder")
+PARTS = ("decoder", "read", "preprocess", "postprocess")
+TITLES = (
+    "the video's decoder",
+    "rest of read",
+    "preprocess",
+    "postprocess",
+    "read + preprocess + postprocess",
+    "without the decoder",
+)
 WARM_UP_FRAMES = 10
 CLIP_FRAMES = 48
 
@@ -76,8 +83,8 @@ def measure(video: str, model: str, num_frames: int, head: str | None) -> dict[s
 
     watch(Video, "_decode", "decoder")
     watch(Reader, "_read", "read")
-    watch(steps, "start", "prepare")
-    watch(steps, "decode", "decode")
+    watch(steps, "start", "preprocess")
+    watch(steps, "postprocess", "postprocess")
     options: dict[str, Any] = {"mode": "sync"}
     try:
         pipeline = kb.Pipeline(model, **{**options, "head": head}) if head else kb.Pipeline(model, **options)

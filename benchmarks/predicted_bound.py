@@ -21,7 +21,7 @@ from keepbusy.config import RunConfig
 from keepbusy.errors import Stage
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess import Outputs
-from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, scripted_run
+from keepbusy.testing import ScriptedDevice, ScriptedSource, index_detected, scripted_run
 from keepbusy.values.detections import Detections
 
 # read, prepare, infer, decode (ms), sources, servers of the device, slots, and what should hold it back.
@@ -36,13 +36,13 @@ PROFILES = [
     (7.0, 1.0, 6.0, 1.0, 1, 2, 4, "read"),
     (8.0, 1.0, 3.0, 1.0, 2, 1, 4, "read"),
     (8.0, 0.5, 1.0, 0.5, 3, 1, 3, "read"),
-    (0.5, 6.0, 3.0, 1.0, 1, 1, 4, "prepare"),
-    (1.0, 5.0, 4.0, 0.5, 1, 1, 3, "prepare"),
-    (2.0, 7.0, 8.0, 2.0, 1, 2, 4, "prepare"),
-    (8.0, 4.0, 8.0, 0.5, 3, 3, 4, "prepare"),
-    (0.5, 1.0, 3.0, 7.0, 1, 1, 4, "decode"),
-    (1.0, 2.0, 6.0, 5.0, 1, 3, 4, "decode"),
-    (4.0, 0.5, 0.5, 5.0, 2, 1, 2, "decode"),
+    (0.5, 6.0, 3.0, 1.0, 1, 1, 4, "preprocess"),
+    (1.0, 5.0, 4.0, 0.5, 1, 1, 3, "preprocess"),
+    (2.0, 7.0, 8.0, 2.0, 1, 2, 4, "preprocess"),
+    (8.0, 4.0, 8.0, 0.5, 3, 3, 4, "preprocess"),
+    (0.5, 1.0, 3.0, 7.0, 1, 1, 4, "postprocess"),
+    (1.0, 2.0, 6.0, 5.0, 1, 3, 4, "postprocess"),
+    (4.0, 0.5, 0.5, 5.0, 2, 1, 2, "postprocess"),
     (0.5, 2.0, 4.0, 2.0, 1, 1, 1, "slots"),
     (1.0, 4.0, 4.0, 4.0, 1, 2, 2, "slots"),
     (0.5, 1.0, 8.0, 1.0, 1, 3, 2, "slots"),
@@ -55,18 +55,18 @@ PROFILES = [
 
 def measure(row: tuple[float, float, float, float, int, int, int, str], seconds: float) -> Window:
     """One run of a profile."""
-    read_ms, prepare_ms, infer_ms, decode_ms, num_sources, num_servers, num_slots, _ = row
+    read_ms, preprocess_ms, infer_ms, postprocess_ms, num_sources, num_servers, num_slots, _ = row
 
     def decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
-        time.sleep(decode_ms / 1e3)
-        return decode_index(outputs, letterbox)
+        time.sleep(postprocess_ms / 1e3)
+        return index_detected(outputs, letterbox)
 
     run = scripted_run(
         [ScriptedSource(None, read_s=read_ms / 1e3, name=f"scripted {i}") for i in range(num_sources)],
         ScriptedDevice(infer_ms / 1e3, num_servers=num_servers),
         RunConfig(nireq=num_slots),
-        prepare_s=prepare_ms / 1e3,
-        decode=decode,
+        preprocess_s=preprocess_ms / 1e3,
+        to_detections=decode,
     )
     return measure_end_to_end(run, seconds)
 

@@ -15,7 +15,7 @@ import time
 from keepbusy.config import RunConfig
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess import Outputs
-from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, scripted_run
+from keepbusy.testing import ScriptedDevice, ScriptedSource, index_detected, scripted_run
 from keepbusy.values.detections import Detections
 
 DEVICE_S = 0.004
@@ -25,13 +25,13 @@ STAGE_S = 0.002
 def slow_decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
     """Decode after 2 ms."""
     time.sleep(STAGE_S)
-    return decode_index(outputs, letterbox)
+    return index_detected(outputs, letterbox)
 
 
 def throughput(config: RunConfig, num_frames: int) -> float:
     """Frames a second of one run, the filling and emptying of the pipeline included."""
     source = ScriptedSource(num_frames, read_s=STAGE_S)
-    run = scripted_run([source], ScriptedDevice(DEVICE_S), config, prepare_s=STAGE_S, decode=slow_decode)
+    run = scripted_run([source], ScriptedDevice(DEVICE_S), config, preprocess_s=STAGE_S, to_detections=slow_decode)
     for _ in run:
         pass
     return run.stats.snapshot().throughput_fps

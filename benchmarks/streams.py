@@ -28,7 +28,7 @@ def total_rate(num_streams: int, num_frames: int) -> float:
     sources = [InMemory(num_frames // num_streams) for _ in range(num_streams)]
     device = ScriptedDevice(0.0, input_hw=(SIDE_PX, SIDE_PX))
     begin_s = time.perf_counter()
-    num_done = sum(1 for _ in scripted_run(sources, device, RunConfig(nireq=4), decode=no_detections))
+    num_done = sum(1 for _ in scripted_run(sources, device, RunConfig(nireq=4), to_detections=no_detections))
     return num_done / (time.perf_counter() - begin_s)
 
 

@@ -88,7 +88,8 @@ def test_a_detector_for_single_pictures_from_any_thread(blob_model: Path, tmp_pa
     with pytest.raises(kb.FrameError, match="cannot read the file"):
         detector(tmp_path / "gone.jpg")
     with pytest.raises(
-        kb.FrameError, match=r"prepare: image: frame 0: the picture must be uint8 \(H, W, 3\), and is float64 \(4, 4\)"
+        kb.FrameError,
+        match=r"preprocess: image: frame 0: the picture must be uint8 \(H, W, 3\), and is float64 \(4, 4\)",
     ):
         detector(np.zeros((4, 4), np.float64))  # type: ignore[arg-type]
     assert len(detector(square_picture())) == len(expected), "it goes on after an error"

@@ -153,7 +153,7 @@ def test_an_async_window_has_the_cpu_time_of_each_stages_threads() -> None:
     run = scripted_run([ScriptedSource(None)], ScriptedDevice(0.001), RunConfig(nireq=2))
     window = measure_end_to_end(run, 0.1)
     stages = {stage.stage: stage for stage in window.stages}
-    for name in ("read", "prepare", "decode"):
+    for name in ("read", "preprocess", "postprocess"):
         cpu_s = stages[name].cpu_s  # type: ignore[index]
         assert cpu_s is None or 0 < cpu_s <= window.cpu_s
 
@@ -174,7 +174,7 @@ def make_window(fps: float, *, num_detections: int = 5, is_end_to_end: bool = Tr
     timings = [Timings(*(1 + (n * 10 + k) * MS for k in (0, 1, 1, 1, 1, 2, 2, 9, 9, 10))) for n in range(60)]
     if not is_end_to_end:
         return Window(num_frames, 1.0, 0.5, 0.9, [4 * MS] * num_frames)
-    stages = (*stages, StageWindow("emit", 0, 1, 0.0, 0.0, 0.0))
+    stages = (*stages, StageWindow("sink", 0, 1, 0.0, 0.0, 0.0))
     return Window(num_frames, 1.0, 0.6, 0.8, [9 * MS] * num_frames, num_detections, stages, timings)
 
 
@@ -209,7 +209,7 @@ def test_a_report_has_the_ratios_the_stages_and_a_verdict() -> None:
     assert found.speed_up == samples.Ratio(2.0, 2.0, 2.0)
     assert found.efficiency_async.median == pytest.approx(0.8)
     assert found.efficiency_sync.median == pytest.approx(50 / 80)
-    assert [row.stage for row in found.stages] == ["read", "prepare", "infer", "decode"]
+    assert [row.stage for row in found.stages] == ["read", "preprocess", "infer", "postprocess"]
     assert found.stages[0].async_ms == pytest.approx(2) and found.stages[0].cpu_ms == pytest.approx(1)
     assert found.stages[1].wait_output_share == pytest.approx(0.1)
     # The device alone does 125 frames/s with two servers: 16 ms each.

@@ -26,7 +26,7 @@ MS = 1_000_000
 
 
 def timings_of(num_frames: int, *, period_ms: float, infer_ms: float, begin_ms: float = 5.0) -> list[Timings]:
-    """Frames that begin every so often: 1 ms to read, 1 to prepare, some on the device, 1 to decode."""
+    """Frames that begin every so often: 1 ms to read, 1 to preprocess, some on the device, 1 to postprocess."""
     found = []
     for number in range(num_frames):
         edges_ms = [0, 1, 1, 1, 1, 2, 2, 2 + infer_ms, 2 + infer_ms, 3 + infer_ms]
@@ -42,14 +42,14 @@ RUNS = {
 
 def test_slots_are_as_many_as_overlap_and_no_lane_overlaps_itself() -> None:
     lanes = trace.lanes_of(trace.spans_of(RUNS["async"]))
-    assert [lane.name for lane in lanes] == ["read", "prepare", "slot 1", "slot 2", "decode"]
+    assert [lane.name for lane in lanes] == ["read", "preprocess", "slot 1", "slot 2", "postprocess"]
     for lane in lanes:
         assert all(a.end_ns <= b.start_ns for a, b in zip(lane.spans, lane.spans[1:], strict=False))
     assert sum(len(lane.spans) for lane in lanes) == 4 * 40
 
 
 def test_stages_not_reached_have_no_span() -> None:
-    failed = Timings(read_start_ns=1 * MS, read_end_ns=2 * MS, prepare_start_ns=3 * MS)
+    failed = Timings(read_start_ns=1 * MS, read_end_ns=2 * MS, preprocess_start_ns=3 * MS)
     assert [span.stage for span in trace.spans_of([failed])] == ["read"]
     assert trace.lanes_of([]) == []
 
@@ -113,7 +113,7 @@ def test_more_slots_and_sources_have_lanes_of_their_own() -> None:
     for one in busy:
         one.read_start_ns -= 2 * MS
     names = [lane.name for lane in trace.lanes_of(trace.spans_of(busy))]
-    assert names == ["read 1", "read 2", "prepare", *(f"slot {n}" for n in range(1, 7)), "decode"]
+    assert names == ["read 1", "read 2", "preprocess", *(f"slot {n}" for n in range(1, 7)), "postprocess"]
     found = timeline.draw_timeline({"async": busy}, "")
     assert any(isinstance(shape, drawing.Text) and shape.text == "slot 6" for shape in found.shapes)
 
@@ -201,7 +201,7 @@ def test_the_tables_have_the_numbers(tmp_path: Path) -> None:
         "end-to-end async 100.0",
         "2.00 times (2.00 to 2.00)",
         "80.0% (80.0% to 80.0%) of model-only, async; 62.5%",
-        "30% for prepare, 10% for decode",
+        "30% for preprocess, 10% for postprocess",
         "bottleneck: infer",
         "Try next",
         "Measuring costs",

@@ -16,10 +16,10 @@ CHANNEL_FRAMES, RESULTS_BUFFERED = 4, 4
 def simulate_fps(
     *,
     read_ms: float,
-    prepare_ms: float,
+    preprocess_ms: float,
     infer_ms: float,
-    decode_ms: float,
-    emit_ms: float = 0.0,
+    postprocess_ms: float,
+    sink_ms: float = 0.0,
     num_sources: int = 1,
     num_servers: int = 1,
     num_slots: int = 2,
@@ -27,8 +27,8 @@ def simulate_fps(
 ) -> float:
     """Throughput of the pipeline with constant stage times, to the nanosecond: each frame's events from earlier ones.
 
-    Readers fill a channel, the starter takes a free slot and the oldest frame, the device serves slots in order of
-    their starts, the collector takes the oldest slot, and a consumer empties the results.
+    Readers fill a channel, the preprocessor takes a free slot and the oldest frame, the device serves slots in order of
+    their starts, the postprocessor takes the oldest slot, and a consumer empties the results.
     """
     read_done: list[float] = []
     put: list[float] = []
@@ -44,29 +44,29 @@ def simulate_fps(
         read_done.append((put[own] if own >= 0 else 0.0) + read_ms)
         room = k - CHANNEL_FRAMES * num_sources
         put.append(max(read_done[k], taken[room] if room >= 0 else 0.0))
-        # Starter: done with the frame before, a slot free, a frame there.
+        # Preprocessor: done with the frame before, a slot free, a frame there.
         slot_free = released[k - num_slots] if k >= num_slots else 0.0
         taken.append(max(put[k], slot_free, start_done[k - 1] if k else 0.0))
-        start_done.append(taken[k] + prepare_ms)
+        start_done.append(taken[k] + preprocess_ms)
         # Device: the server that is free first.
         server = min(range(num_servers), key=server_free.__getitem__)
         server_free[server] = infer_done = max(start_done[k], server_free[server]) + infer_ms
         # Collector: done with the frame before (delivered, too), then decodes and frees the slot.
-        released.append(max(infer_done, delivered[k - 1] if k else 0.0) + decode_ms)
+        released.append(max(infer_done, delivered[k - 1] if k else 0.0) + postprocess_ms)
         waiting = k - RESULTS_BUFFERED
         delivered.append(max(released[k], consumed[waiting] if waiting >= 0 else 0.0))
-        consumed.append(max(delivered[k], consumed[k - 1] if k else 0.0) + emit_ms)
+        consumed.append(max(delivered[k], consumed[k - 1] if k else 0.0) + sink_ms)
     half = num_frames // 2
     return (num_frames - 1 - half) / (consumed[-1] - consumed[half]) * 1e3
 
 
 def profile_of(row: tuple[float, float, float, float, int, int, int, str]) -> Profile:
-    read_ms, prepare_ms, infer_ms, decode_ms, num_sources, num_servers, num_slots, _ = row
+    read_ms, preprocess_ms, infer_ms, postprocess_ms, num_sources, num_servers, num_slots, _ = row
     stages: dict[Stage, StageCost] = {
         "read": StageCost(read_ms / 1e3, num_sources),
-        "prepare": StageCost(prepare_ms / 1e3),
+        "preprocess": StageCost(preprocess_ms / 1e3),
         "infer": StageCost(infer_ms / 1e3, num_servers),
-        "decode": StageCost(decode_ms / 1e3),
+        "postprocess": StageCost(postprocess_ms / 1e3),
     }
     return Profile(stages, num_slots)
 
@@ -75,9 +75,9 @@ def simulated(profile: Profile) -> float:
     stages = profile.stages
     return simulate_fps(
         read_ms=stages["read"].service_s * 1e3,
-        prepare_ms=stages["prepare"].service_s * 1e3,
+        preprocess_ms=stages["preprocess"].service_s * 1e3,
         infer_ms=stages["infer"].service_s * 1e3,
-        decode_ms=stages["decode"].service_s * 1e3,
+        postprocess_ms=stages["postprocess"].service_s * 1e3,
         num_sources=stages["read"].num_servers,
         num_servers=stages["infer"].num_servers,
         num_slots=min(profile.num_slots, 10_000),
@@ -111,35 +111,35 @@ def test_the_named_bottleneck_is_the_true_one(row: tuple) -> None:  # type: igno
     assert simulated(without(profile, named)) > 1.05 * before
     if named == "slots":
         return  # Everything that a slot waits for counts into its bound: shortening any of it helps, too.
-    for other in ("read", "prepare", "infer", "decode", "slots"):
+    for other in ("read", "preprocess", "infer", "postprocess", "slots"):
         if other != named:
             assert simulated(without(profile, other)) == pytest.approx(before, rel=0.01)  # type: ignore[arg-type]
 
 
 def test_a_slow_consumer_is_the_bottleneck() -> None:
     stages: dict[Stage, StageCost] = {
-        "prepare": StageCost(0.001),
+        "preprocess": StageCost(0.001),
         "infer": StageCost(0.004),
-        "decode": StageCost(0.001),
-        "emit": StageCost(0.007),
+        "postprocess": StageCost(0.001),
+        "sink": StageCost(0.007),
     }
-    measured = simulate_fps(read_ms=1, prepare_ms=1, infer_ms=4, decode_ms=1, emit_ms=7, num_slots=3)
+    measured = simulate_fps(read_ms=1, preprocess_ms=1, infer_ms=4, postprocess_ms=1, sink_ms=7, num_slots=3)
     verdict = judge(Profile(stages, 3), measured)
-    assert verdict.bottleneck == "emit" and verdict.explained == pytest.approx(1, abs=0.03)
+    assert verdict.bottleneck == "sink" and verdict.explained == pytest.approx(1, abs=0.03)
 
 
 def test_shared_cores_bound_all_stages_together() -> None:
     stages: dict[Stage, StageCost] = {
         "read": StageCost(0.004, 1, 0.004),
         "infer": StageCost(0.010, 1, 0.018),
-        "decode": StageCost(0.001, 1, 0.001),
+        "postprocess": StageCost(0.001, 1, 0.001),
     }
     profile = Profile(stages, 4, num_cores=2, cpu_s=0.023)
     verdict = judge(profile, 80.0)
     assert verdict.bottleneck == "cores"
     assert verdict.predicted_fps == pytest.approx(2 / 0.023)
     assert verdict.removed_fps == pytest.approx(100) and verdict.next_limit == "infer"
-    assert "2 cores ÷ 23.00 ms of CPU time (read 4.00, infer 18.00, decode 1.00)" in verdict.sentence
+    assert "2 cores ÷ 23.00 ms of CPU time (read 4.00, infer 18.00, postprocess 1.00)" in verdict.sentence
     assert verdict.flag == "--imgsz 480"
     host_heavy = Profile({**stages, "infer": StageCost(0.010, 1, 0.004)}, 4, num_cores=1, cpu_s=0.0125)
     assert judge(host_heavy).bottleneck == "cores" and judge(host_heavy).flag == "--stride 2"

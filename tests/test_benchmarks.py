@@ -16,7 +16,7 @@ from benchmarks import run_all
 from benchmarks.peers import compare
 from benchmarks.peers.article_picture import letterbox, to_blob, to_frame
 from benchmarks.peers.bound import parse
-from benchmarks.peers.environment import prepare_python
+from benchmarks.peers.environment import preprocess_python
 from benchmarks.peers.figures import Contender, bootstrap_interval, ratios, rows_of
 from benchmarks.peers.protocol import Done, Frames, measure
 from benchmarks.peers.report import to_markdown, to_svg
@@ -158,7 +158,7 @@ def test_a_worker_that_cannot_load_says_why_in_one_line(clip: Path, tmp_path: Pa
 
 def test_an_interpreter_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ContenderError, match=r"--peers-python: .*none: no such file"):
-        prepare_python(tmp_path / "none")
+        preprocess_python(tmp_path / "none")
 
 
 def test_benchmark_apps_report_is_read() -> None:

@@ -75,7 +75,7 @@ def test_every_output_of_one_video(tmp_path: Path, blob_model: Path, clip: Path)
     assert all(line["detections"][0]["name"] == "red" for line in lines)  # type: ignore[index]
     assert len(read_video(tmp_path / "out.mp4")) == 40
     assert len(list((tmp_path / "labels").glob("*.txt"))) == 40
-    for words in ("40 frames", "frames/s", "p50", "p99", "device busy", "waiting for input", "emit"):
+    for words in ("40 frames", "frames/s", "p50", "p99", "device busy", "waiting for input", "sink"):
         assert words in done.stderr
     assert "Throughput" not in done.stderr
 

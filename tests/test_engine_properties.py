@@ -15,7 +15,7 @@ from keepbusy.device.engine import create_slots
 from keepbusy.errors import DeviceTimeoutError, FrameError
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess import Outputs
-from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, encoded_index, scripted_run
+from keepbusy.testing import ScriptedDevice, ScriptedSource, encoded_index, index_detected, scripted_run
 from keepbusy.values.detections import Detections
 
 MS = st.integers(0, 3).map(lambda n: n / 1000)
@@ -73,7 +73,7 @@ def test_the_right_frame_and_stage_is_blamed(
     def decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
         if encoded_index(outputs) in undecodable:
             raise ValueError("scripted decoding failure")
-        return decode_index(outputs, letterbox)
+        return index_detected(outputs, letterbox)
 
     # The device counts the frames that reach it; unread ones do not.
     reaching = [index for index in range(30) if index not in unread]
@@ -82,7 +82,7 @@ def test_the_right_frame_and_stage_is_blamed(
         fails={n for n, index in enumerate(reaching) if index in failed},
         refuses={n for n, index in enumerate(reaching) if index in refused},
     )
-    run = scripted_run([ScriptedSource(30, fails=unread)], device, config(mode, nireq), decode=decode)
+    run = scripted_run([ScriptedSource(30, fails=unread)], device, config(mode, nireq), to_detections=decode)
     results = list(run)
     assert [result.frame.index for result in results] == list(range(30))
     for index, result in enumerate(results):
@@ -91,7 +91,7 @@ def test_the_right_frame_and_stage_is_blamed(
             if index in unread
             else "infer"
             if index in failed | refused
-            else "decode"
+            else "postprocess"
             if index in undecodable
             else None
         )
@@ -299,9 +299,9 @@ def test_an_unexpected_failure_of_a_thread_ends_the_run_with_its_error() -> None
     def decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
         if encoded_index(outputs) == 3:
             raise KeyboardInterrupt
-        return decode_index(outputs, letterbox)
+        return index_detected(outputs, letterbox)
 
-    run = scripted_run([ScriptedSource(10)], ScriptedDevice(), config("async", 2), decode=decode)
+    run = scripted_run([ScriptedSource(10)], ScriptedDevice(), config("async", 2), to_detections=decode)
     assert [next(run).frame.index for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyboardInterrupt):
         next(run)
@@ -310,19 +310,19 @@ def test_an_unexpected_failure_of_a_thread_ends_the_run_with_its_error() -> None
 @prove
 @given(
     nireq=st.integers(1, 6),
-    prepare_threads=st.integers(1, 5),
+    preprocess_threads=st.integers(1, 5),
     num_frames=st.integers(0, 40),
     latencies=st.lists(MS, min_size=1, max_size=5),
     unread=INDICES,
     is_slow=st.booleans(),
 )
-def test_several_starters_keep_the_order_and_the_frames_apart(
-    nireq: int, prepare_threads: int, num_frames: int, latencies: list[float], unread: frozenset[int], is_slow: bool
+def test_several_preprocessors_keep_the_order_and_the_frames_apart(
+    nireq: int, preprocess_threads: int, num_frames: int, latencies: list[float], unread: frozenset[int], is_slow: bool
 ) -> None:
     device = ScriptedDevice(lambda n: latencies[n % len(latencies)], num_servers=2)
     source = ScriptedSource(num_frames, fails=unread)
-    settings_ = config("async", nireq, prepare_threads=prepare_threads)
-    results = list(scripted_run([source], device, settings_, prepare_s=0.001 if is_slow else 0.0))
+    settings_ = config("async", nireq, preprocess_threads=preprocess_threads)
+    results = list(scripted_run([source], device, settings_, preprocess_s=0.001 if is_slow else 0.0))
     assert [result.frame.index for result in results] == list(range(num_frames))
     for index, result in enumerate(results):
         assert result.detections.class_id.tolist() == ([] if index in unread else [index])
@@ -331,11 +331,16 @@ def test_several_starters_keep_the_order_and_the_frames_apart(
 
 
 @prove
-@given(prepare_threads=st.integers(1, 4), nireq=st.integers(1, 5), num_taken=st.integers(0, 10))
-def test_several_starters_end_when_the_consumer_leaves(prepare_threads: int, nireq: int, num_taken: int) -> None:
+@given(preprocess_threads=st.integers(1, 4), nireq=st.integers(1, 5), num_taken=st.integers(0, 10))
+def test_several_preprocessors_end_when_the_consumer_leaves(
+    preprocess_threads: int, nireq: int, num_taken: int
+) -> None:
     device = ScriptedDevice(0.001)
     run = scripted_run(
-        [ScriptedSource(None)], device, config("async", nireq, prepare_threads=prepare_threads), prepare_s=0.0005
+        [ScriptedSource(None)],
+        device,
+        config("async", nireq, preprocess_threads=preprocess_threads),
+        preprocess_s=0.0005,
     )
     with run:
         for _ in range(num_taken):
@@ -344,10 +349,12 @@ def test_several_starters_end_when_the_consumer_leaves(prepare_threads: int, nir
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("keepbusy-")]
 
 
-@pytest.mark.parametrize("prepare_threads", [1, 3])
-def test_a_frame_that_cannot_be_started_does_not_hold_up_the_others(prepare_threads: int) -> None:
+@pytest.mark.parametrize("preprocess_threads", [1, 3])
+def test_a_frame_that_cannot_be_started_does_not_hold_up_the_others(preprocess_threads: int) -> None:
     device = ScriptedDevice(0.001, refuses={4, 9})
-    results = list(scripted_run([ScriptedSource(20)], device, config("async", 3, prepare_threads=prepare_threads)))
+    results = list(
+        scripted_run([ScriptedSource(20)], device, config("async", 3, preprocess_threads=preprocess_threads))
+    )
     assert [result.frame.index for result in results] == list(range(20))
     failed = [result for result in results if result.error is not None]
     assert [result.error.stage for result in failed if result.error] == ["infer", "infer"]

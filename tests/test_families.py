@@ -20,9 +20,9 @@ from keepbusy.config import DetectConfig
 from keepbusy.errors import FrameError
 from keepbusy.models import load_model
 from keepbusy.pictures.letterbox import Letterbox
-from keepbusy.postprocess import decode
+from keepbusy.postprocess import to_detections
 from keepbusy.postprocess.end_to_end import yolov10_candidates
-from keepbusy.postprocess.postprocess import CANDIDATES
+from keepbusy.postprocess.to_detections import CANDIDATES
 from keepbusy.values.forms import Fit, OutputForm
 from tests import families
 from tests.graphs import concat, constant, dynamic_rows, image_input, pixel_mean, save
@@ -290,7 +290,7 @@ def test_agrees_with_the_definition(
     kept = [output.copy() for output in outputs]
     frame_hw = (frame_wh[1], frame_wh[0])
     config = DetectConfig(conf=conf, iou=iou, max_det=max_det, classes=classes, multi_label=multi_label)
-    found = decode(outputs, Letterbox.fit(frame_hw, INPUT_HW, case.fit), case.form, config, NAMES)
+    found = to_detections(outputs, Letterbox.fit(frame_hw, INPUT_HW, case.fit), case.form, config, NAMES)
     expected = families.finish(
         case.expected(outputs, conf, multi_label),
         frame_hw,
@@ -338,7 +338,7 @@ def test_numbers_that_are_not_finite_are_an_error_never_a_box(name: str, bad: fl
     case = CASES[name]
     letterbox = Letterbox.fit((64, 96), INPUT_HW, case.fit)
     outputs, row = loud(name)
-    assert len(decode(outputs, letterbox, case.form, DetectConfig(conf=0.1), NAMES)) >= 1
+    assert len(to_detections(outputs, letterbox, case.form, DetectConfig(conf=0.1), NAMES)) >= 1
     tried = 0
     for which, numbers in enumerate(row):
         for position in numbers.tolist():
@@ -347,7 +347,7 @@ def test_numbers_that_are_not_finite_are_an_error_never_a_box(name: str, bad: fl
             broken = [output.copy() for output in outputs]
             broken[which].reshape(-1)[position] = bad
             with pytest.raises(ValueError, match="not finite"):
-                decode(tuple(broken), letterbox, case.form, DetectConfig(conf=0.1), NAMES)
+                to_detections(tuple(broken), letterbox, case.form, DetectConfig(conf=0.1), NAMES)
             tried += 1
     assert tried >= 5
 
@@ -362,7 +362,7 @@ def test_a_class_that_there_is_not_is_an_error_that_names_it(name: str, wrong: i
     labels[5] = wrong
     shown = wrong - 1 if name == "ssd" else wrong
     with pytest.raises(ValueError, match=f"class {shown}, but there are 3 classes"):
-        decode(outputs, Letterbox.fit((64, 96), INPUT_HW), case.form, DetectConfig(), NAMES)
+        to_detections(outputs, Letterbox.fit((64, 96), INPUT_HW), case.form, DetectConfig(), NAMES)
 
 
 def test_rotated_boxes_of_selected_rows_begin_with_their_centre() -> None:
@@ -393,7 +393,7 @@ def test_logits_beyond_what_an_exponential_holds() -> None:
     boxes = np.full((1, 2, 4), 0.5, np.float32)
     logits = np.array([[[200, -200, 0], [-300, -200, -90]]], np.float32)
     letterbox = Letterbox.fit((64, 96), INPUT_HW, "stretch")
-    found = decode((boxes, logits), letterbox, CASES["detr logits"].form, DetectConfig(conf=0.0), NAMES)
+    found = to_detections((boxes, logits), letterbox, CASES["detr logits"].form, DetectConfig(conf=0.0), NAMES)
     assert found.confidence.tolist() == [1.0]  # the second one's best is 1e-39, nought in float32's normal range
 
 
@@ -499,7 +499,7 @@ def test_broken_numbers_are_that_frames_error(tmp_path: Path) -> None:
     output[0, 2, 3], output[0, 4, 3] = np.nan, 0.9
     image, zero = image_input(INPUT_HW)
     detector = Detector(save(tmp_path / "m.xml", image, yolov8_graph((output,), zero), labels="a b c"))
-    with pytest.raises(FrameError, match=r"decode: .* not finite"):
+    with pytest.raises(FrameError, match=r"postprocess: .* not finite"):
         detector(np.zeros((30, 40, 3), np.uint8))
 
 

@@ -110,7 +110,7 @@ def test_a_size_is_one_side_or_two(blob_model: Path) -> None:
         {"results_buffered": 10_000_000_000},
         {"nireq": 1_000_000},
         {"read_threads": 1_000_000},
-        {"prepare_threads": 1_000_000},
+        {"preprocess_threads": 1_000_000},
         {"threads": 1_000_000},
         {"nstreams": 1_000_000},
         {"max_det": 10**30},

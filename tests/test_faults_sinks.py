@@ -61,7 +61,7 @@ def result(
     if picture is None:
         picture = np.full((size_wh[1], size_wh[0], 3), 90, np.uint8)
     found = Detections(np.array([[16, 20, 48, 48]], np.float32), np.array([0.875], np.float32), np.array([0]), names)
-    return Result(Frame(picture, index, timestamp_s, 0, source), found, Timings(decode_end_ns=(index + 1) * 10**7))
+    return Result(Frame(picture, index, timestamp_s, 0, source), found, Timings(postprocess_end_ns=(index + 1) * 10**7))
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp936", "ascii", "utf-16"])
@@ -215,7 +215,7 @@ def test_a_looped_folder_of_clips_goes_on(tmp_path: Path) -> None:
     selection = Selection(Chain(parts, "clips"), SelectConfig(loop=True, limit=20))
     sink = VideoFile(tmp_path / "o.mp4", selection.info.fps)
     while (frame := selection.read()) is not None:
-        sink.write(Result(frame, Detections.empty(), Timings(decode_end_ns=1)))
+        sink.write(Result(frame, Detections.empty(), Timings(postprocess_end_ns=1)))
     selection.close()
     sink.close()
     times, _ = times_and_duration(tmp_path / "o.mp4")
@@ -252,7 +252,7 @@ def test_colours_are_written_with_the_matrix_that_the_video_is_tagged_with(
     for place, colour in enumerate(wanted):
         picture[:, place * third : (place + 1) * third] = colour
     sink = VideoFile(tmp_path / "o.mp4", 25)
-    sink.write(Result(Frame(picture, 0, 0.0, 0, "a.mp4"), Detections.empty(), Timings(decode_end_ns=1)))
+    sink.write(Result(Frame(picture, 0, 0.0, 0, "a.mp4"), Detections.empty(), Timings(postprocess_end_ns=1)))
     sink.close()
     red, blue = (0.2126, 0.0722) if colours == 1 else (0.299, 0.114)
     with av.open(str(tmp_path / "o.mp4")) as container:

@@ -14,7 +14,7 @@ from keepbusy.config import ClassConf, DetectConfig
 from keepbusy.models import load_model
 from keepbusy.models.head import find_head, raw_graph, tail_graph
 from keepbusy.pictures.letterbox import Letterbox
-from keepbusy.postprocess import decode
+from keepbusy.postprocess import to_detections
 from keepbusy.postprocess.finite import NotFiniteError
 from tests.build import build_blob_model, square_picture, write_picture
 from tests.graphs import nan_model
@@ -35,7 +35,7 @@ def test_outputs_full_of_what_is_no_number_are_an_error(name: str, bad: float) -
         return
     for config in (DetectConfig(), DetectConfig(conf=0.001, multi_label=True), DetectConfig(classes=(1,))):
         with pytest.raises(NotFiniteError, match="not finite") as caught:
-            decode(outputs, Letterbox.fit((64, 96), INPUT_HW, case.fit), case.form, config, NAMES)
+            to_detections(outputs, Letterbox.fit((64, 96), INPUT_HW, case.fit), case.form, config, NAMES)
         assert caught.value.hint is not None and "--precision f32" in caught.value.hint
 
 
@@ -52,7 +52,7 @@ def test_a_class_that_is_not_wanted_does_not_hide_a_score_that_is_none(name: str
             for classes in ((0,), (1,), (2,)):
                 config = DetectConfig(conf=0.1, classes=classes, class_conf=ClassConf(((classes[0], 0.95),), 0.1))
                 try:
-                    decode(tuple(broken), letterbox, case.form, config, NAMES)
+                    to_detections(tuple(broken), letterbox, case.form, config, NAMES)
                 except NotFiniteError:
                     refused += 1
     assert refused >= 3
@@ -73,7 +73,7 @@ def test_one_pixel_too_large_is_an_error_with_every_head(kind: str, strategy: st
     compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     outputs = tuple(compiled(image).values())
     with pytest.raises(NotFiniteError):
-        decode(outputs, Letterbox.fit((128, 96), (128, 96)), form, DetectConfig(conf=0.25), list("abc"))
+        to_detections(outputs, Letterbox.fit((128, 96), (128, 96)), form, DetectConfig(conf=0.25), list("abc"))
 
 
 def test_a_logit_of_infinity_is_no_certain_class(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_logit_of_infinity_is_no_certain_class(tmp_path: Path) -> None:
     outputs = [np.zeros(port.shape, np.float32) for port in graph.outputs]
     outputs[1][0, 0, 0, 1] = np.inf
     with pytest.raises(NotFiniteError):
-        decode(tuple(outputs), Letterbox.fit((64, 64), (64, 64)), form, DetectConfig(conf=0.7), list("abc"))
+        to_detections(tuple(outputs), Letterbox.fit((64, 64), (64, 64)), form, DetectConfig(conf=0.7), list("abc"))
 
 
 @pytest.mark.parametrize("in_half", [False, True])

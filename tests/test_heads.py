@@ -23,7 +23,7 @@ from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.models import load_model
 from keepbusy.models.head import Head, find_head, raw_graph, tail_graph
 from keepbusy.pictures.letterbox import Letterbox
-from keepbusy.postprocess import TooManyCandidatesError, decode
+from keepbusy.postprocess import TooManyCandidatesError, to_detections
 from keepbusy.testing import ScriptedDevice, numbered_image
 from keepbusy.values.detections import Detections
 from keepbusy.values.forms import HeadStrategy
@@ -163,11 +163,13 @@ def test_the_tail_has_the_best_cells_and_says_what_it_left_out(kind: Kind, tmp_p
     config = DetectConfig(conf=conf, iou=1.0, max_det=1000)
     letterbox = Letterbox.fit((128, 96), (128, 96))
     names = [str(index) for index in range(3)]
-    whole, tail = (decode(outputs, letterbox, form, config, names) for outputs, form in zip(found, forms, strict=True))
+    whole, tail = (
+        to_detections(outputs, letterbox, form, config, names) for outputs, form in zip(found, forms, strict=True)
+    )
     assert len(whole) > 5
     same(whole, tail)
     with pytest.raises(TooManyCandidatesError):
-        decode(found[1], letterbox, forms[1], DetectConfig(conf=conf - 2e-4), names)
+        to_detections(found[1], letterbox, forms[1], DetectConfig(conf=conf - 2e-4), names)
 
 
 def test_a_head_with_another_formula_is_left_alone(tmp_path: Path) -> None:

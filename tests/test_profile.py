@@ -36,7 +36,7 @@ FULL = TunedProfile(
         "imgsz": (640, 640),
         "nireq": 5,
         "read_threads": 1,
-        "prepare_threads": 2,
+        "preprocess_threads": 2,
         "channel_frames": 1,
         "mode": "async",
     },

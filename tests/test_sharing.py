@@ -18,7 +18,7 @@ from keepbusy.device.engine import create_slots
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess.candidates import Outputs
-from keepbusy.testing import ScriptedDevice, ScriptedSource, decode_index, scripted_run
+from keepbusy.testing import ScriptedDevice, ScriptedSource, index_detected, scripted_run
 from keepbusy.threads import cores
 from keepbusy.threads.cores import allowed_cores, stay_on, taken_cores
 from keepbusy.values.detections import Detections
@@ -88,8 +88,8 @@ def test_only_threads_that_start_and_collect_frames_are_bound() -> None:
     allowed = allowed_cores()
     core = max(allowed)
     of_reader: set[frozenset[int]] = set()
-    of_starter: set[frozenset[int]] = set()
-    of_collector: set[frozenset[int]] = set()
+    of_preprocessor: set[frozenset[int]] = set()
+    of_postprocessor: set[frozenset[int]] = set()
 
     class Source(ScriptedSource):
         def read(self) -> Frame | None:
@@ -97,19 +97,19 @@ def test_only_threads_that_start_and_collect_frames_are_bound() -> None:
             return super().read()
 
     def latency_s(ordinal: int) -> float:
-        of_starter.add(allowed_cores())
+        of_preprocessor.add(allowed_cores())
         return 0.0
 
     def decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
-        of_collector.add(allowed_cores())
-        return decode_index(outputs, letterbox)
+        of_postprocessor.add(allowed_cores())
+        return index_detected(outputs, letterbox)
 
     device = ScriptedDevice(latency_s)
     slots = create_slots(device, 3)
-    run = scripted_run([Source(20)], device, slots=slots, decode=decode, own_cores=frozenset({core}))
+    run = scripted_run([Source(20)], device, slots=slots, to_detections=decode, own_cores=frozenset({core}))
     assert sum(1 for _ in run) == 20
     assert of_reader == {allowed}
-    assert of_starter == of_collector == {frozenset({core})}
+    assert of_preprocessor == of_postprocessor == {frozenset({core})}
     assert allowed_cores() == allowed
 
 
@@ -135,7 +135,7 @@ def test_inference_leaves_cores_to_the_stages(
         own = pipeline._own_cores
     assert len(boxes) == 30
     said = [record.message for record in caplog.records if "cores" in record.message]
-    assert said == ["1 of 2 cores are left to reading, preparing and decoding"]
+    assert said == ["1 of 2 cores are left to reading, preprocessing and postprocessing"]
     # Where OpenVINO binds its one thread, the core that it is on is not among them.
     assert own <= allowed_cores() and len(own) in (0, len(allowed_cores()) - 1)
 

@@ -46,7 +46,7 @@ def result(
     detections = Detections(
         np.array([[16, 16, 48, 48]], np.float32), np.array([0.875], np.float32), np.array([1]), NAMES
     )
-    timings = Timings(decode_end_ns=(index + 1) * 10_000_000)
+    timings = Timings(postprocess_end_ns=(index + 1) * 10_000_000)
     return Result(frame, detections if found else Detections.empty(NAMES), timings)
 
 
@@ -277,9 +277,9 @@ def test_the_frames_of_a_stage_are_counted_once_however_many_sinks_write_them() 
     given = [result(index) for index in range(5)]
     with SinkRunner([Recorder(), Recorder(), Recorder()], stats) as runner:
         assert all(runner.put(one) for one in given)
-    emit = next(stage for stage in stats.snapshot().stages if stage.stage == "emit")
+    emit = next(stage for stage in stats.snapshot().stages if stage.stage == "sink")
     assert emit.num_frames == 5
-    assert all(0 < one.timings.emit_start_ns <= one.timings.emit_end_ns for one in given)
+    assert all(0 < one.timings.sink_start_ns <= one.timings.sink_end_ns for one in given)
 
 
 def test_a_sink_may_ask_for_the_end() -> None:
@@ -304,7 +304,7 @@ def task_result(*, size_wh: tuple[int, int] = (96, 64), num: int = 1, **fields: 
     frame = Frame(np.full((size_wh[1], size_wh[0], 3), 120, np.uint8), 0, 0.0, 0, "a.jpg")
     box = np.array([[16, 16, 48, 48]] * num, np.float32)
     detections = Detections(box, np.full(num, 0.875, np.float32), np.ones(num, np.int64), NAMES, **fields)
-    return Result(frame, detections, Timings(decode_end_ns=1))
+    return Result(frame, detections, Timings(postprocess_end_ns=1))
 
 
 def masks_of(window: NDArray[np.float32], frame_hw: tuple[int, int] = (64, 96)) -> Masks:

@@ -20,7 +20,7 @@ MS = 1_000_000
 
 def test_a_lane_splits_all_its_time_into_three() -> None:
     clock = ManualClock()
-    lane = Lane("prepare", clock)
+    lane = Lane("preprocess", clock)
     lane.begin()
     clock.advance(0.003)
     lane.waited_for_input()
@@ -47,7 +47,7 @@ def test_percentiles_and_throughput_of_known_latencies() -> None:
     clock = ManualClock()
     stats = RunStats(clock)
     for number in range(1, 101):
-        stats.frame_done(Timings(read_end_ns=1, decode_end_ns=1 + number * MS), 2, is_error=False)
+        stats.frame_done(Timings(read_end_ns=1, postprocess_end_ns=1 + number * MS), 2, is_error=False)
     stats.frame_done(Timings(), 0, is_error=True)
     clock.advance(2.0)
     stats.finish()

@@ -29,7 +29,7 @@ from keepbusy.testing import (
     ManualClock,
     ScriptedDevice,
     ScriptedSource,
-    decode_index,
+    index_detected,
     numbered_image,
     scripted_run,
 )
@@ -369,9 +369,9 @@ def test_a_frame_that_waited_too_long_takes_no_slot() -> None:
     def decode(outputs: Outputs, letterbox: Letterbox) -> Detections:
         waiting.set()
         go_on.wait(60)
-        return decode_index(outputs, letterbox)
+        return index_detected(outputs, letterbox)
 
-    with scripted_run(None, device, RunConfig(nireq=1), stats=RunStats(clock), decode=decode) as run:
+    with scripted_run(None, device, RunConfig(nireq=1), stats=RunStats(clock), to_detections=decode) as run:
         stream = run.add(ScriptedSource(6, is_live=True, fails={5}), StreamConfig(max_age_ms=100.0, on_error="skip"))
         waiting.wait(60)
         while stream.stats.num_arrived < 6:

@@ -18,7 +18,7 @@ from openvino import opset13 as ops
 import keepbusy as kb
 from keepbusy.config import DetectConfig
 from keepbusy.pictures.letterbox import Letterbox
-from keepbusy.postprocess import Candidates, decode, suppress
+from keepbusy.postprocess import Candidates, suppress, to_detections
 from keepbusy.postprocess.obb import rotated_to_frame
 from keepbusy.values.detections import Detections
 from keepbusy.values.forms import Family, OutputForm, Task
@@ -184,7 +184,7 @@ def check_rotated(detections: Detections, kept: list[Found]) -> None:
 
 
 def run(outputs: tuple[NDArray[np.float32], ...], form: OutputForm, config: DetectConfig | None = None) -> Detections:
-    return decode(outputs, Letterbox.fit(FRAME_HW, INPUT_HW), form, config or DetectConfig(), NAMES)
+    return to_detections(outputs, Letterbox.fit(FRAME_HW, INPUT_HW), form, config or DetectConfig(), NAMES)
 
 
 @pytest.mark.parametrize("family", ["yolov5", "yolov8", "yolov10"])
@@ -286,7 +286,7 @@ def test_classes_of_the_whole_picture(is_logits: bool) -> None:
     scores = np.array([[1.5, -2.0, 300.0, 299.0]] if is_logits else [[0.2, 0.1, 0.6, 0.1]], np.float32)
     form = OutputForm("yolov5", "classify", (0,), 4, is_logits=is_logits)
     letterbox = Letterbox.fit(FRAME_HW, (64, 64), "crop")
-    found = decode((scores,), letterbox, form, DetectConfig(conf=0.9), ("a", "b", "c", "d"))
+    found = to_detections((scores,), letterbox, form, DetectConfig(conf=0.9), ("a", "b", "c", "d"))
     assert len(found) == 0 and found.boxes_xyxy.shape == (0, 4)
     expected = [0.0, 0.0, 1 / (1 + math.exp(-1)), 1 / (1 + math.exp(1))] if is_logits else scores[0].tolist()
     assert found.probabilities is not None and found.probabilities.dtype == np.float32

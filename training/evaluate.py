@@ -18,7 +18,7 @@ import numpy as np
 from keepbusy.config import DetectConfig
 from keepbusy.evaluate import Accuracy, CocoEvaluation
 from keepbusy.pictures.letterbox import Letterbox
-from keepbusy.postprocess import decode
+from keepbusy.postprocess import to_detections
 from keepbusy.street import CLASS_NAMES
 from keepbusy.values.forms import OutputForm
 from training.config import IMAGE_SIZE
@@ -53,7 +53,7 @@ def evaluate(predict: Predict, folder: Path, limit: int | None = None) -> dict[s
         rows = labels[number][labels[number, :, 0] >= 0]
         truth = letterbox.boxes_to_frame(rows[:, 1:].astype(np.float32))
         tensor = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-        detections = decode((predict(tensor),), letterbox, FORM, SETTINGS, CLASS_NAMES)
+        detections = to_detections((predict(tensor),), letterbox, FORM, SETTINGS, CLASS_NAMES)
         evaluation.add((width, height), truth, rows[:, 0].astype(np.int64), detections)
         if (number + 1) % 100 == 0:
             print(f"evaluate: {number + 1}/{len(images)} frames", file=sys.stderr, flush=True)

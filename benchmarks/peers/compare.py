@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.bound import run_alone
-from benchmarks.peers.environment import offline_env, prepare_model, prepare_python
+from benchmarks.peers.environment import offline_env, prepare_model, preprocess_python
 from benchmarks.peers.figures import Contender, Row, rows_of
 from benchmarks.peers.report import to_markdown, to_svg
 from benchmarks.peers.worker import ROOT, ContenderError, Worker
@@ -122,7 +122,7 @@ def gather(options: argparse.Namespace, stack: ExitStack) -> Field:
             field.drop(name, "left out by --without-peers")
         return field
     try:
-        python = prepare_python(options.peers_python)
+        python = preprocess_python(options.peers_python)
     except ContenderError as error:
         for name in (*articles, *others):
             field.drop(name, f"its environment could not be made: {error}")

@@ -17,7 +17,7 @@ HEADLESS = "opencv-python-headless>=4.10,<5"
 EXPORT = Path("yolov5n_openvino_model") / "yolov5n.xml"
 
 
-def prepare_python(python: Path | None) -> Path:
+def preprocess_python(python: Path | None) -> Path:
     """The interpreter of the contenders' environment; the default one is made, or made anew when it is out of date.
 
     Args:

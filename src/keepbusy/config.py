@@ -172,7 +172,7 @@ class RunConfig:
     """How frames travel through the pipeline.
 
     Attributes:
-        mode: `async` overlaps reading, preparing, inferring and decoding; `sync` does one after the other.
+        mode: `async` overlaps reading, preprocessing, inferring and postprocessing; `sync` does one after the other.
         nireq: Number of slots (infer requests); None takes twice what the device calls optimal, or two more
             where that is one: they are filled, emptied or waiting their turn meanwhile. `sync` has one.
         on_error: `raise` stops the run at the first failed frame; `skip` yields it as a result with an error.
@@ -181,11 +181,11 @@ class RunConfig:
         read_threads: Threads that decode pictures or one video ahead; None for as many as pay.
         max_pixels: A picture, or a video's picture, that has more pixels by its header fails without being decoded.
             Several are decoded at the same time where there are several `read_threads`.
-        prepare_threads: Threads that lay frames into their input; None for as many as pay.
+        preprocess_threads: Threads that lay frames into their input; None for as many as pay.
         reduce_jpegs: Decode large JPEGs at a half, a quarter or an eighth of their size where the model's input is so
             much smaller: several times as fast, and boxes move a little. `frame.image` still is the whole picture: it
             reads the file again.
-        channel_frames: Frames that may wait between a source and its preparation. Four evens out a decoder's
+        channel_frames: Frames that may wait between a source and its preprocessing. Four evens out a decoder's
             bursts and is small enough for 4K frames (25 MB each).
         results_buffered: Finished results that may wait for the consumer.
     """
@@ -196,7 +196,7 @@ class RunConfig:
     device_timeout_s: float = 30.0
     read_threads: int | None = None
     max_pixels: int = MAX_PIXELS
-    prepare_threads: int | None = None
+    preprocess_threads: int | None = None
     reduce_jpegs: bool = False
     channel_frames: int = 4
     results_buffered: int = 4
@@ -204,7 +204,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check_choice(self, "mode")
         _check_choice(self, "on_error")
-        for name in ("nireq", "read_threads", "prepare_threads"):
+        for name in ("nireq", "read_threads", "preprocess_threads"):
             if getattr(self, name) is not None:
                 _check_range(name, getattr(self, name), 1, MAX_COUNT)
         for name in ("channel_frames", "results_buffered"):
@@ -323,7 +323,7 @@ class Options(TypedDict, total=False):
     device_timeout_s: float
     read_threads: int | None
     max_pixels: int
-    prepare_threads: int | None
+    preprocess_threads: int | None
     reduce_jpegs: bool
     channel_frames: int
     results_buffered: int

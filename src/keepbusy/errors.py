@@ -22,10 +22,10 @@ from typing import Literal
 
 from keepbusy.texts import without_secrets
 
-Stage = Literal["read", "prepare", "infer", "decode", "emit"]
+Stage = Literal["read", "preprocess", "infer", "postprocess", "sink"]
 """The five stages of every timeline, table and metric, in the order of the data flow."""
 
-STAGES: tuple[Stage, ...] = ("read", "prepare", "infer", "decode", "emit")
+STAGES: tuple[Stage, ...] = ("read", "preprocess", "infer", "postprocess", "sink")
 
 
 class KeepbusyError(Exception):

@@ -293,20 +293,20 @@ class ScriptedPostprocess:
     """What makes detections of a `ScriptedDevice`'s outputs.
 
     Args:
-        decode: Outputs → detections; nothing is ever done again.
+        to_detections: Outputs → detections; nothing is ever done again.
     """
 
-    def __init__(self, decode: Callable[[Outputs, Letterbox], Detections]) -> None:
-        self._decode = decode
+    def __init__(self, to_detections: Callable[[Outputs, Letterbox], Detections]) -> None:
+        self._to_detections = to_detections
 
     def __call__(self, outputs: Outputs, letterbox: Letterbox) -> Detections:
-        return self._decode(outputs, letterbox)
+        return self._to_detections(outputs, letterbox)
 
     def redo(self, seat: Seat, letterbox: Letterbox) -> Detections:
         raise RuntimeError("a scripted graph leaves out no cells")
 
 
-def decode_index(outputs: Outputs, letterbox: Letterbox) -> Detections:
+def index_detected(outputs: Outputs, letterbox: Letterbox) -> Detections:
     """One detection whose class is the number of the frame that was inferred."""
     height, width = letterbox.frame_hw
     box = np.array([[0, 0, width, height]], np.float32)
@@ -318,8 +318,8 @@ def scripted_run(
     device: ScriptedDevice,
     config: RunConfig | None = None,
     *,
-    prepare_s: float = 0.0,
-    decode: Callable[[Outputs, Letterbox], Detections] = decode_index,
+    preprocess_s: float = 0.0,
+    to_detections: Callable[[Outputs, Letterbox], Detections] = index_detected,
     stats: RunStats | None = None,
     slots: Sequence[Slot] | None = None,
     own_cores: frozenset[int] = frozenset(),
@@ -330,8 +330,8 @@ def scripted_run(
         sources: Where frames come from; nothing is added to them. None for a run that streams are added to.
         device: What infers them.
         config: Mode, number of requests, error policy; None for the defaults.
-        prepare_s: Seconds that each preparation takes on top of its own.
-        decode: Outputs → detections.
+        preprocess_s: Seconds that each preprocessing takes on top of its own.
+        to_detections: Outputs → detections.
         stats: Counters to use, for instance with a `ManualClock`.
         slots: Slots to use; None makes as many as the configuration says.
         own_cores: Cores that the device leaves alone.
@@ -339,10 +339,10 @@ def scripted_run(
     config = config or RunConfig()
     num_slots = 1 if config.mode == "sync" else config.nireq or device.optimal_requests
     slots = slots or create_slots(device, num_slots)
-    if prepare_s:
+    if preprocess_s:
         for slot in slots:
-            slot.seat = Seat(slot.request, _SlowLetterboxer(slot.request.input, prepare_s))
-    postprocess = ScriptedPostprocess(decode)
+            slot.seat = Seat(slot.request, _SlowLetterboxer(slot.request.input, preprocess_s))
+    postprocess = ScriptedPostprocess(to_detections)
     engine = Engine(
         tuple(slots), lambda _: postprocess, config, device.name, own_cores, stats or RunStats(), lambda: None
     )
@@ -356,10 +356,10 @@ def scripted_run(
 
 
 class _SlowLetterboxer(Letterboxer):
-    def __init__(self, tensor: NDArray[np.uint8], prepare_s: float) -> None:
+    def __init__(self, tensor: NDArray[np.uint8], preprocess_s: float) -> None:
         super().__init__(tensor)
-        self._prepare_s = prepare_s
+        self._preprocess_s = preprocess_s
 
     def write(self, picture: Image | Picture) -> Letterbox:
-        time.sleep(self._prepare_s)
+        time.sleep(self._preprocess_s)
         return super().write(picture)

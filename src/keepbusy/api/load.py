@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepbusy.config import ClassConf, DetectConfig, RunConfig, split_options
 from keepbusy.device.compiled import CompiledModel
-from keepbusy.device.decoder import Decoder
+from keepbusy.device.postprocessor import Postprocessor
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models import load_model, load_names
 from keepbusy.models.names import first_names
@@ -35,7 +35,7 @@ def load(
     return CompiledModel(model, device, detect, config.mode, config.nireq, core), detect, config
 
 
-def postprocess(compiled: CompiledModel, default: DetectConfig, own: DetectConfig | None) -> Decoder:
+def postprocess(compiled: CompiledModel, default: DetectConfig, own: DetectConfig | None) -> Postprocessor:
     """What makes detections for one stream.
 
     Raises:
@@ -43,7 +43,7 @@ def postprocess(compiled: CompiledModel, default: DetectConfig, own: DetectConfi
     """
     if own is not None:
         check_classes(own, compiled.model.names)
-    return Decoder(compiled, own or default)
+    return Postprocessor(compiled, own or default)
 
 
 def _core() -> ov.Core:

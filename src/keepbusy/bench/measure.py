@@ -18,11 +18,11 @@ from keepbusy.errors import STAGES, Stage
 from keepbusy.sources import open_sources
 
 _WAITS_ON: dict[Stage, tuple[str, str]] = {
-    "read": ("", "prepare"),
-    "prepare": ("read", "a free slot"),
-    "infer": ("prepare", "decode"),
-    "decode": ("infer", "the consumer"),
-    "emit": ("decode", ""),
+    "read": ("", "preprocess"),
+    "preprocess": ("read", "a free slot"),
+    "infer": ("preprocess", "postprocess"),
+    "postprocess": ("infer", "the consumer"),
+    "sink": ("postprocess", ""),
 }
 
 
@@ -214,7 +214,7 @@ def _warnings(measurements: dict[Name, Measurement]) -> list[str]:
                 "mind the intervals, and stop other programs"
             )
     if measurements["end-to-end async"].num_detections == 0:
-        lines.append("no detections at all: decoding costs less than it would with something in view")
+        lines.append("no detections at all: postprocessing costs less than it would with something in view")
     return lines
 
 

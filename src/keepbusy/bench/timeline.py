@@ -173,7 +173,7 @@ def _draw_legend(drawing: Drawing, y: float) -> None:
 
 def _period_ns(timings: Sequence[Timings]) -> float:
     """Mean time between results; 0 with fewer than three frames."""
-    ends = sorted(one.decode_end_ns for one in timings if one.decode_end_ns)
+    ends = sorted(one.postprocess_end_ns for one in timings if one.postprocess_end_ns)
     if len(ends) < 3:
         return 0.0
     return statistics.mean(b - a for a, b in itertools.pairwise(ends))
@@ -181,7 +181,7 @@ def _period_ns(timings: Sequence[Timings]) -> float:
 
 def _begin_ns(timings: Sequence[Timings], spans: Sequence[Span], length_ns: int) -> int:
     """The window's begin: where all lanes are full, so not at the ends, and with the begin of a frame."""
-    starts = sorted(one.prepare_start_ns for one in timings if one.prepare_start_ns)
+    starts = sorted(one.preprocess_start_ns for one in timings if one.preprocess_start_ns)
     last_ns = max(span.end_ns for span in spans)
     middle_ns = (starts[0] + last_ns - length_ns) // 2
     return next((start for start in starts if start >= middle_ns), starts[0]) - length_ns // 200

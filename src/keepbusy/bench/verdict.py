@@ -1,11 +1,11 @@
 """What holds a pipeline back: bounds from what its stages cost, and a verdict in words. Pure functions.
 
-A pipeline in steady state is a closed loop of slots through `prepare`, the device and `decode`, fed by readers and
-emptied by a consumer. Its throughput cannot exceed any of these:
+A pipeline in steady state is a closed loop of slots through `preprocess`, the device and `postprocess`, fed by readers
+and emptied by a consumer. Its throughput cannot exceed any of these:
 
 - a stage: servers ÷ service time (one thread that takes 4 ms a frame does at most 250 frames/s);
-- the slots, by Little's law (N = X · R): each frame holds a slot through prepare, infer and decode, so
-  X ≤ slots ÷ (prepare + infer + decode);
+- the slots, by Little's law (N = X · R): each frame holds a slot through preprocess, infer and postprocess, so
+  X ≤ slots ÷ (preprocess + infer + postprocess);
 - the cores: all stages, and a CPU device as well, share them, so X ≤ cores ÷ CPU time of a frame.
 
 With constant times the least of them is also reached; with varying times it is approached from below as slots and
@@ -21,7 +21,7 @@ from typing import Literal
 
 from keepbusy.errors import STAGES, Stage
 
-Limit = Literal["read", "prepare", "infer", "decode", "emit", "slots", "cores"]
+Limit = Literal["read", "preprocess", "infer", "postprocess", "sink", "slots", "cores"]
 """What can hold a run back: one of the stages, the number of slots, or the cores that all stages share."""
 
 Confidence = Literal["certain", "likely", "a near tie", "doubtful"]
@@ -60,7 +60,7 @@ class Profile:
 
     Attributes:
         stages: The stages that the run has.
-        num_slots: How many frames can be between the begin of their preparation and the end of their decoding.
+        num_slots: How many frames can be between the begin of their preprocessing and the end of their postprocessing.
         num_cores: Cores that the process may use; None leaves them out.
         cpu_s: Seconds of CPU time a frame, of all threads of the process; None leaves the cores out.
     """
@@ -113,10 +113,10 @@ class Verdict:
 
 _NAMES: dict[Limit, str] = {
     "read": "reading (decoding the video or the pictures)",
-    "prepare": "preparing (resizing into the input)",
+    "preprocess": "preprocessing (resizing into the input)",
     "infer": "the device",
-    "decode": "decoding the model's output",
-    "emit": "emitting (drawing, encoding, writing)",
+    "postprocess": "postprocessing (boxes from the model's output)",
+    "sink": "sinks (drawing, encoding, writing)",
     "slots": "the number of slots",
     "cores": "the CPU cores, which all stages share",
 }
@@ -125,7 +125,7 @@ _SHORT: dict[Limit, str] = {**{stage: stage for stage in STAGES}, "slots": "the 
 
 _ADVICE: dict[Limit, tuple[str, str]] = {
     "read": ("read fewer or smaller frames, or split the work over several sources", "--stride 2"),
-    "prepare": (
+    "preprocess": (
         "give frames nearer to the input's size, or make that smaller, where the model allows it",
         "--imgsz 480",
     ),
@@ -133,8 +133,8 @@ _ADVICE: dict[Limit, tuple[str, str]] = {
         "a faster device, INT8 (keepbusy optimize --int8), or a smaller input, where the model allows it",
         "--imgsz 480",
     ),
-    "decode": ("fewer candidates: a higher confidence, fewer classes", "--conf 0.4"),
-    "emit": ("write less: leave the video or the window out, or write on a faster disk", "--save-txt"),
+    "postprocess": ("fewer candidates: a higher confidence, fewer classes", "--conf 0.4"),
+    "sink": ("write less: leave the video or the window out, or write on a faster disk", "--save-txt"),
     "slots": ("more frames in flight", "--nireq {more_slots}"),
     "cores": (
         "take the inference off the CPU with --device GPU or NPU, make it cheaper (keepbusy optimize --int8), or "
@@ -152,7 +152,9 @@ def bounds(profile: Profile) -> tuple[Bound, ...]:
             servers = f"{cost.num_servers} server{'s' if cost.num_servers > 1 else ''}"
             formula = f"{servers} ÷ {_ms(cost.service_s)}"
             found.append(Bound(stage, cost.num_servers / cost.service_s, formula))
-    held = [profile.stages[stage].service_s for stage in ("prepare", "infer", "decode") if stage in profile.stages]
+    held = [
+        profile.stages[stage].service_s for stage in ("preprocess", "infer", "postprocess") if stage in profile.stages
+    ]
     if sum(held) > 0:
         terms = " + ".join(f"{held_s * 1e3:.2f}" for held_s in held)
         slots = f"{profile.num_slots} slot{'s' if profile.num_slots > 1 else ''}"

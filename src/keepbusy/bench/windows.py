@@ -26,8 +26,8 @@ KEPT_TIMINGS = 96
 _TIMEOUT_S = 60.0
 _LANE_OF_THREAD: tuple[tuple[str, Stage], ...] = (
     ("keepbusy-read", "read"),
-    ("keepbusy-prepare", "prepare"),
-    ("keepbusy-decode", "decode"),
+    ("keepbusy-preprocess", "preprocess"),
+    ("keepbusy-postprocess", "postprocess"),
 )
 
 
@@ -99,7 +99,7 @@ def noise_in(requests: Sequence[Request], *, seed: int = 0) -> Iterator[None]:
 def measure_model_only(
     requests: Sequence[Request], seconds: float, *, now_ns: Callable[[], int] = time.perf_counter_ns
 ) -> Window:
-    """Keep the requests in flight and do nothing else: no reading, no preparing, no decoding of outputs.
+    """Keep the requests in flight and do nothing else: no reading, no preprocessing, no postprocessing.
 
     One request is `benchmark_app -api sync`; several, each restarted as soon as it is collected, are `-api async`.
 

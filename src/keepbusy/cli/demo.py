@@ -144,7 +144,7 @@ def _speed_up(speed: dict[Mode, list[Snapshot]]) -> float:
 def _meaning(speed: dict[Mode, list[Snapshot]]) -> str:
     busy = {mode: statistics.median(s.device_busy_share for s in speed[mode]) for mode in _MODES}
     return (
-        f"sync reads, prepares, infers and decodes one frame after the other: the device idles "
+        f"sync reads, preprocesses, infers and postprocesses one frame after the other: the device idles "
         f"{1 - busy['sync']:.0%} of the time. async does all of it at once for different frames: the device idles "
         f"{1 - busy['async']:.1%}, and the boxes are the same. On a CPU the device and the other stages share the "
         f"cores, so that little idling is left to win; a GPU or NPU gains more. (Latency counts from a frame having "

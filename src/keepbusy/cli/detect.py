@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 TRACED_FRAMES = 10_000
 """The last frames of a run that --trace writes: some minutes, and a file that viewers still open."""
 
-_NOT_PARSED = ("head", "mode", "hint", "nstreams", "threads", "precision", "read_threads", "prepare_threads")
+_NOT_PARSED = ("head", "mode", "hint", "nstreams", "threads", "precision", "read_threads", "preprocess_threads")
 """The options that a profile may have, and that the pipeline takes as they are given."""
 
 _RUN, _OUT = RUN_PANEL, OUTPUT_PANEL
@@ -200,7 +200,7 @@ def detect(
         int | None,
         typer.Option(min=1, help="Threads that decode ahead; by default as many as pay.", rich_help_panel=_RUN),
     ] = None,
-    prepare_threads: Annotated[
+    preprocess_threads: Annotated[
         int | None,
         typer.Option(min=1, help="Threads that lay frames out; by default as many as pay.", rich_help_panel=_RUN),
     ] = None,

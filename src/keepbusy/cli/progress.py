@@ -75,7 +75,7 @@ def _extra(numbers: Snapshot) -> str:
 
 def print_interrupted(console: Console, numbers: Snapshot) -> None:
     """That a run was broken off, and how many of its frames the outputs have: others were on their way."""
-    num_written = next((stage.num_frames for stage in numbers.stages if stage.stage == "emit"), 0)
+    num_written = next((stage.num_frames for stage in numbers.stages if stage.stage == "sink"), 0)
     written = f": the outputs have {num_written} frames" if num_written else ""
     console.print(f"interrupted{written}", highlight=False)
 

@@ -25,7 +25,7 @@ from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared, prepare
 from keepbusy.models.shapes import MAX_SHAPES, plan_shapes, rectangle, smallest_holding
 from keepbusy.pictures.letterbox import CELL_PX, Laying, Letterbox
-from keepbusy.postprocess import Outputs, TooManyCandidatesError, decode
+from keepbusy.postprocess import Outputs, TooManyCandidatesError, to_detections
 from keepbusy.postprocess.plausible import AS_SHARES, check_confidences, check_pixels
 from keepbusy.threads.cores import has_many, whole_cores
 from keepbusy.values.detections import Detections
@@ -50,7 +50,7 @@ MANY_REDONE = 32
 
 
 class CompiledModel:
-    """Compiles what is needed, when it is needed, and decodes what comes of it. Thread-safe.
+    """Compiles what is needed, when it is needed, and postprocesses what comes of it. Thread-safe.
 
     Args:
         model: As loaded.
@@ -235,7 +235,7 @@ class CompiledModel:
     def _num_slots(self, device: OpenVINODevice) -> int:
         return 1 if self._mode == "sync" else self._nireq or num_requests(device.optimal_requests)
 
-    def decode(self, outputs: Outputs, letterbox: Letterbox, config: DetectConfig) -> Detections:
+    def postprocess(self, outputs: Outputs, letterbox: Letterbox, config: DetectConfig) -> Detections:
         """A frame's outputs → its detections.
 
         Raises:
@@ -243,7 +243,7 @@ class CompiledModel:
             ModelError: The model gives its boxes as shares of its input, or numbers that are no confidences.
         """
         prepared = self._outputs[letterbox.input_hw]
-        found = decode(outputs, letterbox, prepared.output, config, self.model.names)
+        found = to_detections(outputs, letterbox, prepared.output, config, self.model.names)
         if not self._are_confidences_plausible and (len(found) or found.probabilities is not None):
             check_confidences(found, self.model.path)
             self._are_confidences_plausible = True
@@ -276,7 +276,7 @@ class CompiledModel:
             own, prepared = self._redoing[letterbox.input_hw]
             own.request.input[...] = seat.request.input
             infer_once(own.request, self._config.device)
-            return decode(own.request.outputs, letterbox, prepared.output, config, self.model.names)
+            return to_detections(own.request.outputs, letterbox, prepared.output, config, self.model.names)
 
     def _choose_fixed(self) -> SizeHW:
         return self._config.shape if isinstance(self._config.shape, tuple) else self._nominal_hw
@@ -328,7 +328,7 @@ class CompiledModel:
         num_left = self._cores_for_stages
         if self._config.threads is not None or self._config.nstreams is not None or not num_left:
             return self._config.threads
-        log.info("%d of %d cores are left to reading, preparing and decoding", num_left, whole_cores())
+        log.info("%d of %d cores are left to reading, preprocessing and postprocessing", num_left, whole_cores())
         return whole_cores() - num_left
 
     @cached_property
@@ -407,13 +407,13 @@ class CompiledModel:
         num_slots = num_requests(device.optimal_requests)
         seats = [slot.seat for slot in create_slots(device, num_slots, self._laying)]
 
-        def decode_seat(seat: Seat, letterbox: Letterbox) -> Detections:
+        def postprocess_seat(seat: Seat, letterbox: Letterbox) -> Detections:
             try:
-                return decode(seat.request.outputs, letterbox, prepared.output, self._detect, self.model.names)
+                return to_detections(seat.request.outputs, letterbox, prepared.output, self._detect, self.model.names)
             except TooManyCandidatesError:
                 return self.redo(seat, letterbox, self._detect)
 
-        return Contender(seats, decode_seat)
+        return Contender(seats, postprocess_seat)
 
     def _key(self, input_hw: SizeHW) -> dict[str, Any]:
         import openvino

@@ -29,7 +29,7 @@ _WORTH_IT = 1.02
 
 _TIMEOUT_S = 60.0
 
-DecodeSeat = Callable[[Seat, Letterbox], Detections]
+PostprocessSeat = Callable[[Seat, Letterbox], Detections]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,11 +38,11 @@ class Contender:
 
     Attributes:
         seats: Warm requests, as many as will be in flight.
-        decode: A finished request → detections, as in a run.
+        postprocess: A finished request → detections, as in a run.
     """
 
     seats: Sequence[Seat]
-    decode: DecodeSeat
+    postprocess: PostprocessSeat
 
 
 def choose_head(
@@ -108,7 +108,7 @@ def remembered_head(
 
 
 def measure(contender: Contender, image: Image) -> float:
-    """Frames a second of preparing, inferring and decoding one picture over and over, all requests in flight."""
+    """Frames a second of one picture, preprocessed, inferred and postprocessed again and again, all requests busy."""
     in_flight: deque[tuple[Seat, Letterbox]] = deque()
     try:
         for seat in contender.seats:
@@ -122,7 +122,7 @@ def measure(contender: Contender, image: Image) -> float:
             if not seat.request.wait(_TIMEOUT_S):
                 raise DeviceTimeoutError("the device does not answer", hint="try another device")
             in_flight.popleft()
-            contender.decode(seat, letterbox)
+            contender.postprocess(seat, letterbox)
             seat.letterboxer.write(image)
             seat.request.start()
             in_flight.append((seat, letterbox))

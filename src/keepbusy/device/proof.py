@@ -13,7 +13,7 @@ from keepbusy.embedded import embedded_clip
 from keepbusy.errors import first_line
 from keepbusy.models.prepare import Prepared
 from keepbusy.pictures.letterbox import Laying, Letterbox
-from keepbusy.postprocess import Outputs, TooManyCandidatesError, decode
+from keepbusy.postprocess import Outputs, TooManyCandidatesError, to_detections
 from keepbusy.sources.video import Video
 from keepbusy.values.compare import ONE_FRAME, agree, floor_of
 from keepbusy.values.frame import Image
@@ -57,7 +57,7 @@ def gives_the_same(
         config = dataclasses.replace(detect, conf=floor_of(conf), classes=None, iou=1.0, max_det=1000)
         try:
             reference, candidate = (
-                decode(outputs, letterbox, form, config, names) for outputs, letterbox, form in found
+                to_detections(outputs, letterbox, form, config, names) for outputs, letterbox, form in found
             )
         except TooManyCandidatesError:
             break

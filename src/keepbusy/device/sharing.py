@@ -20,7 +20,7 @@ LARGEST_SHARE = 4
 """At most one core in so many is left to the stages."""
 
 HOST_MS = 2.0
-"""A core's time for reading, preparing and decoding one frame: 1.5 to 2 ms at 768x432 (docs/performance.md)."""
+"""A core's time to read, preprocess and postprocess one frame: 1.5 to 2 ms at 768x432 (docs/performance.md)."""
 
 SLACK = 2.0
 """The stages' cores are to be idle half of the time: a frame then finds one free at once."""

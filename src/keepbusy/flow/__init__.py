@@ -2,10 +2,10 @@
 
 The contract
 ------------
-1. A ring of slots, no callbacks. Frames are started in order and collected in order: the collector waits for the
+1. A ring of slots, no callbacks. Frames are started in order and collected in order: the postprocessor waits for the
    *oldest* slot in flight, which releases the GIL, gives order for free, and leaves each error with its frame.
 2. Slots are the only credit. Alive at any moment are at most, for each stream, `channel_frames` (1 if live) + 1
-   being read, and for the run, one being prepared for each starter, one per slot, and `results_buffered` (and one for
+   being read, and for the run, one in each preprocessor, one per slot, and `results_buffered` (and one for
    each live stream) + 1 being handed over; each is one decoded picture (width x height x 3 bytes; half of that for a
    video's frame until its `image` is asked for). A slow consumer slows finite sources. Live streams drop their oldest
    waiting frame, which stays replaceable until a slot is free for it, and their oldest waiting result. Every drop is
@@ -25,11 +25,11 @@ The contract
 Threads
 -------
 ```
-reader (one per stream) ──▶ Intake ──▶ starters ──▶ [in flight, in order] ──▶ collector ──▶ [results] ──▶ next()
+readers (one per stream) ─▶ Intake ─▶ preprocessors ─▶ [in flight, in order] ─▶ postprocessor ─▶ [results] ─▶ next()
                                            ▲                                       │
                                            └────────────── free slots ─────────────┘
 ```
-One starter is enough on few cores; on many, `prepare_threads` of them lay out frames side by side.
+One preprocessor is enough on few cores; on many, `preprocess_threads` of them lay out frames side by side.
 A frame that failed before it reached the device travels along the same way without a slot, so that it keeps its
 place. `SyncRun` uses the same readers and steps in the caller's thread, one after the other, with one slot and no
 overlap (videos are then decoded without reading ahead, too).

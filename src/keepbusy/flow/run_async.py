@@ -96,8 +96,8 @@ class _Flow:
         for slot in engine.slots:
             self.free.put(slot)
         bodies: dict[str, Callable[[], None]] = {
-            **{f"prepare-{i}": self.prepare for i in range(_num_starters(engine))},
-            "decode": self.decode,
+            **{f"preprocess-{i}": self.preprocess for i in range(_num_preprocessors(engine))},
+            "postprocess": self.postprocess,
         }
         self._workers = Workers(
             [(f"keepbusy-{name}", partial(self._guard, body)) for name, body in bodies.items()], self._finish
@@ -233,14 +233,14 @@ class _Flow:
         if inlet is not None:
             inlet.end()
 
-    def prepare(self) -> None:
-        """Starter threads: frames into free slots, slots onto the device.
+    def preprocess(self) -> None:
+        """Preprocessor threads: frames into free slots, slots onto the device.
 
         They take turns at taking a slot and a frame, so that slots are in flight in the frames' order; the work itself
-        is done side by side. A slot is handed to the collector before its frame is in it: `tried` opens then.
+        is done side by side. A slot is handed to the postprocessor before its frame is in it: `tried` opens then.
         """
         stay_on(self.engine.own_cores)
-        lane = self.stats.lane("prepare")
+        lane = self.stats.lane("preprocess")
         now_ns = self.stats.clock.now_ns
         slot: Slot | None = None
         while True:
@@ -254,8 +254,8 @@ class _Flow:
                     break
                 timings = parcel.timings
                 timings.slot_wanted_ns, timings.slot_free_ns = slot_wanted_ns, slot_free_ns
-                timings.prepare_start_ns = lane.waited_for_input()
-                if timings.expires_ns and timings.has_expired(timings.prepare_start_ns):
+                timings.preprocess_start_ns = lane.waited_for_input()
+                if timings.expires_ns and timings.has_expired(timings.preprocess_start_ns):
                     parcel.stream.counters.dropped("stale")
                     continue
                 item = parcel.item
@@ -274,10 +274,10 @@ class _Flow:
             lane.num_frames += 1
         self.in_flight.end()
 
-    def decode(self) -> None:
-        """Collector thread: the oldest slot's outputs into a result, the slot back to the free ones."""
+    def postprocess(self) -> None:
+        """Postprocessor thread: the oldest slot's outputs into a result, the slot back to the free ones."""
         stay_on(self.engine.own_cores)
-        lane = self.stats.lane("decode")
+        lane = self.stats.lane("postprocess")
         while (entry := self.in_flight.get()) is not None:
             slot, parcel = entry
             if slot is None:
@@ -310,7 +310,7 @@ class _Flow:
         if error is not None:
             result = steps.failure(frame, timings, error)
         else:
-            result = steps.decode(slot, stream.postprocess, now_ns)
+            result = steps.postprocess(slot, stream.postprocess, now_ns)
         steps.release(slot)
         self.free.put(slot)
         return result
@@ -332,7 +332,7 @@ class _Flow:
         return self.is_closing or self.fatal is not None
 
 
-def _num_starters(engine: Engine) -> int:
-    """One starter for eight cores: more of them get into each other's way (`docs/performance.md`)."""
-    wanted = engine.config.prepare_threads or int(usable_cores()) // 8
+def _num_preprocessors(engine: Engine) -> int:
+    """One for eight cores: more of them get into each other's way (`docs/performance.md`)."""
+    wanted = engine.config.preprocess_threads or int(usable_cores()) // 8
     return max(1, min(wanted, len(engine.slots)))

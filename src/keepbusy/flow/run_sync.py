@@ -31,7 +31,7 @@ class SyncRun(Run):
         self._loop = _Loop(engine)
         self._streams = self._loop.streams
         self._if_dropped = weakref.finalize(self, to_the_end, self._loop.close)
-        self._lanes = {stage: engine.stats.lane(stage) for stage in ("prepare", "decode")}
+        self._lanes = {stage: engine.stats.lane(stage) for stage in ("preprocess", "postprocess")}
 
     def start(self) -> None:
         pass
@@ -85,22 +85,22 @@ class SyncRun(Run):
     def _infer_frame(self, frame: Frame, parcel: Parcel) -> Result:
         engine, slot, timings = self._engine, self._slot, parcel.timings
         now_ns = self.stats.clock.now_ns
-        prepare, decode = self._lanes["prepare"], self._lanes["decode"]
-        timings.slot_wanted_ns = timings.slot_free_ns = timings.prepare_start_ns = prepare.waited_for_input()
+        preprocess, postprocess = self._lanes["preprocess"], self._lanes["postprocess"]
+        timings.slot_wanted_ns = timings.slot_free_ns = timings.preprocess_start_ns = preprocess.waited_for_input()
         error = steps.start(slot, frame, timings, now_ns)
-        prepare.was_busy()
+        preprocess.was_busy()
         if error is None:
-            prepare.num_frames += 1
+            preprocess.num_frames += 1
             error = steps.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
             self.stats.frame_inferred(timings)
         if error is not None:
             steps.release(slot)
             return steps.failure(frame, timings, error)
-        decode.waited_for_input()
-        result = steps.decode(slot, parcel.stream.postprocess, now_ns)
+        postprocess.waited_for_input()
+        result = steps.postprocess(slot, parcel.stream.postprocess, now_ns)
         steps.release(slot)
-        decode.was_busy()
-        decode.num_frames += 1
+        postprocess.was_busy()
+        postprocess.num_frames += 1
         return result
 
 

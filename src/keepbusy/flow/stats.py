@@ -112,7 +112,7 @@ class StageStats:
         stage: Which stage.
         num_frames: Frames that it has finished.
         busy_s: Seconds at work, added over its threads; for `infer`, seconds with at least one frame in flight; for
-            `emit`, of the sink that was at work the longest: they work side by side.
+            `sink`, of the sink that was at work the longest: they work side by side.
         wait_input_s: Seconds with nothing to work on.
         wait_output_s: Seconds with finished work that nobody took.
         busy_share: Busy seconds ÷ (wall seconds × threads): 0 = idle all the time, 1 = the bottleneck.
@@ -417,7 +417,7 @@ def _dropped_by_name(streams: Sequence[StreamStats]) -> dict[str, int]:
 def _stage_stats(
     stage: Stage, lanes: Sequence[Lane | DeviceTime], wall_s: float, folded: _Folded | None = None
 ) -> StageStats:
-    if stage == "emit" and lanes:
+    if stage == "sink" and lanes:
         # Sinks work side by side on the same frames, and go on when the run is over: the slowest one counts.
         lanes = [max(lanes, key=lambda lane: lane.busy_ns)]
         wall_s = max(wall_s, sum((lanes[0].busy_ns, lanes[0].wait_input_ns, lanes[0].wait_output_ns)) / 1e9)

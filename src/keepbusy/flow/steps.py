@@ -40,7 +40,7 @@ class Postprocess(Protocol):
 
 def start(slot: Slot, frame: Frame, timings: Timings, now_ns: Callable[[], int]) -> FrameError | None:
     """Put a frame into a free slot and start it on the device; the error if that cannot be done."""
-    stage: Stage = "prepare"
+    stage: Stage = "preprocess"
     slot.frame, slot.timings = frame, timings
     try:
         if frame.picture is None:
@@ -48,7 +48,7 @@ def start(slot: Slot, frame: Frame, timings: Timings, now_ns: Callable[[], int])
         slot.turn_to((frame.height, frame.width))
         slot.letterbox = slot.seat.letterboxer.write(frame.picture)
         stage = "infer"
-        timings.prepare_end_ns = timings.infer_start_ns = now_ns()
+        timings.preprocess_end_ns = timings.infer_start_ns = now_ns()
         slot.request.start()
     except Exception as error:
         return blame(error, stage, frame)
@@ -79,19 +79,19 @@ def wait(slot: Slot, timeout_s: float, device_name: str, now_ns: Callable[[], in
     return None
 
 
-def decode(slot: Slot, postprocess: Postprocess, now_ns: Callable[[], int]) -> Result:
+def postprocess(slot: Slot, to_detections: Postprocess, now_ns: Callable[[], int]) -> Result:
     """A finished slot's outputs → the frame's result."""
     frame, letterbox, timings = slot.frame, slot.letterbox, slot.timings
     assert frame is not None and letterbox is not None  # nosec B101 # for mypy: a slot in flight holds both
-    timings.decode_start_ns = now_ns()
+    timings.postprocess_start_ns = now_ns()
     try:
         try:
-            detections = postprocess(slot.request.outputs, letterbox)
+            detections = to_detections(slot.request.outputs, letterbox)
         except TooManyCandidatesError:
-            detections = postprocess.redo(slot.seat, letterbox)
+            detections = to_detections.redo(slot.seat, letterbox)
     except Exception as error:
-        return failure(frame, timings, blame(error, "decode", frame))
-    timings.decode_end_ns = now_ns()
+        return failure(frame, timings, blame(error, "postprocess", frame))
+    timings.postprocess_end_ns = now_ns()
     return Result(frame, detections, timings)
 
 

@@ -14,7 +14,7 @@ from keepbusy.models.names import Names
 from keepbusy.optimize.frames import Frames, Sample
 from keepbusy.optimize.measure import EVAL_CONF, EVAL_IOU, MAX_DET
 from keepbusy.optimize.quantize import AccuracyControl
-from keepbusy.postprocess import Outputs, decode
+from keepbusy.postprocess import Outputs, to_detections
 from keepbusy.values.detections import Detections
 from keepbusy.values.forms import OutputForm
 
@@ -33,7 +33,7 @@ def control_by_map(frames: Frames, samples: Sequence[Sample], names: Names, max_
     config = DetectConfig(conf=EVAL_CONF, iou=EVAL_IOU, max_det=MAX_DET, multi_label=True)
 
     def detect(outputs: Outputs, sample: Sample, form: OutputForm) -> Detections:
-        return decode(outputs, sample.letterbox, form, config, names)
+        return to_detections(outputs, sample.letterbox, form, config, names)
 
     def score(found: Iterable[tuple[Sample, Detections]]) -> float:
         return _map50_95(found, names, mapping)

@@ -2,7 +2,7 @@
 
 from keepbusy.postprocess.candidates import Candidates, Outputs
 from keepbusy.postprocess.nms import suppress
-from keepbusy.postprocess.postprocess import decode
 from keepbusy.postprocess.tail import TooManyCandidatesError
+from keepbusy.postprocess.to_detections import to_detections
 
-__all__ = ["Candidates", "Outputs", "TooManyCandidatesError", "decode", "suppress"]
+__all__ = ["Candidates", "Outputs", "TooManyCandidatesError", "suppress", "to_detections"]

@@ -63,8 +63,8 @@ class Outlet:
             lane.num_frames += 1
             timings = result.timings
             # Of several sinks: from the first one's begin to the last one's end.
-            timings.emit_start_ns = min(begin_ns, timings.emit_start_ns or begin_ns)
-            timings.emit_end_ns = max(end_ns, timings.emit_end_ns)
+            timings.sink_start_ns = min(begin_ns, timings.sink_start_ns or begin_ns)
+            timings.sink_end_ns = max(end_ns, timings.sink_end_ns)
         self.finish()
 
     def finish(self) -> None:

@@ -86,8 +86,8 @@ class _Outlets:
     """The outlets of a runner and their threads, which never know the runner itself: it may be dropped."""
 
     def __init__(self, sinks: Sequence[Sink], stats: RunStats) -> None:
-        self._all = [Outlet(sink, stats.lane("emit")) for sink in sinks]
-        bodies = [(f"keepbusy-emit-{number}", outlet.work) for number, outlet in enumerate(self._all)]
+        self._all = [Outlet(sink, stats.lane("sink")) for sink in sinks]
+        bodies = [(f"keepbusy-sink-{number}", outlet.work) for number, outlet in enumerate(self._all)]
         self._workers = Workers(bodies)
 
     def start(self) -> None:

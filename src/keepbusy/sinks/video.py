@@ -87,7 +87,7 @@ class VideoFile:
     def write(self, result: Result) -> None:
         if result.frame.image is None:
             return
-        throughput_fps = self._meter.add(result.timings.decode_end_ns) if result.error is None else None
+        throughput_fps = self._meter.add(result.timings.postprocess_end_ns) if result.error is None else None
         picture = _even(annotate(result, throughput_fps, self._style))
         try:
             if self._container is None:

@@ -40,7 +40,7 @@ class Window:
         if result.frame.image is None:
             return
         title = f"keepbusy: source {result.frame.source_id}"
-        picture = annotate(result, self._meter.add(result.timings.decode_end_ns), self._style)
+        picture = annotate(result, self._meter.add(result.timings.postprocess_end_ns), self._style)
         try:
             cv2.imshow(title, picture)
             key = cv2.waitKey(1)

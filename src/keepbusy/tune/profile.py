@@ -48,7 +48,7 @@ PROFILE_OPTIONS: dict[str, tuple[type, ...]] = {
     "imgsz": (list,),
     "nireq": (int,),
     "read_threads": (int,),
-    "prepare_threads": (int,),
+    "preprocess_threads": (int,),
     "channel_frames": (int,),
 }
 """The options that a profile may have, and the YAML types of their values: how fast it goes, never what is found."""

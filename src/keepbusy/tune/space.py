@@ -134,12 +134,12 @@ def graph_candidates(machine: Machine, best: Candidate) -> list[Candidate]:
 
 
 def host_candidates(machine: Machine, best: Candidate, *, is_latency_limited: bool) -> list[Candidate]:
-    """Threads that read and prepare, and how many frames may wait."""
+    """Threads that read and preprocess, and how many frames may wait."""
     if best.get("mode") == "sync":
         return []
     counts = [None, *(count for count in (1, 2, 4) if count <= max(2, machine.cores))]
     pairs = sorted(((r, p) for r in counts for p in counts), key=lambda pair: (pair.count(None) != 1, str(pair)))
-    found = [best.changed(read_threads=r, prepare_threads=p) for r, p in pairs]
+    found = [best.changed(read_threads=r, preprocess_threads=p) for r, p in pairs]
     if is_latency_limited:
         found = [best.changed(channel_frames=n) for n in (None, 2, 1)] + found
     return _unique(found, besides=best)

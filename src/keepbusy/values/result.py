@@ -22,14 +22,14 @@ class Timings:
     read_end_ns: int = 0
     slot_wanted_ns: int = 0
     slot_free_ns: int = 0
-    prepare_start_ns: int = 0
-    prepare_end_ns: int = 0
+    preprocess_start_ns: int = 0
+    preprocess_end_ns: int = 0
     infer_start_ns: int = 0
     infer_end_ns: int = 0
-    decode_start_ns: int = 0
-    decode_end_ns: int = 0
-    emit_start_ns: int = 0
-    emit_end_ns: int = 0
+    postprocess_start_ns: int = 0
+    postprocess_end_ns: int = 0
+    sink_start_ns: int = 0
+    sink_end_ns: int = 0
     expires_ns: int = 0
 
     def has_expired(self, now_ns: int) -> bool:
@@ -39,7 +39,7 @@ class Timings:
     @property
     def latency_ns(self) -> int:
         """From the frame having been read to its result being ready."""
-        return max(0, self.decode_end_ns - self.read_end_ns)
+        return max(0, self.postprocess_end_ns - self.read_end_ns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

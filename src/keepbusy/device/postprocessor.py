@@ -10,7 +10,7 @@ from keepbusy.postprocess import Outputs
 from keepbusy.values.detections import Detections
 
 
-class Decoder:
+class Postprocessor:
     """What a run calls for each frame: outputs → detections, with the thresholds of the run.
 
     Args:
@@ -23,7 +23,7 @@ class Decoder:
         self._config = config
 
     def __call__(self, outputs: Outputs, letterbox: Letterbox) -> Detections:
-        return self._compiled.decode(outputs, letterbox, self._config)
+        return self._compiled.postprocess(outputs, letterbox, self._config)
 
     def redo(self, seat: Seat, letterbox: Letterbox) -> Detections:
         """See `CompiledModel.redo`."""

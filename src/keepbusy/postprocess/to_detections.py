@@ -47,7 +47,7 @@ SUPPRESSED: frozenset[Family] = frozenset({"yolov10", "yolov7-nms", "detr", "rt-
 """Families whose boxes need no suppression."""
 
 
-def decode(
+def to_detections(
     outputs: Outputs, letterbox: Letterbox, form: OutputForm, config: DetectConfig, names: Sequence[str]
 ) -> Detections:
     """Detections of one frame, in the frame's pixels.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from keepbusy.config import DetectConfig
 from keepbusy.pictures.letterbox import Letterbox
-from keepbusy.postprocess import Candidates, decode, suppress
+from keepbusy.postprocess import Candidates, suppress, to_detections
 from keepbusy.values.detections import Detections
 from keepbusy.values.forms import OutputForm
 from tests import reference
@@ -20,7 +20,7 @@ FORM = OutputForm("yolov5", "detect", (0,), len(NAMES))
 def decode_yolov5(
     output: NDArray[np.float32], letterbox: Letterbox, config: DetectConfig, names: tuple[str, ...]
 ) -> Detections:
-    return decode((output,), letterbox, FORM, config, names)
+    return to_detections((output,), letterbox, FORM, config, names)
 
 
 def candidates(boxes: NDArray[np.float32], confidence: NDArray[np.float32], class_id: NDArray[np.int64]) -> Candidates:
