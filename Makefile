@@ -44,7 +44,7 @@ schedules: $(DEV) ## Runs whose streams come and go at random: make schedules CO
 	$(BIN)/python -m tests.schedules --count $(or $(COUNT),10000) --seed $(or $(SEED),1)
 
 interrupts: $(DEV) ## Raise KeyboardInterrupt at every step of building and closing (some minutes)
-	KEEPBUSY_TEST_EVERY_STEP=1 $(BIN)/python -m pytest tests/test_interrupts.py
+	KEEPBUSY_TEST_EVERY_STEP=1 $(BIN)/python -m pytest tests/test_interrupts.py tests/test_hostile_store.py
 
 fuzz: $(DEV) ## Damaged models, videos, pictures, texts and answers of servers: make fuzz SECONDS=600 SEED=1
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -39,6 +40,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KEEPBUSY_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def the_log_stays_as_it_was() -> Iterator[None]:
+    log = logging.getLogger("keepbusy")
+    before = (log.level, log.disabled, log.propagate, list(log.handlers), log.manager.disable)
+    yield
+    assert (log.level, log.disabled, log.propagate, list(log.handlers), log.manager.disable) == before
 
 
 @pytest.fixture(autouse=True)

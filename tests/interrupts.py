@@ -8,6 +8,7 @@ the call returned, which is lost.
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import TypeVar
 import keepbusy
 
 T = TypeVar("T")
+
+NUM_PLACES = None if os.environ.get("KEEPBUSY_TEST_EVERY_STEP") else 100
+"""Moments to interrupt at, where there are thousands; `make interrupts` takes each."""
 
 _PACKAGE = str(Path(keepbusy.__file__).parent)
 _STANDARD = frozenset({"concurrent.futures.thread", "contextlib", "queue", "threading", "weakref"})
@@ -73,17 +77,19 @@ def _counts(frame: FrameType) -> bool:
 
 
 def interrupted_everywhere(
-    prepare: Callable[[], T], work: Callable[[T], None], *, first: int = 1, step: int = 1
+    prepare: Callable[[], T], work: Callable[[T], None], *, num_places: int | None = None
 ) -> Iterator[tuple[str, T]]:
     """Do something again and again, interrupted at each of its moments in turn; the place of each.
 
     Args:
         prepare: What it is done with; not interrupted.
         work: What is done; the same each time.
-        first: The first moment, from 1.
-        step: Only every n-th moment.
+        num_places: About how many moments, spread over all; None for each.
     """
-    for at in itertools.count(first, step):
+    with Interrupter() as counter:
+        work(prepare())
+    step = max(1, counter.num_moments // num_places) if num_places else 1
+    for at in itertools.count(1, step):
         subject = prepare()
         interrupter = Interrupter(at)
         try:

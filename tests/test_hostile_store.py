@@ -23,7 +23,7 @@ from keepbusy.models.store.download import fetch_part, part_path
 from keepbusy.models.store.limits import LARGER, Limits, limits_for
 from tests.graphs import onnx_model
 from tests.http_server import serving
-from tests.interrupts import interrupted_everywhere
+from tests.interrupts import NUM_PLACES, interrupted_everywhere
 
 CONTENT = onnx_model(200_000, seed=3)
 QUICK = Limits(timeout_s=1.0, max_bytes=1_000_000)
@@ -415,7 +415,7 @@ def test_an_interrupt_anywhere_leaves_what_is_gone_on_with_or_nothing(tmp_path: 
     folders = iter(tmp_path / str(number) for number in range(100_000))
     with served(OK) as server:
         for place, store in interrupted_everywhere(
-            lambda: store_of(server, next(folders), is_pinned=True), fetch, step=3
+            lambda: store_of(server, next(folders), is_pinned=True), fetch, num_places=NUM_PLACES
         ):
             assert find_model("tiny", store=store).read_bytes() == CONTENT, place
             left = {path.name for path in store.folder.iterdir()}
@@ -439,7 +439,7 @@ def test_an_interrupt_anywhere_ends_what_watches_the_connection(tmp_path: Path) 
     numbers = iter(range(100_000))
     with served(OK) as server:
         for place, target in interrupted_everywhere(
-            lambda: tmp_path / str(next(numbers)), lambda target: fetched(server, target), step=3
+            lambda: tmp_path / str(next(numbers)), lambda target: fetched(server, target), num_places=NUM_PLACES
         ):
             gc.collect()  # An owner that was dropped in a cycle closes itself then.
             names = {thread.name for thread in threading.enumerate()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -27,10 +26,7 @@ from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result, Timings
 from tests.build import write_video
-from tests.interrupts import interrupted_everywhere
-
-STEP = 1 if os.environ.get("KEEPBUSY_TEST_EVERY_STEP") else 13
-"""Steps between two interrupts where there are thousands; `make interrupts` takes each."""
+from tests.interrupts import NUM_PLACES, interrupted_everywhere
 
 
 @pytest.fixture(autouse=True)
@@ -194,7 +190,7 @@ def test_a_pipeline_interrupted_anywhere_leaves_outputs_whole_and_can_run_again(
 
     work(prepare())
     whole = lines.read_text()
-    for place, pipeline in interrupted_everywhere(prepare, work, step=STEP):
+    for place, pipeline in interrupted_everywhere(prepare, work, num_places=NUM_PLACES):
         assert threads_left() == [], place
         assert is_whole(video), place
         written = lines.read_text() if lines.exists() else ""
@@ -211,7 +207,7 @@ def test_making_a_pipeline_and_a_detector_can_be_interrupted_anywhere(blob_model
         made.append(Pipeline(blob_model))
         made.append(Detector(blob_model))
 
-    for place, _ in interrupted_everywhere(list[Pipeline | Detector], work, step=STEP):
+    for place, _ in interrupted_everywhere(list[Pipeline | Detector], work, num_places=NUM_PLACES):
         assert threads_left() == [], place
 
 
@@ -225,7 +221,7 @@ def test_a_detector_interrupted_anywhere_detects_the_next_time(blob_model: Path)
     def work(detector: Detector) -> None:
         detector(picture)
 
-    for place, detector in interrupted_everywhere(lambda: Detector(blob_model), work):
+    for place, detector in interrupted_everywhere(lambda: Detector(blob_model), work, num_places=NUM_PLACES):
         np.testing.assert_array_equal(detector(picture).boxes_xyxy, right.boxes_xyxy, err_msg=place)
 
 
