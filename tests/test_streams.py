@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -127,19 +128,45 @@ def test_each_illegal_step_says_why() -> None:
             stream.move_to(state)  # type: ignore[arg-type]
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < until_s
+        time.sleep(0.001)
+
+
 def test_turns_are_taken_by_weight() -> None:
     intake: Intake[str] = Intake()
     weights = {"a": 1.0, "b": 2.0, "c": 0.5}
-    inlets = {name: intake.open(4, weight) for name, weight in weights.items()}
-    taken: Counter[str] = Counter()
-    for _ in range(3500):
-        for name, inlet in inlets.items():
-            while len(inlet.items) < 4:
-                inlet.put(name)
-        name = intake.get()
-        assert name is not None
-        taken[name] += 1
+    for name, weight in weights.items():
+        inlet = intake.open(3500, weight)
+        for _ in range(3500):
+            inlet.put(name)
+    taken = Counter(intake.get() for _ in range(3500))
     assert {name: taken[name] / 1000 for name in weights} == pytest.approx(weights, rel=0.05)
+
+
+def test_who_waits_for_room_is_woken_when_one_is_left() -> None:
+    intake: Intake[int] = Intake()
+    inlet = intake.open(4)
+    put: list[int] = []
+
+    def feed() -> None:
+        for number in range(8):
+            inlet.put(number)
+            put.append(number)
+        inlet.end()
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    wait_until(lambda: len(put) == 4)
+    assert [intake.get(), intake.get()] == [0, 1] and len(put) == 4
+    assert intake.get() == 2
+    wait_until(lambda: len(put) == 7)
+    assert [intake.get() for _ in range(5)] == [3, 4, 5, 6, 7]
+    feeder.join()
+    intake.end()
+    assert intake.get() is None
 
 
 def test_a_stream_that_was_empty_saves_up_no_turns() -> None:
@@ -300,10 +327,7 @@ def test_closing_leaves_a_read_behind_that_does_not_end(
     assert "deaf: does not end its read; it is left behind" in caplog.text
     assert all(other.is_closed for other in others) and not deaf.is_closed
     deaf.unblock()
-    until_s = time.monotonic() + 10
-    while not deaf.is_closed and time.monotonic() < until_s:
-        time.sleep(0.001)
-    assert deaf.is_closed
+    wait_until(lambda: deaf.is_closed)
     numbers = run.stats.snapshot().streams[0]
     assert numbers.num_in_flight == 0
 

@@ -126,7 +126,8 @@ class StreamCounters:
         """A frame has come from the source. Behind `stop` it is given up at once."""
         with self._lock:
             self._num_arrived += 1
-            self._dropped["stopping"] += self._is_stopped
+            if self._is_stopped:
+                self._dropped["stopping"] += 1
 
     def done(self, num_detections: int, *, is_error: bool) -> None:
         """A frame has its result."""

@@ -63,7 +63,8 @@ class Intake(Generic[T]):
                 inlet.virtual_time += inlet.step
                 if inlet.items:
                     self._add_ready(inlet)
-            if has_room:
+                num_free = inlet.freed() if has_room else 0
+            for _ in range(num_free):
                 inlet.room.put(True)
             return item
 
@@ -135,8 +136,21 @@ class Inlet(Generic[T]):
         self.is_over = False
         self._intake = intake
         self._capacity = capacity
+        self._num_freed = 0
         for _ in range(capacity):
             self.room.put(True)
+
+    def freed(self) -> int:
+        """A place has become free; how many are to be handed out for it, none or several.
+
+        A thread that waits for room is woken when only one item is left: with many streams it would otherwise be woken
+        for each frame, and waking a thread takes longer than handing over a frame.
+        """
+        self._num_freed += 1
+        if self._num_freed < self._capacity - 1:
+            return 0
+        num_freed, self._num_freed = self._num_freed, 0
+        return num_freed
 
     def put(self, item: T) -> bool:
         """Add an item, waiting for room; False if the inlet is over instead."""

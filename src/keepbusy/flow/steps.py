@@ -45,7 +45,7 @@ def start(slot: Slot, frame: Frame, timings: Timings, now_ns: Callable[[], int])
     try:
         if frame.picture is None:
             raise ValueError("the frame has no image")
-        slot.turn_to((frame.height, frame.width))
+        slot.turn_to(frame.shape_hw)
         slot.letterbox = slot.seat.letterboxer.write(frame.picture)
         stage = "infer"
         timings.preprocess_end_ns = timings.infer_start_ns = now_ns()
@@ -75,7 +75,9 @@ def wait(slot: Slot, timeout_s: float, device_name: str, now_ns: Callable[[], in
             f"device {device_name}: no answer for {timeout_s:g} s ({frame.source}, frame {frame.index})",
             hint="the driver may hang: check the system's log, and try another device",
         )
-    slot.timings.infer_end_ns = min(slot.timings.infer_start_ns + slot.request.latency_ns, now_ns())
+    timings = slot.timings
+    end_ns, collected_ns = timings.infer_start_ns + slot.request.latency_ns, now_ns()
+    timings.infer_end_ns = end_ns if end_ns < collected_ns else collected_ns
     return None
 
 

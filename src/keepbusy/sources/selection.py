@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 
 from keepbusy.config import SelectConfig
@@ -33,7 +34,7 @@ class Selection(Source):
         self._index_offset = 0
         self._timestamp_offset_s = 0.0
         self._end_index = 0
-        self._end_s = 0.0
+        self._last_s = -math.inf
         self._fps = source.info.fps
         self.info = dataclasses.replace(source.info, num_frames=self._count(source.info))
 
@@ -69,7 +70,7 @@ class Selection(Source):
         index = error.frame_index + self._index_offset
         timestamp_s = None if error.timestamp_s is None else error.timestamp_s + self._timestamp_offset_s
         if timestamp_s is None:
-            timestamp_s = self._end_s
+            timestamp_s = self._end_s()
         self._end_index = max(self._end_index, index + 1)
         if index == error.frame_index and timestamp_s == error.timestamp_s:
             return error
@@ -86,8 +87,13 @@ class Selection(Source):
 
     def _note_end(self, index: int, timestamp_s: float) -> None:
         self._is_fruitful = True
-        self._end_index = max(self._end_index, index + 1)
-        self._end_s = max(self._end_s, timestamp_s + (1 / self._fps if self._fps else 0.0))
+        if index >= self._end_index:
+            self._end_index = index + 1
+        self._last_s = max(self._last_s, timestamp_s)
+
+    def _end_s(self) -> float:
+        """When the frame behind the last one would be due; 0 before the first."""
+        return max(0.0, self._last_s + (1 / self._fps if self._fps else 0.0))
 
     def _read_strided(self) -> Frame | None:
         to_skip = self._stride - 1 if self._is_started else 0
@@ -109,7 +115,7 @@ class Selection(Source):
     def _continue(self) -> None:
         self._is_fruitful = False
         self._index_offset = self._end_index
-        self._timestamp_offset_s = self._end_s
+        self._timestamp_offset_s = self._end_s()
 
     @property
     def is_exhausted(self) -> bool:
@@ -118,10 +124,10 @@ class Selection(Source):
 
     def go_on_with(self, source: Source) -> None:
         """Go on with a source that was opened again: indices and times go on as where a loop begins again."""
+        self._continue()
         self._source = source
         self._fps = source.info.fps
         self.info = dataclasses.replace(source.info, num_frames=self._count(source.info))
-        self._continue()
 
     def skip(self) -> bool:
         return self._source.skip()

@@ -66,14 +66,16 @@ class Frame:
     @property
     def width(self) -> int:
         """Width in pixels; 0 where the frame could not be read and its size is not known."""
-        return self._shape_hw()[1]
+        return self.shape_hw[1]
 
     @property
     def height(self) -> int:
         """Height in pixels; 0 where the frame could not be read and its size is not known."""
-        return self._shape_hw()[0]
+        return self.shape_hw[0]
 
-    def _shape_hw(self) -> tuple[int, int]:
+    @property
+    def shape_hw(self) -> tuple[int, int]:
+        """Height and width in pixels; 0 and 0 where the frame could not be read and its size is not known."""
         picture = self.picture
         if picture is None:
             return self.missing_hw

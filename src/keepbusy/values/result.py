@@ -39,7 +39,8 @@ class Timings:
     @property
     def latency_ns(self) -> int:
         """From the frame having been read to its result being ready."""
-        return max(0, self.postprocess_end_ns - self.read_end_ns)
+        latency_ns = self.postprocess_end_ns - self.read_end_ns
+        return latency_ns if latency_ns > 0 else 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
