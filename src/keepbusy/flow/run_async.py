@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -15,17 +13,15 @@ from keepbusy.config import StreamConfig
 from keepbusy.device.engine import Slot
 from keepbusy.errors import FrameError, KeepbusyError
 from keepbusy.flow import steps
-from keepbusy.flow.intake import Inlet, Intake
-from keepbusy.flow.reader import Openable, Parcel, Reader
-from keepbusy.flow.run import READ_TIMEOUT_S, Engine, Run, Streams, give_up
+from keepbusy.flow.reader import Openable, Parcel
+from keepbusy.flow.readers import Readers
+from keepbusy.flow.run import Engine, Run, Streams, give_up
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source
 from keepbusy.threads.channel import Channel
 from keepbusy.threads.cores import stay_on, usable_cores
 from keepbusy.threads.workers import Workers, close_at_exit, to_the_end
 from keepbusy.values.result import Result
-
-log = logging.getLogger("keepbusy")
 
 
 class AsyncRun(Run):
@@ -46,11 +42,11 @@ class AsyncRun(Run):
             raise
 
     def _add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Stream:
-        return self._flow.add(source, config)
+        return self._flow.readers.add(source, config)
 
     def remove(self, stream: Stream, *, drain: bool = False) -> None:
         self._check_own(stream)
-        self._flow.remove(stream, drain=drain)
+        self._flow.readers.remove(stream, drain=drain)
 
     def end(self) -> None:
         self._flow.end()
@@ -84,14 +80,13 @@ class _Flow:
         self.stats = engine.stats
         self.streams = Streams(engine)
         self.fatal: BaseException | None = None
-        self.intake: Intake[Parcel] = Intake()
+        self.readers = Readers(self.streams, engine.config.channel_frames, self._guard)
+        self.intake = self.readers.intake
         self.free: Channel[Slot] = Channel(len(engine.slots))
         self.in_flight: Channel[tuple[Slot | None, Parcel]] = Channel(len(engine.slots))
         self.results: Channel[Result] = Channel(engine.config.results_buffered)
         self.is_closing = False
         self.turn = threading.Lock()
-        self._inlets: dict[int, Inlet[Parcel]] = {}
-        self._reading: dict[int, tuple[Reader, Workers]] = {}
         self._is_over = False
         for slot in engine.slots:
             self.free.put(slot)
@@ -118,30 +113,6 @@ class _Flow:
                 hint="make the Pipeline and its runs in the child, or start processes with spawn",
             )
 
-    def add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Stream:
-        reader = self.streams.add(source, config)
-        stream = reader.stream
-        inlet = self._inlets[stream.id] = self.intake.open(self.engine.config.channel_frames, config.weight)
-        workers = Workers([(f"keepbusy-read-{stream.id}", partial(self._guard, partial(self.read, reader, inlet)))])
-        self._reading[stream.id] = (reader, workers)
-        try:
-            workers.start()
-        except BaseException:
-            reader.interrupt()
-            if workers.join():
-                self._read_to_the_end(reader, inlet)
-            raise
-        if self.is_closing:  # Meanwhile.
-            reader.interrupt()
-        return stream
-
-    def remove(self, stream: Stream, *, drain: bool) -> None:
-        reading, inlet = self._reading.get(stream.id), self._inlets.get(stream.id)
-        if reading is not None:
-            reading[0].interrupt()
-        if inlet is not None and not drain:
-            stream.counters.dropped("stopping", len(inlet.discard()))
-
     def end(self) -> None:
         self.streams.end()
         self.intake.end()
@@ -154,7 +125,7 @@ class _Flow:
             self._stop()
         # Where the garbage collector ran in one of our own threads, this goes on, and the last one finishes.
         if self._workers.join():
-            self._close_readers()
+            self.readers.close()
             self._finish()
 
     def _stop(self) -> None:
@@ -162,8 +133,7 @@ class _Flow:
         self.streams.end()
         self._break_off()
         self.results.close()
-        for reader in list(self.streams.readers.values()):
-            reader.interrupt()
+        self.readers.interrupt()
         for slot in self.engine.slots:
             if slot.frame is not None:
                 with contextlib.suppress(Exception):
@@ -176,17 +146,6 @@ class _Flow:
         self.in_flight.close()
         for slot in self.engine.slots:
             slot.tried.open()
-
-    def _close_readers(self) -> None:
-        """Wait for the readers, but not for ever, and close the sources of those that never began."""
-        deadline_s = time.monotonic() + READ_TIMEOUT_S
-        for reader in list(self.streams.readers.values()):
-            reader.interrupt()
-            reading = self._reading.get(reader.stream.id)
-            if reading is None or reading[1].join(max(0.0, deadline_s - time.monotonic())):
-                self._read_to_the_end(reader, self._inlets.get(reader.stream.id))
-            elif not reading[1].is_one_of_them():
-                log.warning("%s: does not end its read; it is left behind, and closed when it does", reader.stream.name)
 
     def _finish(self) -> None:
         """End the run: its slots are free, its counters stand still. Called when no thread uses a slot any more."""
@@ -207,31 +166,6 @@ class _Flow:
             self.streams.end()
             self._break_off()
             self.results.end()
-
-    def read(self, reader: Reader, inlet: Inlet[Parcel]) -> None:
-        """Reader thread: one stream's frames into its inlet."""
-        stream, lane = reader.stream, reader.lane
-        try:
-            while (parcel := reader.next()) is not None:
-                if stream.is_live:
-                    is_taken, replaced = inlet.put_freshest(parcel)
-                    stream.counters.dropped("overload", len(replaced))
-                else:
-                    is_taken = inlet.put(parcel)
-                lane.waited_for_output()
-                if not is_taken:
-                    stream.counters.dropped("stopping")
-                    break
-        finally:
-            self._read_to_the_end(reader, inlet)
-
-    def _read_to_the_end(self, reader: Reader, inlet: Inlet[Parcel] | None) -> None:
-        reader.close()
-        self._inlets.pop(reader.stream.id, None)
-        self._reading.pop(reader.stream.id, None)
-        self.streams.read_to_the_end(reader)
-        if inlet is not None:
-            inlet.end()
 
     def preprocess(self) -> None:
         """Preprocessor threads: frames into free slots, slots onto the device.
@@ -320,7 +254,7 @@ class _Flow:
         self.streams.count(result, stream)
         is_error = result.error is not None
         if is_error and stream.on_error == "end":
-            self.remove(stream, drain=False)
+            self.readers.remove(stream, drain=False)
         if not stream.is_live or (is_error and stream.on_error == "raise"):
             return self.results.put(result)
         is_taken, replaced = self.results.put_latest(stream.newest_result, result)
