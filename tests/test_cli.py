@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 import keepbusy as kb
+from keepbusy.cli.commands import COMMANDS
 from keepbusy.cli.devices import missing_drivers
 from keepbusy.config import ClassConf, DetectConfig
 from keepbusy.errors import ConfigError
@@ -430,3 +432,23 @@ def test_a_share_that_is_none_is_called_so(option: str, text: str, words: str) -
     done = run("detect", option, text)
     assert done.returncode == 2
     assert f"Invalid value for '{option}': {text} {'is ' if words.startswith('out') else ''}{words}" in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    function, text = COMMANDS[name]
+    module = importlib.import_module(f"keepbusy.cli.{name.replace('-', '_')}")
+    assert (getattr(module, function).__doc__ or "").splitlines()[0] == text
+
+
+def test_a_command_does_not_wait_for_what_the_others_import() -> None:
+    code = (
+        "import sys; sys.argv = ['keepbusy', *sys.argv[1:]]\n"
+        "from keepbusy.cli import main\n"
+        "try: main()\n"
+        "finally: print([one for one in sys.modules if one.startswith('keepbusy.cli.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "models"], capture_output=True, text=True, check=True)
+    assert "'keepbusy.cli.models'" in done.stdout and "keepbusy.cli.detect" not in done.stdout
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    assert "verify" in done.stdout and "keepbusy.cli.verify" not in done.stdout

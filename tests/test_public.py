@@ -58,7 +58,14 @@ def test_the_surface_is_flat_sorted_and_complete() -> None:
         _ = keepbusy.nonsense
 
 
-@pytest.mark.parametrize("statement", ["import keepbusy", "import keepbusy.cli.app"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import keepbusy",
+        "import keepbusy.cli.app",
+        "from keepbusy.cli.commands import COMMANDS, load_command; list(map(load_command, COMMANDS))",
+    ],
+)
 def test_importing_pulls_in_no_heavy_library(statement: str) -> None:
     check = f"import sys; {statement}; print([n for n in ('openvino', 'cv2', 'av', 'numpy') if n in sys.modules])"
     allowed = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout

@@ -10,19 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keepbusy.cli.bench import bench
-from keepbusy.cli.demo import demo
-from keepbusy.cli.detect import detect
-from keepbusy.cli.devices import devices
-from keepbusy.cli.eval import evaluate
+from keepbusy.cli.commands import CONTEXT, Commands
 from keepbusy.cli.lines import line
-from keepbusy.cli.model_info import model_info
-from keepbusy.cli.models import models
 from keepbusy.cli.notes import show_notes
-from keepbusy.cli.optimize import optimize
-from keepbusy.cli.option_names import with_option
-from keepbusy.cli.tune import tune
-from keepbusy.cli.verify import verify
 from keepbusy.errors import ConfigError, KeepbusyError, reason_of
 from keepbusy.telemetry import forbid_sender
 from keepbusy.texts import shortened
@@ -36,23 +26,14 @@ _EPILOG = "Data goes to standard output, everything for people to standard error
 
 app = typer.Typer(
     name="keepbusy",
+    cls=Commands,
     help="Frames in, detections out, the device never idle: YOLO models on OpenVINO devices.",
     epilog=_EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT,
 )
-app.command("bench")(bench)
-app.command("detect")(detect)
-app.command("demo")(demo)
-app.command("devices")(devices)
-app.command("eval")(evaluate)
-app.command("model-info")(model_info)
-app.command("models")(models)
-app.command("optimize")(optimize)
-app.command("tune")(tune)
-app.command("verify")(verify)
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -93,7 +74,7 @@ def main() -> None:
         if is_debug:
             raise
         is_usage = isinstance(error, ConfigError)
-        console.print(line("error", with_option(error.message) if is_usage else error.message), soft_wrap=True)
+        console.print(line("error", _with_option(error) if is_usage else error.message), soft_wrap=True)
         if error.hint:
             console.print(line("hint", error.hint), soft_wrap=True)
         sys.exit(EXIT_USAGE if is_usage else EXIT_FAILED)
@@ -120,6 +101,12 @@ def main() -> None:
         console.print(line("error", f"{what}: {reason_of(error)}"), soft_wrap=True)
         console.print(line("hint", hint), soft_wrap=True)
         sys.exit(EXIT_FAILED)
+
+
+def _with_option(error: KeepbusyError) -> str:
+    from keepbusy.cli.option_names import with_option
+
+    return with_option(error.message)
 
 
 def _leave_stdout() -> None:

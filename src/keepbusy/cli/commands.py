@@ -1,0 +1,63 @@
+"""The program's commands: each is imported when it is called, so that none waits for what the others need."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS = {
+    "bench": ("bench", "Measure what the device does alone, what it does end to end, and what holds it back."),
+    "detect": ("detect", "Run a detector over videos, pictures, folders, cameras and streams."),
+    "demo": (
+        "demo",
+        "Show the main job on what the package carries: its own clip and its own model, nothing to download.",
+    ),
+    "devices": ("devices", "List the devices that OpenVINO can use here, with full names and capabilities."),
+    "eval": (
+        "evaluate",
+        "Score a detector against labelled data: COCO's mAP, by size and class, through the real pipeline.",
+    ),
+    "model-info": ("model_info", "Tell what a model is: inputs, outputs, family, classes, operations, parameters."),
+    "models": ("models", "List the models that --model takes by name, with sizes and licences."),
+    "optimize": (
+        "optimize",
+        "Save a model in its quickest form: head and input rewritten, or INT8 as well. Exit code 1 if it does not pay.",
+    ),
+    "tune": (
+        "tune",
+        "Find the options that are fastest here, end to end, and write them as a profile for `keepbusy detect`.",
+    ),
+    "verify": (
+        "verify",
+        "Prove that a device, a precision or a converted model finds what the reference finds. Exit code 1 if not.",
+    ),
+}
+"""What it is called → its function, in the module of the command's name, and the first line of that one's text."""
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(TyperGroup):
+    """The commands in the list of all; the one that is called is imported."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = {name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Which command some arguments begin with, and the arguments behind it."""
+        if args and args[0] in COMMANDS:
+            self.commands[args[0]] = load_command(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def load_command(name: str) -> Any:
+    """Import a command; what Typer makes of it."""
+    function, _ = COMMANDS[name]
+    module = importlib.import_module(f"keepbusy.cli.{name.replace('-', '_')}")
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=CONTEXT)
+    alone.command(name)(getattr(module, function))
+    return typer.main.get_command(alone)
