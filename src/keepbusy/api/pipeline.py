@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from keepbusy.api.async_results import AsyncResults
 from keepbusy.api.load import check_classes, check_process, load, postprocess
 from keepbusy.config import SelectConfig, StreamConfig
-from keepbusy.device.engine import OpenVINODevice, Request, Slot
+from keepbusy.device.engine import OpenVINODevice, Request
+from keepbusy.device.slots import Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow.create import begin, create_run
 from keepbusy.flow.run import Engine, Run, Turn

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 
 from keepbusy.config import DetectConfig, RunConfig, StreamConfig
-from keepbusy.device.engine import Slot
+from keepbusy.device.slots import Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow import steps
 from keepbusy.flow.counters import DropCause

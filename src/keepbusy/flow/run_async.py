@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from keepbusy.config import StreamConfig
-from keepbusy.device.engine import Slot
+from keepbusy.device.slots import Slot
 from keepbusy.errors import FrameError, KeepbusyError
 from keepbusy.flow import steps
 from keepbusy.flow.intake import Inlet, Intake
