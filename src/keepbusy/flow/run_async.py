@@ -102,9 +102,11 @@ class _Flow:
         self._workers = Workers(
             [(f"keepbusy-{name}", partial(self._guard, body)) for name, body in bodies.items()], self._finish
         )
+        self._background = Workers([("keepbusy-background", self.work_in_background)] if engine.in_background else [])
 
     def start(self) -> None:
         self._workers.start()
+        self._background.start()
 
     def check_process(self) -> None:
         """See that the threads are there.
@@ -154,7 +156,9 @@ class _Flow:
             self._stop()
         # Where the garbage collector ran in one of our own threads, this goes on, and the last one finishes.
         if self._workers.join():
-            self._close_readers()
+            deadline_s = time.monotonic() + READ_TIMEOUT_S
+            self._close_readers(deadline_s)
+            self._join_background(deadline_s)
             self._finish()
 
     def _stop(self) -> None:
@@ -177,9 +181,8 @@ class _Flow:
         for slot in self.engine.slots:
             slot.tried.open()
 
-    def _close_readers(self) -> None:
+    def _close_readers(self, deadline_s: float) -> None:
         """Wait for the readers, but not for ever, and close the sources of those that never began."""
-        deadline_s = time.monotonic() + READ_TIMEOUT_S
         for reader in list(self.streams.readers.values()):
             reader.interrupt()
             reading = self._reading.get(reader.stream.id)
@@ -187,6 +190,12 @@ class _Flow:
                 self._read_to_the_end(reader, self._inlets.get(reader.stream.id))
             elif not reading[1].is_one_of_them():
                 log.warning("%s: does not end its read; it is left behind, and closed when it does", reader.stream.name)
+
+    def _join_background(self, deadline_s: float) -> None:
+        """Wait for what is being made in the background, but not for ever."""
+        is_over = self._background.join(max(0.0, deadline_s - time.monotonic()))
+        if not is_over and not self._background.is_one_of_them():
+            log.warning("a model is still being compiled in the background: it is left behind")
 
     def _finish(self) -> None:
         """End the run: its slots are free, its counters stand still. Called when no thread uses a slot any more."""
@@ -232,6 +241,13 @@ class _Flow:
         self.streams.read_to_the_end(reader)
         if inlet is not None:
             inlet.end()
+
+    def work_in_background(self) -> None:
+        """Background thread: what may be needed later, made while frames flow; it touches no slot."""
+        for work in self.engine.in_background:
+            if self._is_ending() or self._is_over:
+                break
+            work()
 
     def preprocess(self) -> None:
         """Preprocessor threads: frames into free slots, slots onto the device.
