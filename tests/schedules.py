@@ -16,7 +16,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from keepbusy.config import RunConfig, SelectConfig, StreamConfig
-from keepbusy.device.engine import Slot, create_slots
+from keepbusy.device.slots import Slot, create_slots
 from keepbusy.errors import SourceError
 from keepbusy.flow.run import Run
 from keepbusy.flow.stream import OVER, Stream

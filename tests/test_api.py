@@ -11,7 +11,8 @@ import pytest
 
 import keepbusy as kb
 from keepbusy.api import Detector, Pipeline
-from keepbusy.device.engine import Request, Seat
+from keepbusy.device.engine import Request
+from keepbusy.device.slots import Seat
 from keepbusy.errors import DeviceTimeoutError
 from keepbusy.testing import ScriptedSource
 from tests.build import square_picture

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepbusy.config import RunConfig
-from keepbusy.device.engine import create_slots
+from keepbusy.device.slots import create_slots
 from keepbusy.errors import DeviceTimeoutError, FrameError
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess import Outputs

@@ -17,8 +17,8 @@ import keepbusy as kb
 from keepbusy.cache.notes import Notebook
 from keepbusy.config import DetectConfig, HeadChoice
 from keepbusy.device.compiled import SHORT_RUN_FRAMES, CompiledModel
-from keepbusy.device.engine import create_slots
 from keepbusy.device.heads import Contender, choose_head
+from keepbusy.device.slots import create_slots
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.models import load_model
 from keepbusy.models.head import Head, find_head, raw_graph, tail_graph
@@ -116,7 +116,7 @@ def test_several_labels_a_box_are_left_to_the_host(tmp_path: Path) -> None:
 def test_a_frame_with_too_many_candidates_is_done_again_exactly(
     kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keepbusy.device.compiled.MANY_CELLS", 5)
+    monkeypatch.setattr("keepbusy.device.compiler.MANY_CELLS", 5)
     path = head_model(tmp_path / "m.xml", kind)
     options: Any = {**EXACT, "conf": 0.01}
     stock, tail = kb.Detector(path, head="stock", **options), kb.Detector(path, head="tail", shape="square", **options)
@@ -129,8 +129,8 @@ def test_a_frame_with_too_many_candidates_is_done_again_exactly(
 def test_many_frames_with_too_many_candidates_are_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("keepbusy.device.compiled.MANY_CELLS", 5)
-    monkeypatch.setattr("keepbusy.device.compiled.MANY_REDONE", 2)
+    monkeypatch.setattr("keepbusy.device.compiler.MANY_CELLS", 5)
+    monkeypatch.setattr("keepbusy.device.fallback.MANY_REDONE", 2)
     path = head_model(tmp_path / "m.xml", "yolov5")
     tail = kb.Detector(path, head="tail", shape="square", conf=0.01, **EXACT)  # type: ignore[arg-type]
     with caplog.at_level(logging.WARNING, "keepbusy"):
@@ -282,7 +282,7 @@ def test_a_short_run_does_not_wait_for_a_measurement_and_a_longer_one_chooses_an
         asked.append(strategies)
         return "tail"
 
-    monkeypatch.setattr("keepbusy.device.compiled.choose_head", choose_the_tail)
+    monkeypatch.setattr("keepbusy.device.heads.choose_head", choose_the_tail)
     picture = np.zeros((64, 128, 3), np.uint8)
     with kb.Pipeline(path, precision="f32") as pipeline:
         assert len(list(pipeline.run(picture, picture))) == 2

@@ -13,8 +13,8 @@ import pytest
 
 import keepbusy as kb
 from keepbusy.config import Options
-from keepbusy.device import compiled, sharing
-from keepbusy.device.engine import create_slots
+from keepbusy.device import sharing
+from keepbusy.device.slots import create_slots
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess.candidates import Outputs
@@ -120,7 +120,7 @@ def few_are_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cores, "MANY_CORES", 2)
     monkeypatch.setattr(sharing, "LARGEST_SHARE", 2)
     monkeypatch.setattr(sharing, "HOST_MS", 1e6)
-    monkeypatch.setattr(compiled, "whole_cores", lambda: 2)
+    monkeypatch.setattr(sharing, "whole_cores", lambda: 2)
 
 
 @needs_affinity
@@ -140,7 +140,7 @@ def test_inference_leaves_cores_to_the_stages(
     assert own <= allowed_cores() and len(own) in (0, len(allowed_cores()) - 1)
 
     # What an inference costs was measured once.
-    monkeypatch.setattr(compiled, "inference_cost_ms", lambda device: pytest.fail("measured again"))
+    monkeypatch.setattr(sharing, "inference_cost_ms", lambda device: pytest.fail("measured again"))
     with kb.Pipeline(embedded_model(), head="tail") as again, again.run(embedded_clip(), limit=30) as run:
         for result, expected in zip(run, boxes, strict=True):
             assert (result.detections.boxes_xyxy == expected).all()

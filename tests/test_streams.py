@@ -316,7 +316,7 @@ def test_closing_interrupts_a_read_that_waits() -> None:
 def test_closing_leaves_a_read_behind_that_does_not_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("keepbusy.flow.readers.READ_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("keepbusy.flow.run_async.READ_TIMEOUT_S", 0.2)
     deaf = ScriptedSource(None, stalls_at=1, ignores_interrupt=True, name="deaf")
     others = [ScriptedSource(None, name=f"s{number}") for number in range(3)]
     run = scripted_run([deaf, *others], ScriptedDevice())

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.config import RunConfig, StreamConfig
-from keepbusy.device.engine import Seat, Slot, create_slots
+from keepbusy.device.slots import Seat, Slot, create_slots
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.flow.create import begin, create_run
 from keepbusy.flow.run import Engine, Run

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepbusy.api.load import check_process, load
-from keepbusy.device.engine import Slot
-from keepbusy.device.postprocessor import Postprocessor
+from keepbusy.device.slots import Slot
 from keepbusy.flow import steps
 from keepbusy.flow.run import give_up
 from keepbusy.sources.picture import read_image
@@ -102,7 +101,7 @@ class Detector:
             error = steps.wait(slot, self._config.device_timeout_s, self._device_name, _no_clock)
         if error is not None:
             raise error
-        result = steps.postprocess(slot, Postprocessor(self._compiled, self._detect), _no_clock)
+        result = steps.postprocess(slot, self._compiled.postprocessor(self._detect), _no_clock)
         steps.release(slot)
         return result
 

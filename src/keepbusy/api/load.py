@@ -43,7 +43,7 @@ def postprocess(compiled: CompiledModel, default: DetectConfig, own: DetectConfi
     """
     if own is not None:
         check_classes(own, compiled.model.names)
-    return Postprocessor(compiled, own or default)
+    return compiled.postprocessor(own or default)
 
 
 def _core() -> ov.Core:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from keepbusy.api.async_results import AsyncResults
 from keepbusy.api.load import check_classes, check_process, load, postprocess
 from keepbusy.config import SelectConfig, StreamConfig
-from keepbusy.device.engine import OpenVINODevice, Request, Slot
+from keepbusy.device.engine import OpenVINODevice, Request
+from keepbusy.device.slots import Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow.create import begin, create_run
 from keepbusy.flow.run import Engine, Run, Turn
@@ -165,6 +166,8 @@ class Pipeline:
                     read_threads=config.read_threads,
                     max_pixels=config.max_pixels,
                 ),
+                self._compiled.ready_slots(self._slots).make_ready,
+                self._compiled.fallbacks_to_make(),
             )
         )
         self._active = weakref.ref(run)
@@ -178,7 +181,8 @@ class Pipeline:
     def plan(self, *sources: SourceLike) -> None:
         """Choose the head and compile the model for the frames of some sources, without reading them.
 
-        `run` does it by itself. Called before, the model is compiled when the run begins.
+        `run` does it by itself. Called before, the model is compiled when the run begins, with all that such a run may
+        come to need.
 
         Raises:
             SourceError: One of the sources cannot be opened.
@@ -189,6 +193,7 @@ class Pipeline:
         opened = open_mixed(given, read_ahead=False, read_threads=1, max_pixels=self._config.max_pixels)
         try:
             self._plan(opened)
+            self._compiled.make_fallbacks()
         finally:
             for source in opened:
                 if all(source is not one for one in given):

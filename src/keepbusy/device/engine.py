@@ -1,18 +1,14 @@
-"""Slots on a device: the only file that talks to an InferRequest.
+"""Requests on a device: the only file that talks to an InferRequest.
 
 A *device* makes *requests*; a request has an input tensor that the caller writes into, can be started without
 waiting, waited for with a time limit, and cancelled. OpenVINO's are below; `keepbusy.testing` has scripted ones.
-A *slot* is one request with the frame that is now in it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,12 +18,8 @@ from keepbusy.cache.compiled import BlobFolder, open_blobs
 from keepbusy.cache.fingerprint import model_fingerprint
 from keepbusy.config import DeviceConfig, Mode
 from keepbusy.device.names import SINGLE, check_device, full_device_name
-from keepbusy.errors import DeviceError, DeviceTimeoutError, FrameError, ModelError, first_line
-from keepbusy.pictures.letterbox import GREY, LETTERBOXED, Laying, Letterbox, Letterboxer
+from keepbusy.errors import DeviceTimeoutError, ModelError, first_line
 from keepbusy.postprocess.candidates import Outputs
-from keepbusy.threads.channel import Gate
-from keepbusy.values.frame import Frame
-from keepbusy.values.result import Timings
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -35,19 +27,6 @@ if TYPE_CHECKING:
     from keepbusy.models.prepare import Prepared
 
 log = logging.getLogger("keepbusy")
-
-SizeHW = tuple[int, int]
-"""(height, width), pixels."""
-
-EXTRA_REQUESTS = 2
-"""Slots above what the device calls optimal, at least: one being filled and one being emptied while it works on the
-rest."""
-
-REQUESTS_A_STREAM = 2
-"""For each that it calls optimal: results leave in order, and of many in flight some always finish out of it."""
-
-COMPILE_WARM_UP_TIMEOUT_S = 300.0
-"""The first inference may build kernels: on a GPU without a cache it has been seen to take minutes."""
 
 ANSWER_TIMEOUT_S = 60.0
 """How long one inference may take where nothing else is in flight."""
@@ -110,167 +89,6 @@ class Device(Protocol):
         ...
 
 
-class Shapes:
-    """The device in every input shape that is in use: one shape for each aspect ratio of the frames. Thread-safe.
-
-    Args:
-        choose: A frame's (height, width) → the input's.
-        compile_for: An input's (height, width) → the device with the model compiled for it.
-        laying: How frames are laid into the input.
-    """
-
-    def __init__(
-        self,
-        choose: Callable[[SizeHW], SizeHW],
-        compile_for: Callable[[SizeHW], Device],
-        laying: Laying = LETTERBOXED,
-    ) -> None:
-        self._choose = choose
-        self._compile_for = compile_for
-        self._laying = laying
-        self._devices: dict[SizeHW, Device] = {}
-        self._chosen: dict[SizeHW, SizeHW] = {}
-        self._lock = threading.RLock()
-
-    def input_hw_for(self, frame_hw: SizeHW) -> SizeHW:
-        """The input shape for frames of a size: the same one each time it is asked for."""
-        chosen = self._chosen.get(frame_hw)
-        if chosen is None:
-            with self._lock:
-                chosen = self._chosen.setdefault(frame_hw, self._choose(frame_hw))
-        return chosen
-
-    def device(self, input_hw: SizeHW) -> Device:
-        """The device in one shape; compiled at the first call."""
-        with self._lock:
-            if input_hw not in self._devices:
-                self._devices[input_hw] = self._compile_for(input_hw)
-            return self._devices[input_hw]
-
-    def create_seat(self, input_hw: SizeHW) -> Seat:
-        """A warm request with its input."""
-        with self._lock:
-            return _create_seat(self.device(input_hw), self._laying)
-
-    @property
-    def compiled(self) -> list[SizeHW]:
-        """The input shapes compiled so far."""
-        return list(self._devices)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seat:
-    """One request and what writes into its input."""
-
-    request: Request
-    letterboxer: Letterboxer
-
-
-class Slot:
-    """One place in flight: a request in each input shape that it has met, and the frame now in it.
-
-    Args:
-        seat: The request to begin with.
-        shapes: Where requests for other frames come from; None where all frames take the same.
-
-    Attributes:
-        seat: The request of the frame now in it.
-        frame: That frame; None where the slot is free.
-        letterbox: How it was laid into the input.
-        timings: Its times.
-        error: Why the frame could not be started; None where it could.
-        tried: Open once the frame has been started, or could not be.
-        is_lost: Whether the device never gave it back: it cannot be used again.
-    """
-
-    __slots__ = (
-        "_frame_hw",
-        "_seats",
-        "_shapes",
-        "error",
-        "frame",
-        "is_lost",
-        "letterbox",
-        "seat",
-        "timings",
-        "tried",
-    )
-
-    def __init__(self, seat: Seat, shapes: Shapes | None = None) -> None:
-        self.seat = seat
-        self.frame: Frame | None = None
-        self.letterbox: Letterbox | None = None
-        self.timings = Timings()
-        self.error: FrameError | None = None
-        self.tried = Gate()
-        self.is_lost = False
-        self._shapes = shapes
-        self._seats: dict[SizeHW, Seat] = {} if shapes is None else {seat.request.input.shape[:2]: seat}
-        self._frame_hw: SizeHW | None = None
-
-    @property
-    def request(self) -> Request:
-        """The request of the frame now in it."""
-        return self.seat.request
-
-    def request_for(self, input_hw: SizeHW) -> Request:
-        """The warm request in an input shape."""
-        self.warm(input_hw)
-        return self._seats[input_hw].request if self._shapes is not None else self.seat.request
-
-    def turn_to(self, frame_hw: SizeHW) -> None:
-        """Take the request whose input is right for frames of a size."""
-        if self._shapes is None or frame_hw == self._frame_hw:
-            return
-        input_hw = self._shapes.input_hw_for(frame_hw)
-        self.warm(input_hw)
-        self.seat = self._seats[input_hw]
-        self._frame_hw = frame_hw
-
-    def warm(self, input_hw: SizeHW) -> None:
-        """Have a warm request in an input shape."""
-        if self._shapes is not None and input_hw not in self._seats:
-            self._seats[input_hw] = self._shapes.create_seat(input_hw)
-
-
-def create_slots(
-    device: Device,
-    num_slots: int,
-    laying: Laying = LETTERBOXED,
-    shapes: Shapes | None = None,
-) -> list[Slot]:
-    """Make slots and warm each of them up, one after the other.
-
-    Serially, because the first inference of a request may still compile or allocate, and doing so in several at
-    once has been seen to fail.
-
-    Args:
-        device: What makes the requests.
-        num_slots: How many.
-        laying: How frames are laid into the input.
-        shapes: Where requests for frames of other shapes come from.
-
-    Raises:
-        DeviceError: A request cannot be made, or its first inference fails.
-    """
-    return [Slot(_create_seat(device, laying), shapes) for _ in range(num_slots)]
-
-
-def _create_seat(device: Device, laying: Laying) -> Seat:
-    try:
-        request = device.create_request()
-        request.input[...] = GREY
-        request.start()
-        is_done = request.wait(COMPILE_WARM_UP_TIMEOUT_S)
-    except DeviceError:
-        raise
-    except Exception as error:
-        raise DeviceError(f"device {device.name}: the first inference failed: {first_line(error)}") from error
-    if not is_done:
-        raise DeviceTimeoutError(f"device {device.name}: the first inference took over {COMPILE_WARM_UP_TIMEOUT_S:g} s")
-    return Seat(request, Letterboxer(request.input, laying))
-
-
 def infer_once(request: Request, device_name: str, *, hint: str | None = None) -> None:
     """Start a request and wait for it.
 
@@ -280,11 +98,6 @@ def infer_once(request: Request, device_name: str, *, hint: str | None = None) -
     request.start()
     if not request.wait(ANSWER_TIMEOUT_S):
         raise DeviceTimeoutError(f"device {device_name}: no answer for {ANSWER_TIMEOUT_S:g} s", hint=hint)
-
-
-def num_requests(optimal: int) -> int:
-    """How many slots keep a device busy that calls so many requests optimal."""
-    return max(optimal + EXTRA_REQUESTS, REQUESTS_A_STREAM * optimal)
 
 
 class OpenVINORequest:

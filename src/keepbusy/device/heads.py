@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from keepbusy.cache.notes import Notebook
-from keepbusy.device.engine import Seat
+from keepbusy.device.compiler import Compiler
+from keepbusy.device.fallback import Fallback
+from keepbusy.device.proof import gives_the_same, test_picture
+from keepbusy.device.slots import Seat, create_slots, num_requests
 from keepbusy.errors import DeviceTimeoutError, first_line
-from keepbusy.pictures.letterbox import Letterbox
+from keepbusy.models.head import Head
+from keepbusy.models.shapes import SizeHW
+from keepbusy.pictures.letterbox import Laying, Letterbox
+from keepbusy.postprocess import TooManyCandidatesError, to_detections
 from keepbusy.values.detections import Detections
 from keepbusy.values.forms import HeadStrategy
 from keepbusy.values.frame import Image
@@ -43,6 +49,107 @@ class Contender:
 
     seats: Sequence[Seat]
     postprocess: PostprocessSeat
+
+
+class Heads:
+    """Which head one model runs with on one device. One thread at a time.
+
+    Args:
+        compiler: What makes the graphs.
+        fallback: What infers a frame again that has more candidates than the tail decodes.
+        laying: How frames are laid into the input.
+        can_be_stock: Whether the graph as exported takes the input that was asked for.
+
+    Attributes:
+        is_provisional: Whether the head was chosen without the measurement that would have told the fastest.
+    """
+
+    def __init__(self, compiler: Compiler, fallback: Fallback, laying: Laying, *, can_be_stock: bool) -> None:
+        self.is_provisional = False
+        self._compiler = compiler
+        self._fallback = fallback
+        self._laying = laying
+        self._can_be_stock = can_be_stock
+
+    def choose(self, input_hw: SizeHW, *, may_measure: bool) -> HeadStrategy:
+        """How the head is to be computed.
+
+        Args:
+            input_hw: The input's (height, width), pixels.
+            may_measure: Whether there is time to measure, which takes seconds, where that was not done before.
+
+        Raises:
+            ModelError: A graph does not compile.
+        """
+        compiler, self.is_provisional = self._compiler, False
+        wanted = compiler.config.head
+        if compiler.head is None or wanted == "stock":
+            return "stock"
+        changed = self._changed_heads(compiler.head)
+        if wanted == "auto" and self._can_be_stock:
+            strategies: list[HeadStrategy] = ["stock", *changed]
+            if not may_measure:
+                known = remembered_head(strategies, compiler.key(input_hw), Notebook())
+                self.is_provisional = known is None
+                return known or "stock"
+            return choose_head(
+                strategies,
+                lambda strategy: self._contender(strategy, input_hw),
+                self._is_proved,
+                test_picture,
+                compiler.key(input_hw),
+                Notebook(),
+            )
+        if wanted in changed:
+            changed = [wanted, *(strategy for strategy in changed if strategy != wanted)]
+        for strategy in changed:
+            if self._is_proved(strategy):
+                return strategy
+            log.warning("head %s does not give the model's own detections on this device: not used", strategy)
+        return "stock"
+
+    def _changed_heads(self, head: Head) -> list[HeadStrategy]:
+        """The ways to compute a head other than as exported."""
+        if head.num_selected:
+            return ["tail"]  # Its rows may be several classes of one cell, and there is no suppression for the host.
+        return ["host"] if self._compiler.detect.multi_label else ["tail", "host"]
+
+    def _is_proved(self, strategy: HeadStrategy) -> bool:
+        """Whether a strategy finds what the stock head finds, or did when this model was last on this device."""
+        compiler = self._compiler
+        own_hw = compiler.model.input_hw
+        key = {"what": "right", "strategy": strategy, **compiler.key(own_hw)}
+        known = Notebook().read(key)
+        if known is None:
+            is_right = gives_the_same(
+                compiler.prepare("stock", own_hw),
+                compiler.prepare(strategy, own_hw),
+                compiler.device_config(),
+                compiler.detect,
+                self._laying,
+                compiler.model.names,
+                compiler.core,
+            )
+            known = {"is_right": is_right}
+            Notebook().write(key, known)
+        return bool(known["is_right"])
+
+    def _contender(self, strategy: HeadStrategy, input_hw: SizeHW) -> Contender:
+        """One strategy, compiled; the stock head of a graph with a fixed shape in that shape."""
+        compiler, model = self._compiler, self._compiler.model
+        own_hw = model.input_hw if strategy == "stock" and model.input.is_fixed else input_hw
+        graph = compiler.prepare(strategy, own_hw)
+        # Always with several in flight: sync and async must come to the same choice, and so to the same bytes.
+        device = compiler.compile(graph, "async")
+        seats = [slot.seat for slot in create_slots(device, num_requests(device.optimal_requests), self._laying)]
+
+        def postprocess_seat(seat: Seat, letterbox: Letterbox) -> Detections:
+            try:
+                return to_detections(seat.request.outputs, letterbox, graph.output, compiler.detect, model.names)
+            except TooManyCandidatesError:
+                return self._fallback.redo(seat, letterbox, compiler.detect)
+
+        return Contender(seats, postprocess_seat)
 
 
 def choose_head(

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from keepbusy.config import DetectConfig, DeviceConfig
-from keepbusy.device.engine import OpenVINODevice, create_slots, infer_once
+from keepbusy.device.engine import OpenVINODevice, infer_once
+from keepbusy.device.slots import create_slots
 from keepbusy.embedded import embedded_clip
 from keepbusy.errors import first_line
 from keepbusy.models.prepare import Prepared

@@ -9,12 +9,21 @@ not: their work may be large, and they find the free cores by themselves.
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
 from collections.abc import Sequence
 
-from keepbusy.device.engine import ANSWER_TIMEOUT_S, OpenVINODevice, Slot, create_slots, infer_once
-from keepbusy.threads.cores import allowed_cores, has_many, taken_cores, usable_cores
+from keepbusy.cache.notes import Notebook
+from keepbusy.config import Mode
+from keepbusy.device.compiler import Compiler
+from keepbusy.device.engine import ANSWER_TIMEOUT_S, OpenVINODevice, infer_once
+from keepbusy.device.slots import Slot, create_slots
+from keepbusy.models.shapes import SizeHW
+from keepbusy.threads.cores import allowed_cores, has_many, taken_cores, usable_cores, whole_cores
+from keepbusy.values.forms import HeadStrategy
+
+log = logging.getLogger("keepbusy")
 
 LARGEST_SHARE = 4
 """At most one core in so many is left to the stages."""
@@ -27,6 +36,57 @@ SLACK = 2.0
 
 _MEASURE_S = 0.05
 _MIN_INFERENCES = 3
+
+
+class CoreShares:
+    """How many cores one model leaves to the stages beside inference: measured at the first call, and remembered.
+
+    One thread at a time.
+
+    Args:
+        compiler: What makes the graphs.
+        mode: In sync mode the stages do not run beside inference, and need no cores.
+
+    Attributes:
+        num_for_stages: Cores that the other stages are to have for themselves; 0 before `measure`, and where the device
+            does not use the cores.
+        inference_threads: Threads for inference; None for what the device takes by itself.
+    """
+
+    def __init__(self, compiler: Compiler, mode: Mode) -> None:
+        self.num_for_stages = 0
+        self.inference_threads = compiler.config.threads
+        self._compiler = compiler
+        self._mode = mode
+        self._is_measured = False
+
+    def measure(self, strategy: HeadStrategy, input_hw: SizeHW) -> None:
+        """See what an inference costs, and share the cores accordingly; does nothing the next time.
+
+        Args:
+            strategy: How the head is computed.
+            input_hw: The input of most frames, (height, width), pixels.
+        """
+        if self._is_measured:
+            return
+        config = self._compiler.config
+        num_left = self._measure(strategy, input_hw)
+        if config.threads is None and config.nstreams is None and num_left:
+            log.info("%d of %d cores are left to reading, preprocessing and postprocessing", num_left, whole_cores())
+            self.inference_threads = whole_cores() - num_left
+        self.num_for_stages, self._is_measured = num_left, True
+
+    def _measure(self, strategy: HeadStrategy, input_hw: SizeHW) -> int:
+        compiler = self._compiler
+        if compiler.config.device != "CPU" or self._mode == "sync" or not has_many(whole_cores()):
+            return 0
+        key = {"what": "cost", "strategy": strategy, **compiler.key(input_hw)}
+        known = Notebook().read(key)
+        if known is None:
+            device = compiler.compile(compiler.prepare(strategy, input_hw), self._mode)
+            known = {"inference_ms": inference_cost_ms(device)}
+            Notebook().write(key, known)
+        return cores_for_stages(whole_cores(), float(known["inference_ms"]))
 
 
 def cores_for_stages(num_cores: int, inference_ms: float) -> int:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from keepbusy.errors import FrameError, KeepbusyError, SourceError, first_line
 from keepbusy.flow.stats import Lane
+from keepbusy.flow.steps import blame
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source, close_source
 from keepbusy.sources.selection import Selection
@@ -60,6 +62,7 @@ class Reader:
         stream: The stream.
         source: An open source, or what opens it, in the thread that reads.
         lane: The time of the read stage.
+        make_ready: See `Engine.make_ready`: called for the first frame, and where the frames' size changes.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Reader:
         stream: Stream,
         source: Source | Openable,
         lane: Lane,
+        make_ready: Callable[[tuple[int, int]], None],
     ) -> None:
         self.stream = stream
         self.lane = lane
@@ -74,6 +78,8 @@ class Reader:
         self._retry = stream.config.retry
         self._source: Source | None = None
         self._selection: Selection | None = None
+        self._make_ready = make_ready
+        self._ready_hw: tuple[int, int] | None = None
         self._next_index = 0
         self._num_failures = 0
         self._is_over = False
@@ -203,6 +209,9 @@ class Reader:
         self.lane.num_frames += 1
         stream = self.stream
         stream.counters.arrived()
+        if isinstance(item, Frame) and item.picture is not None:
+            # Behind the lane's mark: it is the device that is waited for, not the source.
+            item = self._made_ready(item)
         if isinstance(item, FrameError):
             stream.error = item
             if stream.on_error == "end":
@@ -211,6 +220,20 @@ class Reader:
         if max_age_ms is not None and stream.is_live and isinstance(item, Frame):
             timings.expires_ns = timings.read_end_ns + round(max_age_ms * 1e6)
         return Parcel(item, stream, timings)
+
+    def _made_ready(self, frame: Frame) -> Frame | FrameError:
+        """A frame that can be started at once, or the error in its place. A new size is waited for here, not behind."""
+        frame_hw = (0, 0)
+        try:
+            frame_hw = (frame.height, frame.width)
+            if frame_hw != self._ready_hw:
+                self._make_ready(frame_hw)
+                self._ready_hw = frame_hw
+        except Exception as error:
+            failure = blame(error, "preprocess", frame)
+            failure.timestamp_s, failure.shape_hw = frame.timestamp_s, frame_hw
+            return failure
+        return frame
 
     def _close_source(self) -> None:
         if self._source is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from keepbusy.config import StreamConfig
 from keepbusy.flow.intake import Inlet, Intake
 from keepbusy.flow.reader import Openable, Parcel, Reader
-from keepbusy.flow.run import READ_TIMEOUT_S, Streams
+from keepbusy.flow.run import Streams
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source
 from keepbusy.threads.workers import Workers
@@ -69,9 +69,8 @@ class Readers:
         for reader in list(self._streams.readers.values()):
             reader.interrupt()
 
-    def close(self) -> None:
-        """Wait for all of them, but not for ever, and close the sources of those that never began."""
-        deadline_s = time.monotonic() + READ_TIMEOUT_S
+    def close(self, deadline_s: float) -> None:
+        """Wait for all of them until some moment, and close the sources of those that never began."""
         for reader in list(self._streams.readers.values()):
             reader.interrupt()
             workers = self._workers.get(reader.stream.id)

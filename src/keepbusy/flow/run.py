@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
 from keepbusy.config import DetectConfig, RunConfig, StreamConfig
-from keepbusy.device.engine import Slot
+from keepbusy.device.slots import Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow import steps
 from keepbusy.flow.counters import DropCause
@@ -26,7 +26,8 @@ CANCEL_TIMEOUT_S = 5.0
 
 READ_TIMEOUT_S = 15.0
 """How long closing waits for reads that are going on. Network streams and cameras give up after 10 s. A source of your
-own that takes longer, and has no `interrupt` that ends it, is left behind: its thread closes it when it returns."""
+own that takes longer, and has no `interrupt` that ends it, is left behind: its thread closes it when it returns. So is
+a model that is being compiled for frames of a new size."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +44,11 @@ class Engine:
         stats: The run's counters.
         on_close: Called when the run no longer uses the slots; may be called again.
         name_source: What `open_source` takes → what opens it as this run's sources are opened.
+        make_ready: A frame's (height, width), pixels: the slots take frames of that size when it returns. It is called
+            in the reader's thread before a frame of a new size is handed on, may take seconds there, and raises what
+            that frame is to fail with.
+        in_background: What an async run does beside its frames from its start on, one call after the other, each of
+            which may take seconds. They raise nothing.
     """
 
     slots: tuple[Slot, ...]
@@ -53,6 +59,8 @@ class Engine:
     stats: RunStats
     on_close: Callable[[], None]
     name_source: Callable[[str | int | Path], Openable] = SourceSpec
+    make_ready: Callable[[tuple[int, int]], None] = lambda frame_hw: None
+    in_background: Sequence[Callable[[], None]] = ()
 
 
 class Streams:
@@ -105,7 +113,7 @@ class Streams:
                 engine.postprocess(config.detect),
                 config.on_error or engine.config.on_error,
             )
-            reader = Reader(stream, spec, engine.stats.lane("read"))
+            reader = Reader(stream, spec, engine.stats.lane("read"), engine.make_ready)
             # Last, so that what was interrupted has changed nothing.
             self.all[stream_id], self.readers[stream_id], self._next_id = stream, reader, stream_id + 1
             return reader

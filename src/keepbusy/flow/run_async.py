@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from keepbusy.config import StreamConfig
-from keepbusy.device.engine import Slot
+from keepbusy.device.slots import Slot
 from keepbusy.errors import FrameError, KeepbusyError
 from keepbusy.flow import steps
 from keepbusy.flow.reader import Openable, Parcel
 from keepbusy.flow.readers import Readers
-from keepbusy.flow.run import Engine, Run, Streams, give_up
+from keepbusy.flow.run import READ_TIMEOUT_S, Engine, Run, Streams, give_up
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source
 from keepbusy.threads.channel import Channel
 from keepbusy.threads.cores import stay_on, usable_cores
 from keepbusy.threads.workers import Workers, close_at_exit, to_the_end
 from keepbusy.values.result import Result
+
+log = logging.getLogger("keepbusy")
 
 
 class AsyncRun(Run):
@@ -97,9 +101,11 @@ class _Flow:
         self._workers = Workers(
             [(f"keepbusy-{name}", partial(self._guard, body)) for name, body in bodies.items()], self._finish
         )
+        self._background = Workers([("keepbusy-background", self.work_in_background)] if engine.in_background else [])
 
     def start(self) -> None:
         self._workers.start()
+        self._background.start()
 
     def check_process(self) -> None:
         """See that the threads are there.
@@ -125,7 +131,9 @@ class _Flow:
             self._stop()
         # Where the garbage collector ran in one of our own threads, this goes on, and the last one finishes.
         if self._workers.join():
-            self.readers.close()
+            deadline_s = time.monotonic() + READ_TIMEOUT_S
+            self.readers.close(deadline_s)
+            self._join_background(deadline_s)
             self._finish()
 
     def _stop(self) -> None:
@@ -147,6 +155,12 @@ class _Flow:
         for slot in self.engine.slots:
             slot.tried.open()
 
+    def _join_background(self, deadline_s: float) -> None:
+        """Wait for what is being made in the background, but not for ever."""
+        is_over = self._background.join(max(0.0, deadline_s - time.monotonic()))
+        if not is_over and not self._background.is_one_of_them():
+            log.warning("a model is still being compiled in the background: it is left behind")
+
     def _finish(self) -> None:
         """End the run: its slots are free, its counters stand still. Called when no thread uses a slot any more."""
         if not self._is_over:
@@ -166,6 +180,13 @@ class _Flow:
             self.streams.end()
             self._break_off()
             self.results.end()
+
+    def work_in_background(self) -> None:
+        """Background thread: what may be needed later, made while frames flow; it touches no slot."""
+        for work in self.engine.in_background:
+            if self._is_ending() or self._is_over:
+                break
+            work()
 
     def preprocess(self) -> None:
         """Preprocessor threads: frames into free slots, slots onto the device.

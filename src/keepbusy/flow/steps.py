@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from keepbusy.device.engine import Seat, Slot
+from keepbusy.device.slots import Seat, Slot
 from keepbusy.errors import DeviceTimeoutError, FrameError, KeepbusyError, Stage, first_line
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess.candidates import Outputs
