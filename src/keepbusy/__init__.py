@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from keepbusy.flow.run import Run
     from keepbusy.flow.stats import Snapshot, StageStats
     from keepbusy.flow.stream import Stream
+    from keepbusy.sinks import Sink, StopRun, drain
     from keepbusy.sources import Source, SourceInfo, open_source
     from keepbusy.sources.spec import SourceSpec
     from keepbusy.values.detections import Detections
     from keepbusy.values.frame import Frame
     from keepbusy.values.result import Result, Timings
+    from keepbusy.values.streams import Outcome, StreamInfo
 
 _HOMES = {
     "ConfigError": "errors",
@@ -54,12 +56,14 @@ _HOMES = {
     "KeepbusyError": "errors",
     "MissingExtraError": "errors",
     "ModelError": "errors",
+    "Outcome": "values.streams",
     "Pipeline": "api",
     "Result": "values.result",
     "Retry": "config",
     "Run": "flow.run",
     "RunConfig": "config",
     "SelectConfig": "config",
+    "Sink": "sinks",
     "SinkError": "errors",
     "Snapshot": "flow.stats",
     "Source": "sources",
@@ -67,10 +71,13 @@ _HOMES = {
     "SourceInfo": "sources",
     "SourceSpec": "sources.spec",
     "StageStats": "flow.stats",
+    "StopRun": "sinks",
     "Stream": "flow.stream",
     "StreamConfig": "config",
+    "StreamInfo": "values.streams",
     "StreamStats": "flow.counters",
     "Timings": "values.result",
+    "drain": "sinks",
     "open_source": "sources",
 }
 
@@ -87,12 +94,14 @@ __all__ = [
     "KeepbusyError",
     "MissingExtraError",
     "ModelError",
+    "Outcome",
     "Pipeline",
     "Result",
     "Retry",
     "Run",
     "RunConfig",
     "SelectConfig",
+    "Sink",
     "SinkError",
     "Snapshot",
     "Source",
@@ -100,11 +109,14 @@ __all__ = [
     "SourceInfo",
     "SourceSpec",
     "StageStats",
+    "StopRun",
     "Stream",
     "StreamConfig",
+    "StreamInfo",
     "StreamStats",
     "Timings",
     "__version__",
+    "drain",
     "open_source",
 ]
 

@@ -59,14 +59,16 @@ class AsyncRun(Run):
         self._flow.check_process()
         try:
             while True:
-                result = self._flow.results.get()
-                if result is None:
+                item = self._flow.results.get()
+                if item is None:
                     self.close()
                     if self._flow.fatal is not None:
                         raise self._flow.fatal
                     raise StopIteration
-                if self._streams.hand_over(result):
-                    return result
+                if isinstance(item, Stream):
+                    self._streams.tell_end(item)
+                elif self._streams.hand_over(item):
+                    return item
         except BaseException:
             self.close()
             raise
@@ -77,20 +79,23 @@ class AsyncRun(Run):
 
 
 class _Flow:
-    """What the threads of an async run share. Its methods named after stages are the threads' bodies."""
+    """What the threads of an async run share. Its methods named after stages are the threads' bodies.
+
+    A stream that has been read to its end travels along the same way itself, behind its last frame.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.stats = engine.stats
         self.streams = Streams(engine)
         self.fatal: BaseException | None = None
-        self.intake: Intake[Parcel] = Intake()
+        self.intake: Intake[Parcel | Stream] = Intake()
         self.free: Channel[Slot] = Channel(len(engine.slots))
-        self.in_flight: Channel[tuple[Slot | None, Parcel]] = Channel(len(engine.slots))
-        self.results: Channel[Result] = Channel(engine.config.results_buffered)
+        self.in_flight: Channel[tuple[Slot | None, Parcel] | Stream] = Channel(len(engine.slots))
+        self.results: Channel[Result | Stream] = Channel(engine.config.results_buffered)
         self.is_closing = False
         self.turn = threading.Lock()
-        self._inlets: dict[int, Inlet[Parcel]] = {}
+        self._inlets: dict[int, Inlet[Parcel | Stream]] = {}
         self._reading: dict[int, tuple[Reader, Workers]] = {}
         self._is_over = False
         for slot in engine.slots:
@@ -140,7 +145,7 @@ class _Flow:
         if reading is not None:
             reading[0].interrupt()
         if inlet is not None and not drain:
-            stream.counters.dropped("stopping", len(inlet.discard()))
+            stream.counters.dropped("stopping", len(inlet.discard(stream)))
 
     def end(self) -> None:
         self.streams.end()
@@ -208,7 +213,7 @@ class _Flow:
             self._break_off()
             self.results.end()
 
-    def read(self, reader: Reader, inlet: Inlet[Parcel]) -> None:
+    def read(self, reader: Reader, inlet: Inlet[Parcel | Stream]) -> None:
         """Reader thread: one stream's frames into its inlet."""
         stream, lane = reader.stream, reader.lane
         try:
@@ -225,13 +230,13 @@ class _Flow:
         finally:
             self._read_to_the_end(reader, inlet)
 
-    def _read_to_the_end(self, reader: Reader, inlet: Inlet[Parcel] | None) -> None:
+    def _read_to_the_end(self, reader: Reader, inlet: Inlet[Parcel | Stream] | None) -> None:
         reader.close()
         self._inlets.pop(reader.stream.id, None)
         self._reading.pop(reader.stream.id, None)
         self.streams.read_to_the_end(reader)
         if inlet is not None:
-            inlet.end()
+            inlet.end(reader.stream)
 
     def preprocess(self) -> None:
         """Preprocessor threads: frames into free slots, slots onto the device.
@@ -252,6 +257,10 @@ class _Flow:
                 parcel = self.intake.get()
                 if slot is None or parcel is None:
                     break
+                if isinstance(parcel, Stream):
+                    if not self.in_flight.put(parcel):
+                        break
+                    continue
                 timings = parcel.timings
                 timings.slot_wanted_ns, timings.slot_free_ns = slot_wanted_ns, slot_free_ns
                 timings.preprocess_start_ns = lane.waited_for_input()
@@ -279,6 +288,11 @@ class _Flow:
         stay_on(self.engine.own_cores)
         lane = self.stats.lane("postprocess")
         while (entry := self.in_flight.get()) is not None:
+            if isinstance(entry, Stream):
+                if not self.results.put(entry):
+                    return
+                lane.waited_for_output()
+                continue
             slot, parcel = entry
             if slot is None:
                 assert isinstance(parcel.item, FrameError)  # nosec B101 # for mypy: frames have a slot
@@ -324,7 +338,7 @@ class _Flow:
         if not stream.is_live or (is_error and stream.on_error == "raise"):
             return self.results.put(result)
         is_taken, replaced = self.results.put_latest(stream.newest_result, result)
-        if replaced is not None:
+        if isinstance(replaced, Result):
             self.streams.withdraw(replaced, "overload")
         return is_taken
 
