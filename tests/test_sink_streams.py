@@ -228,12 +228,12 @@ def test_results_that_a_sink_has_not_are_missing_in_the_outcome() -> None:
             go_on.wait(60)
 
     slow, quick = Slow(), Diary()
-    with scripted_run([ScriptedSource(30, is_live=True, read_s=0.001)], ScriptedDevice()) as run:
-        with SinkRunner([slow, quick], run.stats, run) as runner:
-            for item in run:
-                runner.put(item)
-                begun.wait(60)
-            go_on.open()
+    live = ScriptedSource(30, is_live=True, read_s=0.001)
+    with scripted_run([live], ScriptedDevice()) as run, SinkRunner([slow, quick], run.stats, run) as runner:
+        for item in run:
+            runner.put(item)
+            begun.wait(60)
+        go_on.open()
     outcome = slow.outcomes[0]
     assert outcome.state == "ended" and outcome.num_missing > 0 and not outcome.is_complete
     assert outcome.num_results == slow.num_written + outcome.num_missing == quick.outcomes[0].num_results

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from keepbusy.errors import FrameError, SinkError
 from keepbusy.flow.stats import RunStats
-from keepbusy.sinks import Outcome, Sink, SinkRunner, StopRun, StreamInfo, drain
+from keepbusy.sinks import Sink, SinkRunner, StopRun
 from keepbusy.sinks.draw import ThroughputMeter, annotate
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines

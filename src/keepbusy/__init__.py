@@ -19,7 +19,7 @@ from keepbusy.version import __version__
 
 if TYPE_CHECKING:
     from keepbusy.api import Detector, Pipeline
-    from keepbusy.config import DetectConfig, DeviceConfig, Retry, RunConfig, SelectConfig, StreamConfig
+    from keepbusy.config import DetectConfig, DeviceConfig, OutletConfig, Retry, RunConfig, SelectConfig, StreamConfig
     from keepbusy.errors import (
         ConfigError,
         DeviceError,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         SinkError,
         SourceError,
     )
-    from keepbusy.flow.counters import StreamStats
+    from keepbusy.flow.counters import OutletStats, StreamStats
     from keepbusy.flow.run import Run
     from keepbusy.flow.stats import Snapshot, StageStats
     from keepbusy.flow.stream import Stream
@@ -57,6 +57,8 @@ _HOMES = {
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "Outcome": "values.streams",
+    "OutletConfig": "config",
+    "OutletStats": "flow.counters",
     "Pipeline": "api",
     "Result": "values.result",
     "Retry": "config",
@@ -95,6 +97,8 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "Outcome",
+    "OutletConfig",
+    "OutletStats",
     "Pipeline",
     "Result",
     "Retry",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keepbusy.config import OutletConfig
 from keepbusy.values.result import Result
 from keepbusy.values.streams import Outcome, StreamInfo
 
@@ -23,8 +24,15 @@ class Sink:
     several streams come mixed. `close` is the last call. All calls come from one thread at a time. Results are shared
     with other sinks: do not change what is in them.
 
+    Attributes:
+        name: What it is called in errors and statistics; the class's name where it is empty.
+        outlet: What happens when it is slow or fails. Read when a run hands it its first result.
+
     Any error that one of them raises is a failure of the sink; one that is no `SinkError` is reported as one.
     """
+
+    name: str = ""
+    outlet: OutletConfig = OutletConfig()
 
     def begin(self, stream: StreamInfo) -> None:
         """A stream begins: called before its first result, or before `end` where it has no result.

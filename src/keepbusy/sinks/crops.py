@@ -27,6 +27,7 @@ class Crops(Sink):
     def __init__(self, folder: Path, names: OutputNames) -> None:
         make_folder(folder)
         self._folder = folder
+        self.name = str(folder)
         self._names = names
 
     def write(self, result: Result) -> None:

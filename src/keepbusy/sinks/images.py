@@ -37,6 +37,7 @@ class ImageFile(Sink):
         check_file(path)
         self._style = style
         self._path = path
+        self.name = str(path)
 
     def write(self, result: Result) -> None:
         if result.frame.image is not None:
@@ -71,6 +72,7 @@ class AnnotatedFolder(Sink):
             choose_encoder(encoder, Path(f"clip{_VIDEO_SUFFIX}"))
         make_folder(folder)
         self._folder = folder
+        self.name = str(folder)
         self._names = names
         self._fps_by_source = dict(fps_by_source or {})
         self._style = style

@@ -89,6 +89,7 @@ class JsonLines(Sink):
 
     def __init__(self, path: str | Path) -> None:
         self._name = str(path)
+        self.name = "standard output" if self._name == "-" else self._name
         self._file: io.FileIO | None = None
         self._end = 0
         if self._name == "-":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from keepbusy.sinks.base import Sink
@@ -66,27 +67,31 @@ class Parts:
         part = self._begun.get(stream.id) or self._begin(_info(stream, None))
         self._end(part, end.num_results, _state(stream), stream.error)
 
-    def end_rest(self, handed_over: Mapping[int, int], otherwise: EndState) -> None:
-        """All that have not ended are over, also those of which there was no result.
+    def forget(self, stream_id: int) -> None:
+        """A stream is over, also where that could not be told."""
+        self._begun.pop(stream_id, None)
+
+    def rest(self, handed_over: Mapping[int, int], otherwise: EndState) -> list[Callable[[], None]]:
+        """The steps that tell the sink that all are over that have not ended, also those of which there was no result.
 
         Args:
             handed_over: How many results of each were handed over to the sinks.
             otherwise: How those end that are no stream of a run.
         """
+        steps: list[Callable[[], None]] = []
         for part in list(self._begun.values()):
-            stream = self._streams.get(part.info.id)
             num_results = handed_over.get(part.info.id, part.num_written)
-            if stream is None:
-                self._end(part, num_results, otherwise, None)
-            else:
-                # Not `ended`: there may be results that nobody has been given.
-                state: EndState = "failed" if stream.state == "failed" else "removed"
-                self._end(part, num_results, state, stream.error)
+            stream = self._streams.get(part.info.id)
+            state, error = (otherwise, None) if stream is None else (_broken_off(stream), stream.error)
+            steps.append(partial(self._end, part, num_results, state, error))
         for stream in list(self._streams.values()):
-            if stream.id not in self._ended:
-                self._ended.add(stream.id)
-                state = "failed" if stream.state == "failed" else "removed"
-                self._end(self._begin(_info(stream, None)), 0, state, stream.error)
+            if stream.id not in self._ended and stream.id not in self._begun:
+                steps.append(partial(self._end_empty, stream))
+        return steps
+
+    def _end_empty(self, stream: Stream) -> None:
+        part = self._begun.get(stream.id) or self._begin(_info(stream, None))
+        self._end(part, 0, _broken_off(stream), stream.error)
 
     def _begin(self, info: StreamInfo) -> _Part:
         self._sink.begin(info)
@@ -94,8 +99,6 @@ class Parts:
         return part
 
     def _end(self, part: _Part, num_results: int, state: EndState, error: Exception | None) -> None:
-        self._begun.pop(part.info.id, None)
-        self._ended.add(part.info.id)
         outcome = Outcome(
             state=state,
             num_results=num_results,
@@ -103,11 +106,17 @@ class Parts:
             error=None if state == "ended" else error,
         )
         self._sink.end(part.info, outcome)
+        self.forget(part.info.id)
 
 
 def _state(stream: Stream) -> EndState:
     """How a stream ended whose last result has been handed over."""
     return "ended" if stream.state == "ended" else "failed" if stream.state == "failed" else "removed"
+
+
+def _broken_off(stream: Stream) -> EndState:
+    """How a stream ended whose last result may not have been handed over."""
+    return "failed" if stream.state == "failed" else "removed"
 
 
 def _info(stream: Stream | None, frame: Frame | None) -> StreamInfo:

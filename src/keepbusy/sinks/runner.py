@@ -36,11 +36,12 @@ class SinkRunner:
 
     A sink that fails takes no more results: `put` returns False from then on. The others still write every result
     that was taken, and `close` finishes all of them and raises the first failure. Results of live streams are never
-    waited for: a sink that is behind gets the freshest one of each stream. The threads start with the `with`
+    waited for: a sink that is behind gets the freshest one of each stream. A sink's `outlet` may say otherwise of
+    failures and of what happens where there is no room. The threads start with the `with`
     block; leaving it closes. A runner that is dropped closes its sinks, too.
 
-    Sinks are told of the end of each stream behind its last result. When the runner is closed, the streams that have not
-    ended are over for the sinks: as `removed`, or as `failed` where their source has.
+    Sinks are told of the end of each stream behind its last result. When the runner is closed, the streams that have
+    not ended are over for the sinks: as `removed`, or as `failed` where their source has.
 
     Args:
         sinks: Where the results go; closed by this.
@@ -107,7 +108,9 @@ class _Outlets:
     def __init__(self, sinks: Sequence[Sink], stats: RunStats, streams: Mapping[int, Stream]) -> None:
         self.rest_state: EndState = "removed"
         self._handed_over: Counter[int] = Counter()
-        self._all = [Outlet(sink, stats.lane("sink"), streams, self._end_rest) for sink in sinks]
+        self._all = [Outlet(sink, stats, streams, self._rest_of) for sink in sinks]
+        self._patient = [outlet for outlet in self._all if outlet.config.on_full == "wait"]
+        self._others = [outlet for outlet in self._all if outlet.config.on_full != "wait"]
         bodies = [(f"keepbusy-sink-{number}", outlet.work) for number, outlet in enumerate(self._all)]
         self._workers = Workers(bodies)
 
@@ -123,28 +126,29 @@ class _Outlets:
                 outlet.put_live(result)
         else:
             # To all of them or none: what one sink has written of an interrupted run, the others have, too.
-            put_all([outlet.results for outlet in self._all], result)
+            put_all([outlet.results for outlet in self._patient], result)
+            for outlet in self._others:
+                outlet.put_freshest(result)
         return not any(outlet.has_stopped for outlet in self._all)
 
     def put_end(self, stream: Stream) -> None:
         """Tell all sinks of a stream's end, behind its last result."""
         end = StreamEnd(stream, self._handed_over[stream.id])
-        if stream.is_live:
-            for outlet in self._all:
-                outlet.put_end(end)
-        else:
-            put_all([outlet.results for outlet in self._all], end)
+        if not stream.is_live:
+            put_all([outlet.results for outlet in self._patient], end)
+        for outlet in self._all if stream.is_live else self._others:
+            outlet.put_end(end)
         del self._handed_over[stream.id]
 
-    def _end_rest(self, parts: Parts) -> None:
-        parts.end_rest(self._handed_over, self.rest_state)
+    def _rest_of(self, parts: Parts) -> list[Callable[[], None]]:
+        return parts.rest(self._handed_over, self.rest_state)
 
     def close(self) -> None:
         """Let the threads come to their end. Safe to call again, and where they were never started."""
         if self._workers.is_forked:
             return
         for outlet in self._all:
-            outlet.results.end()
+            outlet.end()
         if self._workers.join():
             for outlet in self._all:
                 outlet.finish()

@@ -72,6 +72,7 @@ class VideoFile(Sink):
         self.encoder = choose_encoder(encoder, path)
         check_file(path)
         self._path = path
+        self.name = str(path)
         self._fps = fps
         self._style = style
         self._sound_of = sound_of

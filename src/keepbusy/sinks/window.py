@@ -27,6 +27,7 @@ class Window(Sink):
     """
 
     def __init__(self, style: Style = PLAIN) -> None:
+        self.name = "window"
         self._style = style
         self._meter = ThroughputMeter()
         self._titles: set[str] = set()

@@ -46,6 +46,7 @@ class YoloTxt(Sink):
     ) -> None:
         make_folder(folder)
         self._folder = folder
+        self.name = str(folder)
         self._names = names
         self._with_confidence = with_confidence
         self._mark = mark

@@ -40,7 +40,7 @@ class Outcome:
     Attributes:
         state: How it ended.
         num_results: Results that were handed over to the sinks, those of failed frames included.
-        num_missing: How many of them this sink has not written: they were dropped by its outlet, or writing them failed.
+        num_missing: How many of them this sink has not written: its outlet dropped them, or writing them failed.
         error: What the stream failed with the last time; None where it has ended.
     """
 
