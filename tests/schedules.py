@@ -68,6 +68,7 @@ class Plan:
     stream: Stream | None = None
     is_given_open: bool = False
     is_removed: bool = False
+    num_ends: int = 0
     results: list[Result] = field(default_factory=list)
 
 
@@ -106,6 +107,7 @@ def play(seed: int, number: int) -> None:
     taken: dict[int, Plan] = {}
     is_broken_off = False
     with scripted_run(None, device, config, slots=slots) as run:
+        run.watch(lambda stream: note_end(taken[stream.id]))
         for _ in range(dice.randrange(1, 12)):
             what = dice.choice(["add", "add", "remove", "take", "take"])
             if what == "add" and len(plans) < MAX_STREAMS:
@@ -154,9 +156,17 @@ def promises_more(plan: Plan) -> bool:
 def note(result: Result, taken: dict[int, Plan]) -> None:
     """A result goes to its stream, behind those before it, with what the device has made of its own frame."""
     results = taken[result.frame.source_id].results
+    assert taken[result.frame.source_id].num_ends == 0
     assert not results or results[-1].frame.index < result.frame.index
     assert result.error is not None or result.detections.class_id.tolist() == [result.frame.index]
     results.append(result)
+
+
+def note_end(plan: Plan) -> None:
+    """A stream's end is told once."""
+    plan.num_ends += 1
+    assert plan.num_ends == 1
+    assert plan.stream is not None and (plan.stream.state in OVER or plan.is_removed)
 
 
 def check_balance(run: Run) -> None:
@@ -178,6 +188,7 @@ def check_end(run: Run, plans: list[Plan], *, is_broken_off: bool) -> None:
         was_opened = plan.is_given_open or (plan.spec.num_opened and not plan.spec.fails)
         assert plan.source.is_closed or not was_opened, stream.name
         if not is_broken_off:
+            assert plan.num_ends == 1, stream.name
             assert one.num_results == len(plan.results), one
         if not is_broken_off and not plan.is_removed and not plan.source.info.is_live and stream.on_error == "skip":
             assert [result.frame.index for result in plan.results] == expected(plan), one

@@ -18,7 +18,7 @@ from keepbusy.config import RunConfig
 from keepbusy.errors import KeepbusyError
 from keepbusy.flow.run_async import AsyncRun
 from keepbusy.flow.stats import RunStats
-from keepbusy.sinks import SinkRunner, drain
+from keepbusy.sinks import Sink, SinkRunner, drain
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.video import VideoFile
 from keepbusy.testing import ScriptedDevice, ScriptedSource, scripted_run
@@ -73,7 +73,7 @@ def test_a_run_interrupted_anywhere_leaves_no_thread_no_source_and_nothing_in_fl
     assert num_places > 100
 
 
-class Recorder:
+class Recorder(Sink):
     """A sink that knows what was done to it."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from keepbusy.errors import FrameError, SinkError
 from keepbusy.flow.stats import RunStats
-from keepbusy.sinks import SinkRunner, StopRun
+from keepbusy.sinks import Sink, SinkRunner, StopRun
 from keepbusy.sinks.draw import ThroughputMeter, annotate
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
@@ -215,7 +215,7 @@ def test_a_full_disk_leaves_a_video_that_plays(tmp_path: Path) -> None:
     assert count_playable(path) >= 20
 
 
-class Recorder:
+class Recorder(Sink):
     def __init__(self, stop_at: int | None = None, fail_at: int | None = None) -> None:
         self.indices: list[int] = []
         self.num_closed = 0

@@ -24,7 +24,7 @@ from keepbusy.flow.run import Run
 from keepbusy.flow.stats import MAX_ENDED, RunStats
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess import Outputs
-from keepbusy.sinks import SinkRunner
+from keepbusy.sinks import Sink, SinkRunner
 from keepbusy.sources import Source, SourceInfo
 from keepbusy.testing import (
     ManualClock,
@@ -339,7 +339,7 @@ class Paced(ScriptedSource):
         super().__init__(num_frames, read_s=period_s, is_live=True, name="camera")
 
 
-class Slow:
+class Slow(Sink):
     """A sink that takes its time, and notes how old what it gets is."""
 
     def __init__(self, run: Run, write_s: float) -> None:

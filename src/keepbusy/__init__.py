@@ -19,7 +19,7 @@ from keepbusy.version import __version__
 
 if TYPE_CHECKING:
     from keepbusy.api import Detector, Pipeline
-    from keepbusy.config import DetectConfig, DeviceConfig, Retry, RunConfig, SelectConfig, StreamConfig
+    from keepbusy.config import DetectConfig, DeviceConfig, OutletConfig, Retry, RunConfig, SelectConfig, StreamConfig
     from keepbusy.errors import (
         ConfigError,
         DeviceError,
@@ -31,15 +31,17 @@ if TYPE_CHECKING:
         SinkError,
         SourceError,
     )
-    from keepbusy.flow.counters import StreamStats
+    from keepbusy.flow.counters import OutletStats, StreamStats
     from keepbusy.flow.run import Run
     from keepbusy.flow.stats import Snapshot, StageStats
     from keepbusy.flow.stream import Stream
+    from keepbusy.sinks import Sink, StopRun, drain
     from keepbusy.sources import Source, SourceInfo, open_source
     from keepbusy.sources.spec import SourceSpec
     from keepbusy.values.detections import Detections
     from keepbusy.values.frame import Frame
     from keepbusy.values.result import Result, Timings
+    from keepbusy.values.streams import Outcome, StreamInfo
 
 _HOMES = {
     "ConfigError": "errors",
@@ -54,12 +56,16 @@ _HOMES = {
     "KeepbusyError": "errors",
     "MissingExtraError": "errors",
     "ModelError": "errors",
+    "Outcome": "values.streams",
+    "OutletConfig": "config",
+    "OutletStats": "flow.counters",
     "Pipeline": "api",
     "Result": "values.result",
     "Retry": "config",
     "Run": "flow.run",
     "RunConfig": "config",
     "SelectConfig": "config",
+    "Sink": "sinks",
     "SinkError": "errors",
     "Snapshot": "flow.stats",
     "Source": "sources",
@@ -67,10 +73,13 @@ _HOMES = {
     "SourceInfo": "sources",
     "SourceSpec": "sources.spec",
     "StageStats": "flow.stats",
+    "StopRun": "sinks",
     "Stream": "flow.stream",
     "StreamConfig": "config",
+    "StreamInfo": "values.streams",
     "StreamStats": "flow.counters",
     "Timings": "values.result",
+    "drain": "sinks",
     "open_source": "sources",
 }
 
@@ -87,12 +96,16 @@ __all__ = [
     "KeepbusyError",
     "MissingExtraError",
     "ModelError",
+    "Outcome",
+    "OutletConfig",
+    "OutletStats",
     "Pipeline",
     "Result",
     "Retry",
     "Run",
     "RunConfig",
     "SelectConfig",
+    "Sink",
     "SinkError",
     "Snapshot",
     "Source",
@@ -100,11 +113,14 @@ __all__ = [
     "SourceInfo",
     "SourceSpec",
     "StageStats",
+    "StopRun",
     "Stream",
     "StreamConfig",
+    "StreamInfo",
     "StreamStats",
     "Timings",
     "__version__",
+    "drain",
     "open_source",
 ]
 

@@ -14,6 +14,8 @@ from keepbusy.values.forms import Family, HeadStrategy, Task
 Mode = Literal["async", "sync"]
 Hint = Literal["latency", "throughput"]
 OnError = Literal["raise", "skip"]
+OnFull = Literal["wait", "drop_oldest"]
+OnSinkError = Literal["stop", "retry", "count"]
 OnStreamError = Literal["raise", "skip", "end"]
 Precision = Literal["f32", "f16", "bf16"]
 HeadChoice = HeadStrategy | Literal["auto"]
@@ -261,6 +263,36 @@ class Retry:
         _check_range("max_wait_s", self.max_wait_s, self.first_wait_s, MAX_TIMEOUT_S)
         if self.max_attempts is not None:
             _check_range("max_attempts", self.max_attempts, 1, None)
+
+    def wait_s(self, num_failures: int) -> float:
+        """Seconds to wait behind so many failures in a row, before they are shortened."""
+        return min(self.max_wait_s, self.first_wait_s * 2.0 ** min(num_failures - 1, 62))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutletConfig:
+    """How results get to one sink.
+
+    Attributes:
+        on_full: What happens when so many results of files wait for the sink that there is no room for another: `wait`
+            holds up the run, `drop_oldest` drops the one that has waited the longest. Of a live stream only the newest
+            result waits in either case.
+        on_error: What happens when a result cannot be written: `stop` ends the run with the sink's error; `retry` tries
+            again as `retry` says, then does as `stop`; `count` goes on with the next result, and the error is raised
+            at the end, with the number of results that could not be written.
+        retry: Waits and attempts of `retry`. `max_attempts` is required: a sink that never works again would otherwise
+            hold up the run for ever.
+    """
+
+    on_full: OnFull = "wait"
+    on_error: OnSinkError = "stop"
+    retry: Retry = field(default_factory=lambda: Retry(first_wait_s=0.5, max_wait_s=10.0, max_attempts=5))
+
+    def __post_init__(self) -> None:
+        _check_choice(self, "on_full")
+        _check_choice(self, "on_error")
+        if self.retry.max_attempts is None:
+            raise ConfigError("retry: a sink is not tried for ever", hint="give max_attempts: Retry(max_attempts=5)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

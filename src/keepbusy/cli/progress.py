@@ -14,6 +14,7 @@ from rich.table import Table
 from keepbusy.texts import fit
 
 if TYPE_CHECKING:
+    from keepbusy.flow.counters import OutletStats
     from keepbusy.flow.run import Run
     from keepbusy.flow.stats import Snapshot
 
@@ -97,9 +98,21 @@ def print_summary(console: Console, numbers: Snapshot, *, mode: str, device: str
     for source, count in numbers.dropped.items():
         told = fit(f"{count} frames of {source} dropped: newer ones were waiting")
         console.print(told, highlight=False, markup=False)
+    for outlet in numbers.outlets:
+        for told in _missing(outlet):
+            console.print(fit(told), highlight=False, markup=False)
     if numbers.num_errors:
         console.print(f"[yellow]{numbers.num_errors} frames failed[/]", highlight=False)
     console.print(stage_table(numbers))
+
+
+def _missing(outlet: OutletStats) -> Iterator[str]:
+    """What a sink has not got, a line for each cause."""
+    why = {"overload": "newer ones were waiting", "stale": "they were too old"}
+    for cause, count in outlet.dropped.items():
+        yield f"{count} results not written to {outlet.name}: {why.get(cause, cause)}"
+    if outlet.num_failed:
+        yield f"{outlet.num_failed} results could not be written to {outlet.name}"
 
 
 def stage_table(numbers: Snapshot) -> Table:

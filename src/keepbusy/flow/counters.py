@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,6 +33,66 @@ def _histogram() -> HdrHistogram:
 
 _AGES = _histogram()
 """An empty one, which knows which counts stand for which ages."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutletStats:
+    """What became of the results that were handed over to one sink.
+
+    Attributes:
+        name: What the sink is called.
+        num_written: Results that it has taken.
+        num_failed: Results that it could not take, where that does not end the run.
+        num_retried: How often a result was tried again.
+        dropped: Results that it was not given, by cause: `overload` (there was no room, or a newer one of a live stream
+            took its place), `stale` (it waited longer than its stream's limit).
+    """
+
+    name: str
+    num_written: int
+    num_failed: int
+    num_retried: int
+    dropped: Mapping[DropCause, int]
+
+    @property
+    def num_dropped(self) -> int:
+        """Results that it was not given, whatever the cause."""
+        return sum(self.dropped.values())
+
+    def since(self, earlier: OutletStats | None) -> OutletStats:
+        """The numbers between an earlier moment and this one; of all the time where there is no earlier one."""
+        if earlier is None:
+            return self
+        dropped = {cause: count - earlier.dropped.get(cause, 0) for cause, count in self.dropped.items()}
+        return OutletStats(
+            self.name,
+            self.num_written - earlier.num_written,
+            self.num_failed - earlier.num_failed,
+            self.num_retried - earlier.num_retried,
+            {cause: count for cause, count in dropped.items() if count},
+        )
+
+
+class OutletCounters:
+    """The counters of one outlet, each written by one thread: `num_replaced` by who hands over, the others by its own.
+
+    Args:
+        name: What the sink is called.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.num_written = 0
+        self.num_failed = 0
+        self.num_retried = 0
+        self.num_replaced = 0
+        self.num_stale = 0
+
+    def snapshot(self) -> OutletStats:
+        """The numbers as they stand."""
+        causes: dict[DropCause, int] = {"overload": self.num_replaced, "stale": self.num_stale}
+        dropped = {cause: count for cause, count in causes.items() if count}
+        return OutletStats(self.name, self.num_written, self.num_failed, self.num_retried, dropped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,3 +260,21 @@ class StreamCounters:
 
     def _num_in_flight(self) -> int:
         return self._num_arrived - self._num_results - self._dropped.total()
+
+
+def dropped_by_name(streams: Sequence[StreamStats]) -> dict[str, int]:
+    """How many frames streams have dropped while they went on, by names of which no two are alike."""
+    named: dict[str, int] = {}
+    met: Counter[str] = Counter()
+    for stream in streams:
+        num_dropped = stream.dropped.get("overload", 0) + stream.dropped.get("stale", 0)
+        if num_dropped:
+            met[stream.name] += 1
+            number = met[stream.name]
+            named[stream.name if number == 1 else f"{stream.name} #{number}"] = num_dropped
+    return named
+
+
+def outlets_since(now: Sequence[OutletStats], earlier: Sequence[OutletStats]) -> tuple[OutletStats, ...]:
+    """The numbers between two moments, in the same order; there may be more outlets now."""
+    return tuple(one.since(earlier[number] if number < len(earlier) else None) for number, one in enumerate(now))

@@ -137,6 +137,7 @@ class Inlet(Generic[T]):
         self._intake = intake
         self._capacity = capacity
         self._num_freed = 0
+        self._has_last = False
         for _ in range(capacity):
             self.room.put(True)
 
@@ -182,16 +183,34 @@ class Inlet(Generic[T]):
             self._intake._tokens.put(True)
         return True, lost
 
-    def end(self) -> None:
-        """Nothing more comes; what is inside can still be taken. May be called again."""
+    def end(self, last: T | None = None) -> None:
+        """Nothing more comes; what is inside can still be taken. May be called again.
+
+        Args:
+            last: What comes behind everything else, without waiting for room, also where the rest was thrown away.
+        """
         with self._intake._lock:
+            self._add_last(last)
             self._intake._drop(self)
 
-    def discard(self) -> list[T]:
-        """Nothing more comes, and what is inside is thrown away and returned. Wakes a `put` that waits."""
+    def discard(self, last: T | None = None) -> list[T]:
+        """Nothing more comes, and what is inside is thrown away and returned. Wakes a `put` that waits.
+
+        Args:
+            last: As for `end`.
+        """
         with self._intake._lock:
+            kept = [self.items.pop()] if self._has_last and self.items else []
             thrown_away = [item for item, _ in self.items]
             self.items.clear()
+            self.items.extend(kept)
+            self._add_last(last)
             self._intake._drop(self)
         self.room.put(True)
         return thrown_away
+
+    def _add_last(self, last: T | None) -> None:
+        if last is not None and not self._has_last and not self._intake._is_closed:
+            self._has_last = True
+            self._intake._add(self, last, has_room=False)
+            self._intake._tokens.put(True)

@@ -195,13 +195,12 @@ class Reader:
         if retry is None or (retry.max_attempts is not None and self._num_failures > retry.max_attempts):
             self.close("failed")
             return self._parcel(failure, timings)
-        wait_s = min(retry.max_wait_s, retry.first_wait_s * 2.0 ** min(self._num_failures - 1, 62))
-        wait_s *= _random.uniform(0.5, 1.0)
+        wait_s = retry.wait_s(self._num_failures) * _random.uniform(0.5, 1.0)
         log.warning("%s: %s; opening it again in %.1f s", stream.name, failure.reason, wait_s)
-        stream.move_to("waiting")
+        stream.go_on_to("waiting")
         self._stopped.wait(wait_s)
         if not self._is_stopped:
-            stream.move_to("opening")
+            stream.go_on_to("opening")
         return None
 
     def _parcel(self, item: Frame | FrameError, timings: Timings) -> Parcel:

@@ -29,11 +29,11 @@ class Readers:
     """
 
     def __init__(self, streams: Streams, channel_frames: int, guard: Callable[[Callable[[], None]], None]) -> None:
-        self.intake: Intake[Parcel] = Intake()
+        self.intake: Intake[Parcel | Stream] = Intake()
         self._streams = streams
         self._channel_frames = channel_frames
         self._guard = guard
-        self._inlets: dict[int, Inlet[Parcel]] = {}
+        self._inlets: dict[int, Inlet[Parcel | Stream]] = {}
         self._workers: dict[int, Workers] = {}
         self._is_interrupted = False
 
@@ -61,7 +61,7 @@ class Readers:
         if reader is not None:
             reader.interrupt()
         if inlet is not None and not drain:
-            stream.counters.dropped("stopping", len(inlet.discard()))
+            stream.counters.dropped("stopping", len(inlet.discard(stream)))
 
     def interrupt(self) -> None:
         """Have all of them end soon, and those that are still added."""
@@ -79,7 +79,7 @@ class Readers:
             elif not workers.is_one_of_them():
                 log.warning("%s: does not end its read; it is left behind, and closed when it does", reader.stream.name)
 
-    def _read(self, reader: Reader, inlet: Inlet[Parcel]) -> None:
+    def _read(self, reader: Reader, inlet: Inlet[Parcel | Stream]) -> None:
         """Reader thread: one stream's frames into its inlet."""
         stream, lane = reader.stream, reader.lane
         try:
@@ -96,10 +96,10 @@ class Readers:
         finally:
             self._read_to_the_end(reader, inlet)
 
-    def _read_to_the_end(self, reader: Reader, inlet: Inlet[Parcel] | None) -> None:
+    def _read_to_the_end(self, reader: Reader, inlet: Inlet[Parcel | Stream] | None) -> None:
         reader.close()
         self._inlets.pop(reader.stream.id, None)
         self._workers.pop(reader.stream.id, None)
         self._streams.read_to_the_end(reader)
         if inlet is not None:
-            inlet.end()
+            inlet.end(reader.stream)

@@ -71,6 +71,7 @@ class Streams:
         self._lock = threading.RLock()
         self._next_id = 0
         self._has_ended = False
+        self._watchers: list[Callable[[Stream], None]] = []
         self.all: dict[int, Stream] = {}
         self.readers: dict[int, Reader] = {}
 
@@ -127,6 +128,15 @@ class Streams:
         if (forgotten := stats.stream_ended(reader.stream.id)) is not None:
             with self._lock:
                 self.all.pop(forgotten, None)
+
+    def watch(self, on_end: Callable[[Stream], None]) -> None:
+        """Have somebody told of each stream's end."""
+        self._watchers.append(on_end)
+
+    def tell_end(self, stream: Stream) -> None:
+        """A stream's last result has been handed over; by the thread that takes results."""
+        for on_end in self._watchers:
+            on_end(stream)
 
     def hand_over(self, result: Result) -> bool:
         """See to a result that the consumer is to get next; False where it is too old by now.
@@ -232,6 +242,17 @@ class Run(Iterator[Result]):
     def end(self) -> None:
         """Nothing more will be added: the run is over when the last stream is. May be called again."""
         raise NotImplementedError
+
+    def watch(self, on_end: Callable[[Stream], None]) -> None:
+        """Have somebody told of the ends of streams: once for each, behind its last result, also where it has none.
+
+        Told in the thread that takes results, while it asks for the next one. Nothing is told of the streams of a run
+        that is broken off.
+
+        Args:
+            on_end: Called with the stream. Its state is for good then, or it was removed and its read has not returned.
+        """
+        self._streams.watch(on_end)
 
     @property
     def streams(self) -> Mapping[int, Stream]:

@@ -59,14 +59,16 @@ class AsyncRun(Run):
         self._flow.check_process()
         try:
             while True:
-                result = self._flow.results.get()
-                if result is None:
+                item = self._flow.results.get()
+                if item is None:
                     self.close()
                     if self._flow.fatal is not None:
                         raise self._flow.fatal
                     raise StopIteration
-                if self._streams.hand_over(result):
-                    return result
+                if isinstance(item, Stream):
+                    self._streams.tell_end(item)
+                elif self._streams.hand_over(item):
+                    return item
         except BaseException:
             self.close()
             raise
@@ -77,7 +79,10 @@ class AsyncRun(Run):
 
 
 class _Flow:
-    """What the threads of an async run share. Its methods named after stages are the threads' bodies."""
+    """What the threads of an async run share. Its methods named after stages are the threads' bodies.
+
+    A stream that has been read to its end travels along the same way itself, behind its last frame.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -87,8 +92,8 @@ class _Flow:
         self.readers = Readers(self.streams, engine.config.channel_frames, self._guard)
         self.intake = self.readers.intake
         self.free: Channel[Slot] = Channel(len(engine.slots))
-        self.in_flight: Channel[tuple[Slot | None, Parcel]] = Channel(len(engine.slots))
-        self.results: Channel[Result] = Channel(engine.config.results_buffered)
+        self.in_flight: Channel[tuple[Slot | None, Parcel] | Stream] = Channel(len(engine.slots))
+        self.results: Channel[Result | Stream] = Channel(engine.config.results_buffered)
         self.is_closing = False
         self.turn = threading.Lock()
         self._is_over = False
@@ -207,6 +212,10 @@ class _Flow:
                 parcel = self.intake.get()
                 if slot is None or parcel is None:
                     break
+                if isinstance(parcel, Stream):
+                    if not self.in_flight.put(parcel):
+                        break
+                    continue
                 timings = parcel.timings
                 timings.slot_wanted_ns, timings.slot_free_ns = slot_wanted_ns, slot_free_ns
                 timings.preprocess_start_ns = lane.waited_for_input()
@@ -234,6 +243,11 @@ class _Flow:
         stay_on(self.engine.own_cores)
         lane = self.stats.lane("postprocess")
         while (entry := self.in_flight.get()) is not None:
+            if isinstance(entry, Stream):
+                if not self.results.put(entry):
+                    return
+                lane.waited_for_output()
+                continue
             slot, parcel = entry
             if slot is None:
                 assert isinstance(parcel.item, FrameError)  # nosec B101 # for mypy: frames have a slot
@@ -279,7 +293,7 @@ class _Flow:
         if not stream.is_live or (is_error and stream.on_error == "raise"):
             return self.results.put(result)
         is_taken, replaced = self.results.put_latest(stream.newest_result, result)
-        if replaced is not None:
+        if isinstance(replaced, Result):
             self.streams.withdraw(replaced, "overload")
         return is_taken
 

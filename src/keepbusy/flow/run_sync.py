@@ -127,6 +127,7 @@ class _Loop:
             if (parcel := reader.next()) is not None:
                 return parcel
             self._let_go(reader)
+            self.streams.tell_end(reader.stream)
         return None
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,7 +17,14 @@ from typing import Protocol
 from hdrh.histogram import HdrHistogram
 
 from keepbusy.errors import STAGES, Stage
-from keepbusy.flow.counters import StreamCounters, StreamStats
+from keepbusy.flow.counters import (
+    OutletCounters,
+    OutletStats,
+    StreamCounters,
+    StreamStats,
+    dropped_by_name,
+    outlets_since,
+)
 from keepbusy.flow.percentiles import Counts, counts_of, values_at
 from keepbusy.values.result import Timings
 
@@ -156,6 +163,7 @@ class Snapshot:
             stream name; of several streams with one name, each has its number behind it: `camera`, `camera #2`.
         streams: What became of each stream's frames, by the streams' numbers. Of those that have ended the last
             `MAX_ENDED` are here.
+        outlets: What became of the results of each sink.
         wall_s: Seconds from the start of the run to now, or to its end.
         throughput_fps: `num_frames` ÷ `wall_s`.
         latency_p50_ms, latency_p90_ms, latency_p99_ms, latency_max_ms: From a frame having been read to its
@@ -180,6 +188,7 @@ class Snapshot:
     stages: tuple[StageStats, ...]
     streams: tuple[StreamStats, ...]
     is_finished: bool
+    outlets: tuple[OutletStats, ...] = ()
     _latency_counts: Counts | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -205,7 +214,7 @@ class Snapshot:
             num_frames=num_frames,
             num_errors=self.num_errors - earlier.num_errors,
             num_detections=self.num_detections - earlier.num_detections,
-            dropped=_dropped_by_name(streams),
+            dropped=dropped_by_name(streams),
             wall_s=wall_s,
             throughput_fps=num_frames / wall_s,
             latency_p50_ms=p50,
@@ -216,6 +225,7 @@ class Snapshot:
             stages=stages,
             streams=streams,
             is_finished=self.is_finished,
+            outlets=outlets_since(self.outlets, earlier.outlets),
             _latency_counts=counts,
         )
 
@@ -266,6 +276,7 @@ class RunStats:
         self._histogram_lock = threading.Lock()
         self._streams: dict[int, StreamCounters] = {}
         self._ended: deque[int] = deque()
+        self._outlets: list[OutletCounters] = []
         self._ended_lanes: dict[Stage, deque[Lane]] = {}
         self._folded: dict[Stage, _Folded] = {}
         self._num_frames = 0
@@ -301,6 +312,11 @@ class RunStats:
         self._num_frames -= 1
         self._num_detections -= num_detections
         self._num_errors -= is_error
+
+    def outlet(self, name: str) -> OutletCounters:
+        """New counters for one sink."""
+        self._outlets.append(OutletCounters(name))
+        return self._outlets[-1]
 
     def stream(self, stream_id: int, name: str) -> StreamCounters:
         """New counters for one stream."""
@@ -360,7 +376,7 @@ class RunStats:
             num_frames=self._num_frames,
             num_errors=self._num_errors,
             num_detections=self._num_detections,
-            dropped=_dropped_by_name(streams),
+            dropped=dropped_by_name(streams),
             wall_s=wall_s,
             throughput_fps=self._num_frames / wall_s,
             latency_p50_ms=percentiles[0],
@@ -379,6 +395,7 @@ class RunStats:
             ),
             streams=streams,
             is_finished=self._end_ns is not None,
+            outlets=tuple(one.snapshot() for one in list(self._outlets)),
             _latency_counts=latency_counts,
         )
 
@@ -400,19 +417,6 @@ class _Folded:
         self.wait_output_ns += lane.wait_output_ns
         self.num_frames += lane.num_frames
         self.lasted_ns += now_ns - lane.begin_ns
-
-
-def _dropped_by_name(streams: Sequence[StreamStats]) -> dict[str, int]:
-    """How many frames streams have dropped while they went on, by names of which no two are alike."""
-    named: dict[str, int] = {}
-    met: Counter[str] = Counter()
-    for stream in streams:
-        num_dropped = stream.dropped.get("overload", 0) + stream.dropped.get("stale", 0)
-        if num_dropped:
-            met[stream.name] += 1
-            number = met[stream.name]
-            named[stream.name if number == 1 else f"{stream.name} #{number}"] = num_dropped
-    return named
 
 
 def _stage_stats(

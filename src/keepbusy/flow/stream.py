@@ -79,7 +79,7 @@ class Stream:
         self.counters = counters
         self.postprocess = postprocess
         self.on_error = on_error
-        self.newest_result: Latest[Result] = Latest()
+        self.newest_result: Latest[Result | Stream] = Latest()
         self._state: StreamState = "opening"
         self._lock = threading.Lock()
 
@@ -101,7 +101,11 @@ class Stream:
     def opened(self, info: SourceInfo) -> None:
         """Its source is open, and is read from now on."""
         self.info, self.is_live = info, info.is_live
-        self.move_to("running")
+        self.go_on_to("running")
+
+    def go_on_to(self, state: StreamState) -> None:
+        """As `move_to`, for who reads it: does nothing where the run has given it up meanwhile."""
+        self._move_to(state, unless_over=True)
 
     def move_to(self, state: StreamState) -> None:
         """Change the state.
@@ -109,7 +113,12 @@ class Stream:
         Raises:
             KeepbusyError: It cannot get there from where it is; the message says why.
         """
+        self._move_to(state, unless_over=False)
+
+    def _move_to(self, state: StreamState, *, unless_over: bool) -> None:
         with self._lock:
+            if unless_over and self._state in OVER:
+                return
             if state not in _NEXT[self._state]:
                 raise KeepbusyError(f"stream {self.name}: cannot become {state}: {_WHY_NOT[self._state]}")
             self._state = state

@@ -2,5 +2,6 @@
 
 from keepbusy.sinks.base import Sink, StopRun
 from keepbusy.sinks.runner import SinkRunner, drain
+from keepbusy.values.streams import Outcome, StreamInfo
 
-__all__ = ["Sink", "SinkRunner", "StopRun", "drain"]
+__all__ = ["Outcome", "Sink", "SinkRunner", "StopRun", "StreamInfo", "drain"]

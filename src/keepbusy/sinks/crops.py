@@ -6,13 +6,14 @@ import math
 import re
 from pathlib import Path
 
+from keepbusy.sinks.base import Sink
 from keepbusy.sinks.images import write_image
 from keepbusy.sinks.naming import OutputNames, make_folder
 from keepbusy.texts import valid_text
 from keepbusy.values.result import Result
 
 
-class Crops:
+class Crops(Sink):
     """Writes each detection's box, as it is in the frame, to `class/name_0.jpg`, in the order of confidence.
 
     Args:
@@ -26,6 +27,7 @@ class Crops:
     def __init__(self, folder: Path, names: OutputNames) -> None:
         make_folder(folder)
         self._folder = folder
+        self.name = str(folder)
         self._names = names
 
     def write(self, result: Result) -> None:
@@ -40,9 +42,6 @@ class Crops:
             path = self._folder / _folder_name(detections.name(index)) / f"{stem}_{index}.jpg"
             make_folder(path.parent)
             write_image(path, crop, follows_link=False)
-
-    def close(self) -> None:
-        pass
 
 
 def _folder_name(class_name: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 
 from keepbusy.errors import SinkError, first_line
 from keepbusy.files.whole import clear_output, write_whole
+from keepbusy.sinks.base import Sink
 from keepbusy.sinks.draw import PLAIN, Style, annotate
 from keepbusy.sinks.encoders import EncoderName, choose_encoder
 from keepbusy.sinks.naming import OutputNames, check_file, make_folder
@@ -15,11 +17,12 @@ from keepbusy.sinks.video import VideoFile
 from keepbusy.sources.images import is_picture
 from keepbusy.values.frame import Image
 from keepbusy.values.result import Result
+from keepbusy.values.streams import Outcome, StreamInfo
 
 _VIDEO_SUFFIX = ".mp4"
 
 
-class ImageFile:
+class ImageFile(Sink):
     """Writes the annotated picture to one file; a later one replaces it.
 
     Args:
@@ -34,22 +37,20 @@ class ImageFile:
         check_file(path)
         self._style = style
         self._path = path
+        self.name = str(path)
 
     def write(self, result: Result) -> None:
         if result.frame.image is not None:
             write_image(self._path, annotate(result, style=self._style))
 
-    def close(self) -> None:
-        pass
 
-
-class AnnotatedFolder:
+class AnnotatedFolder(Sink):
     """Writes each picture as a picture and each video as a video, named like their sources.
 
     Args:
         folder: Where they go; made if missing.
         names: Names shared with the run's other sinks.
-        fps_by_source: Frame rates of the sources, by their ids.
+        fps_by_source: Frame rates of the sources, by their ids; those of others are what is known of their streams.
         style: What is drawn, and how.
         encoder: How videos are encoded: see `choose_encoder`.
 
@@ -62,7 +63,7 @@ class AnnotatedFolder:
         self,
         folder: Path,
         names: OutputNames,
-        fps_by_source: dict[int, float | None],
+        fps_by_source: Mapping[int, float | None] | None = None,
         style: Style = PLAIN,
         *,
         encoder: EncoderName = "auto",
@@ -71,12 +72,16 @@ class AnnotatedFolder:
             choose_encoder(encoder, Path(f"clip{_VIDEO_SUFFIX}"))
         make_folder(folder)
         self._folder = folder
+        self.name = str(folder)
         self._names = names
-        self._fps_by_source = fps_by_source
+        self._fps_by_source = dict(fps_by_source or {})
         self._style = style
         self._encoder = encoder
         self._videos: dict[int, tuple[str, VideoFile]] = {}
         self._num_rounds: dict[str, int] = {}
+
+    def begin(self, stream: StreamInfo) -> None:
+        self._fps_by_source.setdefault(stream.id, stream.fps)
 
     def write(self, result: Result) -> None:
         frame = result.frame
@@ -104,6 +109,12 @@ class AnnotatedFolder:
         """A clip that comes again (a loop over several) gets a file of its own."""
         num = self._num_rounds[stem] = self._num_rounds.get(stem, 0) + 1
         return stem + (f"_round{num}" if num > 1 else "")
+
+    def end(self, stream: StreamInfo, outcome: Outcome) -> None:
+        self._fps_by_source.pop(stream.id, None)
+        _, video = self._videos.pop(stream.id, ("", None))
+        if video is not None:
+            video.close()
 
     def close(self) -> None:
         first: SinkError | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from keepbusy.files.whole import write_all, write_error
-from keepbusy.sinks.base import StopRun
+from keepbusy.sinks.base import Sink, StopRun
 from keepbusy.sinks.naming import check_file
 from keepbusy.texts import valid_text
 from keepbusy.values.result import Result
@@ -73,7 +73,7 @@ def record(result: Result) -> dict[str, Any]:
     return content
 
 
-class JsonLines:
+class JsonLines(Sink):
     """Writes one record a frame, each flushed, so that readers may follow and nothing is lost when a run dies.
 
     Records are UTF-8 whatever the locale is; on a terminal all but ASCII is written out (`\\u009b`), since names may
@@ -89,6 +89,7 @@ class JsonLines:
 
     def __init__(self, path: str | Path) -> None:
         self._name = str(path)
+        self.name = "standard output" if self._name == "-" else self._name
         self._file: io.FileIO | None = None
         self._end = 0
         if self._name == "-":

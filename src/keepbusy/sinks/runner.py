@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,19 +13,22 @@ from keepbusy.errors import SinkError
 from keepbusy.flow.stats import RunStats
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.outlet import Outlet
+from keepbusy.sinks.parts import Parts, StreamEnd
 from keepbusy.threads.channel import put_all
 from keepbusy.threads.workers import Workers, close_at_exit, to_the_end
 from keepbusy.values.result import Result
+from keepbusy.values.streams import EndState
 
 if TYPE_CHECKING:
     from keepbusy.flow.run import Run
+    from keepbusy.flow.stream import Stream
 
 
 class SinkRunner:
     """Hands results to sinks, each in a thread of its own.
 
     ```python
-    with SinkRunner(sinks, run.stats) as runner:
+    with SinkRunner(sinks, run.stats, run) as runner:
         for result in run:
             if not runner.put(result):
                 break
@@ -32,16 +36,24 @@ class SinkRunner:
 
     A sink that fails takes no more results: `put` returns False from then on. The others still write every result
     that was taken, and `close` finishes all of them and raises the first failure. Results of live streams are never
-    waited for: a sink that is behind gets the freshest one of each stream. The threads start with the `with`
+    waited for: a sink that is behind gets the freshest one of each stream. A sink's `outlet` may say otherwise of
+    failures and of what happens where there is no room. The threads start with the `with`
     block; leaving it closes. A runner that is dropped closes its sinks, too.
+
+    Sinks are told of the end of each stream behind its last result. When the runner is closed, the streams that have
+    not ended are over for the sinks: as `removed`, or as `failed` where their source has.
 
     Args:
         sinks: Where the results go; closed by this.
-        stats: The run's counters, for the emit stage.
+        stats: The run's counters, for the sink stage.
+        run: The run that the results come from. Without it, streams are known by their results alone: they end when
+            the runner is closed, as `ended`, or as `removed` where an error left the `with` block.
     """
 
-    def __init__(self, sinks: Sequence[Sink], stats: RunStats) -> None:
-        self._outlets = _Outlets(sinks, stats)
+    def __init__(self, sinks: Sequence[Sink], stats: RunStats, run: Run | None = None) -> None:
+        self._outlets = _Outlets(sinks, stats, {} if run is None else run.streams)
+        if run is not None:
+            run.watch(self._outlets.put_end)
         self._if_dropped = weakref.finalize(self, to_the_end, self._outlets.close)
         close_at_exit(self)
 
@@ -57,6 +69,10 @@ class SinkRunner:
         Raises:
             SinkError: The first failure of any of them.
         """
+        self._outlets.rest_state = "ended"
+        self._close()
+
+    def _close(self) -> None:
         to_the_end(self._outlets.close)
         self._if_dropped.detach()
         self._outlets.raise_first()
@@ -79,14 +95,22 @@ class SinkRunner:
             self.close()
         else:
             with contextlib.suppress(SinkError):
-                self.close()
+                self._close()
 
 
 class _Outlets:
-    """The outlets of a runner and their threads, which never know the runner itself: it may be dropped."""
+    """The outlets of a runner and their threads, which never know the runner itself: it may be dropped.
 
-    def __init__(self, sinks: Sequence[Sink], stats: RunStats) -> None:
-        self._all = [Outlet(sink, stats.lane("sink")) for sink in sinks]
+    Attributes:
+        rest_state: How streams end that are no streams of a run.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], stats: RunStats, streams: Mapping[int, Stream]) -> None:
+        self.rest_state: EndState = "removed"
+        self._handed_over: Counter[int] = Counter()
+        self._all = [Outlet(sink, stats, streams, self._rest_of) for sink in sinks]
+        self._patient = [outlet for outlet in self._all if outlet.config.on_full == "wait"]
+        self._others = [outlet for outlet in self._all if outlet.config.on_full != "wait"]
         bodies = [(f"keepbusy-sink-{number}", outlet.work) for number, outlet in enumerate(self._all)]
         self._workers = Workers(bodies)
 
@@ -96,20 +120,35 @@ class _Outlets:
     def put(self, result: Result) -> bool:
         if any(outlet.has_stopped for outlet in self._all):
             return False
+        self._handed_over[result.frame.source_id] += 1
         if result.frame.is_live:
             for outlet in self._all:
                 outlet.put_live(result)
         else:
             # To all of them or none: what one sink has written of an interrupted run, the others have, too.
-            put_all([outlet.results for outlet in self._all], result)
+            put_all([outlet.results for outlet in self._patient], result)
+            for outlet in self._others:
+                outlet.put_freshest(result)
         return not any(outlet.has_stopped for outlet in self._all)
+
+    def put_end(self, stream: Stream) -> None:
+        """Tell all sinks of a stream's end, behind its last result."""
+        end = StreamEnd(stream, self._handed_over[stream.id])
+        if not stream.is_live:
+            put_all([outlet.results for outlet in self._patient], end)
+        for outlet in self._all if stream.is_live else self._others:
+            outlet.put_end(end)
+        del self._handed_over[stream.id]
+
+    def _rest_of(self, parts: Parts) -> list[Callable[[], None]]:
+        return parts.rest(self._handed_over, self.rest_state)
 
     def close(self) -> None:
         """Let the threads come to their end. Safe to call again, and where they were never started."""
         if self._workers.is_forked:
             return
         for outlet in self._all:
-            outlet.results.end()
+            outlet.end()
         if self._workers.join():
             for outlet in self._all:
                 outlet.finish()
@@ -122,7 +161,7 @@ class _Outlets:
             raise errors[0]
 
 
-def drain(run: Run, sinks: Sequence[Sink], on_result: Callable[[Result], None]) -> None:
+def drain(run: Run, sinks: Sequence[Sink], on_result: Callable[[Result], None] = lambda _: None) -> None:
     """Hand all results of a run to sinks; closes the run and the sinks.
 
     Args:
@@ -134,7 +173,7 @@ def drain(run: Run, sinks: Sequence[Sink], on_result: Callable[[Result], None]) 
         SinkError: A sink failed.
         KeepbusyError: The run failed.
     """
-    with run, SinkRunner(sinks, run.stats) as runner:
+    with run, SinkRunner(sinks, run.stats, run) as runner:
         for result in run:
             on_result(result)
             if not runner.put(result):

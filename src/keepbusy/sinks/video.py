@@ -16,6 +16,7 @@ import numpy as np
 from keepbusy.errors import SinkError, first_line
 from keepbusy.files.paths import file_address
 from keepbusy.files.whole import write_error
+from keepbusy.sinks.base import Sink
 from keepbusy.sinks.clock import DEFAULT_FPS, OutputClock
 from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
 from keepbusy.sinks.encoders import TIME_BASE, EncoderName, choose_encoder
@@ -25,6 +26,7 @@ from keepbusy.sinks.sound import Sound
 from keepbusy.threads.cores import ordinary_threads
 from keepbusy.values.frame import Frame, Image
 from keepbusy.values.result import Result
+from keepbusy.values.streams import StreamInfo
 
 _LOG = logging.getLogger("keepbusy")
 
@@ -36,7 +38,7 @@ _LIMITED_RANGE, _FULL_RANGE = 1, 2
 """FFmpeg's AVCOL_* and AVCOL_RANGE_*."""
 
 
-class VideoFile:
+class VideoFile(Sink):
     """Writes annotated frames to one file.
 
     The file can be played at any moment, also when the program dies: it is written in fragments, and made a
@@ -45,7 +47,7 @@ class VideoFile:
 
     Args:
         path: The file, overwritten.
-        fps: The source's frame rate; None where it has none.
+        fps: The source's frame rate; None for that of the first stream, where it has one.
         style: What is drawn, and how.
         sound_of: The one video file that the frames are from, whose sound is copied; None for no sound.
         encoder: How it is encoded: see `choose_encoder`.
@@ -61,7 +63,7 @@ class VideoFile:
     def __init__(
         self,
         path: Path,
-        fps: float | None,
+        fps: float | None = None,
         style: Style = PLAIN,
         *,
         sound_of: Path | None = None,
@@ -70,6 +72,7 @@ class VideoFile:
         self.encoder = choose_encoder(encoder, path)
         check_file(path)
         self._path = path
+        self.name = str(path)
         self._fps = fps
         self._style = style
         self._sound_of = sound_of
@@ -83,6 +86,11 @@ class VideoFile:
         self._last_pts = -1
         self._last_duration_s = 0.0
         self._held: Any = None
+
+    def begin(self, stream: StreamInfo) -> None:
+        if self._fps is None and self._container is None:
+            self._fps = stream.fps
+            self._clock = OutputClock(stream.fps)
 
     def write(self, result: Result) -> None:
         if result.frame.image is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 
 from keepbusy.errors import SinkError, first_line
-from keepbusy.sinks.base import StopRun
+from keepbusy.sinks.base import Sink, StopRun
 from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
 from keepbusy.values.result import Result
 
@@ -16,7 +16,7 @@ _HINT = (
 )
 
 
-class Window:
+class Window(Sink):
     """Shows each source in a window of its own; q, Esc or closing it stops the run.
 
     Args:
@@ -27,6 +27,7 @@ class Window:
     """
 
     def __init__(self, style: Style = PLAIN) -> None:
+        self.name = "window"
         self._style = style
         self._meter = ThroughputMeter()
         self._titles: set[str] = set()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.files.whole import write_whole
+from keepbusy.sinks.base import Sink
 from keepbusy.sinks.label_folder import LabelMark
 from keepbusy.sinks.naming import OutputNames, make_folder
 from keepbusy.texts import valid_text
@@ -16,7 +17,7 @@ from keepbusy.values.detections import Detections
 from keepbusy.values.result import Result
 
 
-class YoloTxt:
+class YoloTxt(Sink):
     """Writes one line a detection, coordinates as shares of the frame; an empty file where nothing was found.
 
     | task | line |
@@ -45,6 +46,7 @@ class YoloTxt:
     ) -> None:
         make_folder(folder)
         self._folder = folder
+        self.name = str(folder)
         self._names = names
         self._with_confidence = with_confidence
         self._mark = mark

@@ -77,14 +77,20 @@ class Channel(Generic[T]):
 
     def get(self) -> T | None:
         """Take the oldest item, waiting for one; None if the channel was closed, or has ended and is empty."""
-        item = self._items.get()
-        if isinstance(item, Latest):
-            item = None if self._is_closed else item.swap(None)
-        elif item is not None:
-            self._room.put(True)
+        item = self._take()
         if item is None or self._is_closed:
             self._items.put(None)
             return None
+        return item
+
+    def _take(self) -> T | None:
+        while isinstance(item := self._items.get(), Latest):
+            newest = None if self._is_closed else item.swap(None)
+            if newest is not None or self._is_closed:
+                return newest
+            # Its item was taken back.
+        if item is not None:
+            self._room.put(True)
         return item
 
     def end(self) -> None:
