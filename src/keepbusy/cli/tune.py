@@ -125,7 +125,7 @@ def tune(
                 search.run()
         except BaseException as error:
             # Whatever ended it, Ctrl-C or a device that failed: what was measured before is worth keeping.
-            if not search.has_found:
+            if not search.found.has_any:
                 if isinstance(error, KeyboardInterrupt):
                     console.print("interrupted before anything was compared: nothing was written")
                     raise typer.Exit(EXIT_INTERRUPTED) from None
