@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from keepbusy.api.async_results import AsyncResults
 from keepbusy.api.load import check_classes, check_process, load, postprocess
+from keepbusy.api.slots import Slots
 from keepbusy.config import SelectConfig, StreamConfig
-from keepbusy.device.engine import OpenVINODevice, Request, Slot
+from keepbusy.device.engine import OpenVINODevice, Request
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow.create import begin, create_run
 from keepbusy.flow.run import Engine, Run, Turn
@@ -79,9 +80,7 @@ class Pipeline:
         self._turns: dict[str, Turn] = {}
         self._active: weakref.ref[Run] | None = None
         self._is_closed = False
-        self._slots: list[Slot] = []
-        self._num_choices = 0
-        self._own_cores: frozenset[int] = frozenset()
+        self._slots = Slots(self._compiled)
         self.model = self._compiled.model
         self.names = self.model.names
 
@@ -137,7 +136,8 @@ class Pipeline:
             turn.take()
             if sources is not None:
                 opened = self._open(sources)
-            self._plan(opened or (), None if opened is None else num_selected(opened, select))
+            num_frames = None if opened is None else num_selected(opened, select)
+            self._slots.plan(frame_sizes(opened or ()), num_frames)
             if self._config.reduce_jpegs:
                 for source in opened or ():
                     source.allow_reduced(self._reduced_side_px)
@@ -152,11 +152,11 @@ class Pipeline:
         config = self._config
         run = create_run(
             Engine(
-                tuple(self._slots),
+                self._slots.all,
                 partial(postprocess, self._compiled, self._detect),
                 config,
                 self._device_name,
-                self._own_cores,
+                self._slots.own_cores,
                 RunStats(),
                 turn.give_back,
                 partial(
@@ -188,7 +188,7 @@ class Pipeline:
         given = flatten(sources)
         opened = open_mixed(given, read_ahead=False, read_threads=1, max_pixels=self._config.max_pixels)
         try:
-            self._plan(opened)
+            self._slots.plan(frame_sizes(opened))
         finally:
             for source in opened:
                 if all(source is not one for one in given):
@@ -202,18 +202,6 @@ class Pipeline:
             read_threads=config.read_threads,
             max_pixels=config.max_pixels,
         )
-
-    def _plan(self, opened: Sequence[Source], num_frames: int | None = None) -> None:
-        self._compiled.plan(frame_sizes(opened), num_frames)
-        if self._num_choices != self._compiled.num_choices:
-            self._slots, self._num_choices = [], self._compiled.num_choices
-        if not self._slots:
-            self._slots = self._compiled.create_slots()
-            self._own_cores = self._compiled.cores_beside(self._slots)
-        kept = [slot for slot in self._slots if not slot.is_lost]
-        if num_lost := len(self._slots) - len(kept):
-            self._slots = kept + self._compiled.create_slots(num_lost)
-        self._compiled.warm(self._slots)
 
     def _check_open(self) -> None:
         check_process(self._process_id)
@@ -247,7 +235,7 @@ class Pipeline:
     @property
     def num_slots(self) -> int:
         """How many frames can be in flight; 0 before the model has been compiled."""
-        return len(self._slots)
+        return len(self._slots.all)
 
     def stream(
         self,
@@ -277,16 +265,14 @@ class Pipeline:
 
         Not to be touched while a run goes on.
         """
-        if not self._slots:
-            self._plan([])
-        return [slot.request_for(self.input_hw) for slot in self._slots]
+        return self._slots.warm_requests()
 
     def close(self) -> None:
         """Stop a run that is going on, and free the device; further calls do nothing."""
         run = self._active() if self._active is not None else None
         if run is not None:
             run.close()
-        self._slots = []
+        self._slots.free()
         self._is_closed = True
 
     def __enter__(self) -> Pipeline:
