@@ -29,7 +29,7 @@ from keepbusy.cli.options import (
     TaskOption,
 )
 from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_shape, parse_size, share
-from keepbusy.config import HeadChoice, Mode, Precision
+from keepbusy.config import HeadChoice, Mode, Options, Precision
 from keepbusy.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
     from keepbusy.values.forms import Family, Task
 
 EXIT_DIFFERS = 1
-
-MAX_DET = 1000
-"""Detections of a frame on either side: far above what a frame has at the confidences compared, so that no limit cuts
-one side and not the other."""
 
 _OF_DEVICES = frozenset({"AUTO", "MULTI", "HETERO", "BATCH"})
 """Behind their colon come devices."""
@@ -150,7 +146,7 @@ def verify(
     keepbusy verify photos/ -m yolov5n.onnx -d GPU --precision f16 --min-iou 0.95 --json -
     """
     from keepbusy.api import Pipeline
-    from keepbusy.evaluate.verify import detection_floor
+    from keepbusy.evaluate.verify import candidate_options, reference_options
     from keepbusy.evaluate.verify import verify as run_verification
     from keepbusy.evaluate.verify_pictures import save_worst
     from keepbusy.evaluate.verify_report import render, to_dict
@@ -171,40 +167,23 @@ def verify(
     with made_folder(save):
         chosen, chosen_sources = _choose(model, sources)
         trusted = chosen if against_model is None else _trusted(against_model)
+        both = Options(
+            family=cast("Family | None", family), task=cast("Task | None", task), cache_dir=parse_cache_dir(cache_dir)
+        )
+        of_reference = Options(precision=reference_precision, imgsz=parse_size(against_imgsz or imgsz), **both)
         with ExitStack() as stack:
-            # The reference is the model as it was exported, in the blocking loop: nothing clever that could be wrong.
             reference = stack.enter_context(
-                Pipeline(
-                    trusted,
-                    reference_device,
-                    precision=reference_precision,
-                    imgsz=parse_size(against_imgsz or imgsz),
-                    family=cast("Family | None", family),
-                    task=cast("Task | None", task),
-                    head="stock",
-                    shape="square",
-                    mode="sync",
-                    conf=detection_floor(conf),
-                    max_det=MAX_DET,
-                    cache_dir=parse_cache_dir(cache_dir),
-                )
+                Pipeline(trusted, reference_device, **reference_options(of_reference, conf))
             )
-            candidate = stack.enter_context(
-                Pipeline(
-                    chosen,
-                    device,
-                    precision=cast("Precision | None", precision),
-                    imgsz=parse_size(imgsz),
-                    family=cast("Family | None", family),
-                    task=cast("Task | None", task),
-                    head=cast("HeadChoice", head),
-                    shape=parse_shape(shape),
-                    mode=cast(Mode, mode),
-                    conf=detection_floor(conf),
-                    max_det=MAX_DET,
-                    cache_dir=parse_cache_dir(cache_dir),
-                )
+            of_candidate = Options(
+                precision=cast("Precision | None", precision),
+                imgsz=parse_size(imgsz),
+                head=cast("HeadChoice", head),
+                shape=parse_shape(shape),
+                mode=cast(Mode, mode),
+                **both,
             )
+            candidate = stack.enter_context(Pipeline(chosen, device, **candidate_options(of_candidate, conf)))
             with _progress(frames) as on_frames:
                 report = run_verification(
                     reference,
@@ -220,8 +199,7 @@ def verify(
                 _side(candidate, chosen, device, mode),
             )
         console = Console(stderr=True, highlight=False, soft_wrap=True)
-        table = Console(stderr=json == "-", highlight=False)
-        table.print(render(report, *sides))
+        Console(stderr=json == "-", highlight=False).print(render(report, *sides))
         if json is not None:
             write_report(json_module.dumps(to_dict(report, *sides), indent=1) + "\n", json)
         if save is not None:
