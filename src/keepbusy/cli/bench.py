@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -25,7 +25,7 @@ from keepbusy.cli.options import (
     ShapeOption,
 )
 from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size, share
-from keepbusy.config import HeadChoice, Hint, Mode, Precision
+from keepbusy.config import HeadChoice, Hint, Options, Precision
 from keepbusy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -122,9 +122,8 @@ def bench(
 
     from keepbusy.bench.baseline import check_comparable
     from keepbusy.bench.drawing import check_suffix
-    from keepbusy.bench.environment import describe
-    from keepbusy.bench.measure import benchmark
     from keepbusy.bench.report import read_json
+    from keepbusy.bench.run import bench_model, write_files
 
     if plot is not None:
         check_suffix(plot)
@@ -143,59 +142,40 @@ def bench(
         model = model or default_model
         sources = sources or [str(default_source)]
     assert model is not None  # nosec B101 # for mypy: set above
-    from keepbusy.api import Pipeline
     from keepbusy.cli.models import find_model_with_progress
 
-    model = find_model_with_progress(model)
+    def check_environment(environment: Mapping[str, Any]) -> None:
+        if earlier is not None and baseline is not None:
+            check_comparable(environment, earlier, baseline, force=force)
 
-    modes: tuple[Mode, ...] = ("sync", "async")
-    with ExitStack() as stack:
-        pipelines = {
-            mode: stack.enter_context(
-                Pipeline(
-                    model,
-                    device,
-                    mode=mode,
-                    imgsz=parse_size(imgsz),
-                    shape=parse_shape(shape),
-                    head=cast(HeadChoice, head),
-                    nireq=parse_nireq(nireq) if mode == "async" else None,
-                    nstreams=nstreams if mode == "async" else None,
-                    hint=cast("Hint | None", hint),
-                    precision=cast("Precision | None", precision),
-                    conf=conf,
-                    max_pixels=parse_pixels(max_pixels),
-                    cache_dir=parse_cache_dir(cache_dir),
-                )
-            )
-            for mode in modes
-        }
-        main = pipelines["async"]
-        for pipeline in pipelines.values():
-            pipeline.plan(*sources)
-        environment = describe(
+    model = find_model_with_progress(model)
+    options = Options(
+        imgsz=parse_size(imgsz),
+        shape=parse_shape(shape),
+        head=cast(HeadChoice, head),
+        hint=cast("Hint | None", hint),
+        precision=cast("Precision | None", precision),
+        conf=conf,
+        max_pixels=parse_pixels(max_pixels),
+        cache_dir=parse_cache_dir(cache_dir),
+    )
+    with _progress(rounds) as on_begin:
+        report = bench_model(
             model,
             sources,
             device=device,
-            head=main.head,
-            input_hw=main.input_hw,
-            nireq=main.num_slots,
-            properties=main.device.describe(),
+            options=options,
+            options_async=Options(nireq=parse_nireq(nireq), nstreams=nstreams),
+            num_rounds=rounds,
+            seconds=seconds,
+            on_environment=check_environment,
+            on_begin=on_begin,
         )
-        if earlier is not None and baseline is not None:
-            check_comparable(environment, earlier, baseline, force=force)
-        with _progress(rounds) as on_begin:
-            report = benchmark(
-                pipelines["sync"],
-                main,
-                sources,
-                environment,
-                num_rounds=rounds,
-                seconds=seconds,
-                on_begin=on_begin,
-            )
     _show(report)
-    _write(report, json=json, html=html, plot=plot, trace=trace)
+    written = write_files(report, json=json, html=html, plot=plot, trace=trace)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for path in written:
+        console.print(f"wrote {path}", markup=False)
     if earlier is not None:
         _check_baseline(report, earlier, fail_under)
     if report.num_rounds < rounds:
@@ -223,38 +203,22 @@ def _progress(num_rounds: int) -> Iterator[Callable[[int, str], None]]:
     if not console.is_terminal:
         yield lambda _index, _name: None
         return
-    with console.status("") as status:
-        yield lambda index, name: status.update(f"round {index + 1} of {num_rounds}: {name}")
+    status = console.status("")
+
+    def show(index: int, name: str) -> None:
+        status.start()  # Not before: what is said while the model is compiled has no line under it.
+        status.update(f"round {index + 1} of {num_rounds}: {name}")
+
+    try:
+        yield show
+    finally:
+        status.stop()
 
 
 def _show(report: Report) -> None:
     from keepbusy.bench.tables import render
 
     Console(highlight=False).print(render(report))
-
-
-def _write(report: Report, *, json: Path | None, html: Path | None, plot: Path | None, trace: Path | None) -> None:
-    if json is not None:
-        from keepbusy.bench.report import write_json
-
-        write_json(report, json)
-    if html is not None:
-        from keepbusy.bench.page import write_page
-
-        write_page(report, html)
-    if plot is not None:
-        from keepbusy.bench.drawing import write_drawing
-        from keepbusy.bench.timeline import draw_report
-
-        write_drawing(draw_report(report), plot)
-    if trace is not None:
-        from keepbusy.bench.trace import write_trace
-
-        write_trace(trace, report.timings)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for path in (json, html, plot, trace):
-        if path is not None:
-            console.print(f"wrote {path}", markup=False)
 
 
 def _check_baseline(report: Report, earlier: dict[str, object], fail_under: float | None) -> None:
