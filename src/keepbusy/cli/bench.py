@@ -23,8 +23,16 @@ from keepbusy.cli.options import (
     ModelOption,
     PrecisionOption,
     ShapeOption,
+    conf_option,
+    hint_option,
+    nireq_option,
+    nstreams_option,
+    plot_option,
+    rounds_option,
+    seconds_option,
+    trace_option,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size, share
+from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
 from keepbusy.config import HeadChoice, Hint, Options, Precision
 from keepbusy.errors import ConfigError
 
@@ -33,7 +41,7 @@ if TYPE_CHECKING:
 
 EXIT_BELOW_BASELINE = 1
 EXIT_INTERRUPTED = 130
-_RUN, _OUT, _CHECK = RUN_PANEL, OUTPUT_PANEL, "Against an earlier measurement"
+_OUT, _CHECK = OUTPUT_PANEL, "Against an earlier measurement"
 
 
 def bench(
@@ -47,21 +55,16 @@ def bench(
     ] = None,
     model: ModelOption = None,
     device: DeviceOption = "CPU",
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of each measurement.")] = 3.0,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each is made; 3 or more for intervals.")] = 5,
+    seconds: Annotated[float, seconds_option()] = 3.0,
+    rounds: Annotated[int, rounds_option("How often each is made; 3 or more for intervals.")] = 5,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="All numbers and the environment.", rich_help_panel=_OUT)
     ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One page that needs nothing else.", rich_help_panel=_OUT)
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg|.png", help="The timeline.", rich_help_panel=_OUT)
-    ] = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The timeline for Perfetto or chrome://tracing.", rich_help_panel=_OUT),
-    ] = None,
+    plot: Annotated[Path | None, plot_option("The timeline.")] = None,
+    trace: Annotated[Path | None, trace_option("The timeline for Perfetto or chrome://tracing.")] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="A B", help="Compare two --json files and measure nothing.", rich_help_panel=_CHECK),
@@ -85,22 +88,13 @@ def bench(
     imgsz: ImgszOption = None,
     shape: ShapeOption = "auto",
     head: HeadOption = "auto",
-    nireq: Annotated[
-        str, typer.Option(metavar="auto|N", help="Infer requests in flight, of async.", rich_help_panel=_RUN)
-    ] = "auto",
+    nireq: Annotated[str, nireq_option("Infer requests in flight, of async.")] = "auto",
     hint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="latency|throughput",
-            help="For both modes; by default latency for sync and throughput for async.",
-            rich_help_panel=_RUN,
-        ),
+        str | None, hint_option("For both modes; by default latency for sync and throughput for async.")
     ] = None,
-    nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams, of async.", rich_help_panel=_RUN)] = None,
+    nstreams: Annotated[int | None, nstreams_option("Device streams, of async.")] = None,
     precision: PrecisionOption = None,
-    conf: Annotated[
-        float, typer.Option(parser=share(), metavar="0..1", help="Lowest confidence.", rich_help_panel=_RUN)
-    ] = 0.25,
+    conf: Annotated[float, conf_option(RUN_PANEL)] = 0.25,
     max_pixels: MaxPixelsOption = None,
     cache_dir: CacheDirOption = None,
     debug: DebugOption = False,

@@ -13,21 +13,33 @@ from rich.console import Console
 
 from keepbusy.cli.guard import EVAL_REPORTS, dataset_files, guard_inputs, pictures_and_videos
 from keepbusy.cli.options import (
+    DETECTION_PANEL,
     OUTPUT_PANEL,
-    RUN_PANEL,
     CacheDirOption,
     DebugOption,
     DeviceOption,
     FamilyOption,
     HeadOption,
     ImgszOption,
+    IouOption,
+    MaxDetOption,
     MaxPixelsOption,
     ModelOption,
+    NireqOption,
     PrecisionOption,
+    QuietTableOption,
     ShapeOption,
     TaskOption,
+    conf_option,
+    json_option,
+    limit_option,
+    mode_option,
+    names_option,
+    on_error_option,
+    split_option,
+    stride_option,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size, share
+from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
 from keepbusy.cli.progress import progress_line
 from keepbusy.config import Mode, OnError, Options, Precision
 from keepbusy.errors import ConfigError
@@ -42,8 +54,7 @@ if TYPE_CHECKING:
 FAULTS_SHOWN = 10
 """So many faults of the data are named one by one."""
 
-_RUN, _OUT = RUN_PANEL, OUTPUT_PANEL
-_POST, _DATA = "What counts as a detection", "What is scored"
+_OUT, _POST, _DATA = OUTPUT_PANEL, DETECTION_PANEL, "What is scored"
 
 
 def evaluate(
@@ -57,7 +68,7 @@ def evaluate(
     ],
     model: ModelOption = None,
     device: DeviceOption = "CPU",
-    split: Annotated[str, typer.Option(help="Which part of a YOLO data set.", rich_help_panel=_DATA)] = "val",
+    split: Annotated[str, split_option(_DATA)] = "val",
     images: Annotated[
         Path | None,
         typer.Option(
@@ -66,9 +77,7 @@ def evaluate(
             rich_help_panel=_DATA,
         ),
     ] = None,
-    names: Annotated[
-        Path | None, typer.Option(help="The model's class names: text or YOLO YAML.", rich_help_panel=_DATA)
-    ] = None,
+    names: Annotated[Path | None, names_option(_DATA)] = None,
     class_match: Annotated[
         str,
         typer.Option(
@@ -89,20 +98,12 @@ def evaluate(
         bool,
         typer.Option("--skip-bad-labels", help="Leave bad labels out and warn.", rich_help_panel=_DATA),
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N frames.", rich_help_panel=_DATA)] = None,
-    stride: Annotated[int, typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=_DATA)] = 1,
+    limit: Annotated[int | None, limit_option("Only the first N frames.", _DATA)] = None,
+    stride: Annotated[int, stride_option(_DATA)] = 1,
     max_pixels: MaxPixelsOption = None,
-    conf: Annotated[
-        float,
-        typer.Option(
-            parser=share(), metavar="0..1", help="Lowest confidence. Above 0.001 costs mAP.", rich_help_panel=_POST
-        ),
-    ] = 0.001,
-    iou: Annotated[
-        float,
-        typer.Option(parser=share(), metavar="0..1", help="Overlap above which boxes are one.", rich_help_panel=_POST),
-    ] = 0.6,
-    max_det: Annotated[int, typer.Option(min=1, help="Most detections in a frame.", rich_help_panel=_POST)] = 300,
+    conf: Annotated[float, conf_option(help="Lowest confidence. Above 0.001 costs mAP.")] = 0.001,
+    iou: IouOption = 0.6,
+    max_det: MaxDetOption = 300,
     single_label: Annotated[
         bool,
         typer.Option(
@@ -111,9 +112,7 @@ def evaluate(
             rich_help_panel=_POST,
         ),
     ] = False,
-    json: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="All scores as JSON.", rich_help_panel=_OUT)
-    ] = None,
+    json: Annotated[str | None, json_option("All scores as JSON.")] = None,
     coco_json: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="All detections as COCO results.", rich_help_panel=_OUT),
@@ -129,29 +128,17 @@ def evaluate(
     per_class: Annotated[
         bool, typer.Option("--per-class", help="Show all classes that have objects.", rich_help_panel=_OUT)
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.", rich_help_panel=_OUT)] = False,
+    quiet: QuietTableOption = False,
     family: FamilyOption = None,
     task: TaskOption = None,
     imgsz: ImgszOption = None,
     shape: ShapeOption = "auto",
     head: HeadOption = "auto",
-    mode: Annotated[
-        str,
-        typer.Option(metavar="async|sync", help="The scores are the same.", rich_help_panel=_RUN),
-    ] = "async",
-    nireq: Annotated[
-        str, typer.Option(metavar="auto|N", help="Infer requests in flight.", rich_help_panel=_RUN)
-    ] = "auto",
+    mode: Annotated[str, mode_option("The scores are the same.")] = "async",
+    nireq: NireqOption = "auto",
     precision: PrecisionOption = None,
     cache_dir: CacheDirOption = None,
-    on_error: Annotated[
-        str,
-        typer.Option(
-            metavar="raise|skip",
-            help="Stop at the first picture that fails, or score the others.",
-            rich_help_panel=_RUN,
-        ),
-    ] = "raise",
+    on_error: Annotated[str, on_error_option("Stop at the first picture that fails, or score the others.")] = "raise",
     debug: DebugOption = False,
 ) -> None:
     """Score a detector against labelled data: COCO's mAP, by size and class, through the real pipeline.

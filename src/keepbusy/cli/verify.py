@@ -25,8 +25,11 @@ from keepbusy.cli.options import (
     ImgszOption,
     MaxPixelsOption,
     ModelOption,
+    NumbersOption,
     PrecisionOption,
     TaskOption,
+    mode_option,
+    share_option,
 )
 from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_shape, parse_size, share
 from keepbusy.config import HeadChoice, Mode, Options, Precision
@@ -78,27 +81,9 @@ def verify(
     frames: Annotated[
         int, typer.Option(min=1, help="Frames compared, from all over the sources.", rich_help_panel=_REF)
     ] = 32,
-    min_matched: Annotated[
-        float,
-        typer.Option(
-            parser=share(),
-            metavar="0..1",
-            help="Share of either side's detections the other has.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = 0.96,
-    min_iou: Annotated[
-        float,
-        typer.Option(
-            parser=share(), metavar="0..1", help="Overlap that nine in ten boxes reach.", rich_help_panel=_LIMITS
-        ),
-    ] = 0.90,
-    max_drift: Annotated[
-        float,
-        typer.Option(
-            parser=share(), metavar="0..1", help="Difference that nine in ten scores keep to.", rich_help_panel=_LIMITS
-        ),
-    ] = 0.05,
+    min_matched: Annotated[float, share_option("Share of either side's detections the other has.", _LIMITS)] = 0.96,
+    min_iou: Annotated[float, share_option("Overlap that nine in ten boxes reach.", _LIMITS)] = 0.90,
+    max_drift: Annotated[float, share_option("Difference that nine in ten scores keep to.", _LIMITS)] = 0.05,
     conf: Annotated[
         float | None,
         typer.Option(
@@ -113,7 +98,7 @@ def verify(
         Path | None,
         typer.Option(metavar="FOLDER", help="The worst frames, both sides beside each other.", rich_help_panel=_OUT),
     ] = None,
-    json: Annotated[str | None, typer.Option(metavar="FILE|-", help="All numbers.", rich_help_panel=_OUT)] = None,
+    json: NumbersOption = None,
     imgsz: ImgszOption = None,
     precision: PrecisionOption = None,
     head: HeadOption = "auto",
@@ -125,9 +110,7 @@ def verify(
             rich_help_panel=_RUN,
         ),
     ] = "auto",
-    mode: Annotated[
-        str, typer.Option(metavar="async|sync", help="How the candidate runs.", rich_help_panel=_RUN)
-    ] = "async",
+    mode: Annotated[str, mode_option("How the candidate runs.")] = "async",
     family: FamilyOption = None,
     task: TaskOption = None,
     max_pixels: MaxPixelsOption = None,
