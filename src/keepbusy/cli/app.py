@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from keepbusy.cli.bench import bench
+from keepbusy.cli.command import Command, Wishes
 from keepbusy.cli.demo import demo
 from keepbusy.cli.detect import detect
 from keepbusy.cli.devices import devices
@@ -43,16 +44,16 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("bench")(bench)
-app.command("detect")(detect)
-app.command("demo")(demo)
-app.command("devices")(devices)
-app.command("eval")(evaluate)
-app.command("model-info")(model_info)
-app.command("models")(models)
-app.command("optimize")(optimize)
-app.command("tune")(tune)
-app.command("verify")(verify)
+app.command("bench", cls=Command)(bench)
+app.command("detect", cls=Command)(detect)
+app.command("demo", cls=Command)(demo)
+app.command("devices", cls=Command)(devices)
+app.command("eval", cls=Command)(evaluate)
+app.command("model-info", cls=Command)(model_info)
+app.command("models", cls=Command)(models)
+app.command("optimize", cls=Command)(optimize)
+app.command("tune", cls=Command)(tune)
+app.command("verify", cls=Command)(verify)
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -76,7 +77,7 @@ def _root(
 def main() -> None:
     """Run a command and exit: 0 done, 1 failed, 2 usage."""
     _write_utf8()
-    is_debug = "--debug" in sys.argv
+    wishes = Wishes()
     if has_many(usable_cores()):
         # OpenCV would spread each resize over all cores, which have other things to do. Read when it is first loaded.
         os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
@@ -85,12 +86,12 @@ def main() -> None:
     console = Console(stderr=True)
     try:
         try:
-            app(standalone_mode=True)
+            app(standalone_mode=True, obj=wishes)
         finally:
             # Here rather than when Python ends: a disk may be full.
             sys.stdout.flush()
     except KeepbusyError as error:
-        if is_debug:
+        if wishes.is_debug:
             raise
         is_usage = isinstance(error, ConfigError)
         console.print(line("error", with_option(error.message) if is_usage else error.message), soft_wrap=True)
@@ -99,7 +100,7 @@ def main() -> None:
         sys.exit(EXIT_USAGE if is_usage else EXIT_FAILED)
     except RuntimeError as error:
         # Said by pathlib and platformdirs, also on behalf of OpenVINO, which looks for the home folder when imported.
-        if is_debug or "home directory" not in str(error):
+        if wishes.is_debug or "home directory" not in str(error):
             raise
         console.print(line("error", "the home folder cannot be found"), soft_wrap=True)
         hint = "set HOME to a folder that you may write to, and KEEPBUSY_CACHE, where it is set, to a full path"
@@ -110,7 +111,7 @@ def main() -> None:
         _leave_stdout()
         sys.exit(EXIT_FAILED)
     except OSError as error:
-        if is_debug:
+        if wishes.is_debug:
             raise
         if error.filename is None:
             _leave_stdout()
