@@ -241,13 +241,13 @@ def test_a_slot_that_hangs_is_replaced_for_the_next_run_and_the_next_picture(
     monkeypatch.setattr("keepbusy.flow.run.CANCEL_TIMEOUT_S", 0.05)
     with Pipeline(blob_model, nireq=3, device_timeout_s=0.1, shape=(64, 96)) as pipeline:
         right = [result.detections.boxes_xyxy.tolist() for result in pipeline.run(clip)]
-        slot = pipeline._slots[1]
+        slot = pipeline._slots.all[1]
         slot.seat = slot._seats[slot.request.input.shape[:2]] = Seat(Hanging(slot.request), slot.seat.letterboxer)
         with pytest.raises(DeviceTimeoutError):
             list(pipeline.run(clip))
         assert slot.is_lost
         assert [result.detections.boxes_xyxy.tolist() for result in pipeline.run(clip)] == right
-        assert pipeline.num_slots == 3 and slot not in pipeline._slots
+        assert pipeline.num_slots == 3 and slot not in pipeline._slots.all
 
     detector = Detector(blob_model, device_timeout_s=0.1)
     picture = np.full((64, 96, 3), (0, 0, 255), np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from keepbusy.bench import measure
+from keepbusy.bench.run import bench_model, write_files
 from keepbusy.cli.bench import bench
 from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, ModelError, SinkError, SourceError
 
@@ -88,6 +90,27 @@ def test_a_baseline_from_another_machine_is_refused_before_measuring(
     content["environment"]["precision"] = "i4"
     other.write_text(json.dumps(content))
     assert "not the same: precision" in run_bench(app, "--compare", path, other)
+
+
+def test_a_program_measures_as_the_command_does(clip: Path, blob_model: Path, tmp_path: Path) -> None:
+    environments: list[Mapping[str, Any]] = []
+    report = bench_model(
+        blob_model,
+        [str(clip)],
+        options={"shape": (64, 96)},
+        options_async={"nireq": 3},
+        num_rounds=1,
+        seconds=0.1,
+        on_environment=environments.append,
+    )
+    assert report.num_rounds == 1 and [report.environment] == environments
+    assert {name: one.num_requests for name, one in report.measurements.items()} == {
+        "model-only sync": 1,
+        "end-to-end sync": 1,
+        "model-only async": 3,
+        "end-to-end async": 3,
+    }
+    assert write_files(report, html=tmp_path / "a.html") == [tmp_path / "a.html"] and (tmp_path / "a.html").exists()
 
 
 def test_ctrl_c_reports_the_finished_rounds(

@@ -364,6 +364,22 @@ def test_a_show_without_windows_says_how_to_get_them(blob_model: Path, clip: Pat
 def test_debug_shows_the_traceback(blob_model: Path) -> None:
     done = run("detect", "gone.mp4", "-m", blob_model, "--debug")
     assert done.returncode == 1 and "Traceback" in done.stderr and "SourceError" in done.stderr
+    # As a value it is none.
+    done = run("detect", "gone.mp4", "-m", blob_model, "--names", "--debug")
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+
+
+def test_quiet_hides_notes_also_where_flags_share_a_dash(clip: Path) -> None:
+    model = Path(__file__).parent / "gone.xml"
+    code = (
+        "import logging, keepbusy.api, keepbusy.sources as sources; from keepbusy.cli import main\n"
+        "def say(*_, **__): logging.getLogger('keepbusy').info('a note'); raise SystemExit(3)\n"
+        "sources.open_sources = say; main()"
+    )
+    for flags, is_shown in (((), True), (("-q",), False), (("-qd", "CPU"), False), (("--quiet",), False)):
+        command = [sys.executable, "-c", code, "detect", str(clip), "-m", str(model), *flags]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 3 and ("note: a note" in done.stderr) == is_shown, (flags, done.stderr)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

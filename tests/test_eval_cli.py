@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import keepbusy as kb
+from keepbusy.evaluate import collect, open_dataset
 from tests.build import write_picture
 
 KEEPBUSY = [sys.executable, "-m", "keepbusy", "eval"]
@@ -80,6 +83,17 @@ def test_yolo_data_scores_what_it_does_by_hand(yolo: Path, blob_model: Path) -> 
     assert found["confusion"]["counts"] == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [2, 2, 0, 0]]
     assert found["settings"]["conf"] == 0.001 and found["settings"]["iou"] == 0.6
     assert found["settings"]["max_det"] == 300 and found["settings"]["multi_label"] is True
+
+
+def test_a_program_scores_as_the_command_does(yolo: Path, blob_model: Path) -> None:
+    data = open_dataset(str(yolo))
+    told: list[Sequence[str]] = []
+    with kb.Pipeline(blob_model, conf=0.001, iou=0.6, multi_label=True) as pipeline:
+        collected = collect(pipeline, data, on_notes=told.append)
+    assert collected.scorer.evaluation.accuracy().map50_95 == pytest.approx((0.5 + 0.5 * 0.4 + 0) / 3, abs=1e-6)
+    assert collected.snapshot.num_frames == 3 and told == [collected.notes] == [[]]
+    with kb.Pipeline(blob_model) as pipeline, pytest.raises(kb.ConfigError, match="never ends"):
+        collect(pipeline, open_dataset("synth:street"))
 
 
 def test_coco_data_scores_what_it_does_by_hand(yolo: Path, blob_model: Path, tmp_path: Path) -> None:

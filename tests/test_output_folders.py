@@ -110,7 +110,7 @@ def test_weights_are_not_left_without_their_graph(
 @pytest.mark.parametrize(
     ("command", "broken_off"),
     [
-        (EVALUATION, "keepbusy.cli.eval._run"),
+        (EVALUATION, "keepbusy.evaluate.run.collect"),
         (EVALUATION, "keepbusy.evaluate.plots.draw_confusion"),
         (VERIFICATION, "keepbusy.evaluate.verify.verify"),
         (VERIFICATION, "keepbusy.evaluate.verify_report.render"),

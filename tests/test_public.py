@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ ORDER = (
 )
 
 MAX_FILES_AT_THE_TOP = 12
+
+MAX_CLASS_LINES = 250
+MAX_FUNCTION_LINES = 80
+"""Of its body, without the docstring: declarations of options are signatures."""
 
 
 def test_the_surface_is_flat_sorted_and_complete() -> None:
@@ -116,6 +121,28 @@ def test_only_the_engine_talks_to_infer_requests() -> None:
 def test_files_stay_small() -> None:
     sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
     assert {path.name: size for path, size in sizes.items() if size > 450} == {}
+
+
+def num_lines(nodes: Sequence[ast.stmt]) -> int:
+    return (nodes[-1].end_lineno or 0) - nodes[0].lineno + 1 if nodes else 0
+
+
+def body_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.stmt]:
+    return function.body[1:] if ast.get_docstring(function) is not None else function.body
+
+
+def test_classes_and_functions_stay_small() -> None:
+    classes: dict[str, int] = {}
+    functions: dict[str, int] = {}
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                classes[f"{place}: {node.name}"] = num_lines([node])
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                functions[f"{place}: {node.name}:{node.lineno}"] = num_lines(body_without_docstring(node))
+    assert {name: size for name, size in classes.items() if size > MAX_CLASS_LINES} == {}
+    assert {name: size for name, size in functions.items() if size > MAX_FUNCTION_LINES} == {}
 
 
 def test_paths_of_other_people_are_tested_by_what_never_raises() -> None:

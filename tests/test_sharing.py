@@ -132,7 +132,7 @@ def test_inference_leaves_cores_to_the_stages(
         with pipeline.run(embedded_clip(), limit=30) as run:
             boxes = [result.detections.boxes_xyxy for result in run]
         assert pipeline.device.describe()["threads"] == "1"
-        own = pipeline._own_cores
+        own = pipeline._slots.own_cores
     assert len(boxes) == 30
     said = [record.message for record in caplog.records if "cores" in record.message]
     assert said == ["1 of 2 cores are left to reading, preprocessing and postprocessing"]

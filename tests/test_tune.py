@@ -376,14 +376,14 @@ def test_the_search_finds_the_best_within_its_budget(seed: int) -> None:
     trials = Scripted(seed)
     search = searched(trials, budget_s=120.0)
     assert search.is_finished and trials.now_s - 1000 <= 120 * 1.1
-    chosen = search.chosen
+    chosen = search.found.chosen
     assert chosen is not None and chosen.level == 2
     # The best there is: 2 streams, more requests than these, two reading threads; f16 would be faster, and differs.
     assert trials.truth(chosen.candidate).fps == pytest.approx(138)
     assert chosen.standing.gain.median == pytest.approx(1.38, abs=0.06)
     assert chosen.standing.gain.low is not None and chosen.standing.gain.low > 1.2
     assert not any(one.get("precision") == "f16" for one in trials.measured)
-    assert {one.get("hint") for one in search.failed} == {"latency"}
+    assert {one.get("hint") for one in search.found.failed} == {"latency"}
 
 
 def test_what_changes_detections_is_checked_before_it_is_measured_and_not_twice() -> None:
@@ -393,7 +393,7 @@ def test_what_changes_detections_is_checked_before_it_is_measured_and_not_twice(
     assert [one for one in trials.checked if one.get("precision") == "f16"] == [
         Candidate.of(head="tail", precision="f16")
     ]
-    assert search.objections[Candidate.of(head="tail", precision="f16")] == "boxes differ"
+    assert search.found.objections[Candidate.of(head="tail", precision="f16")] == "boxes differ"
     for one in trials.measured:
         assert one.graph in (DEFAULT, EIGHT_CORES.base) or one.graph in trials.checked
 
@@ -401,22 +401,22 @@ def test_what_changes_detections_is_checked_before_it_is_measured_and_not_twice(
 @pytest.mark.parametrize("seed", range(8))
 def test_noise_does_not_choose(seed: int) -> None:
     search = searched(Scripted(seed, is_flat=True, noise=0.05), budget_s=90.0)
-    assert search.chosen is not None and search.chosen.candidate == DEFAULT
-    assert len(search.points) > 10
+    assert search.found.chosen is not None and search.found.chosen.candidate == DEFAULT
+    assert len(search.found.points) > 10
 
 
 def test_a_latency_limit_is_kept_and_throughput_is_the_highest_under_it() -> None:
     trials = Scripted(1, noise=0.01)
     search = searched(trials, max_latency_ms=50.0)
-    chosen = search.chosen
+    chosen = search.found.chosen
     assert chosen is not None and chosen.latency_ms <= 50
     truth = trials.truth(chosen.candidate)
     assert truth.fps >= 0.95 * max(
         trials.truth(one).fps for one in trials.measured if trials.truth(one).latency_ms / 0.9 <= 50
     )
     tight = searched(Scripted(1, noise=0.01), max_latency_ms=16.0)
-    assert tight.chosen is not None and tight.chosen.candidate.get("mode") == "sync"
-    assert searched(Scripted(1), max_latency_ms=3.0).chosen is None
+    assert tight.found.chosen is not None and tight.found.chosen.candidate.get("mode") == "sync"
+    assert searched(Scripted(1), max_latency_ms=3.0).found.chosen is None
 
 
 @pytest.mark.parametrize("num_measured", [0, 1, 2, 3, 8, 40, 90, 150])
@@ -425,18 +425,18 @@ def test_an_interrupted_search_keeps_what_it_has_found(num_measured: int) -> Non
     trials.stop_after = num_measured
     search = searched(trials)
     assert not search.is_finished
-    assert search.has_found == (num_measured > 3)
-    if search.has_found:
+    assert search.found.has_any == (num_measured > 3)
+    if search.found.has_any:
         report = report_of(search, {}, {}, percentile=90)
         profile = to_profile(report)
         assert profile.measured["is_finished"] is False
         assert report.chosen is not None and profile.options == report.chosen.candidate.options
-        assert {one.candidate for one in search.points} == {
-            one for one in trials.measured if one not in (DEFAULT, *search.failed)
+        assert {one.candidate for one in search.found.points} == {
+            one for one in trials.measured if one not in (DEFAULT, *search.found.failed)
         }
         json.dumps(to_dict_of(search))
     if num_measured >= 90:
-        assert search.chosen is not None and search.chosen.candidate.get("nstreams") == 2
+        assert search.found.chosen is not None and search.found.chosen.candidate.get("nstreams") == 2
 
 
 def to_dict_of(search: Search) -> dict[str, Any]:
@@ -461,7 +461,7 @@ def test_the_report_shows_the_frontier_and_the_choice(limit_ms: float | None) ->
     content = to_dict_of(search)
     assert (content["chosen"] is None) == (limit_ms == 3.0)
     assert content["rejected"] == {"head=tail precision=f16": "boxes differ"}
-    assert len(content["points"]) == len(search.points)
+    assert len(content["points"]) == len(search.found.points)
 
 
 # ---- cores

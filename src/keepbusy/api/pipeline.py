@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keepbusy.api.async_results import AsyncResults
 from keepbusy.api.load import check_classes, check_process, load, postprocess
+from keepbusy.api.slots import Slots
 from keepbusy.config import SelectConfig, StreamConfig
 from keepbusy.device.engine import OpenVINODevice, Request
-from keepbusy.device.slots import Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow.create import begin, create_run
 from keepbusy.flow.run import Engine, Run, Turn
@@ -80,9 +80,7 @@ class Pipeline:
         self._turns: dict[str, Turn] = {}
         self._active: weakref.ref[Run] | None = None
         self._is_closed = False
-        self._slots: list[Slot] = []
-        self._num_choices = 0
-        self._own_cores: frozenset[int] = frozenset()
+        self._slots = Slots(self._compiled)
         self.model = self._compiled.model
         self.names = self.model.names
 
@@ -138,7 +136,8 @@ class Pipeline:
             turn.take()
             if sources is not None:
                 opened = self._open(sources)
-            self._plan(opened or (), None if opened is None else num_selected(opened, select))
+            num_frames = None if opened is None else num_selected(opened, select)
+            self._slots.plan(frame_sizes(opened or ()), num_frames)
             if self._config.reduce_jpegs:
                 for source in opened or ():
                     source.allow_reduced(self._reduced_side_px)
@@ -153,20 +152,15 @@ class Pipeline:
         config = self._config
         run = create_run(
             Engine(
-                tuple(self._slots),
+                self._slots.all,
                 partial(postprocess, self._compiled, self._detect),
                 config,
                 self._device_name,
-                self._own_cores,
+                self._slots.own_cores,
                 RunStats(),
                 turn.give_back,
-                partial(
-                    SourceSpec,
-                    read_ahead=config.mode == "async",
-                    read_threads=config.read_threads,
-                    max_pixels=config.max_pixels,
-                ),
-                self._compiled.ready_slots(self._slots).make_ready,
+                partial(SourceSpec, **self._reading),
+                self._compiled.ready_slots(self._slots.all).make_ready,
                 self._compiled.fallbacks_to_make(),
             )
         )
@@ -192,7 +186,7 @@ class Pipeline:
         given = flatten(sources)
         opened = open_mixed(given, read_ahead=False, read_threads=1, max_pixels=self._config.max_pixels)
         try:
-            self._plan(opened)
+            self._slots.plan(frame_sizes(opened))
             self._compiled.make_fallbacks()
         finally:
             for source in opened:
@@ -200,25 +194,17 @@ class Pipeline:
                     close_source(source)
 
     def _open(self, sources: tuple[SourceLike, ...]) -> list[Source]:
-        config = self._config
-        return open_mixed(
-            flatten(sources),
-            read_ahead=config.mode == "async",
-            read_threads=config.read_threads,
-            max_pixels=config.max_pixels,
-        )
+        return open_mixed(flatten(sources), **self._reading)
 
-    def _plan(self, opened: Sequence[Source], num_frames: int | None = None) -> None:
-        self._compiled.plan(frame_sizes(opened), num_frames)
-        if self._num_choices != self._compiled.num_choices:
-            self._slots, self._num_choices = [], self._compiled.num_choices
-        if not self._slots:
-            self._slots = self._compiled.create_slots()
-            self._own_cores = self._compiled.cores_beside(self._slots)
-        kept = [slot for slot in self._slots if not slot.is_lost]
-        if num_lost := len(self._slots) - len(kept):
-            self._slots = kept + self._compiled.create_slots(num_lost)
-        self._compiled.warm(self._slots)
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """How sources are opened."""
+        config = self._config
+        return {
+            "read_ahead": config.mode == "async",
+            "read_threads": config.read_threads,
+            "max_pixels": config.max_pixels,
+        }
 
     def _check_open(self) -> None:
         check_process(self._process_id)
@@ -252,7 +238,7 @@ class Pipeline:
     @property
     def num_slots(self) -> int:
         """How many frames can be in flight; 0 before the model has been compiled."""
-        return len(self._slots)
+        return len(self._slots.all)
 
     def stream(
         self,
@@ -282,16 +268,14 @@ class Pipeline:
 
         Not to be touched while a run goes on.
         """
-        if not self._slots:
-            self._plan([])
-        return [slot.request_for(self.input_hw) for slot in self._slots]
+        return self._slots.warm_requests()
 
     def close(self) -> None:
         """Stop a run that is going on, and free the device; further calls do nothing."""
         run = self._active() if self._active is not None else None
         if run is not None:
             run.close()
-        self._slots = []
+        self._slots.free()
         self._is_closed = True
 
     def __enter__(self) -> Pipeline:

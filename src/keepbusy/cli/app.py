@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from keepbusy.cli.command import Wishes
 from keepbusy.cli.commands import CONTEXT, Commands
 from keepbusy.cli.lines import line
 from keepbusy.cli.notes import show_notes
@@ -57,7 +58,7 @@ def _root(
 def main() -> None:
     """Run a command and exit: 0 done, 1 failed, 2 usage."""
     _write_utf8()
-    is_debug = "--debug" in sys.argv
+    wishes = Wishes()
     if has_many(usable_cores()):
         # OpenCV would spread each resize over all cores, which have other things to do. Read when it is first loaded.
         os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
@@ -66,12 +67,12 @@ def main() -> None:
     console = Console(stderr=True)
     try:
         try:
-            app(standalone_mode=True)
+            app(standalone_mode=True, obj=wishes)
         finally:
             # Here rather than when Python ends: a disk may be full.
             sys.stdout.flush()
     except KeepbusyError as error:
-        if is_debug:
+        if wishes.is_debug:
             raise
         is_usage = isinstance(error, ConfigError)
         console.print(line("error", _with_option(error) if is_usage else error.message), soft_wrap=True)
@@ -80,7 +81,7 @@ def main() -> None:
         sys.exit(EXIT_USAGE if is_usage else EXIT_FAILED)
     except RuntimeError as error:
         # Said by pathlib and platformdirs, also on behalf of OpenVINO, which looks for the home folder when imported.
-        if is_debug or "home directory" not in str(error):
+        if wishes.is_debug or "home directory" not in str(error):
             raise
         console.print(line("error", "the home folder cannot be found"), soft_wrap=True)
         hint = "set HOME to a folder that you may write to, and KEEPBUSY_CACHE, where it is set, to a full path"
@@ -91,7 +92,7 @@ def main() -> None:
         _leave_stdout()
         sys.exit(EXIT_FAILED)
     except OSError as error:
-        if is_debug:
+        if wishes.is_debug:
             raise
         if error.filename is None:
             _leave_stdout()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -23,9 +23,17 @@ from keepbusy.cli.options import (
     ModelOption,
     PrecisionOption,
     ShapeOption,
+    conf_option,
+    hint_option,
+    nireq_option,
+    nstreams_option,
+    plot_option,
+    rounds_option,
+    seconds_option,
+    trace_option,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size, share
-from keepbusy.config import HeadChoice, Hint, Mode, Precision
+from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
+from keepbusy.config import HeadChoice, Hint, Options, Precision
 from keepbusy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +41,7 @@ if TYPE_CHECKING:
 
 EXIT_BELOW_BASELINE = 1
 EXIT_INTERRUPTED = 130
-_RUN, _OUT, _CHECK = RUN_PANEL, OUTPUT_PANEL, "Against an earlier measurement"
+_OUT, _CHECK = OUTPUT_PANEL, "Against an earlier measurement"
 
 
 def bench(
@@ -47,21 +55,16 @@ def bench(
     ] = None,
     model: ModelOption = None,
     device: DeviceOption = "CPU",
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of each measurement.")] = 3.0,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each is made; 3 or more for intervals.")] = 5,
+    seconds: Annotated[float, seconds_option()] = 3.0,
+    rounds: Annotated[int, rounds_option("How often each is made; 3 or more for intervals.")] = 5,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="All numbers and the environment.", rich_help_panel=_OUT)
     ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One page that needs nothing else.", rich_help_panel=_OUT)
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg|.png", help="The timeline.", rich_help_panel=_OUT)
-    ] = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The timeline for Perfetto or chrome://tracing.", rich_help_panel=_OUT),
-    ] = None,
+    plot: Annotated[Path | None, plot_option("The timeline.")] = None,
+    trace: Annotated[Path | None, trace_option("The timeline for Perfetto or chrome://tracing.")] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="A B", help="Compare two --json files and measure nothing.", rich_help_panel=_CHECK),
@@ -85,22 +88,13 @@ def bench(
     imgsz: ImgszOption = None,
     shape: ShapeOption = "auto",
     head: HeadOption = "auto",
-    nireq: Annotated[
-        str, typer.Option(metavar="auto|N", help="Infer requests in flight, of async.", rich_help_panel=_RUN)
-    ] = "auto",
+    nireq: Annotated[str, nireq_option("Infer requests in flight, of async.")] = "auto",
     hint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="latency|throughput",
-            help="For both modes; by default latency for sync and throughput for async.",
-            rich_help_panel=_RUN,
-        ),
+        str | None, hint_option("For both modes; by default latency for sync and throughput for async.")
     ] = None,
-    nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams, of async.", rich_help_panel=_RUN)] = None,
+    nstreams: Annotated[int | None, nstreams_option("Device streams, of async.")] = None,
     precision: PrecisionOption = None,
-    conf: Annotated[
-        float, typer.Option(parser=share(), metavar="0..1", help="Lowest confidence.", rich_help_panel=_RUN)
-    ] = 0.25,
+    conf: Annotated[float, conf_option(RUN_PANEL)] = 0.25,
     max_pixels: MaxPixelsOption = None,
     cache_dir: CacheDirOption = None,
     debug: DebugOption = False,
@@ -122,9 +116,8 @@ def bench(
 
     from keepbusy.bench.baseline import check_comparable
     from keepbusy.bench.drawing import check_suffix
-    from keepbusy.bench.environment import describe
-    from keepbusy.bench.measure import benchmark
     from keepbusy.bench.report import read_json
+    from keepbusy.bench.run import bench_model, write_files
 
     if plot is not None:
         check_suffix(plot)
@@ -143,59 +136,40 @@ def bench(
         model = model or default_model
         sources = sources or [str(default_source)]
     assert model is not None  # nosec B101 # for mypy: set above
-    from keepbusy.api import Pipeline
     from keepbusy.cli.models import find_model_with_progress
 
-    model = find_model_with_progress(model)
+    def check_environment(environment: Mapping[str, Any]) -> None:
+        if earlier is not None and baseline is not None:
+            check_comparable(environment, earlier, baseline, force=force)
 
-    modes: tuple[Mode, ...] = ("sync", "async")
-    with ExitStack() as stack:
-        pipelines = {
-            mode: stack.enter_context(
-                Pipeline(
-                    model,
-                    device,
-                    mode=mode,
-                    imgsz=parse_size(imgsz),
-                    shape=parse_shape(shape),
-                    head=cast(HeadChoice, head),
-                    nireq=parse_nireq(nireq) if mode == "async" else None,
-                    nstreams=nstreams if mode == "async" else None,
-                    hint=cast("Hint | None", hint),
-                    precision=cast("Precision | None", precision),
-                    conf=conf,
-                    max_pixels=parse_pixels(max_pixels),
-                    cache_dir=parse_cache_dir(cache_dir),
-                )
-            )
-            for mode in modes
-        }
-        main = pipelines["async"]
-        for pipeline in pipelines.values():
-            pipeline.plan(*sources)
-        environment = describe(
+    model = find_model_with_progress(model)
+    options = Options(
+        imgsz=parse_size(imgsz),
+        shape=parse_shape(shape),
+        head=cast(HeadChoice, head),
+        hint=cast("Hint | None", hint),
+        precision=cast("Precision | None", precision),
+        conf=conf,
+        max_pixels=parse_pixels(max_pixels),
+        cache_dir=parse_cache_dir(cache_dir),
+    )
+    with _progress(rounds) as on_begin:
+        report = bench_model(
             model,
             sources,
             device=device,
-            head=main.head,
-            input_hw=main.input_hw,
-            nireq=main.num_slots,
-            properties=main.device.describe(),
+            options=options,
+            options_async=Options(nireq=parse_nireq(nireq), nstreams=nstreams),
+            num_rounds=rounds,
+            seconds=seconds,
+            on_environment=check_environment,
+            on_begin=on_begin,
         )
-        if earlier is not None and baseline is not None:
-            check_comparable(environment, earlier, baseline, force=force)
-        with _progress(rounds) as on_begin:
-            report = benchmark(
-                pipelines["sync"],
-                main,
-                sources,
-                environment,
-                num_rounds=rounds,
-                seconds=seconds,
-                on_begin=on_begin,
-            )
     _show(report)
-    _write(report, json=json, html=html, plot=plot, trace=trace)
+    written = write_files(report, json=json, html=html, plot=plot, trace=trace)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for path in written:
+        console.print(f"wrote {path}", markup=False)
     if earlier is not None:
         _check_baseline(report, earlier, fail_under)
     if report.num_rounds < rounds:
@@ -223,38 +197,22 @@ def _progress(num_rounds: int) -> Iterator[Callable[[int, str], None]]:
     if not console.is_terminal:
         yield lambda _index, _name: None
         return
-    with console.status("") as status:
-        yield lambda index, name: status.update(f"round {index + 1} of {num_rounds}: {name}")
+    status = console.status("")
+
+    def show(index: int, name: str) -> None:
+        status.start()  # Not before: what is said while the model is compiled has no line under it.
+        status.update(f"round {index + 1} of {num_rounds}: {name}")
+
+    try:
+        yield show
+    finally:
+        status.stop()
 
 
 def _show(report: Report) -> None:
     from keepbusy.bench.tables import render
 
     Console(highlight=False).print(render(report))
-
-
-def _write(report: Report, *, json: Path | None, html: Path | None, plot: Path | None, trace: Path | None) -> None:
-    if json is not None:
-        from keepbusy.bench.report import write_json
-
-        write_json(report, json)
-    if html is not None:
-        from keepbusy.bench.page import write_page
-
-        write_page(report, html)
-    if plot is not None:
-        from keepbusy.bench.drawing import write_drawing
-        from keepbusy.bench.timeline import draw_report
-
-        write_drawing(draw_report(report), plot)
-    if trace is not None:
-        from keepbusy.bench.trace import write_trace
-
-        write_trace(trace, report.timings)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for path in (json, html, plot, trace):
-        if path is not None:
-            console.print(f"wrote {path}", markup=False)
 
 
 def _check_baseline(report: Report, earlier: dict[str, object], fail_under: float | None) -> None:

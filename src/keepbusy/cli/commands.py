@@ -8,6 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from keepbusy.cli.command import Command
+
 COMMANDS = {
     "bench": ("bench", "Measure what the device does alone, what it does end to end, and what holds it back."),
     "detect": ("detect", "Run a detector over videos, pictures, folders, cameras and streams."),
@@ -59,5 +61,5 @@ def load_command(name: str) -> Any:
     function, _ = COMMANDS[name]
     module = importlib.import_module(f"keepbusy.cli.{name.replace('-', '_')}")
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=CONTEXT)
-    alone.command(name)(getattr(module, function))
+    alone.command(name, cls=Command)(getattr(module, function))
     return typer.main.get_command(alone)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from keepbusy.cli.options import DebugOption
+from keepbusy.cli.options import AsJsonOption, DebugOption
 
 _GPU_HINT = (
     "An Intel GPU is present, but OpenVINO cannot use it: install Intel's compute runtime (Debian and Ubuntu: "
@@ -27,7 +26,7 @@ _INTEL_VENDOR = "0x8086"
 
 
 def devices(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """List the devices that OpenVINO can use here, with full names and capabilities.

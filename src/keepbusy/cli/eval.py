@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,38 +13,48 @@ from rich.console import Console
 
 from keepbusy.cli.guard import EVAL_REPORTS, dataset_files, guard_inputs, pictures_and_videos
 from keepbusy.cli.options import (
+    DETECTION_PANEL,
     OUTPUT_PANEL,
-    RUN_PANEL,
     CacheDirOption,
     DebugOption,
     DeviceOption,
     FamilyOption,
     HeadOption,
     ImgszOption,
+    IouOption,
+    MaxDetOption,
     MaxPixelsOption,
     ModelOption,
+    NireqOption,
     PrecisionOption,
+    QuietTableOption,
     ShapeOption,
     TaskOption,
+    conf_option,
+    json_option,
+    limit_option,
+    mode_option,
+    names_option,
+    on_error_option,
+    split_option,
+    stride_option,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size, share
+from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
 from keepbusy.cli.progress import progress_line
-from keepbusy.config import Mode, OnError, Precision
+from keepbusy.config import Mode, OnError, Options, Precision
 from keepbusy.errors import ConfigError
 
 if TYPE_CHECKING:
-    from keepbusy.api import Pipeline
     from keepbusy.config import HeadChoice
-    from keepbusy.evaluate import Dataset, DatasetScorer
+    from keepbusy.evaluate import Collected, Dataset
     from keepbusy.evaluate.classes import ClassMatch
-    from keepbusy.flow.stats import Snapshot
+    from keepbusy.flow.run import Run
     from keepbusy.values.forms import Family, Task
 
 FAULTS_SHOWN = 10
 """So many faults of the data are named one by one."""
 
-_RUN, _OUT = RUN_PANEL, OUTPUT_PANEL
-_POST, _DATA = "What counts as a detection", "What is scored"
+_OUT, _POST, _DATA = OUTPUT_PANEL, DETECTION_PANEL, "What is scored"
 
 
 def evaluate(
@@ -57,7 +68,7 @@ def evaluate(
     ],
     model: ModelOption = None,
     device: DeviceOption = "CPU",
-    split: Annotated[str, typer.Option(help="Which part of a YOLO data set.", rich_help_panel=_DATA)] = "val",
+    split: Annotated[str, split_option(_DATA)] = "val",
     images: Annotated[
         Path | None,
         typer.Option(
@@ -66,9 +77,7 @@ def evaluate(
             rich_help_panel=_DATA,
         ),
     ] = None,
-    names: Annotated[
-        Path | None, typer.Option(help="The model's class names: text or YOLO YAML.", rich_help_panel=_DATA)
-    ] = None,
+    names: Annotated[Path | None, names_option(_DATA)] = None,
     class_match: Annotated[
         str,
         typer.Option(
@@ -89,20 +98,12 @@ def evaluate(
         bool,
         typer.Option("--skip-bad-labels", help="Leave bad labels out and warn.", rich_help_panel=_DATA),
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N frames.", rich_help_panel=_DATA)] = None,
-    stride: Annotated[int, typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=_DATA)] = 1,
+    limit: Annotated[int | None, limit_option("Only the first N frames.", _DATA)] = None,
+    stride: Annotated[int, stride_option(_DATA)] = 1,
     max_pixels: MaxPixelsOption = None,
-    conf: Annotated[
-        float,
-        typer.Option(
-            parser=share(), metavar="0..1", help="Lowest confidence. Above 0.001 costs mAP.", rich_help_panel=_POST
-        ),
-    ] = 0.001,
-    iou: Annotated[
-        float,
-        typer.Option(parser=share(), metavar="0..1", help="Overlap above which boxes are one.", rich_help_panel=_POST),
-    ] = 0.6,
-    max_det: Annotated[int, typer.Option(min=1, help="Most detections in a frame.", rich_help_panel=_POST)] = 300,
+    conf: Annotated[float, conf_option(help="Lowest confidence. Above 0.001 costs mAP.")] = 0.001,
+    iou: IouOption = 0.6,
+    max_det: MaxDetOption = 300,
     single_label: Annotated[
         bool,
         typer.Option(
@@ -111,9 +112,7 @@ def evaluate(
             rich_help_panel=_POST,
         ),
     ] = False,
-    json: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="All scores as JSON.", rich_help_panel=_OUT)
-    ] = None,
+    json: Annotated[str | None, json_option("All scores as JSON.")] = None,
     coco_json: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="All detections as COCO results.", rich_help_panel=_OUT),
@@ -129,29 +128,17 @@ def evaluate(
     per_class: Annotated[
         bool, typer.Option("--per-class", help="Show all classes that have objects.", rich_help_panel=_OUT)
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.", rich_help_panel=_OUT)] = False,
+    quiet: QuietTableOption = False,
     family: FamilyOption = None,
     task: TaskOption = None,
     imgsz: ImgszOption = None,
     shape: ShapeOption = "auto",
     head: HeadOption = "auto",
-    mode: Annotated[
-        str,
-        typer.Option(metavar="async|sync", help="The scores are the same.", rich_help_panel=_RUN),
-    ] = "async",
-    nireq: Annotated[
-        str, typer.Option(metavar="auto|N", help="Infer requests in flight.", rich_help_panel=_RUN)
-    ] = "auto",
+    mode: Annotated[str, mode_option("The scores are the same.")] = "async",
+    nireq: NireqOption = "auto",
     precision: PrecisionOption = None,
     cache_dir: CacheDirOption = None,
-    on_error: Annotated[
-        str,
-        typer.Option(
-            metavar="raise|skip",
-            help="Stop at the first picture that fails, or score the others.",
-            rich_help_panel=_RUN,
-        ),
-    ] = "raise",
+    on_error: Annotated[str, on_error_option("Stop at the first picture that fails, or score the others.")] = "raise",
     debug: DebugOption = False,
 ) -> None:
     """Score a detector against labelled data: COCO's mAP, by size and class, through the real pipeline.
@@ -166,7 +153,7 @@ def evaluate(
     from keepbusy.api import Pipeline
     from keepbusy.cli.models import find_model_with_progress
     from keepbusy.embedded import embedded_model
-    from keepbusy.evaluate import DatasetScorer, match_classes
+    from keepbusy.evaluate.run import check_has_end, collect, settings_of
     from keepbusy.models import load_names
     from keepbusy.sinks.naming import check_file, made_folder
 
@@ -183,7 +170,7 @@ def evaluate(
     with ExitStack() as stack:
         source = dataset.open(max_pixels=most_pixels)
         stack.callback(source.close)
-        _check_has_end(source, limit)
+        check_has_end(source, limit)
         for path in (json if json != "-" else None, coco_json):
             if path is not None:
                 check_file(Path(path))
@@ -192,10 +179,9 @@ def evaluate(
 
             check_plots()
             stack.enter_context(made_folder(save_dir))
-        with Pipeline(
-            embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet),
-            device,
-            names=load_names(names) if names else None,
+        found = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
+        class_names = load_names(names) if names else None
+        options = Options(
             conf=conf,
             iou=iou,
             max_det=max_det,
@@ -211,41 +197,27 @@ def evaluate(
             cache_dir=parse_cache_dir(cache_dir),
             on_error=cast(OnError, on_error),
             max_pixels=most_pixels,
-        ) as pipeline:
+        )
+        with Pipeline(found, device, names=class_names, **options) as pipeline:
             with _faults_named(console):
-                mapping, notes = match_classes(
+                collected = collect(
+                    pipeline,
                     dataset,
-                    tuple(pipeline.names),
-                    cast("ClassMatch", class_match),
+                    source,
+                    class_match=cast("ClassMatch", class_match),
                     ignore_missing=ignore_missing_classes,
+                    max_det=max_det,
+                    limit=limit,
+                    stride=stride,
+                    on_notes=partial(_warn_of, console),
+                    watch=partial(_watched, console, is_wanted=not quiet),
                 )
-            notes = [*dataset.notes, *notes]
-            for note in notes:
-                _warn(console, note)
-            scorer = DatasetScorer(
-                dataset, pipeline.names, mapping, max_det=max_det, ignore_missing=ignore_missing_classes
-            )
-            snapshot = _run(console, pipeline, source, scorer, limit=limit, stride=stride, quiet=quiet)
-            settings = {
-                "model": str(model) if model is not None else "embedded",
-                "data": data,
-                "device": device,
-                "precision": str(pipeline.device.describe().get("precision", precision or "")) or None,
-                "input_hw": list(pipeline.input_hw),
-                "shape": shape,
-                "head": pipeline.head,
-                "mode": mode,
-                "conf": conf,
-                "iou": iou,
-                "max_det": max_det,
-                "multi_label": not single_label,
-            }
+            called = str(model) if model is not None else "embedded"
+            settings = settings_of(pipeline, model=called, data=data, device=device, shape=shape, options=options)
         _finish(
             console,
-            scorer,
-            snapshot,
+            collected,
             settings,
-            notes,
             json=json,
             coco_json=coco_json,
             save_dir=save_dir,
@@ -257,11 +229,6 @@ def evaluate(
 def _check_class_match(text: str) -> None:
     if text not in ("auto", "name", "index"):
         raise ConfigError(f"--class-match: {text!r} is none of the choices", hint="choose from auto, name, index")
-
-
-def _check_has_end(source: Any, limit: int | None) -> None:
-    if source.info.num_frames is None and limit is None:
-        raise ConfigError(f"--data: {source.info.name} never ends", hint="add frames=100 to it, or --limit 100")
 
 
 def _open(console: Console, data: str, split: str, images: Path | None, *, skip_bad_labels: bool) -> Dataset:
@@ -287,41 +254,16 @@ def _faults_named(console: Console) -> Iterator[None]:
         raise
 
 
-def _run(
-    console: Console,
-    pipeline: Pipeline,
-    source: Any,
-    scorer: DatasetScorer,
-    *,
-    limit: int | None,
-    stride: int,
-    quiet: bool,
-) -> Snapshot:
-    from keepbusy.config import SelectConfig
-    from keepbusy.errors import SourceError
-    from keepbusy.sources import Selection
-
-    total = Selection(source, SelectConfig(limit=limit, stride=stride)).info.num_frames
-    run = pipeline.run(source, limit=limit, stride=stride)
-    with run, progress_line(console, run, total, is_wanted=not quiet) as line:
-        for result in run:
-            scorer.add(result)
-            line.update()
-    snapshot = run.stats.snapshot()
-    if len(scorer.failures) == snapshot.num_frames:
-        raise SourceError(
-            f"{source.info.name}: all {len(scorer.failures)} pictures failed; the first: {scorer.failures[0]}",
-            hint="there is nothing to score",
-        )
-    return snapshot
+@contextmanager
+def _watched(console: Console, run: Run, num_frames: int | None, *, is_wanted: bool) -> Iterator[Callable[[], None]]:
+    with progress_line(console, run, num_frames, is_wanted=is_wanted) as line:
+        yield line.update
 
 
 def _finish(
     console: Console,
-    scorer: DatasetScorer,
-    snapshot: Snapshot,
+    collected: Collected,
     settings: dict[str, Any],
-    notes: list[str],
     *,
     json: str | None,
     coco_json: Path | None,
@@ -330,26 +272,16 @@ def _finish(
     quiet: bool,
 ) -> None:
     """Score what was collected, and write and show it."""
-    import openvino
-
-    from keepbusy.evaluate.report import report, write_json
+    from keepbusy.evaluate.report import full_report, write_folder, write_json
     from keepbusy.evaluate.tables import render
-    from keepbusy.version import __version__
 
+    scorer, snapshot = collected.scorer, collected.snapshot
     evaluation = scorer.evaluation
     with console.status("scoring"):
         accuracy, curves, confusion = evaluation.accuracy(), evaluation.curves(), evaluation.confusion()
-    failed = scorer.failures
-    if failed:
-        _warn(console, f"{len(failed)} pictures failed and are not scored; the first: {failed[0]}")
-    content = report(accuracy, curves, confusion) | {
-        "settings": settings,
-        "throughput_fps": round(snapshot.throughput_fps, 1),
-        "failed": failed,
-        "num_ignored": scorer.num_ignored,
-        "notes": notes,
-        "versions": {"keepbusy": __version__, "openvino": openvino.__version__},
-    }
+    if scorer.failures:
+        _warn(console, f"{len(scorer.failures)} pictures failed and are not scored; the first: {scorer.failures[0]}")
+    content = full_report(collected, accuracy, curves, confusion, settings)
     results = evaluation.results(scorer.category_ids()) if coco_json or save_dir else []
     written: list[Path] = []
     if coco_json is not None:
@@ -360,9 +292,7 @@ def _finish(
 
         with console.status("drawing"):
             written += write_plots(save_dir, evaluation.names, curves, confusion)
-        for name, part, indent in (("metrics.json", content, 1), ("detections.json", results, None)):
-            write_json(part, save_dir / name, indent=indent, follows_link=False)
-            written.append(save_dir / name)
+        written += write_folder(save_dir, content, results)
     if json is not None:
         write_json(content, json)
         if json != "-":
@@ -377,6 +307,11 @@ def _finish(
     )
     for path in written:
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
+
+
+def _warn_of(console: Console, notes: Sequence[str]) -> None:
+    for note in notes:
+        _warn(console, note)
 
 
 def _warn(console: Console, text: str) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from keepbusy.cli.options import DebugOption
+from keepbusy.cli.options import AsJsonOption, DebugOption
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -22,7 +21,7 @@ _VERIFIED = {True: "published SHA-256", False: "SHA-256 of the first download"}
 
 
 def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """List the models that --model takes by name, with sizes and licences.

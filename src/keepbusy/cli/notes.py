@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 from rich.console import Console
 
@@ -13,7 +12,7 @@ _WORDS = {logging.INFO: "note", logging.WARNING: "warning", logging.ERROR: "erro
 
 
 class Notes(logging.Handler):
-    """Prints warnings, and notes unless `--quiet` is among the arguments."""
+    """Prints warnings, and notes unless they are hidden."""
 
     def emit(self, record: logging.LogRecord) -> None:
         Console(stderr=True).print(line(_WORDS.get(record.levelno, "note"), record.getMessage()), soft_wrap=True)
@@ -24,5 +23,9 @@ def show_notes() -> None:
     log = logging.getLogger("keepbusy")
     if not any(isinstance(handler, Notes) for handler in log.handlers):
         log.addHandler(Notes())
-    is_quiet = any(argument in ("-q", "--quiet") for argument in sys.argv)
-    log.setLevel(logging.WARNING if is_quiet else logging.INFO)
+    log.setLevel(logging.INFO)
+
+
+def hide_notes() -> None:
+    """Show warnings only from now on."""
+    logging.getLogger("keepbusy").setLevel(logging.WARNING)

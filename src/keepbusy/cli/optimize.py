@@ -14,7 +14,22 @@ from rich.console import Console
 
 from keepbusy.cli.guard import dataset_files, guard_inputs
 from keepbusy.cli.lines import line
-from keepbusy.cli.options import OUTPUT_PANEL, RUN_PANEL, DebugOption, DeviceOption, ImgszOption, MaxPixelsOption
+from keepbusy.cli.options import (
+    RUN_PANEL,
+    DebugOption,
+    DeviceOption,
+    ImgszOption,
+    MaxPixelsOption,
+    ModelArgument,
+    QuietTableOption,
+    exist_ok_option,
+    json_option,
+    limit_option,
+    names_option,
+    rounds_option,
+    seconds_option,
+    split_option,
+)
 from keepbusy.cli.parse import parse_pixels, parse_size
 from keepbusy.errors import ConfigError
 
@@ -29,7 +44,6 @@ STREET = "synth:street?seed=2000001&size=1280x720&frames=3000"
 CALIBRATION_STREET = "synth:street?seed=3000001&size=1280x720&frames=3000"
 """For the model that the package carries: two streets that it was not trained on."""
 
-_RUN, _OUT = RUN_PANEL, OUTPUT_PANEL
 _INT8, _DATA, _LIMITS = "INT8", "What it is judged by", "What it must reach"
 
 
@@ -37,15 +51,7 @@ def optimize(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.", show_default=False)
     ],
-    model: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="MODEL",
-            help="OpenVINO IR (.xml), ONNX file, an exporter's folder, or a name that `keepbusy models` lists. By "
-            "default the street detector that the package carries.",
-            show_default=False,
-        ),
-    ] = None,
+    model: ModelArgument = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize with NNCF (pip install 'keepbusy\\[quantize]').")
     ] = False,
@@ -60,13 +66,9 @@ def optimize(
         ),
     ] = None,
     max_pixels: MaxPixelsOption = None,
-    split: Annotated[str, typer.Option(help="Which part of a YOLO data set.", rich_help_panel=_DATA)] = "val",
-    limit: Annotated[
-        int, typer.Option(min=1, help="At most so many frames, from all over the data.", rich_help_panel=_DATA)
-    ] = 256,
-    names: Annotated[
-        Path | None, typer.Option(help="The model's class names: text or YOLO YAML.", rich_help_panel=_DATA)
-    ] = None,
+    split: Annotated[str, split_option(_DATA)] = "val",
+    limit: Annotated[int, limit_option("At most so many frames, from all over the data.", _DATA)] = 256,
+    names: Annotated[Path | None, names_option(_DATA)] = None,
     max_drop: Annotated[
         float,
         typer.Option(min=0, metavar="POINTS", help="Points of mAP50-95 that may be lost.", rich_help_panel=_LIMITS),
@@ -74,10 +76,7 @@ def optimize(
     force: Annotated[
         bool, typer.Option("--force", help="Save it though the figures speak against it.", rich_help_panel=_LIMITS)
     ] = False,
-    exist_ok: Annotated[
-        bool,
-        typer.Option("--exist-ok", help="Write over models that this program did not write.", rich_help_panel=_OUT),
-    ] = False,
+    exist_ok: Annotated[bool, exist_ok_option("Write over models that this program did not write.")] = False,
     calibrate: Annotated[
         str | None,
         typer.Option(
@@ -113,18 +112,14 @@ def optimize(
         typer.Option(
             metavar="auto|square|HxW",
             help="Input of the rewritten graph; auto fits the frames of the data, without grey bars.",
-            rich_help_panel=_RUN,
+            rich_help_panel=RUN_PANEL,
         ),
     ] = "auto",
     imgsz: ImgszOption = None,
-    rounds: Annotated[
-        int, typer.Option(min=1, help="How often each speed is measured, in turn.", rich_help_panel=_RUN)
-    ] = 5,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of each measurement.", rich_help_panel=_RUN)] = 1.0,
-    json: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="All figures as JSON.", rich_help_panel=_OUT)
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.", rich_help_panel=_OUT)] = False,
+    rounds: Annotated[int, rounds_option("How often each speed is measured, in turn.", RUN_PANEL)] = 5,
+    seconds: Annotated[float, seconds_option(RUN_PANEL)] = 1.0,
+    json: Annotated[str | None, json_option("All figures as JSON.")] = None,
+    quiet: QuietTableOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Save a model in its quickest form: head and input rewritten, or INT8 as well. Exit code 1 if it does not pay.

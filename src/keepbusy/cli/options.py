@@ -1,25 +1,120 @@
-"""Options that several commands have, so that they mean and say the same everywhere."""
+"""Options that several commands have, so that they mean and say the same everywhere.
+
+What is the same in every word is a type; what differs in its words or its panel is made by a function, which keeps the
+flag, the range and the form the same.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from keepbusy.cli.parse import share
+
 RUN_PANEL = "How it runs"
 OUTPUT_PANEL = "Where results go"
+DETECTION_PANEL = "What counts as a detection"
 
-ModelOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--model",
-        "-m",
-        help="OpenVINO IR (.xml), ONNX file, an exporter's folder, or a name that `keepbusy models` lists. By default "
-        "the street detector that the package carries.",
-        show_default=False,
-    ),
-]
+_MODEL = (
+    "OpenVINO IR (.xml), ONNX file, an exporter's folder, or a name that `keepbusy models` lists. By default the "
+    "street detector that the package carries."
+)
+
+
+def share_option(help: str, panel: str, low: float = 0.0) -> Any:
+    """A number from `low` to 1."""
+    return typer.Option(parser=share(low), metavar=f"{low:g}..1", help=help, rich_help_panel=panel)
+
+
+def conf_option(panel: str = DETECTION_PANEL, *, help: str = "Lowest confidence.", low: float = 0.0) -> Any:
+    """The threshold of detections."""
+    return share_option(help, panel, low)
+
+
+def names_option(panel: str) -> Any:
+    """A file of class names."""
+    return typer.Option(help="The model's class names: text or YOLO YAML.", rich_help_panel=panel)
+
+
+def split_option(panel: str) -> Any:
+    """The part of a data set."""
+    return typer.Option(help="Which part of a YOLO data set.", rich_help_panel=panel)
+
+
+def limit_option(help: str, panel: str) -> Any:
+    """How many frames there are at most."""
+    return typer.Option(min=1, help=help, rich_help_panel=panel)
+
+
+def stride_option(panel: str) -> Any:
+    """How many frames are passed over."""
+    return typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=panel)
+
+
+def mode_option(help: str) -> Any:
+    """The mode of a run."""
+    return typer.Option(metavar="async|sync", help=help, rich_help_panel=RUN_PANEL)
+
+
+def nireq_option(help: str = "Infer requests in flight.") -> Any:
+    """The number of slots."""
+    return typer.Option(metavar="auto|N", help=help, rich_help_panel=RUN_PANEL)
+
+
+def nstreams_option(help: str = "Device streams.") -> Any:
+    """The number of the device's streams."""
+    return typer.Option(min=1, help=help, rich_help_panel=RUN_PANEL)
+
+
+def hint_option(help: str) -> Any:
+    """OpenVINO's performance hint."""
+    return typer.Option(metavar="latency|throughput", help=help, rich_help_panel=RUN_PANEL)
+
+
+def on_error_option(help: str) -> Any:
+    """What becomes of a frame that fails."""
+    return typer.Option(metavar="raise|skip", help=help, rich_help_panel=RUN_PANEL)
+
+
+def rounds_option(help: str, panel: str | None = None) -> Any:
+    """How often something is measured."""
+    return typer.Option(min=1, help=help, rich_help_panel=panel)
+
+
+def seconds_option(panel: str | None = None) -> Any:
+    """How long something is measured."""
+    return typer.Option(min=0.1, help="Length of each measurement.", rich_help_panel=panel)
+
+
+def json_option(help: str) -> Any:
+    """A report as JSON, also to standard output."""
+    return typer.Option(metavar="FILE|-", help=help, rich_help_panel=OUTPUT_PANEL)
+
+
+def plot_option(help: str) -> Any:
+    """A drawing."""
+    return typer.Option(metavar="FILE.svg|.png", help=help, rich_help_panel=OUTPUT_PANEL)
+
+
+def trace_option(help: str) -> Any:
+    """A timeline for other programs."""
+    return typer.Option(metavar="FILE", help=help, rich_help_panel=OUTPUT_PANEL)
+
+
+def exist_ok_option(help: str) -> Any:
+    """Leave to write over what is there."""
+    return typer.Option("--exist-ok", help=help, rich_help_panel=OUTPUT_PANEL)
+
+
+def quiet_option(help: str) -> Any:
+    """Leave to say less."""
+    return typer.Option("--quiet", "-q", help=help, rich_help_panel=OUTPUT_PANEL)
+
+
+ModelArgument = Annotated[Path | None, typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)]
+ModelOption = Annotated[Path | None, typer.Option("--model", "-m", help=_MODEL, show_default=False)]
 DeviceOption = Annotated[str, typer.Option("--device", "-d", help="CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...")]
 ImgszOption = Annotated[
     str | None,
@@ -71,4 +166,10 @@ MaxPixelsOption = Annotated[
         show_default=False,
     ),
 ]
+IouOption = Annotated[float, share_option("Overlap above which boxes are one.", DETECTION_PANEL)]
+MaxDetOption = Annotated[int, typer.Option(min=1, help="Most detections in a frame.", rich_help_panel=DETECTION_PANEL)]
+NireqOption = Annotated[str, nireq_option()]
+NumbersOption = Annotated[str | None, json_option("All numbers.")]
+QuietTableOption = Annotated[bool, quiet_option("No progress, no table.")]
+AsJsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]

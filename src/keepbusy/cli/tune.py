@@ -21,9 +21,13 @@ from keepbusy.cli.options import (
     ImgszOption,
     MaxPixelsOption,
     ModelOption,
+    NumbersOption,
     PrecisionOption,
+    conf_option,
+    plot_option,
+    quiet_option,
 )
-from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_size, share
+from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_size
 from keepbusy.config import Options, Precision
 from keepbusy.errors import KeepbusyError
 
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
 
 EXIT_INTERRUPTED = 130
 DEFAULT_PROFILE = Path("keepbusy-profile.yaml")
-_RUN, _OUT, _GOAL = RUN_PANEL, OUTPUT_PANEL, "What it searches for"
+_OUT, _GOAL = OUTPUT_PANEL, "What it searches for"
 
 
 def tune(
@@ -69,16 +73,12 @@ def tune(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The profile.", rich_help_panel=_OUT)
     ] = DEFAULT_PROFILE,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg|.png", help="The frontier.", rich_help_panel=_OUT)
-    ] = None,
-    json: Annotated[str | None, typer.Option(metavar="FILE|-", help="All numbers.", rich_help_panel=_OUT)] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_OUT)] = False,
+    plot: Annotated[Path | None, plot_option("The frontier.")] = None,
+    json: NumbersOption = None,
+    quiet: Annotated[bool, quiet_option("No progress.")] = False,
     imgsz: ImgszOption = None,
     precision: PrecisionOption = None,
-    conf: Annotated[
-        float, typer.Option(parser=share(0.01), metavar="0.01..1", help="Lowest confidence.", rich_help_panel=_RUN)
-    ] = 0.25,
+    conf: Annotated[float, conf_option(RUN_PANEL, low=0.01)] = 0.25,
     max_pixels: MaxPixelsOption = None,
     cache_dir: CacheDirOption = None,
     debug: DebugOption = False,
@@ -125,7 +125,7 @@ def tune(
                 search.run()
         except BaseException as error:
             # Whatever ended it, Ctrl-C or a device that failed: what was measured before is worth keeping.
-            if not search.has_found:
+            if not search.found.has_any:
                 if isinstance(error, KeyboardInterrupt):
                     console.print("interrupted before anything was compared: nothing was written")
                     raise typer.Exit(EXIT_INTERRUPTED) from None

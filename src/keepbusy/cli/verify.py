@@ -25,11 +25,14 @@ from keepbusy.cli.options import (
     ImgszOption,
     MaxPixelsOption,
     ModelOption,
+    NumbersOption,
     PrecisionOption,
     TaskOption,
+    mode_option,
+    share_option,
 )
 from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_shape, parse_size, share
-from keepbusy.config import HeadChoice, Mode, Precision
+from keepbusy.config import HeadChoice, Mode, Options, Precision
 from keepbusy.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -39,10 +42,6 @@ if TYPE_CHECKING:
     from keepbusy.values.forms import Family, Task
 
 EXIT_DIFFERS = 1
-
-MAX_DET = 1000
-"""Detections of a frame on either side: far above what a frame has at the confidences compared, so that no limit cuts
-one side and not the other."""
 
 _OF_DEVICES = frozenset({"AUTO", "MULTI", "HETERO", "BATCH"})
 """Behind their colon come devices."""
@@ -82,27 +81,9 @@ def verify(
     frames: Annotated[
         int, typer.Option(min=1, help="Frames compared, from all over the sources.", rich_help_panel=_REF)
     ] = 32,
-    min_matched: Annotated[
-        float,
-        typer.Option(
-            parser=share(),
-            metavar="0..1",
-            help="Share of either side's detections the other has.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = 0.96,
-    min_iou: Annotated[
-        float,
-        typer.Option(
-            parser=share(), metavar="0..1", help="Overlap that nine in ten boxes reach.", rich_help_panel=_LIMITS
-        ),
-    ] = 0.90,
-    max_drift: Annotated[
-        float,
-        typer.Option(
-            parser=share(), metavar="0..1", help="Difference that nine in ten scores keep to.", rich_help_panel=_LIMITS
-        ),
-    ] = 0.05,
+    min_matched: Annotated[float, share_option("Share of either side's detections the other has.", _LIMITS)] = 0.96,
+    min_iou: Annotated[float, share_option("Overlap that nine in ten boxes reach.", _LIMITS)] = 0.90,
+    max_drift: Annotated[float, share_option("Difference that nine in ten scores keep to.", _LIMITS)] = 0.05,
     conf: Annotated[
         float | None,
         typer.Option(
@@ -117,7 +98,7 @@ def verify(
         Path | None,
         typer.Option(metavar="FOLDER", help="The worst frames, both sides beside each other.", rich_help_panel=_OUT),
     ] = None,
-    json: Annotated[str | None, typer.Option(metavar="FILE|-", help="All numbers.", rich_help_panel=_OUT)] = None,
+    json: NumbersOption = None,
     imgsz: ImgszOption = None,
     precision: PrecisionOption = None,
     head: HeadOption = "auto",
@@ -129,9 +110,7 @@ def verify(
             rich_help_panel=_RUN,
         ),
     ] = "auto",
-    mode: Annotated[
-        str, typer.Option(metavar="async|sync", help="How the candidate runs.", rich_help_panel=_RUN)
-    ] = "async",
+    mode: Annotated[str, mode_option("How the candidate runs.")] = "async",
     family: FamilyOption = None,
     task: TaskOption = None,
     max_pixels: MaxPixelsOption = None,
@@ -150,7 +129,7 @@ def verify(
     keepbusy verify photos/ -m yolov5n.onnx -d GPU --precision f16 --min-iou 0.95 --json -
     """
     from keepbusy.api import Pipeline
-    from keepbusy.evaluate.verify import detection_floor
+    from keepbusy.evaluate.verify import candidate_options, reference_options
     from keepbusy.evaluate.verify import verify as run_verification
     from keepbusy.evaluate.verify_pictures import save_worst
     from keepbusy.evaluate.verify_report import render, to_dict
@@ -171,40 +150,23 @@ def verify(
     with made_folder(save):
         chosen, chosen_sources = _choose(model, sources)
         trusted = chosen if against_model is None else _trusted(against_model)
+        both = Options(
+            family=cast("Family | None", family), task=cast("Task | None", task), cache_dir=parse_cache_dir(cache_dir)
+        )
+        of_reference = Options(precision=reference_precision, imgsz=parse_size(against_imgsz or imgsz), **both)
         with ExitStack() as stack:
-            # The reference is the model as it was exported, in the blocking loop: nothing clever that could be wrong.
             reference = stack.enter_context(
-                Pipeline(
-                    trusted,
-                    reference_device,
-                    precision=reference_precision,
-                    imgsz=parse_size(against_imgsz or imgsz),
-                    family=cast("Family | None", family),
-                    task=cast("Task | None", task),
-                    head="stock",
-                    shape="square",
-                    mode="sync",
-                    conf=detection_floor(conf),
-                    max_det=MAX_DET,
-                    cache_dir=parse_cache_dir(cache_dir),
-                )
+                Pipeline(trusted, reference_device, **reference_options(of_reference, conf))
             )
-            candidate = stack.enter_context(
-                Pipeline(
-                    chosen,
-                    device,
-                    precision=cast("Precision | None", precision),
-                    imgsz=parse_size(imgsz),
-                    family=cast("Family | None", family),
-                    task=cast("Task | None", task),
-                    head=cast("HeadChoice", head),
-                    shape=parse_shape(shape),
-                    mode=cast(Mode, mode),
-                    conf=detection_floor(conf),
-                    max_det=MAX_DET,
-                    cache_dir=parse_cache_dir(cache_dir),
-                )
+            of_candidate = Options(
+                precision=cast("Precision | None", precision),
+                imgsz=parse_size(imgsz),
+                head=cast("HeadChoice", head),
+                shape=parse_shape(shape),
+                mode=cast(Mode, mode),
+                **both,
             )
+            candidate = stack.enter_context(Pipeline(chosen, device, **candidate_options(of_candidate, conf)))
             with _progress(frames) as on_frames:
                 report = run_verification(
                     reference,
@@ -220,8 +182,7 @@ def verify(
                 _side(candidate, chosen, device, mode),
             )
         console = Console(stderr=True, highlight=False, soft_wrap=True)
-        table = Console(stderr=json == "-", highlight=False)
-        table.print(render(report, *sides))
+        Console(stderr=json == "-", highlight=False).print(render(report, *sides))
         if json is not None:
             write_report(json_module.dumps(to_dict(report, *sides), indent=1) + "\n", json)
         if save is not None:

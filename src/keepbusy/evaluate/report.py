@@ -12,8 +12,10 @@ from typing import Any
 from keepbusy.evaluate.coco import Accuracy
 from keepbusy.evaluate.confusion import CONFUSION_CONF, CONFUSION_IOU, Confusion
 from keepbusy.evaluate.curves import Curves, mean_over_classes
+from keepbusy.evaluate.run import Collected
 from keepbusy.files.whole import write_report
 from keepbusy.sinks.naming import check_file
+from keepbusy.version import __version__
 
 
 def report(accuracy: Accuracy, curves: Curves | None, confusion: Confusion) -> dict[str, Any]:
@@ -49,6 +51,51 @@ def report(accuracy: Accuracy, curves: Curves | None, confusion: Confusion) -> d
         "counts": confusion.counts.tolist(),
     }
     return content
+
+
+def full_report(
+    collected: Collected, accuracy: Accuracy, curves: Curves | None, confusion: Confusion, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All scores with what they depend on, ready for JSON.
+
+    Args:
+        collected: What was scored.
+        accuracy: As for `report`.
+        curves: As for `report`.
+        confusion: As for `report`.
+        settings: From `run.settings_of`.
+    """
+    import openvino
+
+    return report(accuracy, curves, confusion) | {
+        "settings": settings,
+        "throughput_fps": round(collected.snapshot.throughput_fps, 1),
+        "failed": collected.scorer.failures,
+        "num_ignored": collected.scorer.num_ignored,
+        "notes": collected.notes,
+        "versions": {"keepbusy": __version__, "openvino": openvino.__version__},
+    }
+
+
+def write_folder(folder: Path, content: object, results: object) -> list[Path]:
+    """Write `metrics.json` and `detections.json` into a folder.
+
+    Args:
+        folder: The folder, which is there.
+        content: From `full_report`.
+        results: From `CocoEvaluation.results`.
+
+    Returns:
+        The files.
+
+    Raises:
+        SinkError: One cannot be written.
+    """
+    written: list[Path] = []
+    for name, part, indent in (("metrics.json", content, 1), ("detections.json", results, None)):
+        write_json(part, folder / name, indent=indent, follows_link=False)
+        written.append(folder / name)
+    return written
 
 
 def write_json(content: object, path: str | Path, *, indent: int | None = 1, follows_link: bool = True) -> None:

@@ -1,8 +1,8 @@
 """The gate: the same frames through a reference and a candidate, and how far their answers agree.
 
 ```python
-with kb.Pipeline(model, "CPU", precision="f32", mode="sync", conf=floor) as reference, \
-     kb.Pipeline(model, "GPU", conf=floor) as candidate:
+with kb.Pipeline(model, "CPU", **reference_options({"precision": "f32"})) as reference, \
+     kb.Pipeline(model, "GPU", **candidate_options({})) as candidate:
     report = verify(reference, candidate, open_sources(["street.mp4"]))
 ```
 
@@ -20,7 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keepbusy.config import SelectConfig
+from keepbusy.config import Options, SelectConfig
 from keepbusy.device.engine import Request
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow.run import Run
@@ -44,6 +44,10 @@ ENOUGH = 50
 """Detections of the reference from which on nine in ten is a figure, and not one or two boxes."""
 
 NUM_WORST = 4
+
+MAX_DET = 1000
+"""Detections of a frame on either side: far above what a frame has at the confidences compared, so that no limit cuts
+one side and not the other."""
 
 
 class Runner(Protocol):
@@ -159,6 +163,26 @@ def detection_floor(conf: float | None) -> float:
     return floor_of(min(confs_of(conf)))
 
 
+def candidate_options(given: Options, conf: float | None = None) -> Options:
+    """The options of a candidate, with what `verify` needs in the place of what was given.
+
+    Args:
+        given: What else is asked of it.
+        conf: As for `verify`.
+    """
+    return {**given, "conf": detection_floor(conf), "max_det": MAX_DET}
+
+
+def reference_options(given: Options, conf: float | None = None) -> Options:
+    """The options of a reference: as the model was exported, in the blocking loop, nothing clever that could be wrong.
+
+    Args:
+        given: What else is asked of it.
+        conf: As for `verify`.
+    """
+    return {**candidate_options(given, conf), "head": "stock", "shape": "square", "mode": "sync"}
+
+
 def verify(
     reference: Runner,
     candidate: Runner,
@@ -172,8 +196,9 @@ def verify(
 ) -> Verification:
     """Compare two sides on the same frames.
 
-    Frames are taken from all over each source, as far as it tells its length. Both sides must have been made with
-    `conf=detection_floor(conf)`; the reference with `mode="sync"`, so that its one slot holds the last frame's input.
+    Frames are taken from all over each source, as far as it tells its length. The sides must have been made with
+    what `reference_options` and `candidate_options` give for the same `conf`: the reference's one slot holds the last
+    frame's input.
 
     Args:
         reference: The side that is trusted.

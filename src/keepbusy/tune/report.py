@@ -59,15 +59,16 @@ def report_of(
     search: Search, origin: Mapping[str, Any], failed: Mapping[Candidate, str], *, percentile: float
 ) -> TuneReport:
     """What a search has found so far; it must have found something."""
+    found = search.found
     return TuneReport(
         origin=origin,
         percentile=percentile,
         max_latency_ms=search.max_latency_ms,
-        default=search.default,
-        chosen=search.chosen,
-        points=search.points,
-        frontier=search.frontier,
-        rejected={one: why for one, why in search.objections.items() if why is not None},
+        default=found.default,
+        chosen=found.chosen,
+        points=found.points,
+        frontier=found.frontier,
+        rejected={one: why for one, why in found.objections.items() if why is not None},
         failed=failed,
         elapsed_s=search.elapsed_s,
         is_finished=search.is_finished,

@@ -8,15 +8,15 @@ final meets the default once more, and that alone decides, and is the gain that 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from keepbusy.bench.samples import MIN_ROUNDS, Ratio
-from keepbusy.tune.frontier import MIN_GAIN, SURE_ROUNDS, Point, choose, finalists, frontier, scorer
-from keepbusy.tune.rounds import Book, Cost, Rung, Sample, Standing, halve, num_affordable, num_measurements, plan_rungs
+from keepbusy.bench.samples import MIN_ROUNDS
+from keepbusy.tune.findings import LEVELS, Findings
+from keepbusy.tune.frontier import MIN_GAIN, SURE_ROUNDS, finalists, scorer
+from keepbusy.tune.rounds import Book, Cost, Rung, Sample, halve, num_affordable, num_measurements, plan_rungs
 from keepbusy.tune.space import (
     DEFAULT,
     Candidate,
@@ -38,16 +38,11 @@ STAGES: dict[str, float] = {
 """Each stage's share of the budget; what one leaves over goes to those after it."""
 
 NUM_FINALISTS = 6
-LEVELS = {"final": 1, "duel": 2}
-"""How much more the last two are to be trusted: see `Point`."""
-
 FINAL_ROUNDS = (5, 4, 3, 2, 1)
 DUEL_ROUNDS = (15, 11, 9, 7, 6, 5, 4, 3, 2, 1)
 """As many as the time allows: rather many rounds than long ones."""
 
 CALIBRATION_S = 0.5
-
-_ONE = Ratio(1.0, 1.0, 1.0)
 
 
 class Trials(Protocol):
@@ -100,7 +95,10 @@ class Search:
         max_latency_ms: The limit; None for throughput alone.
         events: Whom to tell.
         clock: Seconds.
-        objections: Candidate's graph → why it is out; those that are not None show in the report.
+
+    Attributes:
+        found: What was measured and checked so far.
+        is_finished: It went through to its end.
     """
 
     trials: Trials
@@ -109,11 +107,13 @@ class Search:
     max_latency_ms: float | None = None
     events: Events = field(default_factory=Events)
     clock: Callable[[], float] = time.monotonic
-    objections: dict[Candidate, str | None] = field(default_factory=dict)
-    is_finished: bool = False
-    _books: list[tuple[str, Book[Candidate]]] = field(default_factory=list)
-    _cost: Cost = field(default_factory=Cost)
-    _start_s: float = 0.0
+    found: Findings = field(init=False)
+    is_finished: bool = field(default=False, init=False)
+    _cost: Cost = field(default_factory=Cost, init=False)
+    _start_s: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.found = Findings(self.machine.base, self.max_latency_ms)
 
     def run(self) -> None:
         """Search until the budget is spent.
@@ -138,56 +138,9 @@ class Search:
         """Since the search began."""
         return self.clock() - self._start_s
 
-    @property
-    def has_found(self) -> bool:
-        """Something was measured against the default."""
-        return any(book.gains for _, book in self._books)
-
-    @property
-    def default(self) -> Point:
-        """The default configuration: what everything is compared with."""
-        references = [book for _, book in self._books if book.references]
-        last = references[-1]
-        gain = Standing(_ONE, last.reference_latency_ms, len(last.references))
-        return Point(DEFAULT, gain, last.reference_fps, max(LEVELS.get(name, 0) for name, _ in self._books))
-
-    @property
-    def points(self) -> list[Point]:
-        """All candidates that were measured, the default not among them; by throughput, the highest first."""
-        fps = self.default.fps
-        found: dict[Candidate, Point] = {}
-        for name, book in self._books:
-            for candidate in book.gains:
-                if candidate not in book.failed and candidate != DEFAULT:
-                    standing = book.standing(candidate)
-                    found[candidate] = Point(candidate, standing, standing.gain.median * fps, LEVELS.get(name, 0))
-        allowed = [point for point in found.values() if self.objections.get(point.candidate.graph) is None]
-        return sorted(allowed, key=lambda point: -point.fps)
-
-    @property
-    def frontier(self) -> list[Point]:
-        """Throughput against latency: the points that no other beats in both, the default among the candidates.
-
-        Only those of the final, if there was one: of forty short measurements the best is the luckiest.
-        """
-        points = [self.default, *self.points]
-        return frontier([point for point in points if point.level > 0] or points)
-
-    @property
-    def chosen(self) -> Point | None:
-        """What to use, by what is known so far; None where nothing keeps the limit."""
-        checked = [point for point in self.points if self._is_checked(point.candidate)]
-        return choose(checked, self.default, self.max_latency_ms)
-
-    @property
-    def failed(self) -> set[Candidate]:
-        """Candidates that could not be run."""
-        return {candidate for _, book in self._books for candidate in book.failed}
-
     def _calibrate(self) -> None:
         """What a measurement costs here, from two of the default; it is warm then, too."""
-        book: Book[Candidate] = Book()
-        self._books.append(("calibration", book))
+        book = self.found.begin("calibration")
         cost = self._cost
         begin_s = self.clock()
         self._measure("calibration", DEFAULT, CALIBRATION_S / 2)
@@ -219,8 +172,7 @@ class Search:
         contenders = contenders[: num_affordable(len(contenders), time_s, self._cost)]
         if not [one for one in contenders if one != best] or time_s <= 0:
             return best
-        book: Book[Candidate] = Book()
-        self._books.append((name, book))
+        book = self.found.begin(name)
         ranking = halve(
             contenders,
             DEFAULT,
@@ -231,7 +183,7 @@ class Search:
             is_over=lambda: self.clock() >= deadline_s,
         )
         winner = self._winner(ranking, best, book)
-        gain = self._standing(winner, book).gain.median
+        gain = self.found.standing(winner, book).gain.median
         if book.gains:
             self.events.on_stage(StageReport(name, len(book.gains), winner, gain))
         return winner
@@ -241,7 +193,7 @@ class Search:
         if best.get("mode") != "sync":
             return [best]
         score = scorer(self.max_latency_ms)
-        others = [point for point in self.points if point.candidate.get("mode") != "sync"]
+        others = [point for point in self.found.points if point.candidate.get("mode") != "sync"]
         second = max(others, key=lambda point: score(point.standing), default=None)
         return [best] if second is None else [second.candidate, best]
 
@@ -251,18 +203,12 @@ class Search:
         if not ranking:
             return best
         first = ranking[0]
-        return best if score(book.standing(first)) < MIN_GAIN * score(self._standing(best, book)) else first
-
-    def _standing(self, candidate: Candidate, book: Book[Candidate]) -> Standing:
-        """A candidate's in a stage; the base is the default, and what was never measured counts as that."""
-        if candidate in book.gains:
-            return book.standing(candidate)
-        return Standing(_ONE, book.reference_latency_ms, len(book.references))
+        return best if score(book.standing(first)) < MIN_GAIN * score(self.found.standing(best, book)) else first
 
     def _final(self) -> None:
         """The best once more, side by side, and what else lies on the frontier."""
         deadline_s = self.clock() + self._share_s("final")
-        last = finalists(self.points, self.max_latency_ms, 2 * NUM_FINALISTS)
+        last = finalists(self.found.points, self.max_latency_ms, 2 * NUM_FINALISTS)
         last = [one for one in last if self._is_allowed(one, "final", deadline_s)]
         if last:
             time_s = max(0.0, deadline_s - self.clock())
@@ -275,24 +221,14 @@ class Search:
         """The winner against the default, in rounds that had no part in choosing it."""
         # Where the limit turns out to be broken, there is time for the next one.
         for share in (1.0,) if self.max_latency_ms is None else (0.6, 1.0):
-            best = self._fastest_within()
+            best = self.found.contender
             if best is None or best.level == LEVELS["duel"]:
                 break
             self._compare("duel", [best.candidate], share * self._share_s("duel"), DUEL_ROUNDS)
-        point = self.chosen
+        point = self.found.chosen
         if point is not None:
-            num = len(self.points) + 1
+            num = len(self.found.points) + 1
             self.events.on_stage(StageReport("result", num, point.candidate, point.standing.gain.median))
-
-    def _fastest_within(self) -> Point | None:
-        """Who has to meet the default: the best of the final, unless it is not even there faster than a default that
-        may be chosen."""
-        limit_ms = self.max_latency_ms or math.inf
-        within = [point for point in self.points if point.latency_ms <= limit_ms]
-        best = max(within, key=lambda point: (point.level, point.standing.gain.median), default=None)
-        if best is None or (best.standing.gain.median < MIN_GAIN and self.default.latency_ms <= limit_ms):
-            return None
-        return best
 
     def _compare(self, name: str, contenders: Sequence[Candidate], time_s: float, choices: Sequence[int]) -> None:
         """Measure some side by side, in as many rounds as the time allows."""
@@ -303,8 +239,7 @@ class Search:
             if window_s >= cost.min_window_s * (2 if num_rounds > SURE_ROUNDS + 2 else 1):
                 break
         window_s = min(max(window_s, cost.min_window_s), cost.max_window_s)
-        book: Book[Candidate] = Book()
-        self._books.append((name, book))
+        book = self.found.begin(name)
         halve(
             contenders,
             DEFAULT,
@@ -326,22 +261,13 @@ class Search:
         self.events.on_step(stage, candidate)
         return self.trials.measure(candidate, seconds)
 
-    def _is_checked(self, candidate: Candidate) -> bool:
-        """Its detections are the default's, or were shown to be as good."""
-        return candidate.graph in (DEFAULT, self.machine.base) or candidate.graph in self.objections
-
     def _is_allowed(self, candidate: Candidate, stage: str, deadline_s: float) -> bool:
         """Check a candidate's detections once; one that there is no time to check is not allowed."""
-        if self._is_checked(candidate):
-            return self.objections.get(candidate.graph) is None
-        changes = self._changes(candidate)
-        if any(why is not None and self._changes(one) <= changes for one, why in self.objections.items()):
-            return False  # One of its changes was rejected alone.
-        if self.clock() >= deadline_s:
+        objections = self.found.objections
+        if self.found.is_checked(candidate):
+            return objections.get(candidate.graph) is None
+        if self.found.is_hopeless(candidate) or self.clock() >= deadline_s:
             return False
         self.events.on_step(f"{stage}: checking detections", candidate.graph)
-        self.objections[candidate.graph] = self.trials.objection(candidate.graph)
-        return self.objections[candidate.graph] is None
-
-    def _changes(self, candidate: Candidate) -> set[tuple[str, object]]:
-        return set(candidate.graph.items) - set(self.machine.base.items)
+        objections[candidate.graph] = self.trials.objection(candidate.graph)
+        return objections[candidate.graph] is None
