@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from keepbusy.values.detections import Detections
     from keepbusy.values.frame import Frame
     from keepbusy.values.result import Result, Timings
+    from keepbusy.values.step import Step, StepFactory
     from keepbusy.values.streams import Outcome, StreamInfo
 
 _HOMES = {
@@ -73,6 +74,8 @@ _HOMES = {
     "SourceInfo": "sources",
     "SourceSpec": "sources.spec",
     "StageStats": "flow.stats",
+    "Step": "values.step",
+    "StepFactory": "values.step",
     "StopRun": "sinks",
     "Stream": "flow.stream",
     "StreamConfig": "config",
@@ -113,6 +116,8 @@ __all__ = [
     "SourceInfo",
     "SourceSpec",
     "StageStats",
+    "Step",
+    "StepFactory",
     "StopRun",
     "Stream",
     "StreamConfig",

@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, SupportsFloat, TypedDict, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, TypedDict, get_args, get_type_hints
 
 from keepbusy.errors import ConfigError
 from keepbusy.values.forms import Family, HeadStrategy, Task
+
+if TYPE_CHECKING:
+    from keepbusy.values.step import StepFactory
 
 Mode = Literal["async", "sync"]
 Hint = Literal["latency", "throughput"]
@@ -311,6 +314,7 @@ class StreamConfig:
             and ends the stream; None takes the run's `on_error`.
         detect: Thresholds and classes of this stream; None for those of the pipeline. Options that change the graph
             (`multi_label`, a `conf` far below the pipeline's) cost speed here.
+        steps: What makes its own steps, in order: each result goes through them on its way to the sinks (`Step`).
     """
 
     name: str = ""
@@ -320,6 +324,7 @@ class StreamConfig:
     retry: Retry | None = None
     on_error: OnStreamError | None = None
     detect: DetectConfig | None = None
+    steps: tuple[StepFactory, ...] = ()
 
     def __post_init__(self) -> None:
         _check_range("weight", self.weight, MIN_WEIGHT, MAX_WEIGHT)
@@ -423,7 +428,8 @@ def _check_choice(config: Any, name: str) -> None:
     if value is None:
         return
     choices: list[str] = []
-    for part in (get_type_hints(type(config))[name], *get_args(get_type_hints(type(config))[name])):
+    hints = get_type_hints(type(config), localns={"StepFactory": object})  # Not imported: it would load NumPy.
+    for part in (hints[name], *get_args(hints[name])):
         choices += [choice for choice in get_args(part) if isinstance(choice, str)]
     if value not in choices:
         raise ConfigError(

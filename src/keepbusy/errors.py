@@ -27,6 +27,9 @@ Stage = Literal["read", "preprocess", "infer", "postprocess", "sink"]
 
 STAGES: tuple[Stage, ...] = ("read", "preprocess", "infer", "postprocess", "sink")
 
+FailedStage = Stage | Literal["step"]
+"""Where a frame can fail: in a stream's own steps, too, which work in postprocessing's thread and count there."""
+
 
 class KeepbusyError(Exception):
     """Base class of all errors raised on purpose.
@@ -86,7 +89,7 @@ class FrameError(KeepbusyError):
         self,
         message: str,
         *,
-        stage: Stage,
+        stage: FailedStage,
         source: str,
         frame_index: int,
         hint: str | None = None,
@@ -96,7 +99,7 @@ class FrameError(KeepbusyError):
     ) -> None:
         super().__init__(f"{stage}: {source}: frame {frame_index}: {message}", hint=hint)
         self.reason = without_secrets(message)
-        self.stage: Stage = stage
+        self.stage: FailedStage = stage
         self.source = without_secrets(source)
         self.frame_index = frame_index
         self.timestamp_s = timestamp_s

@@ -176,6 +176,7 @@ class Streams:
         for stream in list(self.all.values()):
             stream.finish("removed")
             stream.counters.stop()
+            stream.steps.end()
 
 
 class Run(Iterator[Result]):

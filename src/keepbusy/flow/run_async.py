@@ -244,6 +244,7 @@ class _Flow:
         lane = self.stats.lane("postprocess")
         while (entry := self.in_flight.get()) is not None:
             if isinstance(entry, Stream):
+                entry.steps.end()
                 if not self.results.put(entry):
                     return
                 lane.waited_for_output()
@@ -282,6 +283,8 @@ class _Flow:
             result = steps.postprocess(slot, stream.postprocess, now_ns)
         steps.release(slot)
         self.free.put(slot)
+        if stream.config.steps and result.error is None:
+            return stream.steps(result, stream.known(frame), now_ns)
         return result
 
     def _hand_on(self, result: Result, stream: Stream) -> bool:

@@ -97,8 +97,11 @@ class SyncRun(Run):
             steps.release(slot)
             return steps.failure(frame, timings, error)
         postprocess.waited_for_input()
-        result = steps.postprocess(slot, parcel.stream.postprocess, now_ns)
+        stream = parcel.stream
+        result = steps.postprocess(slot, stream.postprocess, now_ns)
         steps.release(slot)
+        if stream.config.steps and result.error is None:
+            result = stream.steps(result, stream.known(frame), now_ns)
         postprocess.was_busy()
         postprocess.num_frames += 1
         return result

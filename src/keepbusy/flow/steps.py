@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from keepbusy.device.slots import Seat, Slot
-from keepbusy.errors import DeviceTimeoutError, FrameError, KeepbusyError, Stage, first_line
+from keepbusy.errors import DeviceTimeoutError, FailedStage, FrameError, KeepbusyError, first_line
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess.candidates import Outputs
 from keepbusy.postprocess.tail import TooManyCandidatesError
@@ -40,7 +40,7 @@ class Postprocess(Protocol):
 
 def start(slot: Slot, frame: Frame, timings: Timings, now_ns: Callable[[], int]) -> FrameError | None:
     """Put a frame into a free slot and start it on the device; the error if that cannot be done."""
-    stage: Stage = "preprocess"
+    stage: FailedStage = "preprocess"
     slot.frame, slot.timings = frame, timings
     try:
         if frame.picture is None:
@@ -108,7 +108,7 @@ def failure(frame: Frame, timings: Timings, error: FrameError) -> Result:
     return Result(frame, Detections.empty(), timings, error)
 
 
-def blame(error: Exception, stage: Stage, frame: Frame) -> FrameError:
+def blame(error: Exception, stage: FailedStage, frame: Frame) -> FrameError:
     """The error of one frame, made from whatever went wrong in a stage."""
     hint = error.hint if isinstance(error, KeepbusyError) else None
     wrapped = FrameError(first_line(error), stage=stage, source=frame.source, frame_index=frame.index, hint=hint)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from keepbusy.config import StreamConfig
 from keepbusy.errors import KeepbusyError
 from keepbusy.flow.counters import StreamCounters, StreamStats
+from keepbusy.flow.stream_steps import StreamSteps
 from keepbusy.threads.channel import Latest
+from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result
+from keepbusy.values.streams import StreamInfo
 
 if TYPE_CHECKING:
     from keepbusy.flow.steps import Postprocess
@@ -79,6 +82,7 @@ class Stream:
         self.counters = counters
         self.postprocess = postprocess
         self.on_error = on_error
+        self.steps = StreamSteps(config.steps, name)
         self.newest_result: Latest[Result | Stream] = Latest()
         self._state: StreamState = "opening"
         self._lock = threading.Lock()
@@ -97,6 +101,23 @@ class Stream:
     def stats(self) -> StreamStats:
         """Its numbers at this moment."""
         return self.counters.snapshot()
+
+    def known(self, frame: Frame | None) -> StreamInfo:
+        """What is known of it for steps and sinks.
+
+        Args:
+            frame: Its first frame; None where there is none.
+        """
+        info = self.info
+        return StreamInfo(
+            id=self.id,
+            name=self.name,
+            source=self.name if info is None else info.name,
+            is_live=self.is_live,
+            num_frames=None if info is None else info.num_frames,
+            fps=None if info is None else info.fps,
+            size_wh=None if frame is None or not frame.width else (frame.width, frame.height),
+        )
 
     def opened(self, info: SourceInfo) -> None:
         """Its source is open, and is read from now on."""

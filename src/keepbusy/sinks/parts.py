@@ -121,19 +121,10 @@ def _broken_off(stream: Stream) -> EndState:
 
 def _info(stream: Stream | None, frame: Frame | None) -> StreamInfo:
     """What is known of a stream: by its run, and by its first frame."""
-    size_wh = None if frame is None or not frame.width else (frame.width, frame.height)
-    known = None if stream is None else stream.info
-    if stream is None:
-        assert frame is not None  # nosec B101 # for mypy: one of them is there
-        return StreamInfo(
-            id=frame.source_id, name=frame.source, source=frame.source, is_live=frame.is_live, size_wh=size_wh
-        )
+    if stream is not None:
+        return stream.known(frame)
+    assert frame is not None  # nosec B101 # for mypy: one of them is there
+    size_wh = (frame.width, frame.height) if frame.width else None
     return StreamInfo(
-        id=stream.id,
-        name=stream.name,
-        source=stream.name if known is None else known.name,
-        is_live=stream.is_live,
-        num_frames=None if known is None else known.num_frames,
-        fps=None if known is None else known.fps,
-        size_wh=size_wh,
+        id=frame.source_id, name=frame.source, source=frame.source, is_live=frame.is_live, size_wh=size_wh
     )

@@ -1,0 +1,71 @@
+"""The steps of one stream: made for it, gone through by its results, told of its end."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from keepbusy.errors import first_line
+from keepbusy.flow import steps
+from keepbusy.values.result import Result
+from keepbusy.values.step import Step, StepFactory
+from keepbusy.values.streams import StreamInfo
+
+log = logging.getLogger("keepbusy")
+
+
+class StreamSteps:
+    """Thread-safe, so that a run that is closed can end them whoever used them last.
+
+    Args:
+        factories: What makes them, in their order.
+        name: The stream's, for messages.
+    """
+
+    def __init__(self, factories: Sequence[StepFactory], name: str) -> None:
+        self._factories = factories
+        self._name = name
+        self._steps: list[Step] = []
+        self._is_made = False
+        self._is_over = False
+        self._lock = threading.RLock()
+
+    def __call__(self, result: Result, info: StreamInfo, now_ns: Callable[[], int]) -> Result:
+        """What becomes of a result behind all steps; with the error in its place where one of them fails.
+
+        Args:
+            result: Of a frame that has not failed.
+            info: What is known of the stream.
+            now_ns: The run's clock.
+        """
+        frame, timings = result.frame, result.timings
+        with self._lock:
+            if self._is_over:
+                return result
+            try:
+                if not self._is_made:
+                    self._steps = [make(info) for make in self._factories]
+                    self._is_made = True
+                for step in self._steps:
+                    result = step.process(result)
+                if result.frame is not frame or result.timings is not timings:
+                    result = dataclasses.replace(result, frame=frame, timings=timings)
+            except Exception as error:
+                return steps.failure(frame, timings, steps.blame(error, "step", frame))
+            finally:
+                timings.postprocess_end_ns = now_ns()
+        return result
+
+    def end(self) -> None:
+        """Tell all of them that no more results come. May be called again."""
+        with self._lock:
+            if self._is_over:
+                return
+            self._is_over = True
+            for step in self._steps:
+                try:
+                    step.end()
+                except Exception as error:
+                    log.warning("%s: a step failed at the end of the stream: %s", self._name, first_line(error))
