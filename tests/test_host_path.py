@@ -19,7 +19,7 @@ import keepbusy as kb
 from keepbusy.cli.app import app
 from keepbusy.pictures.letterbox import Laying, Letterboxer
 from keepbusy.pictures.planes import Converter, Planes, Reduced, shrink
-from keepbusy.sources import Selection, Source, open_source, video
+from keepbusy.sources import Selection, Source, container, open_source
 from keepbusy.sources.images import ImageFiles
 from keepbusy.values.forms import Fit
 from keepbusy.values.frame import Frame, Image
@@ -484,8 +484,8 @@ def test_sizes_of_a_folder_come_from_some_of_its_headers(tmp_path: Path, monkeyp
 def test_decoders_get_threads_by_cores_and_pixels(
     num_cores: int, size_wh: tuple[int, int], expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, "usable_cores", lambda: num_cores)
-    assert video.num_threads(*size_wh) == expected
+    monkeypatch.setattr(container, "usable_cores", lambda: num_cores)
+    assert container.num_threads(*size_wh) == expected
 
 
 def test_the_number_of_threads_reaches_the_decoder(clip: Path) -> None:

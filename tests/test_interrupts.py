@@ -60,7 +60,7 @@ def test_a_run_interrupted_anywhere_leaves_no_thread_no_source_and_nothing_in_fl
 
     def work(parts: tuple[ScriptedSource, ScriptedDevice]) -> None:
         source, device = parts
-        with scripted_run([source], device, config) as run:
+        with scripted_run([source], device, config, in_background=[lambda: None]) as run:
             for _, _ in zip(range(3), run, strict=False):
                 pass
 

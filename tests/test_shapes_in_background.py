@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import keepbusy as kb
-from keepbusy.config import DetectConfig, StreamConfig
+from keepbusy.config import DetectConfig, RunConfig, StreamConfig
 from keepbusy.device.compiler import Compiler
 from keepbusy.device.engine import OpenVINODevice
 from keepbusy.errors import FrameError, ModelError
@@ -21,6 +21,7 @@ from keepbusy.flow.run import Run
 from keepbusy.flow.stream import Stream
 from keepbusy.models.prepare import Prepared
 from keepbusy.sources import Source, SourceInfo
+from keepbusy.testing import ScriptedDevice, scripted_run
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result
@@ -224,6 +225,43 @@ def test_sync_and_async_find_the_same_in_frames_of_many_sizes(
         shapes = pipeline.shapes
     assert len(shapes) > 2
     assert found == one_by_one(path, sizes_hw, CROWDED)
+
+
+@pytest.mark.parametrize("mode", ["async", "sync"])
+def test_each_stream_asks_once_for_each_change_of_size(mode: str) -> None:
+    asked: list[tuple[tuple[int, int], str]] = []
+
+    def make_ready(frame_hw: tuple[int, int]) -> None:
+        asked.append((frame_hw, threading.current_thread().name))
+
+    config = RunConfig(mode=mode, nireq=2 if mode == "async" else None)  # type: ignore[arg-type]
+    with scripted_run(None, ScriptedDevice(), config, make_ready=make_ready) as run:
+        for sizes_hw in ([FLAT_HW] * 3 + [NOMINAL_HW] * 3, [NOMINAL_HW] * 2):
+            run.add(Pictures(sizes_hw))
+        run.end()
+        assert len(list(run)) == 8
+    readers = ["keepbusy-read-0", "keepbusy-read-1"] if mode == "async" else ["MainThread"] * 2
+    expected = [(FLAT_HW, readers[0]), (NOMINAL_HW, readers[0]), (NOMINAL_HW, readers[1])]
+    assert sorted(asked) == sorted(expected)
+
+
+def test_what_is_done_in_the_background_ends_with_the_run() -> None:
+    done: list[str] = []
+    runs: list[Run] = []
+    has_results = threading.Event()
+
+    def close() -> None:
+        assert has_results.wait(60)
+        runs[0].close()
+        done.append("first")
+
+    with scripted_run(None, ScriptedDevice(), in_background=[close, lambda: done.append("second")]) as run:
+        runs.append(run)
+        run.add(Pictures([NOMINAL_HW] * 4))
+        run.end()
+        assert len([next(run) for _ in range(4)]) == 4
+        has_results.set()
+    assert done == ["first"]
 
 
 def test_a_size_that_does_not_compile_is_the_error_of_its_frames(

@@ -323,6 +323,8 @@ def scripted_run(
     stats: RunStats | None = None,
     slots: Sequence[Slot] | None = None,
     own_cores: frozenset[int] = frozenset(),
+    make_ready: Callable[[tuple[int, int]], None] = lambda frame_hw: None,
+    in_background: Sequence[Callable[[], None]] = (),
 ) -> Run:
     """A run of the real flow over scripted parts.
 
@@ -335,6 +337,8 @@ def scripted_run(
         stats: Counters to use, for instance with a `ManualClock`.
         slots: Slots to use; None makes as many as the configuration says.
         own_cores: Cores that the device leaves alone.
+        make_ready: Called with a frame's (height, width) before the first frame of that size is handed on.
+        in_background: What an async run does beside its frames.
     """
     config = config or RunConfig()
     num_slots = 1 if config.mode == "sync" else config.nireq or device.optimal_requests
@@ -344,7 +348,15 @@ def scripted_run(
             slot.seat = Seat(slot.request, _SlowLetterboxer(slot.request.input, preprocess_s))
     postprocess = ScriptedPostprocess(to_detections)
     engine = Engine(
-        tuple(slots), lambda _: postprocess, config, device.name, own_cores, stats or RunStats(), lambda: None
+        tuple(slots),
+        lambda _: postprocess,
+        config,
+        device.name,
+        own_cores,
+        stats or RunStats(),
+        lambda: None,
+        make_ready=make_ready,
+        in_background=in_background,
     )
     left = None if sources is None else list(sources)
     try:

@@ -25,6 +25,8 @@ MANY_REDONE = 32
 class Fallback:
     """A second graph in each input shape, with no limit of candidates, for frames that have too many. Thread-safe.
 
+    A frame that needs a graph which is not ready waits for it, and that is logged.
+
     Args:
         compiler: What makes the graphs.
     """
@@ -55,7 +57,6 @@ class Fallback:
             return
         with self._making:
             if input_hw not in self._ready:
-                log.info("compiling a second graph, for frames with more than the usual number of candidates")
                 graph = self._compiler.prepare("host", input_hw)
                 device = self._compiler.compile(graph, "sync")
                 self._ready[input_hw] = (create_slots(device, 1)[0].seat, graph.output)
@@ -88,7 +89,9 @@ class Fallback:
                 "more candidates than this rewritten graph decodes",
                 hint="raise --conf, or run the model that it was made from",
             )
-        self.make_ready(letterbox.input_hw)
+        if not self.is_ready(letterbox.input_hw):
+            log.info("compiling a second graph, for frames with more than the usual number of candidates")
+            self.make_ready(letterbox.input_hw)
         own, form = self._ready[letterbox.input_hw]
         with self._redoing:
             self._num_redone += 1

@@ -16,11 +16,14 @@ The contract
 4. The balance, at every moment, of each stream: arrived = results + dropped + in flight (`counters.py`).
 5. Every wait can be woken. `close()` (also called by the end of a `with` block, by garbage collection and at the
    interpreter's exit) interrupts the sources, cancels what is in flight, joins every thread and leaves the slots free
-   for the next run. It waits for a read that cannot be interrupted `READ_TIMEOUT_S` at most, and for a device
+   for the next run. It waits for a read that cannot be interrupted, or a model that is being compiled beside the
+   frames' way, `READ_TIMEOUT_S` at most, and for a device
    `CANCEL_TIMEOUT_S`. An interrupt at any moment, while a run is made, started or closed, ends in the same state; see
    `keepbusy.threads.workers` for who owns what, and when.
 6. Failures have a place: a source's is its stream's, a sink's its outlet's, a device's the run's.
 7. Deterministic: the same frames give the same bytes in sync and async, at any depth.
+8. Nothing that takes seconds is done where frames of several streams pass. A reader makes the slots ready for a new
+   frame size before it hands on the frame; what may be needed later is made in the background.
 
 Threads
 -------

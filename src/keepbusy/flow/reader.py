@@ -224,7 +224,7 @@ class Reader:
         """A frame that can be started at once, or the error in its place. A new size is waited for here, not behind."""
         frame_hw = (0, 0)
         try:
-            frame_hw = (frame.height, frame.width)
+            frame_hw = frame.shape_hw
             if frame_hw != self._ready_hw:
                 self._make_ready(frame_hw)
                 self._ready_hw = frame_hw
