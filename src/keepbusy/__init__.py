@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from keepbusy.flow.stats import Snapshot, StageStats
     from keepbusy.flow.stream import Stream
     from keepbusy.sinks import Sink, StopRun, drain
+    from keepbusy.sinks.open import open_sink
     from keepbusy.sources import Source, SourceInfo, open_source
     from keepbusy.sources.spec import SourceSpec
     from keepbusy.values.detections import Detections
@@ -80,6 +81,7 @@ _HOMES = {
     "StreamStats": "flow.counters",
     "Timings": "values.result",
     "drain": "sinks",
+    "open_sink": "sinks.open",
     "open_source": "sources",
 }
 
@@ -121,6 +123,7 @@ __all__ = [
     "Timings",
     "__version__",
     "drain",
+    "open_sink",
     "open_source",
 ]
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
-from keepbusy.cli.guard import guard_outputs
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -73,6 +72,16 @@ def detect(
     ] = None,
     model: ModelOption = None,
     device: DeviceOption = "CPU",
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SINK",
+            help="Where results go: out.jsonl, - (JSON Lines on standard output), out.mp4, out.jpg, a folder (out/), "
+            "labels:out/, crops:out/, window:. Options behind a ?: out.mp4?encoder=vp9. May be repeated.",
+            rich_help_panel=_OUT,
+            show_default=False,
+        ),
+    ] = None,
     save: Annotated[
         Path | None,
         typer.Option(help="Annotated video (.mp4), picture, or folder for both.", rich_help_panel=_OUT),
@@ -257,7 +266,9 @@ def detect(
     from keepbusy.cli.models import find_model_with_progress
     from keepbusy.embedded import embedded_clip, embedded_model
     from keepbusy.sinks.draw import Style
-    from keepbusy.sinks.open import Outputs, open_sinks
+    from keepbusy.sinks.guard import guard_sinks
+    from keepbusy.sinks.open import open_sinks
+    from keepbusy.sinks.spec import Outputs, parse_sink
     from keepbusy.sources import close_source, open_sources
     from keepbusy.sources.selection import num_selected
 
@@ -275,10 +286,11 @@ def detect(
         show=show,
         exist_ok=exist_ok,
         style=Style(not hide_labels, not hide_conf, not hide_throughput, line_width),
-        has_sound=not no_audio and not loop,
+        has_sound=not no_audio,
         encoder=cast("EncoderName", encoder),
     )
-    guard_outputs(outputs, trace, sources or [], models=[model], others=[names, profile])
+    specs = outputs.specs() + [parse_sink(text, option="--to") for text in to or ()]
+    guard_sinks(specs, trace, sources or [], models=[model], others=[names, profile])
     read_ahead, read_threads = options["mode"] != "sync", options.get("read_threads")
     most_pixels = parse_pixels(max_pixels)
     opened = open_sources(
@@ -305,7 +317,7 @@ def detect(
             **options,
         ) as pipeline:
             pipeline.set_classes(parse_classes(classes, pipeline.names))
-            sinks = open_sinks(opened, outputs, sources or [])
+            sinks = open_sinks(specs, opened, named=sources or (), is_looped=loop)
             run = pipeline.run(*opened, loop=loop, limit=limit, stride=stride)
             what = (options["mode"], device, pipeline.num_slots)
             _follow(run, sinks, what, total=num_selected(opened, select), trace=trace, is_quiet=quiet)
