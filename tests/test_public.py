@@ -40,6 +40,7 @@ ORDER = (
     "bench",
     "optimize",
     "tune",
+    "jobs",
     "cli",
     "__main__",
 )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keepbusy.flow.run import Run
     from keepbusy.flow.stats import Snapshot, StageStats
     from keepbusy.flow.stream import Stream
+    from keepbusy.jobs.detect import RunReport, detect_to
     from keepbusy.sinks import Sink, StopRun, drain
     from keepbusy.sinks.open import open_sink
     from keepbusy.sources import Source, SourceInfo, open_source
@@ -65,6 +66,7 @@ _HOMES = {
     "Retry": "config",
     "Run": "flow.run",
     "RunConfig": "config",
+    "RunReport": "jobs.detect",
     "SelectConfig": "config",
     "Sink": "sinks",
     "SinkError": "errors",
@@ -80,6 +82,7 @@ _HOMES = {
     "StreamInfo": "values.streams",
     "StreamStats": "flow.counters",
     "Timings": "values.result",
+    "detect_to": "jobs.detect",
     "drain": "sinks",
     "open_sink": "sinks.open",
     "open_source": "sources",
@@ -106,6 +109,7 @@ __all__ = [
     "Retry",
     "Run",
     "RunConfig",
+    "RunReport",
     "SelectConfig",
     "Sink",
     "SinkError",
@@ -122,6 +126,7 @@ __all__ = [
     "StreamStats",
     "Timings",
     "__version__",
+    "detect_to",
     "drain",
     "open_sink",
     "open_source",
