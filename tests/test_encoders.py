@@ -19,7 +19,8 @@ from keepbusy.errors import ConfigError
 from keepbusy.sinks.encoders import ENCODERS, Encoder, EncoderName, choose_encoder, is_built
 from keepbusy.sinks.images import AnnotatedFolder
 from keepbusy.sinks.naming import OutputNames
-from keepbusy.sinks.open import Outputs, open_sinks
+from keepbusy.sinks.open import open_sinks
+from keepbusy.sinks.spec import Outputs
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sources.open import open_source
 from keepbusy.values.detections import Detections
@@ -234,7 +235,7 @@ def test_an_encoder_that_does_not_fit_is_refused_before_anything_is_made(save: s
     source = open_source("synth:street?frames=1&size=96x64")
     try:
         with pytest.raises(ConfigError, match=f"^encoder {name}: "):
-            open_sinks([source], Outputs(save=tmp_path / save, encoder=name, json=str(tmp_path / "o.jsonl")))
+            open_sinks(Outputs(save=tmp_path / save, encoder=name, json=str(tmp_path / "o.jsonl")).specs(), [source])
     finally:
         source.close()
     assert list(tmp_path.iterdir()) == []

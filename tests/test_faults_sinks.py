@@ -34,7 +34,8 @@ from keepbusy.sinks.draw import Style, annotate
 from keepbusy.sinks.images import AnnotatedFolder, write_image
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames, glob_root, is_glob
-from keepbusy.sinks.open import Outputs, open_sinks
+from keepbusy.sinks.open import open_sinks
+from keepbusy.sinks.spec import Outputs
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt
 from keepbusy.sources import Selection, Source, SourceInfo, open_sources
@@ -451,7 +452,7 @@ def test_any_file_name_can_be_saved_to_in_the_current_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     source = Clip("a.mp4", 1)
-    (sink,) = open_sinks([source], Outputs(save=Path(name)))
+    (sink,) = open_sinks(Outputs(save=Path(name)).specs(), [source])
     sink.write(result())
     sink.close()
     assert os.listdir(".") == [name] and Path(name).stat().st_size > 300
@@ -463,13 +464,13 @@ def test_a_picture_of_a_kind_that_cannot_be_written_is_refused_at_the_start(tmp_
     earlier.write_text("{}\n")
     outputs = Outputs(save=tmp_path / name, json=str(earlier), save_txt=tmp_path / "labels")
     with pytest.raises(ConfigError, match=f"^--save: .*{name[3:].lower()} pictures can be read, but not written"):
-        open_sinks([Clip("a.mp4", 1)], outputs)
+        open_sinks(outputs.specs(), [Clip("a.mp4", 1)])
     # What was there is kept, and nothing was made.
     assert files_below(tmp_path) == ["earlier.jsonl"] and earlier.read_text() == "{}\n"
     assert os.listdir(tmp_path) == ["earlier.jsonl"]
     # A folder may have such a name.
     (tmp_path / name).mkdir()
-    (sink,) = open_sinks([Clip("a.mp4", 1)], Outputs(save=tmp_path / name))
+    (sink,) = open_sinks(Outputs(save=tmp_path / name).specs(), [Clip("a.mp4", 1)])
     assert isinstance(sink, AnnotatedFolder)
 
 
@@ -657,7 +658,7 @@ def test_a_source_given_twice_has_outputs_of_its_own_each_time(blob_model: Path,
     out = tmp_path / "out"
     outputs = Outputs(save=out, save_txt=out / "labels")
     with Pipeline(blob_model) as pipeline:
-        sinks = open_sinks(opened, outputs, specs)
+        sinks = open_sinks(outputs.specs(), opened, named=specs)
         drain(pipeline.run(*opened), sinks, lambda result: None)
     written = sorted(path.name for path in out.iterdir() if path.is_file())
     assert written == ["a-2.png", "a.png", "clip-2.mp4", "clip.mp4"]

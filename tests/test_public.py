@@ -41,6 +41,7 @@ ORDER = (
     "bench",
     "optimize",
     "tune",
+    "jobs",
     "cli",
     "__main__",
 )

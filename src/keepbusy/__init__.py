@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from keepbusy.flow.run import Run
     from keepbusy.flow.stats import Snapshot, StageStats
     from keepbusy.flow.stream import Stream
+    from keepbusy.jobs.detect import RunReport, detect_to
     from keepbusy.sinks import Sink, StopRun, drain
+    from keepbusy.sinks.open import open_sink
     from keepbusy.sources import Source, SourceInfo, open_source
     from keepbusy.sources.spec import SourceSpec
     from keepbusy.values.detections import Detections
@@ -65,6 +67,7 @@ _HOMES = {
     "Retry": "config",
     "Run": "flow.run",
     "RunConfig": "config",
+    "RunReport": "jobs.detect",
     "SelectConfig": "config",
     "Sink": "sinks",
     "SinkError": "errors",
@@ -82,7 +85,9 @@ _HOMES = {
     "StreamInfo": "values.streams",
     "StreamStats": "flow.counters",
     "Timings": "values.result",
+    "detect_to": "jobs.detect",
     "drain": "sinks",
+    "open_sink": "sinks.open",
     "open_source": "sources",
 }
 
@@ -107,6 +112,7 @@ __all__ = [
     "Retry",
     "Run",
     "RunConfig",
+    "RunReport",
     "SelectConfig",
     "Sink",
     "SinkError",
@@ -125,7 +131,9 @@ __all__ = [
     "StreamStats",
     "Timings",
     "__version__",
+    "detect_to",
     "drain",
+    "open_sink",
     "open_source",
 ]
 

@@ -78,7 +78,8 @@ class DetectConfig:
             `lambda names: {names.index("person"): 0.5}`.
         iou: Boxes of one class that overlap a better one by more than this are dropped; 0 to 1.
         max_det: At most this many detections a frame, the most confident ones.
-        classes: Only these class ids; None for all.
+        classes: Only these class ids; None for all. `Pipeline` and `Detector` also take a function of the model's class
+            names that gives them.
         region: Corners of a polygon, (x, y) as shares of the frame's width and height: only boxes whose foot, the
             middle of the lower side, lies in it (of rotated boxes, the centre), before they suppress each other; two
             corners are those of a rectangle; None for the whole frame.
@@ -350,7 +351,7 @@ class Options(TypedDict, total=False):
     class_conf: Mapping[int, float] | ClassConf | Callable[[tuple[str, ...]], Mapping[int, float] | None] | None
     iou: float
     max_det: int
-    classes: tuple[int, ...] | None
+    classes: tuple[int, ...] | Callable[[tuple[str, ...]], tuple[int, ...] | None] | None
     region: Sequence[Point] | None
     agnostic_nms: bool
     multi_label: bool

@@ -23,14 +23,14 @@ def load(
     path: str | Path, names: tuple[str, ...] | str | Path | None, options: dict[str, Any]
 ) -> tuple[CompiledModel, DetectConfig, RunConfig]:
     """Check the options, read the model, and see that they fit each other; nothing is compiled yet."""
-    class_conf = options.get("class_conf")
-    device, detect, config = split_options({**options, "class_conf": None} if callable(class_conf) else options)
+    by_names = {name: options[name] for name in ("classes", "class_conf") if callable(options.get(name))}
+    device, detect, config = split_options({**options, **dict.fromkeys(by_names)})
     core = _core()
     if isinstance(names, (str, Path)):
         names = load_names(Path(names))
     model = load_model(path, imgsz=device.imgsz, names=names, family=device.family, task=device.task, core=core)
-    if callable(class_conf):
-        detect = dataclasses.replace(detect, class_conf=class_conf(model.names))
+    if by_names:
+        detect = dataclasses.replace(detect, **{name: of(model.names) for name, of in by_names.items()})
     check_classes(detect, model.names)
     return CompiledModel(model, device, detect, config.mode, config.nireq, core), detect, config
 

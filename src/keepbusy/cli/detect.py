@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
 
-from keepbusy.cli.guard import guard_outputs
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -38,20 +35,13 @@ from keepbusy.cli.parse import (
     parse_size,
     share,
 )
-from keepbusy.cli.progress import print_interrupted, print_summary, progress_line
+from keepbusy.cli.progress import Progress
 from keepbusy.config import OnError, SelectConfig
 from keepbusy.errors import ConfigError, FrameError
 
 if TYPE_CHECKING:
-    from keepbusy.config import Mode
-    from keepbusy.flow.run import Run
-    from keepbusy.sinks import Sink
     from keepbusy.sinks.encoders import EncoderName
     from keepbusy.values.forms import Family, Task
-    from keepbusy.values.result import Result, Timings
-
-TRACED_FRAMES = 10_000
-"""The last frames of a run that --trace writes: some minutes, and a file that viewers still open."""
 
 _NOT_PARSED = ("head", "mode", "hint", "nstreams", "threads", "precision", "read_threads", "preprocess_threads")
 """The options that a profile may have, and that the pipeline takes as they are given."""
@@ -73,6 +63,16 @@ def detect(
     ] = None,
     model: ModelOption = None,
     device: DeviceOption = "CPU",
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SINK",
+            help="Where results go: out.jsonl, - (JSON Lines on standard output), out.mp4, out.jpg, a folder (out/), "
+            "labels:out/, crops:out/, window:. Options behind a ?: out.mp4?encoder=vp9. May be repeated.",
+            rich_help_panel=_OUT,
+            show_default=False,
+        ),
+    ] = None,
     save: Annotated[
         Path | None,
         typer.Option(help="Annotated video (.mp4), picture, or folder for both.", rich_help_panel=_OUT),
@@ -253,19 +253,12 @@ def detect(
     keepbusy detect 0 -m yolov5n.xml --show
     keepbusy detect rtsp://camera/stream rtsp://other/stream -m yolov5n.xml -d GPU --json -
     """
-    from keepbusy.api import Pipeline
     from keepbusy.cli.models import find_model_with_progress
-    from keepbusy.embedded import embedded_clip, embedded_model
+    from keepbusy.jobs.detect import detect_to
     from keepbusy.sinks.draw import Style
-    from keepbusy.sinks.open import Outputs, open_sinks
-    from keepbusy.sources import close_source, open_sources
-    from keepbusy.sources.selection import num_selected
+    from keepbusy.sinks.spec import Outputs, parse_sink
 
     _check_used(save=save, encoder=encoder, save_txt=save_txt, save_conf=save_conf)
-    select = SelectConfig(loop=loop, limit=limit, stride=stride)
-    model = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
-    parsed = {"imgsz": parse_size(imgsz), "shape": parse_shape(shape), "nireq": parse_nireq(nireq)}
-    options = _tuned(context, profile, model, device, parsed)
     outputs = Outputs(
         save=save,
         json=json,
@@ -275,20 +268,30 @@ def detect(
         show=show,
         exist_ok=exist_ok,
         style=Style(not hide_labels, not hide_conf, not hide_throughput, line_width),
-        has_sound=not no_audio and not loop,
+        has_sound=not no_audio,
         encoder=cast("EncoderName", encoder),
     )
-    guard_outputs(outputs, trace, sources or [], models=[model], others=[names, profile])
-    read_ahead, read_threads = options["mode"] != "sync", options.get("read_threads")
-    most_pixels = parse_pixels(max_pixels)
-    opened = open_sources(
-        sources or [embedded_clip()], read_ahead=read_ahead, read_threads=read_threads, max_pixels=most_pixels
-    )
+    select = SelectConfig(loop=loop, limit=limit, stride=stride)
+    sinks = outputs.specs() + [parse_sink(text, option="--to") for text in to or ()]
+    # A profile's options count where none is given.
+    options = {
+        "imgsz": parse_size(imgsz),
+        "shape": parse_shape(shape),
+        "nireq": parse_nireq(nireq),
+        **{name: context.params[name] for name in _NOT_PARSED},
+    }
     try:
-        with Pipeline(
-            model,
-            device,
+        detect_to(
+            None if model is None else find_model_with_progress(model, is_quiet=quiet),
+            sources or (),
+            sinks,
+            device=device,
             names=names,
+            select=select,
+            profile=profile,
+            trace=trace,
+            watch=None if quiet else Progress(Console(stderr=True)),
+            classes=partial(parse_classes, classes),
             conf=conf,
             class_conf=partial(parse_class_conf, class_conf or ()),
             iou=iou,
@@ -301,17 +304,12 @@ def detect(
             on_error=cast(OnError, on_error),
             device_timeout_s=device_timeout,
             reduce_jpegs=reduce_jpegs,
-            max_pixels=most_pixels,
-            **options,
-        ) as pipeline:
-            pipeline.set_classes(parse_classes(classes, pipeline.names))
-            sinks = open_sinks(opened, outputs, sources or [])
-            run = pipeline.run(*opened, loop=loop, limit=limit, stride=stride)
-            what = (options["mode"], device, pipeline.num_slots)
-            _follow(run, sinks, what, total=num_selected(opened, select), trace=trace, is_quiet=quiet)
-    finally:
-        for source in opened:
-            close_source(source)
+            max_pixels=parse_pixels(max_pixels),
+            **{name: value for name, value in options.items() if _is_given(context, name)},
+        )
+    except FrameError as error:
+        error.hint = "; ".join(filter(None, (error.hint, "--on-error skip records it and goes on")))
+        raise
 
 
 def _check_used(*, save: Path | None, encoder: str, save_txt: Path | None, save_conf: bool) -> None:
@@ -324,64 +322,6 @@ def _check_used(*, save: Path | None, encoder: str, save_txt: Path | None, save_
         raise ConfigError("--encoder: no video is written", hint="say where with --save, or leave --encoder out")
     if save_conf and save_txt is None:
         raise ConfigError("--save-conf: no labels are written", hint="say where with --save-txt FOLDER")
-
-
-def _follow(
-    run: Run,
-    sinks: Sequence[Sink],
-    what: tuple[str, str, int],
-    *,
-    total: int | None,
-    trace: Path | None,
-    is_quiet: bool,
-) -> None:
-    """See a run to its end, and tell of it; `what` is its mode, its device and the number of its slots."""
-    from keepbusy.bench.trace import write_trace
-    from keepbusy.sinks import drain
-
-    console = Console(stderr=True)
-    mode, device, num_slots = what
-    timings: deque[Timings] = deque(maxlen=TRACED_FRAMES)
-    is_interrupted = False
-    try:
-        with progress_line(console, run, total, is_wanted=not is_quiet) as line:
-
-            def on_result(result: Result) -> None:
-                if trace is not None:
-                    timings.append(result.timings)
-                line.update()
-
-            drain(run, sinks, on_result)
-    except BaseException as error:
-        is_interrupted = not isinstance(error, Exception)
-        if isinstance(error, FrameError):
-            error.hint = "; ".join(filter(None, (error.hint, "--on-error skip records it and goes on")))
-        raise
-    finally:
-        if trace is not None:
-            write_trace(trace, {cast("Mode", mode): timings})
-        if not is_quiet:
-            if is_interrupted:
-                print_interrupted(console, run.stats.snapshot())
-            print_summary(console, run.stats.snapshot(), mode=mode, device=device, num_slots=num_slots)
-
-
-def _tuned(
-    context: typer.Context, profile: Path | None, model: Path, device: str, parsed: dict[str, Any]
-) -> dict[str, Any]:
-    """The options of a run: those given on the command line, then the profile's, then the defaults."""
-    options = parsed | {name: context.params[name] for name in _NOT_PARSED}
-    if profile is None:
-        return options
-    from keepbusy.threads.cores import usable_cores
-    from keepbusy.tune.profile import load_profile, merge_options, origin, warn_of_differences
-
-    loaded = load_profile(profile)
-    warn_of_differences(loaded, profile, origin(model, device, usable_cores=usable_cores()))
-    merged = {**options, **merge_options(loaded, {name: options[name] for name in options if _is_given(context, name)})}
-    if merged["mode"] == "sync" and not _is_given(context, "nireq"):
-        merged["nireq"] = None
-    return merged
 
 
 def _is_given(context: typer.Context, name: str) -> bool:

@@ -1,35 +1,13 @@
-"""No command writes over what it reads."""
+"""What no command writes over: the files of data sets, and the door to `keepbusy.sinks.guard`, which loads more."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keepbusy.files.parsing import parse_yaml
-from keepbusy.files.paths import FileId, OutputFolder, check_outputs, file_id, files_below, read_text
-
-if TYPE_CHECKING:
-    from keepbusy.sinks.open import Outputs
-
-_REPORT_SUFFIXES = frozenset({".csv", ".html", ".jsonl", ".md", ".svg"})
-"""Endings of files that are written beside sources and never read as one."""
-
-_SHARED_SUFFIXES = frozenset({".json", ".yaml", ".yml"})
-"""Endings that reports and profiles share with data sets and labels: their first bytes tell."""
-
-_REPORT_HEAD = re.compile(
-    rb'\A\s*\Z|keepbusy-(bench|tune|verify|profile)\b|\A\{"(source|traceEvents)":|\A(\[\]|\[\{"image_id":.*?"score":)'
-    rb'|\A\{\s*"(map50_95|chosen)":',
-    re.DOTALL,
-)
-"""What such a file begins with if a command wrote it. Nothing at all is what an interrupted command leaves."""
-
-_HEAD_BYTES = 4096
-"""So much is read of such a file: reports say within it what they are."""
+from keepbusy.files.paths import OutputFolder, files_below, read_text
 
 EVAL_REPORTS = frozenset({"metrics.json", "detections.json"})
 """What `keepbusy eval --save-dir` writes beside pictures."""
@@ -43,108 +21,19 @@ def guard_inputs(
     sources: Iterable[Any] = (),
     others: Iterable[Path | str | None] = (),
 ) -> None:
-    """Refuse outputs that are inputs, before anything is opened.
+    """See `keepbusy.sinks.guard.guard_inputs`."""
+    from keepbusy.sinks import guard
 
-    Args:
-        files: Files to be written, by option.
-        folders: Folders to be written to, by option.
-        models: Models to be read, as files, folders or names.
-        sources: Sources to be read. Of a folder the files in it count. Where `folders` is left out, as by commands
-            that only measure and whose data may have sub-folders, all files below it count. Reports in it do not:
-            a command that is run again may write its report to the same place.
-        others: Other files to be read: names, profiles, data sets, earlier reports.
-
-    Raises:
-        ConfigError: An output is an input, or two outputs are one file.
-    """
-    given = (file_id(path) for path in files.values() if path is not None and str(path) != "-")
-    outputs = {found for found in given if found is not None}
-    check_outputs(files, _inputs(models, sources, others, outputs, is_deep=folders is None), folders=folders)
+    guard.guard_inputs(files, folders=folders, models=models, sources=sources, others=others)
 
 
-def guard_outputs(
-    outputs: Outputs,
-    trace: Path | None,
-    sources: Sequence[str],
-    *,
-    models: Iterable[Path | str | None],
-    others: Iterable[Path | str | None],
-) -> None:
-    """Refuse outputs of `keepbusy detect` that are inputs, and a trace that cannot be written.
+def pictures_and_videos(
+    folder: Path | None, *, is_deep: bool = False, reports: Container[str] = ()
+) -> OutputFolder | None:
+    """See `keepbusy.sinks.guard.pictures_and_videos`."""
+    from keepbusy.sinks import guard
 
-    Raises:
-        ConfigError: An output is an input, or two outputs are one file.
-        SinkError: The trace cannot be written.
-    """
-    from keepbusy.sinks.naming import check_file, keeps_sub_folders
-
-    is_deep = keeps_sub_folders(sources)
-    guard_inputs(
-        {"--save": outputs.save, "--json": outputs.json, "--trace": trace},
-        folders={
-            "--save": pictures_and_videos(outputs.save, is_deep=is_deep),
-            "--save-crop": pictures_and_videos(outputs.save_crop, is_deep=True),
-            "--save-txt": labels(outputs.save_txt, is_deep=is_deep),
-        },
-        models=models,
-        sources=sources,
-        others=others,
-    )
-    if trace is not None:
-        check_file(trace)
-
-
-def _inputs(
-    models: Iterable[Path | str | None],
-    sources: Iterable[Any],
-    others: Iterable[Path | str | None],
-    outputs: set[FileId],
-    *,
-    is_deep: bool,
-) -> Iterator[Path]:
-    from keepbusy.models.files import model_files
-
-    for model in models:
-        if model is not None:
-            reports = outputs if os.path.isdir(model) else None
-            yield from model_files(Path(model), counts=partial(_is_of_model, reports=reports))
-    for source in sources:
-        is_folder = isinstance(source, (str, Path)) and os.path.isdir(os.path.expanduser(source))
-        for file in _files_of(source, is_deep=is_deep):
-            if not is_folder or not _is_report(file, outputs):
-                yield file
-    yield from (Path(other) for other in others if other is not None)
-
-
-def _is_of_model(file: Path, *, reports: set[FileId] | None) -> bool:
-    """Whether a file is one of a model's, and no report in its folder; None where the model is no folder."""
-    return reports is None or not _is_report(file, reports)
-
-
-def _files_of(source: Any, *, is_deep: bool) -> Iterator[Path]:
-    from keepbusy.sources.named import named_files
-
-    for file in named_files([source]):
-        yield file
-        if is_deep and os.path.isdir(file):
-            yield from files_below(file, with_hidden=True)
-
-
-def _is_report(path: Path, outputs: set[FileId]) -> bool:
-    """Whether a file in a folder of sources is one that commands write and do not read.
-
-    Only files that are going to be written are looked into.
-    """
-    suffix = path.suffix.lower()
-    if suffix in _REPORT_SUFFIXES:
-        return True
-    if suffix not in _SHARED_SUFFIXES or file_id(path) not in outputs:
-        return False
-    try:
-        with path.open("rb") as file:
-            return _REPORT_HEAD.search(file.read(_HEAD_BYTES)) is not None
-    except OSError:
-        return False
+    return guard.pictures_and_videos(folder, is_deep=is_deep, reports=reports)
 
 
 def dataset_files(dataset: Any) -> Iterator[Path]:
@@ -176,24 +65,3 @@ def _lists_in(path: Path) -> Iterator[Path]:
                 yield from (root / str(part), root / str(part).replace("\\", "/").lstrip("./"))
     except (OSError, ValueError, AttributeError):
         return  # Opening it says what is wrong.
-
-
-def pictures_and_videos(
-    folder: Path | None, *, is_deep: bool = False, reports: Container[str] = ()
-) -> OutputFolder | None:
-    """A folder that pictures and videos go to, and reports with some names.
-
-    `is_deep` where sub-folders are kept.
-    """
-    from keepbusy.sources.images import is_picture
-    from keepbusy.sources.listing import VIDEO_SUFFIXES
-
-    def writes(path: Path) -> bool:
-        return is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES or path.name.lower() in reports
-
-    return None if folder is None else OutputFolder(folder, writes, is_deep)
-
-
-def labels(folder: Path | None, *, is_deep: bool = False) -> OutputFolder | None:
-    """A folder that label files go to; `is_deep` where sub-folders are kept."""
-    return None if folder is None else OutputFolder(folder, lambda path: path.suffix.lower() == ".txt", is_deep)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from keepbusy.texts import fit
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from keepbusy.flow.counters import OutletStats
     from keepbusy.flow.run import Run
     from keepbusy.flow.stats import Snapshot
+    from keepbusy.jobs.detect import RunReport
+    from keepbusy.values.result import Result
 
 UPDATES_PER_S = 4
 """Drawing the line takes about a millisecond of the interpreter's time, which the pipeline needs."""
@@ -25,7 +28,7 @@ UPDATES_PER_S = 4
 class ProgressLine:
     """The line of one run; `update` is cheap enough to be called for each result."""
 
-    def __init__(self, progress: Progress | None, run: Run, total: int | None) -> None:
+    def __init__(self, progress: Bars | None, run: Run, total: int | None) -> None:
         self._progress = progress
         self._run = run
         self._due_s = 0.0
@@ -60,9 +63,38 @@ def progress_line(console: Console, run: Run, total: int | None, *, is_wanted: b
         TextColumn("{task.fields[extra]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, refresh_per_second=UPDATES_PER_S, transient=True) as progress:
+    with Bars(*columns, console=console, refresh_per_second=UPDATES_PER_S, transient=True) as progress:
         line = ProgressLine(progress, run, total)
         yield line
+
+
+class Progress:
+    """Shows a run that goes on, and sums it up at its end.
+
+    Args:
+        console: Where.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown = ExitStack()
+        self._line: ProgressLine | None = None
+
+    def begin(self, run: Run, total: int | None) -> None:
+        """The run has begun; `total` frames will be read."""
+        self._line = self._shown.enter_context(progress_line(self._console, run, total, is_wanted=True))
+
+    def result(self, result: Result) -> None:
+        """There is a result."""
+        if self._line is not None:
+            self._line.update()
+
+    def end(self, report: RunReport, error: BaseException | None) -> None:
+        """The run is over."""
+        self._shown.close()
+        if error is not None and not isinstance(error, Exception):
+            print_interrupted(self._console, report.numbers)
+        print_summary(self._console, report.numbers, mode=report.mode, device=report.device, num_slots=report.num_slots)
 
 
 def _extra(numbers: Snapshot) -> str:

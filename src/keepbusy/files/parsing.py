@@ -173,3 +173,22 @@ def _depth(text: str) -> int:
         depth += 1 if bracket in "[({" else -1
         deepest = max(deepest, depth)
     return deepest
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """What stands behind the `?` of a source's or a sink's name: `seed=1&fps=30`.
+
+    Raises:
+        TextError: It is not of that form, or a key comes twice.
+    """
+    if not query:
+        raise TextError("nothing follows '?'")
+    values: dict[str, str] = {}
+    for item in query.split("&"):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise TextError(f"key {key!r} has no value")
+        if key in values:
+            raise TextError(f"key {key!r} appears twice")
+        values[key] = value
+    return values

@@ -31,8 +31,6 @@ class OutputFolder:
 
     def holds(self, path: Path) -> bool:
         """Whether a file, which may not exist yet, could be one that is written to the folder."""
-        if self.path.suffix and not os.path.isdir(self.path):
-            return False  # A file, where an option takes both.
         folder, place = (Path(os.path.normcase(os.path.realpath(one))) for one in (self.path, path))
         is_in = place.parent == folder or (self.is_deep and place.is_relative_to(folder))
         return is_in and place != folder and self.writes(place)

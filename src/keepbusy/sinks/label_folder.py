@@ -51,7 +51,7 @@ class LabelMark:
                 os.utime(self._path)
 
 
-def claim_labels(folder: Path, *, exist_ok: bool, is_deep: bool = True) -> LabelMark | None:
+def claim_labels(folder: Path, *, exist_ok: bool, is_deep: bool = True, option: str = "--save-txt") -> LabelMark | None:
     """Take a folder for labels: those of somebody else are not written over, unless that is wanted.
 
     A small hidden file marks folders that labels were written to before. Labels that are newer than it were corrected
@@ -61,6 +61,7 @@ def claim_labels(folder: Path, *, exist_ok: bool, is_deep: bool = True) -> Label
         folder: The folder; made if missing.
         exist_ok: Write over what is there.
         is_deep: Whether labels are going to be written to folders below it, too.
+        option: What the user named it with, for messages; empty where a program did.
 
     Returns:
         The folder's mark; None where somebody else's labels are written over. They stay somebody else's, so that the
@@ -82,9 +83,10 @@ def claim_labels(folder: Path, *, exist_ok: bool, is_deep: bool = True) -> Label
         return LabelMark(folder)
     if exist_ok:
         return None
+    flag = "--exist-ok" if option == "--save-txt" else "labels:FOLDER?exist_ok=yes"
     raise SinkError(
-        f"--save-txt: {folder}: has {changed.relative_to(folder)} in it, {what}",
-        hint="give a new folder, or --exist-ok to write over label files of the same names",
+        f"{f'{option}: ' if option else ''}{folder}: has {changed.relative_to(folder)} in it, {what}",
+        hint=f"give a new folder, or {flag} to write over label files of the same names",
     )
 
 

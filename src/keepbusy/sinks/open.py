@@ -1,23 +1,24 @@
-"""What the user asked to be written → sinks."""
+"""One word from the user → a sink; several for one run."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 
-from keepbusy.errors import ConfigError
+from keepbusy.errors import ConfigError, SinkError
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.crops import Crops
-from keepbusy.sinks.draw import PLAIN, Style
-from keepbusy.sinks.encoders import VIDEO_SUFFIXES, EncoderName, check_name, choose_encoder
+from keepbusy.sinks.encoders import VIDEO_SUFFIXES, check_name, choose_encoder
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
-from keepbusy.sinks.label_folder import claim_labels
+from keepbusy.sinks.label_folder import LabelMark, claim_labels
 from keepbusy.sinks.naming import OutputNames, keeps_sub_folders, roots_of
+from keepbusy.sinks.spec import SinkSpec, parse_sink
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt
 from keepbusy.sources import Source
@@ -25,111 +26,150 @@ from keepbusy.sources.images import is_picture
 from keepbusy.sources.video import Video
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outputs:
-    """What is to be written.
+def open_sink(spec: str | Path | SinkSpec, *, sources: Sequence[Source] = (), names: OutputNames | None = None) -> Sink:
+    """Open what the user named.
 
-    Attributes:
-        save: Annotated video, picture, or folder for both.
-        json: JSON Lines; `-` for standard output.
-        save_txt: Folder for labels.
-        save_conf: Add confidences to the labels.
-        save_crop: Folder for what was found, cut out.
-        show: Open a window.
-        exist_ok: Labels that this program did not write, or somebody has changed since, may be written over.
-        style: What is drawn, and how.
-        has_sound: Copy the sound of one video file into one video.
-        encoder: How videos are encoded: see `keepbusy.sinks.encoders`.
-    """
-
-    save: Path | None = None
-    json: str | None = None
-    save_txt: Path | None = None
-    save_conf: bool = False
-    save_crop: Path | None = None
-    show: bool = False
-    exist_ok: bool = False
-    style: Style = PLAIN
-    has_sound: bool = False
-    encoder: EncoderName = "auto"
-
-
-def open_sinks(sources: Sequence[Source], outputs: Outputs, specs: Sequence[str] = ()) -> list[Sink]:
-    """Open the sinks, so that what cannot be written is known before the work begins.
+    ```python
+    sink = open_sink("out.mp4?encoder=vp9&on_error=count")
+    ```
 
     Args:
-        sources: What is read.
-        outputs: What is to be written.
-        specs: The sources as the user named them: outputs keep the sub-folders that these have.
+        spec: A file (`out.jsonl`, `out.mp4`, `out.jpg`), a folder (`out/`) for annotated pictures and videos, `-` for
+            JSON Lines on standard output, or a kind and its place: `json:`, `video:`, `picture:`, `images:`, `labels:`,
+            `crops:`, `window:`. Options follow a `?`: see docs/sinks.md.
+        sources: What is read, where that is known: a video's sound is copied from it.
+        names: Names shared with the run's other sinks.
 
     Raises:
-        SinkError: An output cannot be made.
-        ConfigError: `save` does not fit the sources, is a picture of a kind that cannot be written, or a video that
-            cannot be encoded as asked. Nothing was opened or made.
+        ConfigError: There is no such kind or option, or it does not fit the sources.
+        SinkError: It cannot be made.
     """
-    names = OutputNames(roots_of(specs))
-    check_name(outputs.encoder)
-    if outputs.save is not None:
-        _check_save(outputs.save, sources)
-        if outputs.save.suffix.lower() in VIDEO_SUFFIXES and not _is_folder(outputs.save):
-            outputs = replace(outputs, encoder=choose_encoder(outputs.encoder, outputs.save).name)
-    mark = None
-    if outputs.save_txt is not None:
-        mark = claim_labels(outputs.save_txt, exist_ok=outputs.exist_ok, is_deep=keeps_sub_folders(specs))
-    sinks: list[Sink] = []
-    if outputs.json is not None:
-        sinks.append(JsonLines(outputs.json))
-    if outputs.save is not None:
-        sinks.append(_open_save(outputs.save, sources, names, outputs))
-    if outputs.save_txt is not None:
-        sinks.append(YoloTxt(outputs.save_txt, names, with_confidence=outputs.save_conf, mark=mark))
-    if outputs.save_crop is not None:
-        sinks.append(Crops(outputs.save_crop, names))
-    if outputs.show:
-        from keepbusy.sinks.window import Window
-
-        sinks.append(Window(outputs.style))
-    return sinks
+    (sink,) = open_sinks([spec], sources, names=names)
+    return sink
 
 
-def _check_save(path: Path, sources: Sequence[Source]) -> None:
-    """See that `--save` fits the sources and can be encoded, before any output is opened."""
-    suffix = path.suffix.lower()
-    if _is_folder(path):
-        return
-    if suffix not in VIDEO_SUFFIXES and not is_picture(path):
+def open_sinks(
+    specs: Sequence[str | Path | SinkSpec],
+    sources: Sequence[Source] = (),
+    *,
+    named: Sequence[str] = (),
+    names: OutputNames | None = None,
+    is_looped: bool = False,
+) -> list[Sink]:
+    """Open the sinks of a run, so that what cannot be written is known before the work begins.
+
+    Args:
+        specs: What `open_sink` takes.
+        sources: What is read.
+        named: The sources as the user named them: outputs keep the sub-folders that these have.
+        names: How outputs are called; None goes by `named`.
+        is_looped: Whether sources begin again at their end, so that no sound fits them.
+
+    Raises:
+        SinkError: An output cannot be made. Those that were opened are closed.
+        ConfigError: One does not fit the sources, is a picture of a kind that cannot be written, a video that cannot be
+            encoded as asked, or is named twice. Nothing was opened or made.
+    """
+    names = names or OutputNames(roots_of(named))
+    checked = [_checked(spec_of(spec), sources) for spec in specs]
+    check_apart(checked)
+    is_deep = keeps_sub_folders(named) if named else True
+    # Asked of all folders before anything is opened: a label file that is there is not to cost another output.
+    marks = [
+        claim_labels(spec.path, exist_ok=spec.exist_ok, is_deep=is_deep, option=spec.option)
+        if spec.kind == "labels"
+        else None
+        for spec in checked
+    ]
+    opened: list[Sink] = []
+    try:
+        for spec, mark in zip(checked, marks, strict=True):
+            sink = _open(replace(spec, has_sound=spec.has_sound and not is_looped), sources, names, mark)
+            sink.outlet = spec.outlet
+            opened.append(sink)
+    except BaseException:
+        for sink in opened:
+            with suppress(SinkError):
+                sink.close()
+        raise
+    return opened
+
+
+def spec_of(spec: str | Path | SinkSpec) -> SinkSpec:
+    """What names a sink, read.
+
+    Raises:
+        ConfigError: There is no such kind or option.
+    """
+    return spec if isinstance(spec, SinkSpec) else parse_sink(os.fspath(spec))
+
+
+def check_apart(specs: Sequence[SinkSpec]) -> None:
+    """See that no two sinks of a kind have the same place; those of different kinds may share a folder.
+
+    Raises:
+        ConfigError: Two have.
+    """
+    taken: dict[tuple[str, str], SinkSpec] = {}
+    for spec in specs:
+        place = os.path.normcase(os.path.realpath(spec.location)) if spec.location not in ("", "-") else spec.location
+        if (earlier := taken.setdefault((spec.kind, place), spec)) is not spec:
+            which = " and ".join(dict.fromkeys(one.option or "sinks" for one in (earlier, spec)))
+            what = {"": "a window", "-": "standard output"}.get(spec.location, spec.location)
+            raise ConfigError(f"{which}: {what} is named twice", hint="give two names")
+
+
+def _checked(spec: SinkSpec, sources: Sequence[Source]) -> SinkSpec:
+    """See that a sink fits the sources and can be encoded, before any output is opened; its encoder is chosen then."""
+    check_name(spec.encoder)
+    if spec.kind not in ("video", "picture"):
+        return spec
+    suffix = spec.path.suffix.lower()
+    if spec.kind == "picture" and not is_picture(spec.path):
         raise ConfigError(
-            f"--save: {path}: unknown kind of file {suffix}",
+            f"{spec.shown}: unknown kind of file {suffix}",
             hint=f"use {', '.join(sorted(VIDEO_SUFFIXES))}, .jpg, .png, or a folder",
         )
-    if suffix not in VIDEO_SUFFIXES and not cv2.haveImageWriter(f"x{suffix}"):
+    if spec.kind == "picture" and not cv2.haveImageWriter(f"x{suffix}"):
         raise ConfigError(
-            f"--save: {path}: {suffix} pictures can be read, but not written", hint="use .jpg, .png, or a folder"
+            f"{spec.shown}: {suffix} pictures can be read, but not written", hint="use .jpg, .png, or a folder"
         )
     if len(sources) > 1:
         raise ConfigError(
-            f"--save: {path} is one file for {len(sources)} sources",
+            f"{spec.shown} is one file for {len(sources)} sources",
             hint="give a folder: each source then gets a file of its own",
         )
-    if suffix not in VIDEO_SUFFIXES and sources[0].info.num_frames != 1:
+    if spec.kind == "picture" and sources and sources[0].info.num_frames != 1:
         raise ConfigError(
-            f"--save: {path} is one picture for a source of many",
+            f"{spec.shown} is one picture for a source of many",
             hint="give a folder, or a video file (.mp4)",
         )
+    return spec if spec.kind == "picture" else replace(spec, encoder=choose_encoder(spec.encoder, spec.path).name)
 
 
-def _open_save(path: Path, sources: Sequence[Source], names: OutputNames, outputs: Outputs) -> Sink:
-    style, encoder = outputs.style, outputs.encoder
-    if _is_folder(path):
-        fps_by_source = {index: source.info.fps for index, source in enumerate(sources)}
-        return AnnotatedFolder(path, names, fps_by_source, style, encoder=encoder)
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        info = sources[0].info
-        is_one_file = isinstance(sources[0], Video) and not info.is_live and os.path.isfile(info.name)
-        sound_of = Path(info.name) if outputs.has_sound and is_one_file else None
-        return VideoFile(path, info.fps, style, sound_of=sound_of, encoder=encoder)
-    return ImageFile(path, style)
+def _open(spec: SinkSpec, sources: Sequence[Source], names: OutputNames, mark: LabelMark | None) -> Sink:
+    match spec.kind:
+        case "json":
+            return JsonLines(spec.location)
+        case "video":
+            return _open_video(spec, sources)
+        case "picture":
+            return ImageFile(spec.path, spec.style)
+        case "images":
+            return AnnotatedFolder(spec.path, names, style=spec.style, encoder=spec.encoder)
+        case "labels":
+            return YoloTxt(spec.path, names, with_confidence=spec.with_confidence, mark=mark)
+        case "crops":
+            return Crops(spec.path, names)
+        case "window":
+            from keepbusy.sinks.window import Window
+
+            return Window(spec.style)
 
 
-def _is_folder(path: Path) -> bool:
-    return os.path.isdir(path) or not path.suffix
+def _open_video(spec: SinkSpec, sources: Sequence[Source]) -> VideoFile:
+    info = sources[0].info if sources else None
+    is_one_file = info is not None and isinstance(sources[0], Video) and not info.is_live and os.path.isfile(info.name)
+    sound_of = Path(info.name) if info is not None and spec.has_sound and is_one_file else None
+    fps = None if info is None else info.fps
+    return VideoFile(spec.path, fps, spec.style, sound_of=sound_of, encoder=spec.encoder)

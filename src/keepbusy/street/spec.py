@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from keepbusy.errors import SourceError
+from keepbusy.files.parsing import TextError, parse_query
 
 _PREFIX = "synth:"
 _HINT = (
@@ -44,18 +45,13 @@ def parse_street_spec(spec: str) -> StreetSpec:
     scene, mark, query = spec[len(_PREFIX) :].partition("?")
     if scene != "street":
         raise SourceError(f"unknown synthetic scene {scene!r}", hint=_HINT)
-    if mark and not query:
-        raise SourceError(f"nothing follows '?' in {spec!r}", hint=_HINT)
-    values: dict[str, str] = {}
-    for item in query.split("&") if query else []:
-        key, equals, value = item.partition("=")
+    try:
+        values = parse_query(query) if mark else {}
+    except TextError as error:
+        raise SourceError(f"{error} in {spec!r}", hint=_HINT) from error
+    for key in values:
         if key not in ("seed", "size", "fps", "frames"):
             raise SourceError(f"unknown key {key!r} in {spec!r}", hint=_HINT)
-        if not equals:
-            raise SourceError(f"key {key!r} has no value in {spec!r}", hint=_HINT)
-        if key in values:
-            raise SourceError(f"key {key!r} appears twice in {spec!r}", hint=_HINT)
-        values[key] = value
     width, height = 1280, 720
     if "size" in values:
         first, cross, second = values["size"].partition("x")

@@ -1,0 +1,211 @@
+"""Sources through a model into sinks: what `keepbusy detect` does."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from keepbusy.api.pipeline import Pipeline, SourceLike
+from keepbusy.bench.trace import write_trace
+from keepbusy.config import Mode, RunConfig, SelectConfig
+from keepbusy.embedded import embedded_clip, embedded_model
+from keepbusy.errors import SinkError
+from keepbusy.flow.run import Run
+from keepbusy.flow.stats import Snapshot
+from keepbusy.models.store import find_model
+from keepbusy.sinks import Sink, SinkRunner
+from keepbusy.sinks.guard import guard_sinks
+from keepbusy.sinks.open import open_sinks, spec_of
+from keepbusy.sinks.spec import SinkSpec
+from keepbusy.sources import Source, close_source
+from keepbusy.sources.given import flatten, open_mixed
+from keepbusy.sources.selection import num_selected
+from keepbusy.threads.cores import usable_cores
+from keepbusy.tune.profile import load_profile, merge_options, origin, warn_of_differences
+from keepbusy.values.result import Result, Timings
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from keepbusy.config import Options
+
+TRACED_FRAMES = 10_000
+"""The last frames of a run whose timeline is written: some minutes, and a file that viewers still open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What has become of a run.
+
+    Attributes:
+        numbers: The run's numbers: frames, throughput, latency, stages, streams, and what sinks have not got.
+        mode: How it ran.
+        device: Where.
+        num_slots: Infer requests in flight.
+    """
+
+    numbers: Snapshot
+    mode: Mode
+    device: str
+    num_slots: int
+
+
+class Watch(Protocol):
+    """Who looks on while a run goes on. Called in the thread that called `detect_to`."""
+
+    def begin(self, run: Run, total: int | None) -> None:
+        """The run has begun.
+
+        Args:
+            run: The run.
+            total: How many frames will be read; None where that is not known.
+        """
+
+    def result(self, result: Result) -> None:
+        """There is a result, which the sinks do not have yet."""
+
+    def end(self, report: RunReport, error: BaseException | None) -> None:
+        """The run is over and the sinks are closed; called as well where `begin` was broken off.
+
+        Args:
+            report: The run's numbers.
+            error: What broke it off, an interrupt included; None where nothing did.
+        """
+
+
+def detect_to(
+    model: str | Path | None = None,
+    sources: SourceLike = (),
+    sinks: Sequence[str | Path | SinkSpec | Sink] = (),
+    *,
+    device: str = "CPU",
+    names: tuple[str, ...] | str | Path | None = None,
+    select: SelectConfig | None = None,
+    profile: str | Path | None = None,
+    trace: Path | None = None,
+    watch: Watch | None = None,
+    **options: Unpack[Options],
+) -> RunReport:
+    """Run a model over sources, and write the results to sinks: `keepbusy detect`, as one call.
+
+    ```python
+    report = kb.detect_to("yolov5n.xml", "street.mp4", ["out.jsonl", "out.mp4?encoder=vp9"])
+    print(report.numbers.throughput_fps)
+    ```
+
+    No output may be an input, and no two outputs may be one: that is checked before anything is opened.
+
+    Args:
+        model: A model's file, or its name; None for the embedded one.
+        sources: What `Pipeline.run` takes; none for the embedded clip.
+        sinks: What `open_sink` takes, or sinks that are open. All are closed, also where this fails.
+        device: OpenVINO's device name.
+        names: Class names, or the file that has them; None takes the model's own.
+        select: Which frames of each source are read; None for all.
+        profile: A file of `keepbusy tune`: its options count where `options` has none.
+        trace: The last frames' timeline is written to this file, for Perfetto or chrome://tracing.
+        watch: Who looks on.
+        **options: Any attribute of `DetectConfig`, `DeviceConfig` and `RunConfig`, by its name.
+
+    Raises:
+        ConfigError: An option has a value that it cannot have, or an output is an input.
+        SourceError: One of the sources cannot be opened.
+        ModelError: The model cannot be read, or is not understood.
+        SinkError: A sink cannot be made, has failed, or could not write all results.
+        FrameError: A frame failed, and `on_error` is `raise`.
+    """
+    given = list(sinks)
+    opened: list[Source] = []
+    try:
+        specs = [spec_of(one) for one in given if not isinstance(one, Sink)]
+        inputs = flatten((sources,)) or [embedded_clip()]
+        named = [os.fspath(one) for one in inputs if isinstance(one, (str, Path))]
+        path = embedded_model() if model is None else find_model(model)
+        select = select or SelectConfig()
+        chosen = _with_profile(options, profile, path, device)
+        others = [one for one in (names, profile) if isinstance(one, (str, Path))]
+        guard_sinks(specs, trace, inputs, models=[path], others=others)
+        opened = _open_sources(inputs, chosen)
+        with Pipeline(path, device, names=names, **chosen) as pipeline:
+            made = iter(open_sinks(specs, opened, named=named, is_looped=select.loop))
+            given = [one if isinstance(one, Sink) else next(made) for one in given]
+            run = pipeline.run(*opened, loop=select.loop, limit=select.limit, stride=select.stride)
+            ready, given = [one for one in given if isinstance(one, Sink)], []
+            total = num_selected(opened, select)
+            mode = chosen.get("mode", "async")
+            return _follow(run, ready, _Facts(mode, device, pipeline.num_slots, total), trace, watch)
+    finally:
+        for sink in given:
+            if isinstance(sink, Sink):
+                with suppress(SinkError):
+                    sink.close()
+        for source in opened:
+            close_source(source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is known of a run before it has gone on."""
+
+    mode: Mode
+    device: str
+    num_slots: int
+    total: int | None
+
+
+def _follow(run: Run, sinks: Sequence[Sink], facts: _Facts, trace: Path | None, watch: Watch | None) -> RunReport:
+    """See a run to its end, and tell of it."""
+    timings: deque[Timings] = deque(maxlen=TRACED_FRAMES)
+    broken: BaseException | None = None
+    try:
+        with run, SinkRunner(sinks, run.stats, run) as runner:
+            if watch is not None:
+                watch.begin(run, facts.total)
+            for result in run:
+                if trace is not None:
+                    timings.append(result.timings)
+                if watch is not None:
+                    watch.result(result)
+                if not runner.put(result):
+                    break
+    except BaseException as error:
+        broken = error
+        raise
+    finally:
+        report = RunReport(
+            numbers=run.stats.snapshot(), mode=facts.mode, device=facts.device, num_slots=facts.num_slots
+        )
+        try:
+            if trace is not None:
+                write_trace(trace, {facts.mode: timings})
+        finally:
+            if watch is not None:
+                watch.end(report, broken)
+    return report
+
+
+def _open_sources(given: Iterable[Any], options: Mapping[str, Any]) -> list[Source]:
+    defaults = RunConfig()
+    return open_mixed(
+        list(given),
+        read_ahead=options.get("mode", defaults.mode) != "sync",
+        read_threads=options.get("read_threads"),
+        max_pixels=options.get("max_pixels", defaults.max_pixels),
+    )
+
+
+def _with_profile(options: Options, profile: str | Path | None, model: Path, device: str) -> Options:
+    """The options of a run: those given, then the profile's, then the defaults."""
+    if profile is None:
+        return options
+    loaded = load_profile(profile)
+    warn_of_differences(loaded, profile, origin(model, device, usable_cores=usable_cores()))
+    merged = merge_options(loaded, options)
+    if merged.get("mode") == "sync" and "nireq" not in options:
+        merged["nireq"] = None
+    return merged
