@@ -19,7 +19,7 @@ import keepbusy as kb
 from keepbusy.cli.app import app
 from keepbusy.pictures.letterbox import Laying, Letterboxer
 from keepbusy.pictures.planes import Converter, Planes, Reduced, shrink
-from keepbusy.sources import Selection, Source, open_source, video
+from keepbusy.sources import Selection, Source, container, open_source
 from keepbusy.sources.images import ImageFiles
 from keepbusy.values.forms import Fit
 from keepbusy.values.frame import Frame, Image
@@ -186,7 +186,7 @@ def test_frames_kept_from_a_whole_video_become_what_they_were(clip: Path) -> Non
     expected = read_video(clip)
     assert len(images) == len(expected) == 40
     for image, wanted in zip(images, expected, strict=True):
-        np.testing.assert_array_equal(image, wanted)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(image, wanted)
 
 
 def test_frames_travel_to_other_processes_as_bgr(tmp_path: Path, clip: Path) -> None:
@@ -376,7 +376,7 @@ def test_a_reduced_jpeg_is_the_whole_one_seen_smaller(
     assert Letterboxer(ours).write(frame.picture) == Letterboxer(theirs).write(np.asarray(whole, np.uint8))
     difference = np.abs(ours.astype(int) - theirs)
     assert difference.mean() < 2 and difference.max() < 24
-    np.testing.assert_array_equal(frame.image, whole)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(frame.image, whole)
 
 
 def test_only_big_jpegs_are_reduced_and_never_below_what_was_asked_for(tmp_path: Path) -> None:
@@ -484,8 +484,8 @@ def test_sizes_of_a_folder_come_from_some_of_its_headers(tmp_path: Path, monkeyp
 def test_decoders_get_threads_by_cores_and_pixels(
     num_cores: int, size_wh: tuple[int, int], expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, "usable_cores", lambda: num_cores)
-    assert video.num_threads(*size_wh) == expected
+    monkeypatch.setattr(container, "usable_cores", lambda: num_cores)
+    assert container.num_threads(*size_wh) == expected
 
 
 def test_the_number_of_threads_reaches_the_decoder(clip: Path) -> None:
