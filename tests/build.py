@@ -13,6 +13,8 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from keepbusy.values.frame import Frame, Image
+
 BLOB_NAMES = ("red", "green", "blue")
 BLOB_INPUT_HW = (64, 96)
 
@@ -68,6 +70,7 @@ def write_video(
     """Encode a video of a red square that moves to the right, one pixel a frame."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(fps))
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size_wh
         stream.pix_fmt = "yuv420p"
         for index in range(num_frames):
@@ -94,7 +97,13 @@ def count_playable(path: Path) -> int:
     return num_frames
 
 
+def image_of(frame: Frame | None) -> Image:
+    """The pixels of a frame that has some; uint8 (H, W, 3), BGR."""
+    assert frame is not None and frame.image is not None
+    return frame.image
+
+
 def read_video(path: Path) -> list[NDArray[np.uint8]]:
     """Decode a whole video; uint8 (H, W, 3), BGR."""
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in container.decode(video=0)]

@@ -38,7 +38,7 @@ def shift_half_a_cell(graph: ov.Model) -> None:
     """Boxes half a cell to the right and down, as with a forgotten -0.5 in the decoding."""
     _, height, width = (int(size) for size in graph.inputs[0].shape[1:])
     offsets = [
-        np.tile(np.float32((stride / 2, stride / 2)), (3 * (height // stride) * (width // stride), 1))
+        np.tile(np.array((stride / 2, stride / 2), np.float32), (3 * (height // stride) * (width // stride), 1))
         for stride in STRIDES_PX
     ]
     rows = np.concatenate(offsets)

@@ -72,7 +72,7 @@ def _pass_over(unraisable: sys.UnraisableHookArgs) -> None:
 
 def _counts(frame: FrameType) -> bool:
     if frame.f_code.co_filename.startswith(_PACKAGE):
-        return frame.f_globals["__name__"] != "keepbusy.testing"  # A device and a source are one step each.
+        return bool(frame.f_globals["__name__"] != "keepbusy.testing")  # A device and a source are one step each.
     return frame.f_globals.get("__name__") in _STANDARD
 
 

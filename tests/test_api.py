@@ -77,7 +77,7 @@ def test_several_sources_share_the_model(blob_model: Path, clip: Path) -> None:
 def test_a_detector_for_single_pictures_from_any_thread(blob_model: Path, tmp_path: Path) -> None:
     detector = kb.Detector(blob_model)
     expected = detector(square_picture()).boxes_xyxy
-    found: list[np.ndarray] = []  # type: ignore[type-arg]
+    found: list[np.ndarray] = []
     threads = [threading.Thread(target=lambda: found.append(detector(square_picture()).boxes_xyxy)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -92,7 +92,7 @@ def test_a_detector_for_single_pictures_from_any_thread(blob_model: Path, tmp_pa
         kb.FrameError,
         match=r"preprocess: image: frame 0: the picture must be uint8 \(H, W, 3\), and is float64 \(4, 4\)",
     ):
-        detector(np.zeros((4, 4), np.float64))  # type: ignore[arg-type]
+        detector(np.zeros((4, 4), np.float64))
     assert len(detector(square_picture())) == len(expected), "it goes on after an error"
 
 
@@ -114,7 +114,9 @@ def test_asyncio(blob_model: Path, clip: Path) -> None:
             stream = pipeline.stream(clip, loop=True)
             async for _ in stream:
                 break
-            assert stream.stats is not None and not stream.stats.is_finished
+            assert stream.stats is not None
+            was_finished = stream.stats.is_finished
+            assert not was_finished
             await stream.close()
             assert stream.stats.is_finished
             async with pipeline.stream(clip, loop=True) as results:
@@ -194,7 +196,7 @@ def test_a_class_that_the_model_lacks_is_an_error_that_names_the_classes(
     names = ("red", "green", "blue")
     for wrong in ({"classes": (0, 3)}, {"class_conf": {2: 0.1, 3: 0.5}}, {"class_conf": lambda _: {3: 0.5}}):
         with pytest.raises(kb.ConfigError, match=f"^{next(iter(wrong))}: 3 is beyond") as caught:
-            kind(blob_model, names=names, **wrong)  # type: ignore[arg-type]
+            kind(blob_model, names=names, **wrong)
         assert caught.value.hint is not None and "red, green, blue" in caught.value.hint
     kind(blob_model, names=names, classes=(2,), class_conf={2: 0.5})
 

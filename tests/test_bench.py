@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from keepbusy.bench.cost import measuring_cost_s
 from keepbusy.bench.measure import evaluate
 from keepbusy.bench.windows import StageWindow, Window, measure_end_to_end, measure_model_only
 from keepbusy.config import RunConfig
+from keepbusy.device.engine import Request
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.errors import STAGES, ConfigError, SinkError, SourceError
 from keepbusy.flow.stats import RunStats
 from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
+from keepbusy.threads.cores import cgroup_quota_cores
 from keepbusy.values.result import Timings
 
 MS = 1_000_000
@@ -69,10 +72,12 @@ def test_latencies_of_known_values() -> None:
 
 def test_rounds_rotate_and_everybody_goes_first_once() -> None:
     order: list[str] = []
-    found, is_interrupted = rounds.measure_rounds(
-        {name: lambda name=name: order.append(name) or len(order) for name in "abc"},
-        3,  # type: ignore[misc]
-    )
+
+    def measure(name: str) -> int:
+        order.append(name)
+        return len(order)
+
+    found, is_interrupted = rounds.measure_rounds({name: partial(measure, name) for name in "abc"}, 3)
     assert "".join(order) == "abcbcacab" and not is_interrupted
     assert found == {"a": [1, 6, 8], "b": [2, 4, 9], "c": [3, 5, 7]}
 
@@ -117,9 +122,12 @@ def test_the_model_alone_sees_noise_and_a_run_after_it_what_it_would_have_seen()
         requests = pipeline.warm_requests()
         start = type(requests[0]).start
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                type(requests[0]), "start", lambda self: (seen.append(float(self.input.std())), start(self))[1]
-            )
+
+            def watched(self: Request) -> None:
+                seen.append(float(self.input.std()))
+                start(self)
+
+            patch.setattr(type(requests[0]), "start", watched)
             measure_model_only(requests, 0.1)
         again = [result.detections.boxes_xyxy for result in pipeline.run(embedded_clip(), stride=100)]
     assert min(seen) > 70
@@ -154,7 +162,7 @@ def test_an_async_window_has_the_cpu_time_of_each_stages_threads() -> None:
     window = measure_end_to_end(run, 0.1)
     stages = {stage.stage: stage for stage in window.stages}
     for name in ("read", "preprocess", "postprocess"):
-        cpu_s = stages[name].cpu_s  # type: ignore[index]
+        cpu_s = stages[name].cpu_s
         assert cpu_s is None or 0 < cpu_s <= window.cpu_s
 
 
@@ -298,12 +306,12 @@ def test_the_environment_is_described(tmp_path: Path, blob_model: Path) -> None:
 
 
 def test_the_cgroup_quota_is_read_in_both_versions(tmp_path: Path) -> None:
-    assert environment.cgroup_quota_cores(tmp_path) is None
+    assert cgroup_quota_cores(tmp_path) is None
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("150000\n")
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
-    assert environment.cgroup_quota_cores(tmp_path) == 1.5
+    assert cgroup_quota_cores(tmp_path) == 1.5
     (tmp_path / "cpu.max").write_text("200000 100000\n")
-    assert environment.cgroup_quota_cores(tmp_path) == 2.0
+    assert cgroup_quota_cores(tmp_path) == 2.0
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert environment.cgroup_quota_cores(tmp_path) is None
+    assert cgroup_quota_cores(tmp_path) is None

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from keepbusy.bench import measure
+from keepbusy.bench import measure, windows
 from keepbusy.bench.run import bench_model, write_files
 from keepbusy.cli.bench import bench
 from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, ModelError, SinkError, SourceError
@@ -117,7 +117,7 @@ def test_ctrl_c_reports_the_finished_rounds(
     app: typer.Typer, clip: Path, blob_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    real = measure.measure_model_only
+    real = windows.measure_model_only
 
     def interrupted(*arguments: Any) -> Any:
         calls.append(1)

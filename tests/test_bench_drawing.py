@@ -101,7 +101,7 @@ def test_the_timeline_shows_the_lanes_and_the_idle_gaps(tmp_path: Path) -> None:
     drawing.write_drawing(found, png)
     assert ET.parse(svg).getroot().tag.endswith("svg") and "var(" not in svg.read_text()
     picture = cv2.imread(str(png))
-    assert picture.shape[:2] == (round(found.height * 2), round(found.width * 2))
+    assert picture is not None and picture.shape[:2] == (round(found.height * 2), round(found.width * 2))
     # The middle of the first idle gap has the colour of idleness.
     gap = gaps[0]
     pixel = picture[round((gap.y + 3) * 2), round((gap.x + gap.width / 2) * 2)]

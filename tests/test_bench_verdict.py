@@ -113,7 +113,7 @@ def test_the_named_bottleneck_is_the_true_one(row: tuple) -> None:  # type: igno
         return  # Everything that a slot waits for counts into its bound: shortening any of it helps, too.
     for other in ("read", "preprocess", "infer", "postprocess", "slots"):
         if other != named:
-            assert simulated(without(profile, other)) == pytest.approx(before, rel=0.01)  # type: ignore[arg-type]
+            assert simulated(without(profile, other)) == pytest.approx(before, rel=0.01)
 
 
 def test_a_slow_consumer_is_the_bottleneck() -> None:

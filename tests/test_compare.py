@@ -151,7 +151,8 @@ def drawn_overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
         cx, cy, w, h, angle = box
         along = (x - cx) * math.cos(angle) + (y - cy) * math.sin(angle)
         across = -(x - cx) * math.sin(angle) + (y - cy) * math.cos(angle)
-        return (np.abs(along) <= w / 2) & (np.abs(across) <= h / 2)
+        is_inside: NDArray[np.bool_] = (np.abs(along) <= w / 2) & (np.abs(across) <= h / 2)
+        return is_inside
 
     one, other = inside(a), inside(b)
     return float((one & other).sum() / (one | other).sum())

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -123,15 +124,14 @@ def test_a_malformed_street_names_the_key_and_its_range(spec: str, words: str) -
 
 
 def test_missing_and_damaged_assets_say_how_to_restore_them(tmp_path: Path) -> None:
-    for number, (name, damage) in enumerate(
-        [
-            ("street-yolov5n.bin", lambda path: path.unlink()),
-            ("street-yolov5n.bin", lambda path: path.write_bytes(path.read_bytes()[:-1])),
-            ("street-yolov5n.xml", lambda path: path.write_bytes(path.read_bytes() + b" ")),
-            ("checksums.json", lambda path: path.write_text("{")),
-            ("checksums.json", lambda path: path.unlink()),
-        ]
-    ):
+    damages: list[tuple[str, Callable[[Path], object]]] = [
+        ("street-yolov5n.bin", lambda path: path.unlink()),
+        ("street-yolov5n.bin", lambda path: path.write_bytes(path.read_bytes()[:-1])),
+        ("street-yolov5n.xml", lambda path: path.write_bytes(path.read_bytes() + b" ")),
+        ("checksums.json", lambda path: path.write_text("{")),
+        ("checksums.json", lambda path: path.unlink()),
+    ]
+    for number, (name, damage) in enumerate(damages):
         assets = tmp_path / str(number)
         shutil.copytree(ASSETS, assets)
         damage(assets / name)

@@ -63,7 +63,7 @@ def unmarked(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @every_pair
 @pytest.mark.parametrize("size_wh", [(320, 240), (1280, 720), (97, 65)])
 def test_pictures_come_back_in_number_time_size_and_colour(
-    name: str, suffix: str, size_wh: tuple[int, int], tmp_path: Path
+    name: EncoderName, suffix: str, size_wh: tuple[int, int], tmp_path: Path
 ) -> None:
     path = tmp_path / f"out{suffix}"
     width, height = size_wh
@@ -102,7 +102,7 @@ def test_pictures_come_back_in_number_time_size_and_colour(
 
 
 @every_pair
-def test_one_picture_is_shown_for_its_time(name: str, suffix: str, tmp_path: Path) -> None:
+def test_one_picture_is_shown_for_its_time(name: EncoderName, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"out{suffix}"
     sink = VideoFile(path, 4, encoder=name)
     write(sink, bars(64, 48), 0, 0.0)
@@ -113,7 +113,7 @@ def test_one_picture_is_shown_for_its_time(name: str, suffix: str, tmp_path: Pat
 
 
 @every_pair
-def test_a_program_that_dies_leaves_a_file_that_plays(name: str, suffix: str, tmp_path: Path) -> None:
+def test_a_program_that_dies_leaves_a_file_that_plays(name: EncoderName, suffix: str, tmp_path: Path) -> None:
     path, copy = tmp_path / f"out{suffix}", tmp_path / f"copy{suffix}"
     sink = VideoFile(path, 10, encoder=name)
     rng = np.random.default_rng(0)
@@ -137,6 +137,7 @@ def write_with_sound(path: Path, codec: str) -> Path:
         video = container.add_stream("mpeg4", rate=25)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
         audio = container.add_stream(codec, rate=48000)
+        assert isinstance(audio, av.AudioStream)
         for index in range(50):
             container.mux(video.encode(av.VideoFrame.from_ndarray(bars(96, 64), format="bgr24")))
             tone = np.sin(np.arange(1920) / 20 + index * 96).astype(np.float32)[None]
@@ -150,7 +151,7 @@ def write_with_sound(path: Path, codec: str) -> Path:
 
 @every_pair
 @pytest.mark.parametrize("codec", ["aac", "libmp3lame"])
-def test_sound_is_copied_beside_every_encoder(name: str, suffix: str, codec: str, tmp_path: Path) -> None:
+def test_sound_is_copied_beside_every_encoder(name: EncoderName, suffix: str, codec: str, tmp_path: Path) -> None:
     source, path = write_with_sound(tmp_path / "in.mkv", codec), tmp_path / f"out{suffix}"
     sink = VideoFile(path, 25, encoder=name, sound_of=source)
     for index in range(50):
@@ -235,7 +236,8 @@ def test_an_encoder_that_does_not_fit_is_refused_before_anything_is_made(save: s
     source = open_source("synth:street?frames=1&size=96x64")
     try:
         with pytest.raises(ConfigError, match=f"^encoder {name}: "):
-            open_sinks(Outputs(save=tmp_path / save, encoder=name, json=str(tmp_path / "o.jsonl")).specs(), [source])
+            outputs = Outputs(save=tmp_path / save, encoder=name, json=str(tmp_path / "o.jsonl"))  # type: ignore[arg-type]
+            open_sinks(outputs.specs(), [source])
     finally:
         source.close()
     assert list(tmp_path.iterdir()) == []

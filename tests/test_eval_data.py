@@ -49,7 +49,7 @@ def test_boxes_and_polygons_become_pixels(tmp_path: Path) -> None:
     data = open_dataset(str(write_yolo(tmp_path, {"a": text, "b": "", "c": None})))
     labels = data.labels(frame(0))
     assert labels.class_id.tolist() == [1, 0, 2]
-    expected = [[36, 16, 60, 48], [9.6, 12.8, 38.4, 48], [0, 0, 96, 64]]
+    expected = np.array([[36, 16, 60, 48], [9.6, 12.8, 38.4, 48], [0, 0, 96, 64]])
     np.testing.assert_allclose(labels.boxes_xyxy, expected)
     np.testing.assert_allclose(labels.area_px, [24 * 32, 28.8 * 35.2, 96 * 64])
     assert not labels.is_crowd.any()
@@ -279,7 +279,7 @@ def test_coco_data_keeps_its_ids_areas_and_crowds(tmp_path: Path) -> None:
     assert [data.image_id(index) for index in (0, 1)] == [42, 7] and names_of(data) == ["a.png", "b.png"]
     labels = data.labels(frame(0))
     assert labels.class_id.tolist() == [1, 0] and labels.is_crowd.tolist() == [False, True]
-    np.testing.assert_allclose(labels.boxes_xyxy, [[10, 20, 40, 30.5], [0, 0, 96, 64]])
+    np.testing.assert_allclose(labels.boxes_xyxy, np.array([[10, 20, 40, 30.5], [0, 0, 96, 64]]))
     assert labels.area_px.tolist() == [99.5, 6144]
     assert len(data.labels(frame(1)).class_id) == 0
     with pytest.raises(SourceError, match=r"a\.png: is 64x96 pixels, and 96x64 in .*instances_val\.json"):

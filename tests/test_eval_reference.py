@@ -76,7 +76,9 @@ def score(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, flo
 
 def evaluate_plainly(model: Path, folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    images, objects, results = [], [], []
+    images: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for number, path in enumerate(sorted(folder.glob("*.jpg")), start=1):
         picture = np.asarray(cv2.imread(str(path)), np.uint8)
         height, width = picture.shape[:2]

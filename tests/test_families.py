@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -23,6 +24,7 @@ from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess import to_detections
 from keepbusy.postprocess.end_to_end import yolov10_candidates
 from keepbusy.postprocess.to_detections import CANDIDATES
+from keepbusy.values.detections import Detections
 from keepbusy.values.forms import Fit, OutputForm
 from tests import families
 from tests.graphs import concat, constant, dynamic_rows, image_input, pixel_mean, save
@@ -34,7 +36,11 @@ Outputs = tuple[Array, ...]
 INPUT_HW = (64, 96)
 NUM_CELLS = 8 * 12 + 4 * 6 + 2 * 3
 NAMES = ("a", "b", "c")
-ANCHORS_PX = [[(8, 10), (16, 12), (20, 30)], [(24, 20), (30, 36), (40, 40)], [(50, 40), (60, 60), (90, 60)]]
+ANCHORS_PX: list[list[tuple[float, float]]] = [
+    [(8, 10), (16, 12), (20, 30)],
+    [(24, 20), (30, 36), (40, 40)],
+    [(50, 40), (60, 60), (90, 60)],
+]
 STRIDES_PX = [8, 16, 32]
 
 
@@ -139,8 +145,8 @@ def make_ssd(rng: np.random.Generator) -> Outputs:
     return (rows[None, None],)
 
 
-def logit(probabilities: Array) -> Array:
-    return np.log(probabilities / (1 - probabilities))
+def logit(probabilities: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(np.log(probabilities / (1 - probabilities)))
 
 
 def form(family: str, **fields: object) -> OutputForm:
@@ -166,7 +172,7 @@ CASES: dict[str, Case] = {
     ),
     "yolov5-raw behind its sigmoid": Case(
         dataclasses.replace(RAW, is_logits=False),
-        lambda rng: tuple(1 / (1 + np.exp(-head)) for head in make_heads(rng)),
+        lambda rng: tuple(np.asarray(1 / (1 + np.exp(-head)), np.float32) for head in make_heads(rng)),
         lambda o, conf, multi: families.anchor_heads(
             [logit(np.clip(head.astype(np.float64), 1e-7, 1 - 1e-7)) for head in o], ANCHORS_PX, STRIDES_PX, conf, multi
         ),
@@ -219,14 +225,14 @@ CASES: dict[str, Case] = {
     "rt-detr": Case(
         form("rt-detr"),
         make_rt_detr,
-        lambda o, conf, multi: families.rt_detr(*o, conf),
+        lambda o, conf, multi: families.rt_detr(o[0], o[1], o[2], conf),
         "stretch",
         suppressed=True,
     ),
     "rt-detr shares": Case(
         form("rt-detr", is_normalized=True),
-        lambda rng: tuple(part / 96 if part.ndim == 3 else part for part in make_rt_detr(rng)),
-        lambda o, conf, multi: families.rt_detr(*o, conf, (96, 64)),
+        lambda rng: tuple(np.asarray(part / 96, np.float32) if part.ndim == 3 else part for part in make_rt_detr(rng)),
+        lambda o, conf, multi: families.rt_detr(o[0], o[1], o[2], conf, (96, 64)),
         "stretch",
         suppressed=True,
     ),
@@ -256,12 +262,12 @@ CASES: dict[str, Case] = {
 }
 
 
-def check(found: object, expected: list[Detection]) -> None:
-    assert found.class_id.tolist() == [class_id for class_id, _, _ in expected]  # type: ignore[attr-defined]
-    np.testing.assert_allclose(found.confidence, [c for _, c, _ in expected], rtol=2e-6, atol=1e-7)  # type: ignore[attr-defined]
+def check(found: Detections, expected: list[Detection]) -> None:
+    assert found.class_id.tolist() == [class_id for class_id, _, _ in expected]
+    np.testing.assert_allclose(found.confidence, np.array([c for _, c, _ in expected]), rtol=2e-6, atol=1e-7)
     # float32 holds 24 bits; exponentials and the way back to the frame enlarge their rounding.
     boxes = np.array([box for _, _, box in expected]).reshape(-1, 4)
-    np.testing.assert_allclose(found.boxes_xyxy, boxes, rtol=1e-5, atol=5e-3)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(found.boxes_xyxy, boxes, rtol=1e-5, atol=5e-3)
 
 
 @pytest.mark.parametrize("name", CASES)

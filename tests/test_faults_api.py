@@ -26,7 +26,8 @@ def test_a_detector_takes_pictures_as_people_have_them(blob_model: Path, tmp_pat
     expected = detector(path)
     assert len(expected)
     rgb = PIL.Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1]))
-    for given in (bgr, rgb, cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA), PIL.Image.open(path), str(path)):
+    with_alpha = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA), np.uint8)
+    for given in (bgr, rgb, with_alpha, PIL.Image.open(path), str(path)):
         found = detector(given)
         assert np.array_equal(found.boxes_xyxy, expected.boxes_xyxy)
         assert np.array_equal(found.class_id, expected.class_id)

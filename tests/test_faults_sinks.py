@@ -272,8 +272,8 @@ def test_colours_are_written_with_the_matrix_that_the_video_is_tagged_with(
 
 
 def is_same_drawing(name: str, other: str) -> bool:
-    drawings = [annotate(result(size_wh=(400, 300), names=(one,))) for one in (name, other)]
-    return np.array_equal(*drawings)
+    first, second = (annotate(result(size_wh=(400, 300), names=(one,))) for one in (name, other))
+    return np.array_equal(first, second)
 
 
 @pytest.fixture
@@ -583,6 +583,7 @@ def write_with_sound(path: Path, codec: str = "aac", num_frames: int = 50) -> Pa
         video = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
         audio = container.add_stream(codec, rate=48000)
+        assert isinstance(audio, av.AudioStream)
         for index in range(num_frames):
             picture = np.full((64, 96, 3), 4 * index % 250, np.uint8)
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -59,8 +60,9 @@ def write(
 ) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size_wh
-        stream.pix_fmt, stream.options = pix_fmt, options
+        stream.pix_fmt, stream.options = pix_fmt, {**options}
         for index, picture in enumerate(pictures(num, size_wh)):
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
             frame.pts, frame.time_base = index, Fraction(1, 25)
@@ -74,7 +76,7 @@ def damaged(good: Path, bad: Path, where: int, damage: Damage) -> Path:
     with av.open(str(good)) as source, av.open(str(bad), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for index, packet in enumerate(one for one in source.demux(video=0) if one.size):
-            written = packet
+            written: av.Packet[Any] = packet
             if index == where:
                 written = av.Packet(damage(bytes(packet)))
                 written.pts, written.dts, written.time_base = packet.pts, packet.dts, packet.time_base
@@ -155,9 +157,11 @@ def test_a_trimmed_copy_is_not_cut_short(tmp_path: Path) -> None:
         trimmed = tmp_path / "trimmed.mp4"
         with av.open(str(long)) as source, av.open(str(trimmed), "w") as target:
             stream = target.add_stream_from_template(source.streams.video[0])
-            cut = int(6 / source.streams.video[0].time_base)
+            time_base = source.streams.video[0].time_base
+            assert time_base is not None
+            cut = int(6 / time_base)
             for packet in source.demux(video=0):
-                if packet.dts is not None:
+                if packet.dts is not None and packet.pts is not None:
                     packet.pts -= cut
                     packet.dts -= cut
                     packet.stream = stream
@@ -227,7 +231,7 @@ def test_the_whole_display_matrix_is_followed(
     assert stored is not None and shown is not None
     assert np.array_equal(shown, turn(stored))
     sizes = open_source(turned)
-    assert list(sizes.frame_sizes()) == [shown.shape[:2]]  # type: ignore[attr-defined]
+    assert list(sizes.frame_sizes()) == [shown.shape[:2]]
     sizes.close()
 
 
@@ -298,7 +302,7 @@ def transport(path: Path, start_s: int) -> bytes:
     with av.open(str(path)) as source, av.open(str(path.with_suffix(".moved.ts")), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
-            if packet.dts is not None:
+            if packet.dts is not None and packet.pts is not None:
                 packet.dts += start_s * 90_000
                 packet.pts += start_s * 90_000
                 packet.stream = stream

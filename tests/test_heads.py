@@ -147,6 +147,7 @@ def test_many_frames_with_too_many_candidates_are_said_once(
 def test_the_tail_has_the_best_cells_and_says_what_it_left_out(kind: Kind, tmp_path: Path) -> None:
     model = load_model(head_model(tmp_path / "m.xml", kind, input_hw=(128, 96)))
     head = find_head(model.graph, model.output, model.input_hw)
+    assert head is not None
     image = np.random.default_rng(5).random((1, 3, 128, 96), np.float32)
     found, forms = [], []
     for graph, form in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from tests.build import write_video
 
 TILE_PX = 128
 SIZES_WH = ((300, 200), (256, 384), (130, 130))
-TURNS = {
+TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     1: lambda image: image,
     2: lambda image: image[:, ::-1],
     3: lambda image: image[::-1, ::-1],
@@ -24,7 +25,7 @@ TURNS = {
     5: lambda image: image.transpose(1, 0, 2),
     6: lambda image: np.rot90(image, -1),
     7: lambda image: np.rot90(image)[:, ::-1],
-    8: np.rot90,
+    8: lambda image: np.rot90(image, 1),
 }
 """What each EXIF orientation does to a stored picture to show it."""
 

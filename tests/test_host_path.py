@@ -186,7 +186,7 @@ def test_frames_kept_from_a_whole_video_become_what_they_were(clip: Path) -> Non
     expected = read_video(clip)
     assert len(images) == len(expected) == 40
     for image, wanted in zip(images, expected, strict=True):
-        np.testing.assert_array_equal(image, wanted)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(image, wanted)
 
 
 def test_frames_travel_to_other_processes_as_bgr(tmp_path: Path, clip: Path) -> None:
@@ -376,7 +376,7 @@ def test_a_reduced_jpeg_is_the_whole_one_seen_smaller(
     assert Letterboxer(ours).write(frame.picture) == Letterboxer(theirs).write(np.asarray(whole, np.uint8))
     difference = np.abs(ours.astype(int) - theirs)
     assert difference.mean() < 2 and difference.max() < 24
-    np.testing.assert_array_equal(frame.image, whole)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(frame.image, whole)
 
 
 def test_only_big_jpegs_are_reduced_and_never_below_what_was_asked_for(tmp_path: Path) -> None:

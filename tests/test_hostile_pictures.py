@@ -209,6 +209,7 @@ def test_the_promised_size_is_that_of_the_picture(ending: str) -> None:
         picture = random.integers(0, 256, (height, width, 3), np.uint8)
         content = bytes(encoded(ending, picture[..., 0] if ending in (".pgm", ".pbm") else picture))
         decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        assert decoded is not None
         header = read_header(content)
         assert (header.shape_hw if header else promised_size(content, "")) == decoded.shape[:2] == (height, width)
 
@@ -244,7 +245,7 @@ def test_headers_that_are_cut_anywhere_do_no_harm(ending: str) -> None:
             decode_picture(content[:end], ending)
 
 
-def detect(*words: str | Path, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+def detect(*words: object, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     program = [sys.executable, "-m", "keepbusy", "detect", *map(str, words)]
     return subprocess.run(program, input=given, capture_output=True, env={**os.environ}, check=False, timeout=120)
 
@@ -333,6 +334,7 @@ def video(
         file = io.BytesIO()
         with av.open(file, "w", format=kind or path.suffix[1:]) as container:
             stream = container.add_stream(codec, rate=25)
+            assert isinstance(stream, av.VideoStream)
             stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
             for grey in range(0, 250, 50):
                 picture = np.full((height, width, 3), grey, np.uint8)

@@ -327,6 +327,6 @@ def test_a_graph_is_found_again_however_many_were_made_before_it(tmp_path: Path)
     head = find_head(model.graph, model.output, model.input_hw)
     for strategy in ("stock", "tail", "host"):
         for _ in range(2):
-            graph = prepare(model, head=head, strategy=strategy).graph  # type: ignore[arg-type]
+            graph = prepare(model, head=head, strategy=strategy).graph
             ov.Core().compile_model(graph, "CPU", {"CACHE_DIR": str(tmp_path / strategy)})
         assert len(blobs_of(tmp_path / strategy)) == 1

@@ -101,7 +101,11 @@ def test_a_sink_runner_interrupted_anywhere_closes_its_sinks_once() -> None:
                 given.append(index)
 
     num_places = 0
-    for place, (recorders, given) in interrupted_everywhere(lambda: ([Recorder(), Recorder()], []), work):
+
+    def prepare() -> tuple[list[Recorder], list[int]]:
+        return [Recorder(), Recorder()], []
+
+    for place, (recorders, given) in interrupted_everywhere(prepare, work):
         num_places += 1
         assert threads_left() == [], place
         first, second = recorders

@@ -63,7 +63,7 @@ def test_a_part_that_is_larger_than_needed_keeps_the_place_against_the_cells() -
     found = Letterbox.fit((480, 640), (640, 640), nominal_hw=(640, 640))
     for height in (512, 544, 576, 608):
         laid = Letterbox.fit((480, 640), (height, 640), nominal_hw=(640, 640))
-        assert laid.scale_xy == (1, 1) and (laid.top_px - found.top_px) % 32 == 0
+        assert laid.scale_xy == (1.0, 1.0) and (laid.top_px - found.top_px) % 32 == 0
         assert 0 <= laid.top_px <= height - 480
 
 

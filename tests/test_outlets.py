@@ -21,7 +21,7 @@ from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, script
 from keepbusy.threads.channel import Gate
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result, Timings
-from tests.interrupts import interrupted_everywhere
+from tests.interrupts import NUM_PLACES, interrupted_everywhere
 from tests.test_sinks import result
 
 SOON = Retry(first_wait_s=0.001, max_wait_s=0.002, max_attempts=3)
@@ -198,8 +198,11 @@ def test_a_begin_that_failed_is_tried_again_with_the_next_result_where_failures_
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: OutletConfig(on_full="drop"), "on_full: 'drop' is none of the choices"),
-        (lambda: OutletConfig(on_error="raise"), "on_error: 'raise' is none of the choices"),
+        (lambda: OutletConfig(on_full="drop"), "on_full: 'drop' is none of the choices"),  # type: ignore[arg-type]
+        (
+            lambda: OutletConfig(on_error="raise"),  # type: ignore[arg-type]
+            "on_error: 'raise' is none of the choices",
+        ),
         (lambda: OutletConfig(on_error="retry", retry=Retry()), "retry: a sink is not tried for ever"),
     ],
 )
@@ -244,7 +247,7 @@ def test_a_runner_with_all_policies_interrupted_anywhere_closes_its_sinks_once()
         drain(run, sinks, lambda item: None)
 
     num_places = 0
-    for place, sinks in interrupted_everywhere(prepare, work, step=5):
+    for place, sinks in interrupted_everywhere(prepare, work, num_places=NUM_PLACES):
         num_places += 1
         left = [one for one in threading.enumerate() if one.name.startswith("keepbusy-")]
         for thread in left:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,13 +24,14 @@ from numpy.typing import NDArray
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import open_source
 from keepbusy.sources.picture import read_image
+from tests.build import image_of
 from tests.test_faults_videos import read_on, remuxed, write
 from tests.test_heic import scene
 
 PROGRAM = (sys.executable, "-m", "keepbusy")
 SIZE_WH = (300, 200)
 
-ENDINGS = {
+ENDINGS: dict[str, dict[str, Any]] = {
     "jpg": {"quality": 95},
     "mirrored.jpg": {"quality": 95},
     "png": {},
@@ -45,7 +47,7 @@ ENDINGS = {
 
 def save_picture(path: Path) -> Path:
     image = PIL.Image.fromarray(np.ascontiguousarray(scene(SIZE_WH)[..., ::-1]))
-    options: dict[str, object] = dict(ENDINGS[path.name.partition(".")[2]])
+    options = dict(ENDINGS[path.name.partition(".")[2]])
     if path.name.endswith("mirrored.jpg"):
         exif = PIL.Image.Exif()
         exif[0x0112] = 5
@@ -81,7 +83,7 @@ def test_a_picture_through_a_pipe_is_the_files(ending: str, tmp_path: Path) -> N
     path = save_picture(tmp_path / f"photo.{ending}")
     frames, errors = read_on(open_source(str(through_a_fifo(tmp_path, path.read_bytes()))))
     assert not errors and len(frames) == 1
-    assert np.array_equal(frames[0].image, read_image(path))
+    assert np.array_equal(image_of(frames[0]), read_image(path))
     assert frames[0].source.startswith(str(tmp_path / "fifo."))
 
 
@@ -90,7 +92,7 @@ def test_a_piped_picture_can_be_read_again(tmp_path: Path) -> None:
     source = open_source(str(through_a_fifo(tmp_path, path.read_bytes())))
     for _ in range(2):
         frame = source.read()
-        assert frame is not None and np.array_equal(frame.image, read_image(path))
+        assert np.array_equal(image_of(frame), read_image(path))
         assert source.read() is None
         source.rewind()
     source.close()
@@ -114,14 +116,14 @@ def test_half_a_picture_through_a_pipe_is_an_error_of_its_own(ending: str, tmp_p
     if of_the_file:
         assert [error.reason for error in errors] == [of_the_file] and not frames
     else:
-        assert np.array_equal(frames[0].image, picture)
+        assert np.array_equal(image_of(frames[0]), picture)
 
 
 def motion_jpeg(path: Path) -> bytes:
     """Pictures without anything around them, as cameras write them into a pipe."""
     good = write(path.with_suffix(".avi"), codec="mjpeg", pix_fmt="yuvj420p")
     frames, _ = read_on(open_source(str(good)))
-    return b"".join(cv2.imencode(".jpg", frame.image)[1].tobytes() for frame in frames)
+    return b"".join(cv2.imencode(".jpg", image_of(frame))[1].tobytes() for frame in frames)
 
 
 def pngs(path: Path) -> bytes:

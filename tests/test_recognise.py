@@ -345,9 +345,9 @@ def test_what_a_family_needs_besides() -> None:
     assert recognise(HEADS_5D, path="a/yolov7x.onnx").anchors_px[2] == ((142, 110), (192, 243), (459, 401))
     assert recognise(HEADS_5D, path="yolov7-tiny.onnx").anchors_px == form.anchors_px
     own = recognise(HEADS_4D, {"anchors": [[[1, 2], [3, 4], [5, 6]]] * 3})
-    assert own.anchors_px == (((1, 2), (3, 4), (5, 6)),) * 3
+    assert own.anchors_px == (((1.0, 2.0), (3.0, 4.0), (5.0, 6.0)),) * 3
     four = recognise([(f"h{s}", (1, 3, s, s, 85)) for s in (80, 40, 20, 10)])
-    assert four.strides_px == (8, 16, 32, 64) and four.anchors_px[3][2] == (925, 792)
+    assert four.strides_px == (8, 16, 32, 64) and four.anchors_px[3][2] == (925.0, 792.0)
     done = recognise([(f"h{s}", behind("sigmoid", 1, 3, s, s, 85)) for s in (80, 40, 20)])
     assert not done.is_logits
     masks = recognise([PROTO, ("o", (1, 116, 8400))])
@@ -433,7 +433,7 @@ OBEYED: list[tuple[list[Spec], dict[str, str], tuple[str, str, int]]] = [
 
 
 @pytest.mark.parametrize(("outputs", "words", "expected"), OBEYED)
-def test_the_users_word_is_obeyed(outputs: list[Spec], words: dict[str, str], expected: tuple[str, str, int]) -> None:
+def test_the_users_word_is_obeyed(outputs: list[Spec], words: dict[str, Any], expected: tuple[str, str, int]) -> None:
     form = recognise(outputs, **words)
     assert (form.family, form.task, form.num_classes) == expected
 
@@ -468,14 +468,15 @@ def test_a_family_that_cannot_be_says_which_shape_it_needs(family: str) -> None:
         ([("o", joined((1, 4, 8400), (1, 1, 8400), (1, 51, 8400), axis=1))], {"task": "obb"}, "is an angle"),
     ],
 )
-def test_a_word_that_the_shapes_do_not_allow_is_refused(outputs: list[Spec], words: dict[str, str], why: str) -> None:
+def test_a_word_that_the_shapes_do_not_allow_is_refused(outputs: list[Spec], words: dict[str, Any], why: str) -> None:
     with pytest.raises(ConfigError, match=why) as caught:
         recognise(outputs, **words)
     assert "\n" not in caught.value.message and caught.value.hint
 
 
 def test_a_refusal_says_what_the_model_is() -> None:
-    for words in ({"task": "pose"}, {"task": "obb"}, {"family": "yolov10"}):
+    refused: list[dict[str, Any]] = [{"task": "pose"}, {"task": "obb"}, {"family": "yolov10"}]
+    for words in refused:
         with pytest.raises(ConfigError) as caught:
             recognise([("o", (1, 84, 8400))], NAMES_80, **words)
         assert "it is read as yolov8, detect: leave --" in (caught.value.hint or "")

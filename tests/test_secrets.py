@@ -92,7 +92,8 @@ def test_what_is_written_of_a_camera_has_none(blob_model: Path, tmp_path: Path) 
             "--on-error",
             "skip",
         ]
-        outputs = ["--save", out, "--json", out / "a.jsonl", "--save-txt", out / "labels", "--on-error", "skip"]
+        outputs = ["--save", str(out), "--json", str(out / "a.jsonl"), "--save-txt", str(out / "labels")]
+        outputs += ["--on-error", "skip"]
         done = subprocess.run(
             [sys.executable, "-m", "keepbusy", *command, *outputs],
             capture_output=True,

@@ -322,7 +322,7 @@ def test_runs_in_which_nobody_else_waits_make_the_graph_for_crowded_frames_when_
     path = model(tmp_path)
     held.install(monkeypatch, lambda graph: False)
     for mode in ("sync", "async"):
-        with kb.Pipeline(path, mode=mode, conf=0.999999, **OPTIONS) as pipeline:  # type: ignore[arg-type]
+        with kb.Pipeline(path, mode=mode, conf=0.999999, **OPTIONS) as pipeline:
             assert len(list(pipeline.run(picture(NOMINAL_HW)))) == 1
             assert ("host", NOMINAL_HW) not in held.threads
     with kb.Pipeline(path, **OPTIONS) as pipeline:

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import keepbusy as kb
-from keepbusy.config import Options
 from keepbusy.device import sharing
 from keepbusy.device.slots import create_slots
 from keepbusy.embedded import embedded_clip, embedded_model
@@ -147,7 +147,7 @@ def test_inference_leaves_cores_to_the_stages(
 
 
 @pytest.mark.parametrize("options", [{"threads": 2}, {"nstreams": 1}, {"mode": "sync"}])
-def test_what_the_user_sets_stays(few_are_many: None, options: Options) -> None:
+def test_what_the_user_sets_stays(few_are_many: None, options: dict[str, Any]) -> None:
     with kb.Pipeline(embedded_model(), head="tail", **options) as pipeline:
         pipeline.plan(embedded_clip())
         assert pipeline.device.describe()["threads"] == "2"

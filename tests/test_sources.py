@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from keepbusy.config import SelectConfig
 from keepbusy.errors import FrameError, SourceError
@@ -103,9 +104,9 @@ def test_a_list_with_a_missing_entry_has_one_failed_frame_in_its_place(tmp_path:
 
 def test_pictures_of_every_kind_become_three_channels_of_eight_bits(tmp_path: Path) -> None:
     grey = np.full((20, 30), 77, np.uint8)
-    pictures = {
+    pictures: dict[str, NDArray[np.uint8] | NDArray[np.uint16]] = {
         "grey.png": grey,
-        "deep_grey.png": (grey.astype(np.uint16) << 8) + 77,
+        "deep_grey.png": np.full((20, 30), (77 << 8) + 77, np.uint16),
         "deep.png": np.dstack([grey.astype(np.uint16) * 257] * 3),
         "alpha.png": np.dstack([grey] * 4),
         "deep.tiff": np.dstack([grey.astype(np.uint16) * 257] * 3),

@@ -55,7 +55,8 @@ def planes(picture: NDArray[np.uint8], form: InputForm) -> NDArray[np.float32]:
     """What the network wants, made by hand: float32 (1, 3, H, W)."""
     pixels = picture.astype(np.float32)
     pixels = pixels if form.is_bgr else pixels[..., ::-1]
-    pixels = (pixels - np.array(form.mean, np.float32)) / np.array(form.scale, np.float32)
+    mean, scale = np.array(form.mean, np.float32), np.array(form.scale, np.float32)
+    pixels = np.asarray((pixels - mean) / scale, np.float32)
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 

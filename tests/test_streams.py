@@ -22,6 +22,7 @@ from keepbusy.flow.counters import StreamCounters
 from keepbusy.flow.intake import Intake
 from keepbusy.flow.run import Run
 from keepbusy.flow.stats import MAX_ENDED, RunStats
+from keepbusy.flow.stream import StreamState
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess import Outputs
 from keepbusy.sinks import Sink, SinkRunner
@@ -245,7 +246,12 @@ def test_a_stream_gives_up_after_so_many_failures_in_a_row(mode: str) -> None:
 
 def test_waits_double_and_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("keepbusy.flow.reader.Gate.wait", lambda gate, timeout_s=None: waits.append(timeout_s) or False)
+
+    def wait(gate: object, timeout_s: float) -> bool:
+        waits.append(timeout_s)
+        return False
+
+    monkeypatch.setattr("keepbusy.flow.reader.Gate.wait", wait)
     flaky = Flaky([SourceError("gone")])
     with scripted_run(None, ScriptedDevice(), config("sync", on_error="skip")) as run:
         run.add(flaky, StreamConfig(retry=Retry(first_wait_s=1.0, max_wait_s=4.0, max_attempts=5)))
@@ -298,7 +304,8 @@ def test_a_source_that_is_slow_to_open_holds_up_nobody() -> None:
         slow.entered.wait(60)
         run.add(ScriptedSource(5, name="quick"))
         assert [next(run).frame.source_id for _ in range(5)] == [1] * 5
-        assert stream.state == "opening" and stream.info is None
+        state: StreamState = stream.state
+        assert state == "opening" and stream.info is None
         slow.let_go.set()
     assert stream.state == "removed" and slow.is_closed
 
@@ -325,7 +332,7 @@ def test_closing_leaves_a_read_behind_that_does_not_end(
     run.close()
     assert 0.2 <= time.monotonic() - begin_s < 10
     assert "deaf: does not end its read; it is left behind" in caplog.text
-    assert all(other.is_closed for other in others) and not deaf.is_closed
+    assert [one.is_closed for one in (*others, deaf)] == [*[True] * len(others), False]
     deaf.unblock()
     wait_until(lambda: deaf.is_closed)
     numbers = run.stats.snapshot().streams[0]

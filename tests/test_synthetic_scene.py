@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepbusy.errors import SourceError
-from keepbusy.street import CLASS_NAMES, StreetScene, StreetSpec, Truth, parse_street_spec
+from keepbusy.street import CLASS_NAMES, StreetScene, StreetSpec, Truth, canvas, parse_street_spec
 from keepbusy.street import scene as scene_module
 from keepbusy.street.truth import MIN_LONG_SIDE_PX, MIN_SHORT_SIDE_PX, MIN_VISIBLE_SHARE
 
@@ -104,7 +104,7 @@ def test_refuses_bad_arguments(show: StreetScene) -> None:
         show.render(-1)
     for bad in ({"seed": -1}, {"width": 63}, {"height": 10}, {"fps": 0.0}):
         with pytest.raises(ValueError, match="required"):
-            StreetScene(**bad)  # type: ignore[arg-type]
+            StreetScene(**bad)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (200, 700), (700, 200), (333, 241), (3840, 2160)])
@@ -165,7 +165,7 @@ def test_boxes_match_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaving one moving object out changes the picture inside its box only, and fills it."""
     scene = StreetScene(1, 640, 360)
     index = 75
-    paint = scene_module.paint
+    paint = canvas.paint
     painted: list[int] = []
 
     def note(frame, ids, sketch, first_id):  # type: ignore[no-untyped-def]

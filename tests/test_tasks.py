@@ -291,7 +291,8 @@ def test_classes_of_the_whole_picture(is_logits: bool) -> None:
     expected = [0.0, 0.0, 1 / (1 + math.exp(-1)), 1 / (1 + math.exp(1))] if is_logits else scores[0].tolist()
     assert found.probabilities is not None and found.probabilities.dtype == np.float32
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-7)
-    assert found.top(2)[0] == (2, pytest.approx(expected[2]))
+    class_id, probability = found.top(2)[0]
+    assert class_id == 2 and probability == pytest.approx(expected[2])
     assert [class_id for class_id, _ in found.top(9)] == ([2, 3, 0, 1] if is_logits else [2, 0, 1, 3])
     assert found.top(0) == [] and Detections.empty(NAMES).top() == []
     # The device's memory is not kept.
@@ -329,7 +330,7 @@ def test_the_suppression_of_many_is_that_of_few(agnostic: bool, max_det: int) ->
     xywh = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1).astype(np.float64)
     if not agnostic:
         xywh[:, 0] += class_id * 10_000
-    expected = np.asarray(cv2.dnn.NMSBoxes(xywh, confidence, 0.0, config.iou)).reshape(-1)[:max_det]  # type: ignore[call-overload]
+    expected = np.array(cv2.dnn.NMSBoxes(xywh.tolist(), confidence.tolist(), 0.0, config.iou), np.intp)[:max_det]
     np.testing.assert_array_equal(kept.confidence, confidence[expected])
 
 

@@ -27,7 +27,7 @@ def candidates(boxes: NDArray[np.float32], confidence: NDArray[np.float32], clas
     return Candidates(boxes, confidence, class_id, np.empty((len(confidence), 0), np.float32))
 
 
-def random_output(seed: int, num_rows: int = 60) -> np.ndarray:  # type: ignore[type-arg]
+def random_output(seed: int, num_rows: int = 60) -> np.ndarray:
     """Rows whose boxes crowd around few places, so that suppression has work to do, and leave the input."""
     rng = np.random.default_rng(seed)
     centres = rng.uniform(0, 64, (5, 2))[rng.integers(0, 5, num_rows)] + rng.normal(0, 4, (num_rows, 2))

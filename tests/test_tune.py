@@ -26,6 +26,7 @@ import keepbusy as kb
 from keepbusy.bench.drawing import to_svg
 from keepbusy.bench.samples import Ratio
 from keepbusy.cli.tune import tune
+from keepbusy.config import Options
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, SourceError
 from keepbusy.threads import cores
@@ -612,7 +613,8 @@ def test_tuning_what_the_package_carries(app: typer.Typer, tmp_path: Path) -> No
     assert plot.read_text().startswith("<svg")
     # What was found runs, and finds what the default finds.
     counts = []
-    for options in ({}, found.options):
+    tried: list[Options] = [{}, found.options]
+    for options in tried:
         with kb.Pipeline(embedded_model(), **options) as pipeline:
             counts.append(sum(len(result.detections) for result in pipeline.run(embedded_clip(), limit=20)))
     assert counts[0] > 0 and counts[1] == pytest.approx(counts[0], rel=0.05)

@@ -123,7 +123,7 @@ def test_a_candidate_that_sees_things_is_caught_on_empty_frames(tmp_path: Path) 
         image = graph.get_parameters()[0]
         for target in image.output(0).get_target_inputs():
             target.replace_source_output(
-                ov.opset13.add(image, ov.opset13.constant(np.float32([[[[0.8]], [[0]], [[0]]]]))).output(0)
+                ov.opset13.add(image, ov.opset13.constant(np.array([[[[0.8]], [[0]], [[0]]]], np.float32))).output(0)
             )
         return graph
 

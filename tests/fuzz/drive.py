@@ -124,7 +124,10 @@ class Worker:
         with self._log.open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.fuzz.worker", self.kind, str(self.seed), str(self.work)],
-                **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log, "text": True},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
         self._process, self._answers = process, queue.SimpleQueue()
         self._reader = threading.Thread(target=_read, args=(process, self._answers))

@@ -11,7 +11,21 @@ from typing import Any
 from tests.fuzz.values import WORDS
 
 _NUMBERS = (0, -1, 1, 2, 7, 0.5, -0.0, 1e308, 10**10, 10**20, 10**400, -(10**20), 2**53 + 1, 2**63, 2**64)
-_OTHERS = (math.nan, math.inf, True, False, None, [], {}, [1], [[1]], {"id": 1}, [None] * 4, [math.nan] * 4, [1] * 3000)
+_OTHERS: tuple[Any, ...] = (
+    math.nan,
+    math.inf,
+    True,
+    False,
+    None,
+    [],
+    {},
+    [1],
+    [[1]],
+    {"id": 1},
+    [None] * 4,
+    [math.nan] * 4,
+    [1] * 3000,
+)
 VALUES: tuple[Any, ...] = (*_NUMBERS, *_OTHERS)
 
 

@@ -103,7 +103,7 @@ def _encoded(suffix: str) -> list[bytes]:
     return [_cv2(".ppm" if suffix == ".pnm" else suffix, colour)]
 
 
-def _heif(picture: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def _heif(picture: np.ndarray) -> bytes:
     target = io.BytesIO()
     heif = pillow_heif.from_bytes("RGB", (picture.shape[1], picture.shape[0]), picture[:, :, ::-1].tobytes())
     heif.save(target, quality=60)
@@ -116,7 +116,7 @@ def _saved(picture: Pillow.Image, form: str, **options: object) -> bytes:
     return target.getvalue()
 
 
-def _cv2(suffix: str, picture: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def _cv2(suffix: str, picture: np.ndarray) -> bytes:
     is_encoded, content = cv2.imencode(suffix, picture)
     assert is_encoded
     return content.tobytes()

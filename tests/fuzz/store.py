@@ -105,7 +105,11 @@ def _known(is_pinned: bool, url: str) -> KnownModel:
     source = "a test" if is_pinned else None
     sha256 = SHA256 if is_pinned else None
     return KnownModel(
-        **{"name": "tiny", "family": "Tiny", "url": url, "licence": "MIT", "licence_url": "http://127.0.0.1/LICENSE"},
+        name="tiny",
+        family="Tiny",
+        url=url,
+        licence="MIT",
+        licence_url="http://127.0.0.1/LICENSE",
         sha256=sha256,
         checksum_source=source,
     )

@@ -72,6 +72,7 @@ def encode(path: Path, codec: str, pix_fmt: str) -> Path:
     """A video of a red square that moves, the same bytes each time."""
     with av.open(str(path), "w", container_options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = SIZE_WH
         stream.pix_fmt, stream.thread_count = pix_fmt, 1
         stream.options = {"x265-params": "log-level=none:pools=1:frame-threads=1"} if codec == "libx265" else {}

@@ -203,7 +203,7 @@ def verify(
     Args:
         reference: The side that is trusted.
         candidate: The side that is to be proved.
-        sources: Where the frames come from; closed when it is done.
+        sources: Where the frames come from; closed when it is done, but not where the sides do not fit.
         max_frames: At most so many frames of all sources together.
         conf: The threshold from which on detections count; None for 0.25, or lower where there is little to compare.
         limits: What is asked of the candidate.

@@ -11,7 +11,10 @@ from keepbusy.files.paths import beside
 
 
 def notes_of(path: Path) -> list[Path]:
-    """Where exporters write what a model is: `<stem>.yaml` or `metadata.yaml` beside it. They need not exist."""
+    """Where exporters write what a model is, beside it: `<stem>.yaml`, `<stem>.yml`, `metadata.yaml`.
+
+    They need not exist.
+    """
     return [beside(path, name) for name in (f"{path.stem}.yaml", f"{path.stem}.yml", "metadata.yaml")]
 
 

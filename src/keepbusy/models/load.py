@@ -39,7 +39,7 @@ class Model:
     """A model's graph and what is known of it.
 
     Attributes:
-        graph: As exported, static, for one picture.
+        graph: As exported, static, for one picture, without preprocessing of ours.
         path: The file that it came from.
         input_hw: The input's (height, width), pixels.
         input: What its network wants its pixels to be, and how frames are laid into it.
@@ -64,10 +64,10 @@ def load_model(
     task: Task | None = None,
     core: ov.Core | None = None,
 ) -> Model:
-    """Read a model, find out what it is, and compile the preprocessing into its graph.
+    """Read a model and find out what it is.
 
-    What the graph does to its new input: to the network's colour order, number type, range and layout; for YOLO that is
-    BGR → RGB and ÷ 255.
+    Its graph is made static. An input that asks for the size of boxes is answered, and a graph that takes bytes and
+    does not scale them is changed to take float32. `prepare.prepare` puts the preprocessing in front of it.
 
     Args:
         path: OpenVINO IR (`.xml` with its `.bin` beside it) or ONNX, or the folder that an exporter made for one.
@@ -97,8 +97,8 @@ def load_model(
 
 
 def read_metadata(graph: ov.Model, path: Path) -> dict[str, Any]:
-    """What the model says of itself: `model_info` of an IR, the properties of an ONNX file, and the
-    `metadata.yaml` that YOLO exporters leave beside the model. The first of them to have a key wins."""
+    """What the model says of itself: `model_info` of an IR, the properties of an ONNX file, and the files beside it,
+    `<stem>.yaml`, `<stem>.yml` and the exporters' `metadata.yaml`. The first of them with a value for a key wins."""
     metadata: dict[str, Any] = {}
     for section in ("model_info", "framework"):
         if graph.has_rt_info([section]):

@@ -21,7 +21,7 @@ class Row:
     """One form of the model.
 
     Attributes:
-        name: What it is: `exported`, `rewritten` or `int8`, with its number type.
+        name: What it is: `exported` or `rewritten` with its number type, `int8`, or `int8, float head`.
         precision: The number type that the device says it computes in, for what is not INT8.
         input_hw: The input's (height, width) in the measurement of speed, pixels.
         rounds_fps: Frames a second in each round, the model alone, all requests in flight; empty where the device does

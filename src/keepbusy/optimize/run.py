@@ -101,6 +101,7 @@ def optimize(
         ModelError: The model cannot be read, quantized, or, without INT8, rewritten.
         ConfigError: The options do not fit each other or the model.
         SourceError: Frames cannot be read, or there is nothing in them.
+        FrameError: A frame that is scored or compared cannot be read.
         SinkError: The folder cannot be written.
         MissingExtraError: NNCF or faster-coco-eval is needed and not installed.
     """

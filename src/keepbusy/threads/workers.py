@@ -139,7 +139,7 @@ class Workers:
                     self._on_end()
 
 
-def to_the_end(close: Callable[[], None]) -> None:
+def to_the_end(close: Callable[[], object]) -> None:
     """Call what closes something. Where an interrupt breaks it off, it is called once more before that goes on.
 
     Args:

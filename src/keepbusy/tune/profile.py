@@ -51,7 +51,8 @@ PROFILE_OPTIONS: dict[str, tuple[type, ...]] = {
     "preprocess_threads": (int,),
     "channel_frames": (int,),
 }
-"""The options that a profile may have, and the YAML types of their values: how fast it goes, never what is found."""
+"""The options that a profile may have, and the YAML types of their values: how fast it goes, not which detections
+count."""
 
 TUNED_FOR = {
     "device": "device",

@@ -23,7 +23,7 @@ BLOCK = 5
 """Contenders between two measurements of the reference: a sixth of the time buys what drift would otherwise cost."""
 
 MIN_KEPT = 2
-"""The last rung is between two: to find the better one of them is the final's work."""
+"""The last rung leaves two: to find the better one of them is the final's work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def halve(
         rungs: From `plan_rungs`.
         score: How good a standing is; more is better.
         book: Where everything measured is recorded, also when an exception ends it.
-        is_over: Asked before each measurement; the halving ends when it says so.
+        is_over: Asked before each round and before each contender; the halving ends when it says so.
 
     Returns:
         All that were measured and did not fail, the best first: those who came further before those who fell out.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -81,6 +81,10 @@ class Detections:
         if index.size == 0 and index.dtype != np.bool_:
             index = index.astype(np.intp)
         return self.take(np.atleast_1d(every[index]))
+
+    def __iter__(self) -> Iterator[Detections]:
+        """Each by itself."""
+        return (self[index] for index in range(len(self)))
 
     def take(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> Detections:
         """Those of some numbers, in that order; one may come several times.
