@@ -368,14 +368,13 @@ def test_debug_shows_the_traceback(blob_model: Path) -> None:
 
 
 def test_quiet_hides_notes_also_where_flags_share_a_dash(clip: Path) -> None:
-    model = Path(__file__).parent / "gone.xml"
     code = (
-        "import logging, keepbusy.api, keepbusy.sources as sources; from keepbusy.cli import main\n"
+        "import logging, keepbusy.sources.given as given; from keepbusy.cli import main\n"
         "def say(*_, **__): logging.getLogger('keepbusy').info('a note'); raise SystemExit(3)\n"
-        "sources.open_sources = say; main()"
+        "given.open_sources = say; main()"
     )
     for flags, is_shown in (((), True), (("-q",), False), (("-qd", "CPU"), False), (("--quiet",), False)):
-        command = [sys.executable, "-c", code, "detect", str(clip), "-m", str(model), *flags]
+        command = [sys.executable, "-c", code, "detect", str(clip), *flags]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 3 and ("note: a note" in done.stderr) == is_shown, (flags, done.stderr)
 
