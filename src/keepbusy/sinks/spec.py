@@ -198,7 +198,7 @@ def _named_kind(name: str, place: str, option: str) -> SinkKind:
 
 
 def _with_options(spec: SinkSpec, texts: Mapping[str, str], whole: str) -> SinkSpec:
-    known = _OPTIONS[spec.kind]
+    known = OPTIONS[spec.kind]
     for name, text in texts.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
@@ -273,7 +273,7 @@ _OF_DRAWN: dict[str, _Option] = _OF_ALL | {
     "throughput": lambda spec, text: _on_style(spec, has_throughput=_yes(text)),
     "line_width": lambda spec, text: _on_style(spec, line_width_px=_number(text, MAX_LINE_WIDTH_PX)),
 }
-_OPTIONS: dict[SinkKind, dict[str, _Option]] = {
+OPTIONS: dict[SinkKind, dict[str, _Option]] = {
     "json": _OF_ALL,
     "video": _OF_DRAWN | {"encoder": _encoder, "sound": lambda spec, text: replace(spec, has_sound=_yes(text))},
     "picture": _OF_DRAWN,
@@ -286,3 +286,4 @@ _OPTIONS: dict[SinkKind, dict[str, _Option]] = {
     "crops": _OF_ALL,
     "window": _OF_DRAWN,
 }
+"""The options of each kind, by name: what takes their text."""
