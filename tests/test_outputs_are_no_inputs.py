@@ -107,7 +107,10 @@ EVAL = ("eval", "-m", "{model}", "--data", "{data}", "--names", "{names}")
 BY_SOURCE = ("model", "weights", "metadata", "video", "picture", "list")
 BY_DATA = ("model", "weights", "metadata", "data", "names", "picture")
 COMMANDS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
-    **{f"detect {option}": (DETECT, option, (*BY_SOURCE, "names")) for option in ("--save", "--json", "--trace")},
+    **{
+        f"detect {option}": (DETECT, option, (*BY_SOURCE, "names"))
+        for option in ("--save", "--json", "--to", "--trace")
+    },
     **{
         f"bench {option}": (BENCH, option, ("model", "weights", "metadata", "video", "baseline"))
         for option in ("--json", "--html", "--trace")
@@ -130,7 +133,8 @@ def test_no_inputs_bytes_ever_change(
     output = ALIASES[alias_name](chosen, house.folder / "elsewhere")
     before = house.contents()
     arguments = [word.format(**vars(house)) for word in words]
-    result = CliRunner().invoke(app, [*arguments, option, str(output)])
+    kind = "json:" if option == "--to" else ""
+    result = CliRunner().invoke(app, [*arguments, option, f"{kind}{output}"])
     assert isinstance(result.exception, ConfigError), (result.exception, result.output)
     assert option in result.exception.message and "overwritten" in result.exception.message
     assert house.contents() == before
@@ -351,6 +355,9 @@ FOLDER_COMMANDS: dict[str, tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]
     "--save": (("detect", "{source}", "-m", "{model}", "-q", "--save", "{place}"), SOURCES),
     "--save-txt": (("detect", "{source}", "-m", "{model}", "-q", "--exist-ok", "--save-txt", "{place}"), SOURCES),
     "--save-crop": (("detect", "{source}", "-m", "{model}", "-q", "--save-crop", "{place}"), SOURCES),
+    "--to images": (("detect", "{source}", "-m", "{model}", "-q", "--to", "-", "--to", "images:{place}"), SOURCES),
+    "--to crops": (("detect", "{source}", "-m", "{model}", "-q", "--to", "crops:{place}?on_error=count"), SOURCES),
+    "--to labels": (("detect", "{source}", "-m", "{model}", "-q", "--to", "labels:{place}?exist_ok=yes"), SOURCES),
     "verify": (("verify", "{source}", "-m", "{model}", "--frames", "2", "--save", "{place}"), SOURCES),
     "eval": (("eval", "-m", "{model}", "--data", "{source}", "-q", "--save-dir", "{place}"), SCORED),
     "optimize": (("optimize", "{model}", "--data", "{source}", "-q", "--output", "{place}"), SCORED),
@@ -384,6 +391,7 @@ FILE_COMMANDS: dict[str, tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]] 
     "eval": (("eval", "-m", "{model}", "--data", "{source}", "-q", "--json", "{file}"), SCORED),
     "verify": (("verify", "{source}", "-m", "{model}", "--json", "{file}"), SOURCES),
     "detect": (("detect", "{source}", "-m", "{model}", "-q", "--json", "{file}"), SOURCES),
+    "detect --to": (("detect", "{source}", "-m", "{model}", "-q", "--to", "-", "--to", "json:{file}"), SOURCES),
 }
 
 

@@ -273,9 +273,39 @@ def test_videos_have_the_rate_of_their_streams_and_are_finished_with_them(
             [VideoFile(tmp_path / "one.mp4"), AnnotatedFolder(tmp_path / "out", OutputNames()), Checker()],
             lambda item: None,
         )
-    assert whole == [0, 1] and len(read_video(tmp_path / "one.mp4")) == 10
+    assert sorted(whole) == [0, 1] and len(read_video(tmp_path / "one.mp4")) == 10
     import av
 
     for name in ("one.mp4", "out/a.mp4", "out/b.mp4"):
         with av.open(str(tmp_path / name)) as container:
             assert float(container.streams.video[0].average_rate or 0) == pytest.approx(20)
+
+
+def test_a_stream_that_its_run_has_given_up_is_not_moved_on_by_who_reads_it() -> None:
+    with scripted_run([ScriptedSource(None)], ScriptedDevice()) as run:
+        next(run)
+        stream = run.streams[0]
+    assert stream.state == "removed"
+    stream.go_on_to("waiting")
+    assert stream.state == "removed"
+    with pytest.raises(kb.KeepbusyError, match="cannot become waiting: it was removed"):
+        stream.move_to("waiting")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_ends_of_streams_are_told_to_all_who_watch_in_the_thread_that_takes_results(mode: str) -> None:
+    told: list[tuple[str, str, threading.Thread]] = []
+    with scripted_run(None, ScriptedDevice(), config(mode)) as run:
+        for watcher in "ab":
+            run.watch(lambda stream, w=watcher: told.append((w, stream.name, threading.current_thread())))  # type: ignore[misc]
+        for name in ("one", "two"):
+            run.add(ScriptedSource(1, name=name))
+        run.end()
+        assert len(list(run)) == 2
+    assert sorted((watcher, name) for watcher, name, _ in told) == [
+        ("a", "one"),
+        ("a", "two"),
+        ("b", "one"),
+        ("b", "two"),
+    ]
+    assert {thread for _, _, thread in told} == {threading.current_thread()}
