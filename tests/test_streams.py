@@ -139,7 +139,7 @@ def test_turns_are_taken_by_weight() -> None:
                 inlet.put(name)
         got = intake.get()
         assert got is not None
-        taken[name] += 1
+        taken[got] += 1
     assert {name: taken[name] / 1000 for name in weights} == pytest.approx(weights, rel=0.05)
 
 
