@@ -112,13 +112,13 @@ class Reader:
             else:
                 item = self._read()
                 if isinstance(item, Frame):
-                    self._num_failures = 0
+                    return self._frame(item, timings)
                 if item is None:
                     self.lane.was_busy()
                     self.close("ended")
                     return None
-                if isinstance(item, Frame) or not item.is_last:
-                    return self._parcel(item, timings)
+                if not item.is_last:
+                    return self._error(item, timings)
                 failure = item
             if (parcel := self._after(failure, timings)) is not None:
                 return parcel
@@ -194,7 +194,7 @@ class Reader:
         self._num_failures += 1
         if retry is None or (retry.max_attempts is not None and self._num_failures > retry.max_attempts):
             self.close("failed")
-            return self._parcel(failure, timings)
+            return self._error(failure, timings)
         wait_s = retry.wait_s(self._num_failures) * _random.uniform(0.5, 1.0)
         log.warning("%s: %s; opening it again in %.1f s", stream.name, failure.reason, wait_s)
         stream.go_on_to("waiting")
@@ -203,36 +203,42 @@ class Reader:
             stream.go_on_to("opening")
         return None
 
-    def _parcel(self, item: Frame | FrameError, timings: Timings) -> Parcel:
+    def _arrived(self, timings: Timings) -> None:
         timings.read_end_ns = self.lane.was_busy()
         self.lane.num_frames += 1
-        stream = self.stream
-        stream.counters.arrived()
-        if isinstance(item, Frame) and item.picture is not None:
-            # Behind the lane's mark: it is the device that is waited for, not the source.
-            item = self._made_ready(item)
-        if isinstance(item, FrameError):
-            stream.error = item
-            if stream.on_error == "end":
-                self.close("failed")
-        max_age_ms = stream.config.max_age_ms
-        if max_age_ms is not None and stream.is_live and isinstance(item, Frame):
-            timings.expires_ns = timings.read_end_ns + round(max_age_ms * 1e6)
-        return Parcel(item, stream, timings)
+        self.stream.counters.arrived()
 
-    def _made_ready(self, frame: Frame) -> Frame | FrameError:
+    def _frame(self, frame: Frame, timings: Timings) -> Parcel:
         """A frame that can be started at once, or the error in its place. A new size is waited for here, not behind."""
-        frame_hw = (0, 0)
-        try:
-            frame_hw = frame.shape_hw
-            if frame_hw != self._ready_hw:
-                self._make_ready(frame_hw)
-                self._ready_hw = frame_hw
-        except Exception as error:
-            failure = blame(error, "preprocess", frame)
-            failure.timestamp_s, failure.shape_hw = frame.timestamp_s, frame_hw
-            return failure
-        return frame
+        self._num_failures = 0
+        self._arrived(timings)
+        stream, frame_hw = self.stream, (0, 0)
+        if frame.picture is not None:
+            # Behind the lane's mark: it is the device that is waited for, not the source.
+            try:
+                frame_hw = frame.shape_hw
+                if frame_hw != self._ready_hw:
+                    self._make_ready(frame_hw)
+                    self._ready_hw = frame_hw
+            except Exception as error:
+                failure = blame(error, "preprocess", frame)
+                failure.timestamp_s, failure.shape_hw = frame.timestamp_s, frame_hw
+                return self._in_its_place(failure, timings)
+        if stream.is_live and stream.config.max_age_ms is not None:
+            timings.expires_ns = timings.read_end_ns + round(stream.config.max_age_ms * 1e6)
+        return Parcel(frame, stream, timings)
+
+    def _error(self, error: FrameError, timings: Timings) -> Parcel:
+        """The error of a frame that could not be read."""
+        self._arrived(timings)
+        return self._in_its_place(error, timings)
+
+    def _in_its_place(self, error: FrameError, timings: Timings) -> Parcel:
+        stream = self.stream
+        stream.error = error
+        if stream.on_error == "end":
+            self.close("failed")
+        return Parcel(error, stream, timings)
 
     def _close_source(self) -> None:
         if self._source is not None:

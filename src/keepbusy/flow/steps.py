@@ -64,8 +64,9 @@ def wait(slot: Slot, timeout_s: float, device_name: str, now_ns: Callable[[], in
     frame = slot.frame
     assert frame is not None  # nosec B101 # for mypy: a slot in flight holds a frame
     error: FrameError | None = None
+    request = slot.request
     try:
-        is_done = slot.request.wait(timeout_s)
+        is_done = request.wait(timeout_s)
     except Exception as cause:
         error = blame(cause, "infer", frame)
         slot.timings.infer_end_ns = now_ns()
@@ -76,7 +77,7 @@ def wait(slot: Slot, timeout_s: float, device_name: str, now_ns: Callable[[], in
             hint="the driver may hang: check the system's log, and try another device",
         )
     timings = slot.timings
-    end_ns, collected_ns = timings.infer_start_ns + slot.request.latency_ns, now_ns()
+    end_ns, collected_ns = timings.infer_start_ns + request.latency_ns, now_ns()
     timings.infer_end_ns = end_ns if end_ns < collected_ns else collected_ns
     return None
 
@@ -100,7 +101,6 @@ def postprocess(slot: Slot, to_detections: Postprocess, now_ns: Callable[[], int
 def release(slot: Slot) -> None:
     """Forget a slot's frame, so that its memory is free as soon as the consumer is done with it."""
     slot.frame = None
-    slot.timings = Timings()
 
 
 def failure(frame: Frame, timings: Timings, error: FrameError) -> Result:

@@ -28,6 +28,7 @@ class Selection(Source):
         self._loop = config.loop and not source.info.is_live
         self._limit = config.limit
         self._stride = config.stride
+        self._is_all = config.stride == 1 and not self._loop
         self._num_read = 0
         self._is_started = False
         self._is_fruitful = False
@@ -46,10 +47,10 @@ class Selection(Source):
         return min(-(-info.num_frames // self._stride), self._limit or info.num_frames)
 
     def read(self) -> Frame | None:
-        if self.is_exhausted:
+        if self._limit is not None and self._num_read >= self._limit:
             return None
         try:
-            frame = self._read_strided()
+            frame = self._source.read() if self._is_all else self._read_strided()
         except FrameError as error:
             self._num_read += 1
             raise self._moved(error) from error.__cause__
