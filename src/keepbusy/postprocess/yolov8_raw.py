@@ -20,7 +20,7 @@ def yolov8_raw_candidates(
     """The cells that pass the confidence threshold; only these are decoded.
 
     A box side's distance from the cell's centre, in strides, is the mean of its distribution over bins 0, 1, ...
-    (generalized focal loss, arXiv 2006.04388); a class's confidence is a sigmoid; keypoints are
+    (generalized focal loss, arXiv 2006.04388), or over `form.bins` with `form.share_steps`; a class's confidence is a sigmoid; keypoints are
     (2 x + cell) x stride, or (x + centre) x stride where `form.point_scale` is 1.
 
     Args:
@@ -45,7 +45,7 @@ def yolov8_raw_candidates(
         row, confidence, class_id = pick_classes(sigmoid(logits[cell]), config)
         cell = cell[row]
         centres = np.stack((cell % grid_w, cell // grid_w), axis=1).astype(np.float32) + np.float32(0.5)
-        distances = _distances(sides[cell].reshape(len(cell), 4, form.num_bins))
+        distances = _distances(sides[cell].reshape(len(cell), 4, form.num_bins), form)
         boxes = np.concatenate((centres - distances[:, :2], centres + distances[:, 2:]), axis=1) * np.float32(stride)
         extra = ports[2].reshape(-1, ports[2].shape[-1])[cell] if has_extra else np.empty((len(cell), 0), np.float32)
         if form.keypoints[0]:
@@ -56,12 +56,19 @@ def yolov8_raw_candidates(
     return make_candidates(boxes, confidence, class_id, extra, config)
 
 
-def _distances(bins: Array) -> Array:
+def _distances(bins: Array, form: OutputForm) -> Array:
     if bins.shape[2] == 1:
         only: Array = bins[:, :, 0]
         return only
     weights = np.exp(bins - bins.max(axis=2, keepdims=True))
-    mean: Array = (weights @ np.arange(bins.shape[2], dtype=np.float32)) / weights.sum(axis=2)
+    values = np.array(form.bins or range(bins.shape[2]), np.float32)
+    lowest, highest, levels = form.share_steps
+    if levels:
+        step = np.float32((highest - lowest) / (levels - 1))
+        shares = np.clip(weights / weights.sum(axis=2, keepdims=True), np.float32(lowest), np.float32(highest))
+        rounded: Array = (np.rint((shares - np.float32(lowest)) / step) * step + np.float32(lowest)) @ values
+        return rounded
+    mean: Array = (weights @ values) / weights.sum(axis=2)
     return mean
 
 

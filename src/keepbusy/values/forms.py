@@ -101,6 +101,10 @@ class OutputForm:
         point_scale: For raw heads of poses: cells that a keypoint's number counts, 2 from the cell's corner (YOLOv8,
             11) or 1 from its centre (YOLO26).
         num_bins: For raw heads of YOLOv8 and relatives: bins of a box side's distribution; 1 for none.
+        bins: For heads that keepbusy decodes: the distances that the bins stand for, in cells, where the graph's
+            quantization has moved them; empty for 0, 1, 2, ...
+        share_steps: For the same: how the graph rounds the bins' shares: to so many (levels) numbers, spread evenly
+            from the lowest to the highest. As (lowest, highest, levels), with 0 levels for no rounding.
         is_channels_last: For raw heads: (1, h, w, channels), as the device computes them.
         is_rewritten: The head has been replaced in the graph.
         is_tail: It has, and the outputs are rows of candidates, decoded in the graph.
@@ -123,6 +127,8 @@ class OutputForm:
     strides_px: tuple[int, ...] = ()
     point_scale: int = 2
     num_bins: int = 1
+    bins: tuple[float, ...] = ()
+    share_steps: tuple[float, float, int] = (0.0, 0.0, 0)
     is_channels_last: bool = False
     is_rewritten: bool = False
     is_tail: bool = False

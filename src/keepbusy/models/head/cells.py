@@ -57,20 +57,25 @@ def joined(picked: Sequence[Picked]) -> tuple[list[ov.Output], ov.Output, ov.Out
     return parts, places, ops.constant(np.concatenate([one.strides for one in picked])).output(0)
 
 
-def corners(sides: ov.Output, places: ov.Output, strides: ov.Output) -> list[ov.Output]:
+def corners(sides: ov.Output, places: ov.Output, strides: ov.Output, form: OutputForm) -> list[ov.Output]:
     """YOLOv8's boxes in pixels of the input: (left, top) and (right, bottom), float32 (N, 2) each.
 
     Args:
         sides: What the boxes' port gives: the four sides' distances from the cell's centre, or their distributions.
         places: The cell's x and y, in cells.
         strides: Pixels of the input a cell.
+        form: What the bins stand for, and how their shares are rounded.
     """
     from openvino import opset13 as ops
 
     num_bins = int(sides.get_shape()[1]) // 4
     if num_bins > 1:
         bins = ops.softmax(ops.reshape(sides, np.array([-1, 4, num_bins]), special_zero=False), 2)
-        weights = ops.constant(np.arange(num_bins, dtype=np.float32))
+        lowest, highest, levels = form.share_steps
+        if levels:
+            ends = [constant(lowest), constant(highest)]
+            bins = ops.fake_quantize(bins, *ends, *ends, levels)
+        weights = ops.constant(np.array(form.bins or range(num_bins), np.float32))
         sides = ops.reduce_sum(ops.multiply(bins, weights), np.array([2]), keep_dims=False).output(0)
     centres = ops.add(places, constant(0.5))
     return [

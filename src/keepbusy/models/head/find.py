@@ -11,10 +11,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from keepbusy.models.head.probe import HeadProbe, probe_yolov5, probe_yolov8
 from keepbusy.models.head.probe_selected import probe_selected
+from keepbusy.models.head.quantized import bins_of, read_quantization
 from keepbusy.values.forms import Family, OutputForm, Task
 
 if TYPE_CHECKING:
@@ -82,15 +81,23 @@ def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> H
     if not cells or any((hw[0] * s, hw[1] * s) != input_hw for hw, s in zip(cells, strides, strict=True)):
         return None
     levels = [sorted(by_cells[hw], key=lambda port: int(port.get_shape()[1])) for hw in cells]
+    quantization = read_quantization(ports, graph.outputs[form.outputs[0]].get_node())
+    if quantization is None:
+        return None
+    form = dataclasses.replace(form, bins=quantization.bins)
+    understand = {"yolov5": _yolov5_head, "yolov10": _selecting_head}.get(form.family, _yolov8_head)
+    every = [port for level in levels for port in level]
     try:
-        probe = HeadProbe(graph, [port for level in levels for port in level], form.outputs[0])
+        # The formula must hold exactly, but for what the graph rounds; then, with the shares rounded, for them, too.
+        without = (*quantization.shares, *quantization.others)
+        head = understand(HeadProbe(graph, every, form.outputs[0], without), levels, strides, form)
+        if head is None or not quantization.shares:
+            return head
+        form = dataclasses.replace(form, share_steps=quantization.share_steps)
+        probe = HeadProbe(graph, every, form.outputs[0], quantization.others)
+        return understand(probe, levels, strides, form)
     except RuntimeError:
         return None  # It does not compile by itself: whether the whole graph does will be seen where it is used.
-    if form.family == "yolov5":
-        return _yolov5_head(probe, levels, strides, form)
-    if form.family == "yolov10":
-        return _selecting_head(probe, levels, strides, form)
-    return _yolov8_head(probe, levels, strides, form)
 
 
 def _yolov5_head(probe: HeadProbe, levels: list[list[ov.Output]], strides: list[int], form: OutputForm) -> Head | None:
@@ -159,16 +166,7 @@ def _is_boundary(node: ov.Node) -> bool:
         sources = [node.input_value(index).get_node() for index in range(2)]
         kinds = [source.get_type_name() for source in sources]
         return "Convolution" in kinds and _is_boundary(sources[kinds.index("Convolution")])
-    return node.get_type_name() == "Convolution" and not _sums_bins(node)
-
-
-def _sums_bins(convolution: ov.Node) -> bool:
-    """Whether a convolution only adds up a distribution's bins, weighted 0, 1, 2, ..."""
-    weights = constant_behind(convolution.input_value(1).get_node())
-    if weights is None:
-        return False
-    values = weights.get_data().reshape(-1)
-    return values.size > 1 and bool((values == np.arange(values.size)).all())
+    return node.get_type_name() == "Convolution" and bins_of(node) is None
 
 
 def constant_behind(node: ov.Node) -> ov.Node | None:

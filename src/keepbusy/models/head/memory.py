@@ -10,7 +10,7 @@ from keepbusy.cache.notes import Notebook
 from keepbusy.models.head.find import Head, Level, find_head
 from keepbusy.models.load import Model
 
-_VERSION = 2
+_VERSION = 3
 """To be raised when the probe or a formula changes: what was noted before then no longer counts."""
 
 
@@ -48,6 +48,8 @@ def _to_record(head: Head | None) -> dict[str, Any]:
         "num_bins": head.num_bins,
         "num_selected": head.num_selected,
         "point_scale": head.form.point_scale,
+        "bins": list(head.form.bins),
+        "share_steps": list(head.form.share_steps),
     }
 
 
@@ -58,7 +60,13 @@ def _from_record(record: dict[str, Any], model: Model) -> Head | None:
     )
     if not levels:
         return None
-    form = dataclasses.replace(model.output, point_scale=record["point_scale"])
+    lowest, highest, num_steps = record["share_steps"]
+    form = dataclasses.replace(
+        model.output,
+        point_scale=record["point_scale"],
+        bins=tuple(record["bins"]),
+        share_steps=(lowest, highest, num_steps),
+    )
     return Head(form, levels, record["num_bins"], record["num_selected"])
 
 

@@ -76,6 +76,8 @@ def probe_selected(probe: HeadProbe, strides: Sequence[int], form: OutputForm) -
         if any(len({len(own[role]) for own in ordered}) != 1 for role in range(num_roles)):
             continue
         num_bins = len(boxes) // 4
+        if form.bins and len(form.bins) != num_bins:
+            continue
         for scale in POINT_SCALES if form.keypoints[0] else POINT_SCALES[:1]:
             expected = _rows(ordered, strides, num_bins, len(found), dataclasses.replace(form, point_scale=scale))
             if _has_the_same_rows(found, expected, num_extra if form.keypoints[0] else 0):
@@ -87,7 +89,7 @@ def _rows(levels: list[list[Array]], strides: Sequence[int], num_bins: int, num_
     corners: list[Array] = []
     others: list[list[Array]] = []
     for (sides, *rest), stride in zip(levels, strides, strict=True):
-        centres, low, high = yolov8_corners(sides, num_bins)
+        centres, low, high = yolov8_corners(sides, num_bins, form)
         corners.append(np.concatenate((low, high)).T * stride)
         if form.keypoints[0]:
             rest[1] = keypoint_columns(rest[1], centres, stride, form)

@@ -53,9 +53,8 @@ def selected_graph(graph: ov.Model, head: Head, input_shape: list[int]) -> tuple
     every = ops.reshape(logits, np.array([-1]), special_zero=False)
     rows = ops.topk(every, np.int32(num_rows), 0, "max", "value", index_element_type="i32")
     cell = ops.divide(rows.output(1), np.int32(num_classes))
-    box, *extra = (
-        ops.gather(one, cell, np.int32(0)) for one in (ops.concat(corners(sides, places, strides), 1), *extra)
-    )
+    boxes = ops.concat(corners(sides, places, strides, head.form), 1)
+    box, *extra = (ops.gather(one, cell, np.int32(0)) for one in (boxes, *extra))
     scores = ops.unsqueeze(ops.sigmoid(rows.output(0)), np.array([1]))
     class_id = ops.unsqueeze(ops.convert(ops.mod(rows.output(1), np.int32(num_classes)), "f32"), np.array([1]))
     detections = ops.unsqueeze(ops.concat([box, scores, class_id, *extra], 1), np.array([0]))

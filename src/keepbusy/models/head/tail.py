@@ -121,7 +121,7 @@ def _yolov8_rows(parts: list[ov.Output], places: ov.Output, strides: ov.Output, 
     """`places` are the cell's x and y, in cells."""
     from openvino import opset13 as ops
 
-    columns = [*corners(parts[0], places, strides), *_best_class(parts[1])]
+    columns = [*corners(parts[0], places, strides, form), *_best_class(parts[1])]
     if form.keypoints[0]:
         columns.append(points(parts[2], places, strides, form))
     else:
