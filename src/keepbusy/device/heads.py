@@ -129,6 +129,7 @@ class Heads:
                 self._laying,
                 compiler.model.names,
                 compiler.core,
+                is_rounded=compiler.head is not None and compiler.head.num_dropped > 0,
             )
             known = {"is_right": is_right}
             Notebook().write(key, known)

@@ -50,12 +50,14 @@ class Head:
         levels: Its scales, finest first.
         num_bins: Bins of a box side's distribution: 16 for YOLOv8 to 12, 1 where the distance itself is given.
         num_selected: Rows that the graph selects itself, with no suppression to follow; 0 where it does not.
+        num_dropped: Nodes in which the graph as exported rounds numbers that a changed head leaves as they are.
     """
 
     form: OutputForm
     levels: tuple[Level, ...]
     num_bins: int = 0
     num_selected: int = 0
+    num_dropped: int = 0
 
 
 def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> Head | None:
@@ -91,11 +93,11 @@ def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> H
         # The formula must hold exactly, but for what the graph rounds; then, with the shares rounded, for them, too.
         without = (*quantization.shares, *quantization.others)
         head = understand(HeadProbe(graph, every, form.outputs[0], without), levels, strides, form)
-        if head is None or not quantization.shares:
-            return head
-        form = dataclasses.replace(form, share_steps=quantization.share_steps)
-        probe = HeadProbe(graph, every, form.outputs[0], quantization.others)
-        return understand(probe, levels, strides, form)
+        if head is not None and quantization.shares:
+            form = dataclasses.replace(form, share_steps=quantization.share_steps)
+            probe = HeadProbe(graph, every, form.outputs[0], quantization.others)
+            head = understand(probe, levels, strides, form)
+        return head and dataclasses.replace(head, num_dropped=len(quantization.others))
     except RuntimeError:
         return None  # It does not compile by itself: whether the whole graph does will be seen where it is used.
 

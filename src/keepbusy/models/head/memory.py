@@ -47,6 +47,7 @@ def _to_record(head: Head | None) -> dict[str, Any]:
         "levels": levels,
         "num_bins": head.num_bins,
         "num_selected": head.num_selected,
+        "num_dropped": head.num_dropped,
         "point_scale": head.form.point_scale,
         "bins": list(head.form.bins),
         "share_steps": list(head.form.share_steps),
@@ -67,7 +68,7 @@ def _from_record(record: dict[str, Any], model: Model) -> Head | None:
         bins=tuple(record["bins"]),
         share_steps=(lowest, highest, num_steps),
     )
-    return Head(form, levels, record["num_bins"], record["num_selected"])
+    return Head(form, levels, record["num_bins"], record["num_selected"], record["num_dropped"])
 
 
 def _plain(value: Any) -> Any:
