@@ -97,7 +97,7 @@ def _describe(loaded: Model) -> dict[str, Any]:
 
 def _head(loaded: Model) -> str:
     """What can be done with the head, in words."""
-    from keepbusy.models.head import can_reshape, find_head
+    from keepbusy.models.head import find_head, fixed_by
 
     if loaded.output.is_rewritten:
         return "rewritten by keepbusy optimize"
@@ -105,8 +105,9 @@ def _head(loaded: Model) -> str:
     if head is None:
         return "as exported: its formula is not one that can be replaced"
     strides = ", ".join(str(level.stride_px) for level in head.levels)
-    is_free = can_reshape(loaded.graph, head, loaded.input_hw, loaded.input.shape)
-    return f"can be replaced (strides {strides})" + ("; takes any input shape" if is_free else "")
+    fixed = fixed_by(loaded.graph, head, loaded.input_hw, loaded.input.shape)
+    shapes = f"keeps its input shape: {fixed}" if fixed else "takes any input shape"
+    return f"can be replaced (strides {strides}); {shapes}"
 
 
 def _port(port: Any) -> dict[str, Any]:

@@ -5,9 +5,9 @@ box and classes are transposed, split, decoded and concatenated before the thres
 graph is cut at the head's convolutions, and only candidates are decoded: in the graph (`tail`) or on the host (`raw`).
 """
 
-from keepbusy.models.head.cut import can_reshape
+from keepbusy.models.head.cut import can_reshape, fixed_by
 from keepbusy.models.head.find import Head, find_head
 from keepbusy.models.head.raw import raw_graph
 from keepbusy.models.head.tail import tail_graph
 
-__all__ = ["Head", "can_reshape", "find_head", "raw_graph", "tail_graph"]
+__all__ = ["Head", "can_reshape", "find_head", "fixed_by", "raw_graph", "tail_graph"]

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keepbusy.errors import first_line
 from keepbusy.models.head.find import Head
+from keepbusy.models.head.sizes import follow_input
 
 if TYPE_CHECKING:
     import openvino as ov
 
 
 SizeHW = tuple[int, int]
+
+
+class FixedSizeError(RuntimeError):
+    """A network has a size written into it that cannot be made to follow its input."""
+
+    def __init__(self, node: ov.Node) -> None:
+        super().__init__(f"{node.get_type_name()} {node.get_friendly_name()}")
 
 
 def cut_graph(
@@ -28,15 +37,20 @@ def cut_graph(
 
     Returns:
         The new graph, the ports that were cut, by level, and the head's further outputs (the prototypes of masks).
-    """
-    import openvino as ov
-    from openvino import opset13 as ops
 
-    copy = graph.clone()
-    by_name = {node.get_friendly_name(): node for node in copy.get_ordered_ops()}
-    ports = [by_name[name].output(0) for level in head.levels for name in level.ports]
-    rest = [copy.outputs[index].get_node().input_value(0) for index in head.form.outputs[1:]]
-    cut = ov.Model([ops.result(port) for port in (*ports, *rest)], copy.get_parameters(), graph.get_friendly_name())
+    Raises:
+        FixedSizeError: An operation of the network keeps it to its own shape.
+    """
+    cut = _without_head(graph, head)
+    grown = _grown(cut, head.levels[-1].stride_px)
+    try:
+        # A shape that is left open is taken by any graph, and shows nothing.
+        cut.reshape(grown if -1 in input_shape else input_shape)
+    except RuntimeError:
+        cut = _without_head(graph, head)
+        stuck = follow_input(cut, grown)
+        if stuck is not None:
+            raise FixedSizeError(stuck) from None
     cut.reshape(input_shape)
     results = cut.get_results()
     found: list[list[ov.Output]] = []
@@ -47,8 +61,37 @@ def cut_graph(
     return cut, found, [result.input_value(0) for result in results[begin:]]
 
 
-def can_reshape(graph: ov.Model, head: Head, own_hw: tuple[int, int], to_shape: Callable[[SizeHW], list[int]]) -> bool:
-    """Whether the network behind a head takes other shapes: attention with sizes written into it does not.
+def _without_head(graph: ov.Model, head: Head) -> ov.Model:
+    """A copy whose results are the ports of a head, by level, and the head's further outputs."""
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    copy = graph.clone()
+    by_name = {node.get_friendly_name(): node for node in copy.get_ordered_ops()}
+    ports = [by_name[name].output(0) for level in head.levels for name in level.ports]
+    rest = [copy.outputs[index].get_node().input_value(0) for index in head.form.outputs[1:]]
+    return ov.Model([ops.result(port) for port in (*ports, *rest)], copy.get_parameters(), graph.get_friendly_name())
+
+
+def _grown(graph: ov.Model, stride_px: int) -> list[int]:
+    """The shape of a graph's image input with two more cells of height and four more of width."""
+    image = next(one for one in graph.get_parameters() if len(one.get_partial_shape()) == 4)
+    shape = [int(length) for length in image.get_output_shape(0)]
+    height = 2 if shape[1] in (1, 3) else 1
+    shape[height] += 2 * stride_px
+    shape[height + 1] += 4 * stride_px
+    return shape
+
+
+def can_reshape(graph: ov.Model, head: Head, own_hw: SizeHW, to_shape: Callable[[SizeHW], list[int]]) -> bool:
+    """Whether the network behind a head takes other shapes: see `fixed_by`."""
+    return not fixed_by(graph, head, own_hw, to_shape)
+
+
+def fixed_by(graph: ov.Model, head: Head, own_hw: SizeHW, to_shape: Callable[[SizeHW], list[int]]) -> str:
+    """The operation that keeps the network behind a head to its own shape, in words; empty where it takes others.
+
+    Attention whose sizes are written into the graph takes them where these can be made to follow the input.
 
     Args:
         graph: The graph as exported; not changed.
@@ -60,9 +103,11 @@ def can_reshape(graph: ov.Model, head: Head, own_hw: tuple[int, int], to_shape: 
     height, width = own_hw
     try:
         cut_graph(graph, head, to_shape((height - step if height > step else height + step, width)))
-    except RuntimeError:
-        return False
-    return True
+    except FixedSizeError as error:
+        return str(error)
+    except RuntimeError as error:
+        return first_line(error)
+    return ""
 
 
 def rows_of(port: ov.Output) -> ov.Output:

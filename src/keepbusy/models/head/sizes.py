@@ -1,0 +1,210 @@
+"""Sizes of feature maps that an exporter has written into a graph as constants, made to follow the input.
+
+Attention flattens a map of 20x20 cells to 400 tokens and unfolds them again. Exporters that trace a network write these
+numbers down, and the graph then takes no other input. Which of a reshape's numbers they are is told by the shapes on
+both sides of it: the axes that its input's map goes into follow the map; the others (channels, heads) stay.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+Shape = tuple[int, ...]
+Shapes = dict[tuple[str, int], Shape]
+"""By node and output: what they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A number of a reshape's target that is the length of another tensor's axis.
+
+    Attributes:
+        tensor: Which.
+        index: Of its axes.
+    """
+
+    tensor: ov.Output
+    index: int
+
+
+Number = int | Axis
+"""Of a reshape's target; -1 for what is left."""
+
+
+def follow_input(graph: ov.Model, input_shape: Sequence[int]) -> ov.Node | None:
+    """Make the sizes that are written into a graph follow its input.
+
+    Args:
+        graph: Static; changed: the targets of its reshapes, and its shapes, which then are those for `input_shape`.
+        input_shape: Of the image input, in the graph's own layout, static. Height and width must differ from the
+            graph's own by different factors, so that the two can be told apart.
+
+    Returns:
+        None; or the first node that cannot follow, and the graph is of no use.
+    """
+    import openvino as ov
+
+    nodes = graph.get_ordered_ops()
+    shapes = {
+        (node.get_name(), index): tuple(output.get_shape())
+        for node in nodes
+        for index, output in enumerate(node.outputs())
+        if output.get_partial_shape().is_static
+    }
+    for node in nodes:
+        kind = node.get_type_name()
+        try:
+            if kind == "Parameter" and len(node.get_partial_shape()) == len(input_shape):
+                node.set_partial_shape(ov.PartialShape(list(input_shape)))
+            if kind == "Reshape" and not _follow_reshape(node, shapes):
+                return node
+            if kind == "Interpolate" and not _follow_interpolate(node, shapes):
+                return node
+            node.validate_and_infer_types()
+        except RuntimeError:
+            return node
+    return None
+
+
+def _follow_reshape(node: ov.Node, shapes: Shapes) -> bool:
+    if node.input_value(1).get_node().get_type_name() != "Constant":
+        return True
+    data = node.input_value(0)
+    old_in, old_out = shapes.get(_key(data)), shapes.get(_key(node.output(0)))
+    if old_in is None or old_out is None or data.get_partial_shape().is_dynamic:
+        return False
+    if tuple(data.get_shape()) == old_in:
+        return True
+    target = _new_target(data, old_in, old_out, shapes)
+    if target is None:
+        return False
+    node.set_arguments([data, _joined(target)])
+    return True
+
+
+def _new_target(data: ov.Output, old_in: Shape, old_out: Shape, shapes: Shapes) -> list[Number] | None:
+    """What a reshape's target is once its sizes follow; None where that cannot be told."""
+    new_in = tuple(data.get_shape())
+    target: list[Number] = []
+    for inside, outside in _groups(old_in, old_out):
+        old, new = (math.prod(shape[index] for index in inside) for shape in (old_in, new_in))
+        lengths = [old_out[index] for index in outside]
+        if old == new:
+            target += lengths
+            continue
+        found = _spread(data, lengths, old, new, shapes)
+        if found is None and len(inside) == len(outside) == 1:
+            found = [Axis(data, inside[0])]
+        if found is None:
+            return None
+        target += found
+    free = [index for index, number in enumerate(target) if number == -1]
+    return target if len(free) < 2 else None
+
+
+def _groups(old_in: Shape, old_out: Shape) -> list[tuple[list[int], list[int]]]:
+    """The axes of a reshape's two sides that hold the same numbers: the shortest runs whose products are equal."""
+    groups: list[tuple[list[int], list[int]]] = []
+    left, right = list(range(len(old_in))), list(range(len(old_out)))
+    while left or right:
+        inside, outside = left[:1], right[:1]
+        left, right = left[1:], right[1:]
+        while (a := math.prod(old_in[i] for i in inside)) != (b := math.prod(old_out[i] for i in outside)):
+            source, taken = (left, inside) if a < b else (right, outside)
+            if not source:
+                return []
+            taken.append(source.pop(0))
+        groups.append((inside, outside))
+    return groups
+
+
+def _spread(data: ov.Output, lengths: list[int], old: int, new: int, shapes: Shapes) -> list[Number] | None:
+    """How `new` numbers lie on axes that `old` ones lay on, with these lengths: as another map, or on one of them."""
+    for begin in range(len(lengths) - 1):
+        own = lengths[begin : begin + 2]
+        others = math.prod(lengths) // math.prod(own)
+        like = _map_of(data, (own[0], own[1]), shapes)
+        if like is not None and others * like.get_shape()[2] * like.get_shape()[3] == new:
+            return [*lengths[:begin], Axis(like, 2), Axis(like, 3), *lengths[begin + 2 :]]
+    growing = [index for index, length in enumerate(lengths) if length > 1 and length * new % old == 0]
+    if len(growing) != 1:
+        return None
+    numbers: list[Number] = list(lengths)
+    numbers[growing[0]] = -1
+    return numbers
+
+
+def _map_of(data: ov.Output, size_hw: tuple[int, int], shapes: Shapes) -> ov.Output | None:
+    """The nearest tensor (N, C, h, w) that others are made from, of a size as it was; None where there is none."""
+    seen: set[str] = set()
+    waiting = [data]
+    while waiting:
+        tensor = waiting.pop(0)
+        shape = shapes.get(_key(tensor))
+        if shape is not None and len(shape) == 4 and shape[2:] == size_hw:
+            return tensor
+        node = tensor.get_node()
+        if node.get_name() not in seen:
+            seen.add(node.get_name())
+            waiting += [node.input_value(index) for index in range(node.get_input_size())]
+    return None
+
+
+def _follow_interpolate(node: ov.Node, shapes: Shapes) -> bool:
+    """An upsampling to a size that is a constant is one by a factor."""
+    if node.get_attributes().get("shape_calculation_mode") != "sizes":
+        return True
+    data, sizes = node.input_value(0), node.input_value(1)
+    old_in = shapes.get(_key(data))
+    if sizes.get_node().get_type_name() != "Constant":
+        return True
+    if old_in is None or tuple(data.get_shape()) == old_in:
+        return old_in is not None
+    is_first = node.get_type_info().version_id != "opset11"
+    axes_input = 3 if is_first else 2
+    axes = range(len(old_in))
+    if node.get_input_size() > axes_input:
+        place = node.input_value(axes_input).get_node()
+        if place.get_type_name() != "Constant":
+            return False
+        axes = place.get_data().reshape(-1).tolist()
+    wanted = sizes.get_node().get_data().reshape(-1).tolist()
+    new = []
+    for axis, size in zip(axes, wanted, strict=True):
+        if size % old_in[axis]:
+            return False
+        new.append((axis, size // old_in[axis]))
+    from openvino import opset13 as ops
+
+    lengths = ops.gather(ops.shape_of(data, "i64"), np.array([axis for axis, _ in new]), np.int64(0))
+    followed = ops.multiply(lengths, np.array([factor for _, factor in new], np.int64))
+    node.input(1).replace_source_output(ops.convert(followed, sizes.get_element_type().get_type_name()).output(0))
+    return True
+
+
+def _joined(target: list[Number]) -> ov.Output:
+    """A reshape's target as a tensor: a constant where it can be."""
+    from openvino import opset13 as ops
+
+    if all(isinstance(number, int) for number in target):
+        return ops.constant(np.array(target, np.int64)).output(0)
+    parts = []
+    for number in target:
+        if isinstance(number, int):
+            parts.append(ops.constant(np.array([number], np.int64)))
+        else:
+            lengths = ops.shape_of(number.tensor, "i64")
+            parts.append(ops.gather(lengths, np.array([number.index]), np.int64(0)))
+    return ops.concat(parts, 0).output(0)
+
+
+def _key(tensor: ov.Output) -> tuple[str, int]:
+    return tensor.get_node().get_name(), tensor.get_index()
