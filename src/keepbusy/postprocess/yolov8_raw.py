@@ -20,8 +20,9 @@ def yolov8_raw_candidates(
     """The cells that pass the confidence threshold; only these are decoded.
 
     A box side's distance from the cell's centre, in strides, is the mean of its distribution over bins 0, 1, ...
-    (generalized focal loss, arXiv 2006.04388), or over `form.bins` with `form.share_steps`; a class's confidence is a sigmoid; keypoints are
-    (2 x + cell) x stride, or (x + centre) x stride where `form.point_scale` is 1.
+    (generalized focal loss, arXiv 2006.04388), or over `form.bins`, with shares rounded by `form.share_steps`; a
+    class's confidence is a sigmoid; keypoints are (2 x + cell) x stride, or (x + centre) x stride where
+    `form.point_scale` is 1.
 
     Args:
         outputs: For each stride float32 (1, h, w, 4 x bins), (1, h, w, classes) and, for masks and poses,

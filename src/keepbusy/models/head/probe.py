@@ -42,9 +42,7 @@ class HeadProbe:
         without: Names of nodes with one input of interest, the first, that are taken out.
     """
 
-    def __init__(
-        self, graph: ov.Model, ports: Sequence[ov.Output], output: int, without: Collection[str] = ()
-    ) -> None:
+    def __init__(self, graph: ov.Model, ports: Sequence[ov.Output], output: int, without: Collection[str] = ()) -> None:
         import openvino as ov
         from openvino import opset13 as ops
 
@@ -129,9 +127,10 @@ def probe_yolov8(
     """Which port is what, and what the formula leaves open, if YOLOv8's formula gives the head's output; else None.
 
     The formula (Ultralytics' YOLOv8, from generalized focal loss, arXiv 2006.04388): a box side's distance from the
-    cell's centre is the mean of its distribution over bins 0, 1, ... (or `form.bins`) in strides; classes are sigmoids; mask
-    coefficients stay as they are; keypoints are (2 x + cell) x stride, or (x + centre) x stride (YOLO26), their
-    visibility a sigmoid. The output is (4 + classes + extra, cells), the box as centre and size.
+    cell's centre is the mean of its distribution over bins 0, 1, ... in strides, or over `form.bins`, with shares
+    rounded by `form.share_steps`; classes are sigmoids; mask coefficients stay as they are; keypoints are
+    (2 x + cell) x stride, or (x + centre) x stride (YOLO26), their visibility a sigmoid. The output is
+    (4 + classes + extra, cells), the box as centre and size.
 
     Returns:
         By level: the indices of the ports for boxes, classes and, where there is any, extra. The number of bins. The

@@ -147,7 +147,7 @@ def _fake_quantized(values: list[Array], levels: int) -> Array:
 
 
 def _steps_of(node: ov.Node) -> list[Array] | None:
-    """The four ends of a `FakeQuantize` that only rounds: to 8 bits or more, what goes in comes out; None for others."""
+    """The four ends of a `FakeQuantize` that only rounds: to 8 bits or more, in its own range; None for others."""
     ends = [numbers_of(node.input_value(index).get_node()) for index in range(1, 5)]
     found = [end for end in ends if end is not None]
     if len(found) < 4 or not MIN_LEVELS <= int(node.get_attributes()["levels"]) <= MAX_LEVELS:
