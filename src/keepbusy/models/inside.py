@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import first_line
+from keepbusy.models.constants import numbers_of
 from keepbusy.values.forms import InputForm
 
 if TYPE_CHECKING:
@@ -210,27 +211,11 @@ def _answers_of_weights(parameter: ov.Node) -> Answers | None:
     convolution = _first_convolution(parameter)
     if convolution is None:
         return None
-    values = _constant_value(convolution.input_value(1).get_node())
+    values = numbers_of(convolution.input_value(1).get_node())
     if values is None or values.shape[1] != 3:
         return None
     answers: Answers = np.sqrt((values**2).sum(axis=(2, 3)) / 12).T
     return answers
-
-
-def _constant_value(node: ov.Node) -> NDArray[np.float64] | None:
-    """The numbers of a constant, converted, moved and scaled, as quantized weights are; None for anything else."""
-    if node.get_type_name() == "Constant":
-        is_number = node.get_element_type().get_type_name() in ("f32", "f16", "i8", "u8")
-        return np.asarray(node.get_data(), np.float64) if is_number else None
-    if node.get_type_name() not in ("Convert", "Multiply", "Subtract"):
-        return None
-    values = [_constant_value(node.input_value(index).get_node()) for index in range(node.get_input_size())]
-    found = [value for value in values if value is not None]
-    if len(found) < len(values):
-        return None
-    if node.get_type_name() == "Convert":
-        return found[0]
-    return found[0] * found[1] if node.get_type_name() == "Multiply" else found[0] - found[1]
 
 
 def _first_convolution(parameter: ov.Node) -> ov.Node | None:

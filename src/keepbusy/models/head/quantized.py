@@ -7,18 +7,24 @@ through `FakeQuantize` nodes. All of this is read from the graph.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.models.constants import numbers_of
+
 if TYPE_CHECKING:
     import openvino as ov
 
 Array = NDArray[np.float64]
+
+Steps = tuple[float, float, int]
+"""Lowest, highest and number of the numbers that others are rounded to."""
+
+NOT_ROUNDED: Steps = (0.0, 0.0, 0)
 
 MIN_LEVELS, MAX_LEVELS = 255, 65_536
 """Of a `FakeQuantize`: from 8 bits (255 where it is symmetric) to 16."""
@@ -48,7 +54,7 @@ class Quantization:
     """
 
     bins: tuple[float, ...] = ()
-    share_steps: tuple[float, float, int] = (0.0, 0.0, 0)
+    share_steps: Steps = NOT_ROUNDED
     shares: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
 
@@ -62,26 +68,32 @@ def read_quantization(ports: Collection[ov.Output], end: ov.Node) -> Quantizatio
     """
     nodes = _between(ports, end)
     roundings = [node for node in nodes if node.get_type_name() == "FakeQuantize"]
-    if any(_steps_of(node) is None for node in roundings):
+    if not all(_only_rounds(node) for node in roundings):
         return None
     sums = [(node, bins) for node in nodes if (bins := bins_of(node)) is not None]
-    if len({bins for _, bins in sums}) > 1:
-        return None
+    if not sums:
+        return Quantization(others=_names(roundings))
     before = [_share_rounding(node) for node, _ in sums]
     shares = [node for node in before if node is not None]
-    if shares and len(shares) < len(before):
-        return None
     steps = {_uniform_steps(node) for node in shares}
-    if len(steps) > 1 or None in steps:
+    # One formula for all sums: the same bins, and all of their shares are rounded in the same way, or none.
+    if len({bins for _, bins in sums}) > 1 or len(steps) > 1 or len(shares) not in (0, len(before)):
         return None
-    bins = sums[0][1] if sums else ()
-    names = {node.get_friendly_name() for node in shares}
+    own = steps.pop() if steps else NOT_ROUNDED
+    if own is None:
+        return None
+    bins = sums[0][1]
+    names = _names(shares)
     return Quantization(
         bins=() if bins == tuple(range(len(bins))) else bins,
-        share_steps=next(iter(steps)) or (0.0, 0.0, 0) if steps else (0.0, 0.0, 0),
-        shares=tuple(sorted(names)),
-        others=tuple(sorted({node.get_friendly_name() for node in roundings} - names)),
+        share_steps=own,
+        shares=names,
+        others=tuple(name for name in _names(roundings) if name not in names),
     )
+
+
+def _names(nodes: Iterable[ov.Node]) -> tuple[str, ...]:
+    return tuple(sorted({node.get_friendly_name() for node in nodes}))
 
 
 def bins_of(node: ov.Node) -> tuple[float, ...] | None:
@@ -107,70 +119,41 @@ def bins_of(node: ov.Node) -> tuple[float, ...] | None:
     return tuple(float(value) for value in values) if bool(is_near.all()) else None
 
 
-def numbers_of(node: ov.Node) -> Array | None:
-    """The numbers of a constant, through what quantization puts behind it; None for anything else."""
-    kind = node.get_type_name()
-    if kind == "Constant":
-        is_number = node.get_element_type().get_type_name() in ("f32", "f16", "i8", "u8")
-        return np.asarray(node.get_data(), np.float64) if is_number else None
-    if kind not in ("Convert", "Multiply", "Subtract", "FakeQuantize"):
-        return None
-    values = [numbers_of(node.input_value(index).get_node()) for index in range(node.get_input_size())]
-    found = [value for value in values if value is not None]
-    if len(found) < len(values):
-        return None
-    if kind == "FakeQuantize":
-        return _fake_quantized(found, int(node.get_attributes()["levels"])) if _steps_of(node) else None
-    if kind == "Convert":
-        return found[0]
-    return found[0] * found[1] if kind == "Multiply" else found[0] - found[1]
-
-
 def _weight_step(node: ov.Node) -> float | None:
     """The step of quantized weights, one for all of them; None where nothing shows it."""
     if node.get_type_name() == "Convert":
         return _weight_step(node.input_value(0).get_node())
     if node.get_type_name() == "FakeQuantize":
         steps = _uniform_steps(node, 3)
-        return (steps[1] - steps[0]) / (steps[2] - 1) if steps else None
+        return (steps[1] - steps[0]) / (steps[2] - 1) if steps and steps[2] > 1 else None
     if node.get_type_name() != "Multiply":
         return None
     scale = numbers_of(node.input_value(1).get_node())
     return abs(float(scale.reshape(-1)[0])) if scale is not None and scale.size == 1 else None
 
 
-def _fake_quantized(values: list[Array], levels: int) -> Array:
-    given, low, high, out_low, out_high = values
-    share = np.round((np.clip(given, low, high) - low) / (high - low) * (levels - 1)) / (levels - 1)
-    rounded: Array = share * (out_high - out_low) + out_low
-    return rounded
-
-
-def _steps_of(node: ov.Node) -> list[Array] | None:
-    """The four ends of a `FakeQuantize` that only rounds: to 8 bits or more, in its own range; None for others."""
+def _only_rounds(node: ov.Node) -> bool:
+    """Whether a `FakeQuantize` only rounds: to 8 bits or more, within a range that goes in and comes out the same."""
     ends = [numbers_of(node.input_value(index).get_node()) for index in range(1, 5)]
     found = [end for end in ends if end is not None]
-    if len(found) < 4 or not MIN_LEVELS <= int(node.get_attributes()["levels"]) <= MAX_LEVELS:
-        return None
+    if len(found) < len(ends) or not MIN_LEVELS <= int(node.get_attributes()["levels"]) <= MAX_LEVELS:
+        return False
     low, high, out_low, out_high = found
-    if not all(bool(np.isfinite(end).all()) for end in found) or low.shape != high.shape:
-        return None
-    width = high - low
-    if not bool((width > 0).all()) or low.shape != out_low.shape or low.shape != out_high.shape:
-        return None
-    slack = width * _ROUNDED
-    is_same = (np.abs(out_low - low) <= slack) & (np.abs(out_high - high) <= slack)
-    return found if bool(is_same.all()) else None
+    is_range = np.isfinite(low) & np.isfinite(high) & (low < high)
+    if not bool(is_range.all()):
+        return False
+    slack = (high - low) * _ROUNDED
+    return bool(((np.abs(out_low - low) <= slack) & (np.abs(out_high - high) <= slack)).all())
 
 
-def _uniform_steps(node: ov.Node, first: int = 1) -> tuple[float, float, int] | None:
+def _uniform_steps(node: ov.Node, first: int = 1) -> Steps | None:
     """Lowest, highest and levels of a `FakeQuantize` with one range for all its numbers; None for others."""
     ends = [numbers_of(node.input_value(index).get_node()) for index in (first, first + 1)]
     sizes = [end.size for end in ends if end is not None]
     if sizes != [1, 1]:
         return None
     low, high = (float(end.reshape(-1)[0]) for end in ends if end is not None)
-    return (low, high, int(node.get_attributes()["levels"])) if math.isfinite(low) and math.isfinite(high) else None
+    return low, high, int(node.get_attributes()["levels"])
 
 
 def _share_rounding(bins_sum: ov.Node) -> ov.Node | None:
