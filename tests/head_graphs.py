@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
+
+from tests.attention_graphs import AttentionKind, attention
 
 STRIDES = (8, 16, 32)
 ANCHORS = (((10, 13), (16, 30), (33, 23)), ((30, 61), (62, 45), (59, 119)), ((116, 90), (156, 198), (373, 326)))
@@ -35,12 +38,21 @@ def head_model(
     return path
 
 
-def head_graph(kind: Kind | SelectingKind, *, input_hw: tuple[int, int] = (64, 96), num_classes: int = 3) -> ov.Model:
-    """The graph: input [1, 3, H, W] f32, 0 to 1. The numbers in it do not depend on the input's size."""
+def head_graph(
+    kind: Kind | SelectingKind,
+    *,
+    input_hw: tuple[int, int] = (64, 96),
+    num_classes: int = 3,
+    attentions: Sequence[AttentionKind] = (),
+) -> ov.Model:
+    """The graph: input [1, 3, H, W] f32, 0 to 1. The numbers in it do not depend on the input's size, but for those
+    of reshapes in the finest levels' attention."""
     rng = np.random.default_rng(7)
     image = ops.parameter([1, 3, *input_hw], np.float32, name="images")
     image.output(0).get_tensor().set_names({"images"})
     features = [_features(image, stride, rng) for stride in STRIDES]
+    for level, own in enumerate(attentions):
+        features[level] = attention(features[level], own, rng)
     if kind.startswith("yolov5"):
         outputs = [_yolov5(kind, features, num_classes, NUM_PROTOTYPES if kind.endswith("seg") else 0, rng)]
     else:

@@ -95,19 +95,25 @@ def _new_target(data: ov.Output, old_in: Shape, old_out: Shape, shapes: Shapes) 
     new_in = tuple(data.get_shape())
     target: list[Number] = []
     for inside, outside in _groups(old_in, old_out):
-        old, new = (math.prod(shape[index] for index in inside) for shape in (old_in, new_in))
         lengths = [old_out[index] for index in outside]
-        if old == new:
+        growing = [index for index in inside if old_in[index] != new_in[index]]
+        if not growing:
             target += lengths
-            continue
-        found = _spread(data, lengths, old, new, shapes)
-        if found is None and len(inside) == len(outside) == 1:
-            found = [Axis(data, inside[0])]
-        if found is None:
-            return None
-        target += found
-    free = [index for index, number in enumerate(target) if number == -1]
-    return target if len(free) < 2 else None
+        elif len(inside) == len(outside) == 1:
+            target.append(Axis(data, inside[0]))
+        else:
+            found = _as_a_map(data, lengths, math.prod(new_in[index] for index in inside), shapes)
+            if found is None:
+                steady = math.prod(old_in[index] for index in inside if index not in growing)
+                old, new = (math.prod(shape[index] for index in growing) for shape in (old_in, new_in))
+                found = _on_one_axis(lengths, old, new, steady)
+            if found is None:
+                return None
+            target += found
+    following = [index for index, number in enumerate(target) if number == -1 or isinstance(number, Axis)]
+    if len(following) == 1:
+        target[following[0]] = -1
+    return target if target.count(-1) < 2 else None
 
 
 def _groups(old_in: Shape, old_out: Shape) -> list[tuple[list[int], list[int]]]:
@@ -126,19 +132,36 @@ def _groups(old_in: Shape, old_out: Shape) -> list[tuple[list[int], list[int]]]:
     return groups
 
 
-def _spread(data: ov.Output, lengths: list[int], old: int, new: int, shapes: Shapes) -> list[Number] | None:
-    """How `new` numbers lie on axes that `old` ones lay on, with these lengths: as another map, or on one of them."""
+def _as_a_map(data: ov.Output, lengths: list[int], num: int, shapes: Shapes) -> list[Number] | None:
+    """How so many numbers lie on axes that had these lengths, if two of them were those of a map; None if not."""
     for begin in range(len(lengths) - 1):
-        own = lengths[begin : begin + 2]
-        others = math.prod(lengths) // math.prod(own)
-        like = _map_of(data, (own[0], own[1]), shapes)
-        if like is not None and others * like.get_shape()[2] * like.get_shape()[3] == new:
+        own = (lengths[begin], lengths[begin + 1])
+        like = _map_of(data, own, shapes)
+        if like is not None and math.prod(lengths) // math.prod(own) * math.prod(like.get_shape()[2:]) == num:
             return [*lengths[:begin], Axis(like, 2), Axis(like, 3), *lengths[begin + 2 :]]
-    growing = [index for index, length in enumerate(lengths) if length > 1 and length * new % old == 0]
-    if len(growing) != 1:
+    return None
+
+
+def _on_one_axis(lengths: list[int], old: int, new: int, steady: int) -> list[Number] | None:
+    """How the cells of a map lie on axes that had these lengths, if one of them grows with it; None if not.
+
+    It holds all cells, or, where there is nothing else, a part of them, the others being parts of equal size.
+
+    Args:
+        lengths: What the axes' lengths were.
+        old: How many cells there were.
+        new: How many there are.
+        steady: How many numbers there are of each, in what lies on these axes.
+    """
+    can = [
+        index
+        for index, length in enumerate(lengths)
+        if length > 1 and length * new % old == 0 and (steady == 1 or length % old == 0)
+    ]
+    if len(can) != 1:
         return None
     numbers: list[Number] = list(lengths)
-    numbers[growing[0]] = -1
+    numbers[can[0]] = -1
     return numbers
 
 
