@@ -27,6 +27,9 @@ log = logging.getLogger("keepbusy")
 _TRIED_CONFS = (0.25, 0.1, 0.05, 0.02, 0.01)
 """Thresholds of the comparison: the highest at which the test picture has something in it."""
 
+_SAME_THING_IOU = 0.45
+"""Boxes of one class that overlap by more are one thing, where duplicates have to go: what a run does by default."""
+
 _ENOUGH = 4
 _TEST_FRAME = 60
 
@@ -48,7 +51,7 @@ def gives_the_same(
         stock: The graph as exported.
         changed: The one to be proved, with an input of the same size.
         device: Where both run.
-        detect: The run's thresholds; the suppression is left out.
+        detect: The run's thresholds; its suppression is left out.
         laying: How frames are laid into the input.
         names: The class names.
         core: The OpenVINO core.
@@ -59,7 +62,7 @@ def gives_the_same(
     found = [(*_infer_once(graph, device, laying, picture, core), graph.output) for graph in (stock, changed)]
     for conf in _TRIED_CONFS:
         # Nothing suppressed: of two equals, which one goes depends on their order, which heads do not share.
-        iou = detect.iou if is_rounded else 1.0
+        iou = _SAME_THING_IOU if is_rounded else 1.0
         config = dataclasses.replace(detect, conf=floor_of(conf), classes=None, iou=iou, max_det=1000)
         try:
             reference, candidate = (
