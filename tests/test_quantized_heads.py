@@ -167,7 +167,6 @@ def test_what_is_rounded_further_on_is_left_out_and_counted(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_heads_that_nncf_has_quantized_are_known(kind: Kind | SelectingKind, tmp_path: Path) -> None:
-    pytest.importorskip("nncf")
     input_hw = (64, 96)
     model = load_model(saved(tmp_path, kind, lambda graph: by_nncf(graph, input_hw), input_hw=input_hw))
     head = find_head(model.graph, model.output, model.input_hw)

@@ -93,6 +93,46 @@ def test_what_has_learned_its_places_keeps_its_shape_and_is_named(tmp_path: Path
         assert pipeline.shapes == [(64, 96)]
 
 
+def onnx_attention(height: int, width: int) -> bytes:
+    """Six maps; what every cell has in common with every other, as an ONNX exporter writes it down."""
+    from onnx import TensorProto, helper
+
+    weights = np.random.default_rng(1).normal(0, 1, (6, 3, 1, 1)).astype(np.float32)
+    targets = {"tokens": [1, 2, 3, height * width], "map": [1, 6, height, width]}
+    constants = [helper.make_tensor("weights", TensorProto.FLOAT, weights.shape, weights.tobytes(), raw=True)]
+    constants += [helper.make_tensor(f"to_{name}", TensorProto.INT64, [4], target) for name, target in targets.items()]
+    nodes = [
+        helper.make_node("Conv", ["image", "weights"], ["feature"]),
+        helper.make_node("Reshape", ["feature", "to_tokens"], ["tokens"]),
+        helper.make_node("Transpose", ["tokens"], ["rows"], perm=[0, 1, 3, 2]),
+        helper.make_node("MatMul", ["rows", "tokens"], ["likeness"]),
+        helper.make_node("Softmax", ["likeness"], ["shares"], axis=-1),
+        helper.make_node("MatMul", ["tokens", "shares"], ["found"]),
+        helper.make_node("Reshape", ["found", "to_map"], ["result"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, height, width])
+        for name, channels in (("image", 3), ("result", 6))
+    ]
+    graph = helper.make_graph(nodes, "attention", [ends[0]], [ends[1]], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def test_attention_from_onnx_follows_too(tmp_path: Path) -> None:
+    graphs = []
+    for height, width in ((4, 6), (5, 3)):
+        path = tmp_path / f"{height}.onnx"
+        path.write_bytes(onnx_attention(height, width))
+        graphs.append(ov.Core().read_model(path))
+    followed, other = graphs
+    assert follow_input(followed, [1, 3, 6, 10]) is None
+    followed.reshape([1, 3, 5, 3])
+    image = np.random.default_rng(0).random((1, 3, 5, 3), np.float32)
+    np.testing.assert_allclose(run(followed, image)[0], run(other, image)[0], atol=1e-5)
+
+
 @pytest.mark.parametrize("version", [opset4, opset11])
 def test_upsampling_to_a_size_follows_where_it_is_by_a_factor(version: Any) -> None:
     def graph(height: int, width: int, size: Sequence[int]) -> ov.Model:

@@ -160,7 +160,8 @@ def probe_yolov8(
             _yolov8_columns([values[index][0] for index in roles], stride, num_bins, scaled)
             for roles, stride in zip(order, strides, strict=True)
         ]
-        if _agrees(found.T, np.concatenate(expected, axis=1).T, _MAY_ROUND if form.share_steps[2] else 0):
+        may_differ = max(1, round(_MAY_ROUND * found.shape[1])) if form.share_steps[2] else 0
+        if _agrees(found.T, np.concatenate(expected, axis=1).T, may_differ):
             return order, num_bins, scale
     return None
 
@@ -232,10 +233,10 @@ def keypoint_columns(values: Array, centres: Array, stride: int, form: OutputFor
     return columns
 
 
-def _agrees(found: Array, expected: Array, may_differ: float = 0) -> bool:
+def _agrees(found: Array, expected: Array, may_differ: int = 0) -> bool:
     """Whether rows are the same: boxes (and what is in pixels with them) to a part of a pixel, the rest closely.
 
-    A share of the rows `may_differ`.
+    So many of them may differ.
     """
     if found.shape != expected.shape:
         return False
@@ -243,7 +244,7 @@ def _agrees(found: Array, expected: Array, may_differ: float = 0) -> bool:
     # Weights in fp16 make a grid of 640 pixels uncertain by up to a quarter of a pixel: the share of it counts.
     pixels = gap[:, :4] <= BOX_TOLERANCE_PX + np.abs(expected[:, :4]) * 1e-3
     rest = gap[:, 4:] <= SCORE_TOLERANCE + np.abs(expected[:, 4:]) * 1e-3
-    return bool((~(pixels.all(axis=1) & rest.all(axis=1))).mean() <= may_differ)
+    return int((~(pixels.all(axis=1) & rest.all(axis=1))).sum()) <= may_differ
 
 
 def sigmoid(value: Array) -> Array:

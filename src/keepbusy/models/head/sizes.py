@@ -182,35 +182,35 @@ def _map_of(data: ov.Output, size_hw: tuple[int, int], shapes: Shapes) -> ov.Out
 
 
 def _follow_interpolate(node: ov.Node, shapes: Shapes) -> bool:
-    """An upsampling to a size that is a constant is one by a factor."""
-    if node.get_attributes().get("shape_calculation_mode") != "sizes":
-        return True
+    """Make an upsampling to a constant size one by the factor that it is; other constants cannot follow."""
     data, sizes = node.input_value(0), node.input_value(1)
-    old_in = shapes.get(_key(data))
-    if sizes.get_node().get_type_name() != "Constant":
+    if node.get_attributes().get("shape_calculation_mode") != "sizes" or sizes.get_node().get_type_name() != "Constant":
         return True
+    old_in = shapes.get(_key(data))
     if old_in is None or tuple(data.get_shape()) == old_in:
         return old_in is not None
-    is_first = node.get_type_info().version_id != "opset11"
-    axes_input = 3 if is_first else 2
-    axes = range(len(old_in))
-    if node.get_input_size() > axes_input:
-        place = node.input_value(axes_input).get_node()
-        if place.get_type_name() != "Constant":
-            return False
-        axes = place.get_data().reshape(-1).tolist()
-    wanted = sizes.get_node().get_data().reshape(-1).tolist()
-    new = []
-    for axis, size in zip(axes, wanted, strict=True):
-        if size % old_in[axis]:
-            return False
-        new.append((axis, size // old_in[axis]))
+    axes = _axes_of(node, len(old_in))
+    wanted = [int(size) for size in sizes.get_node().get_data().reshape(-1)]
+    if len(axes) != len(wanted) or any(size % old_in[axis] for axis, size in zip(axes, wanted, strict=True)):
+        return False
     from openvino import opset13 as ops
 
-    lengths = ops.gather(ops.shape_of(data, "i64"), np.array([axis for axis, _ in new]), np.int64(0))
-    followed = ops.multiply(lengths, np.array([factor for _, factor in new], np.int64))
-    node.input(1).replace_source_output(ops.convert(followed, sizes.get_element_type().get_type_name()).output(0))
+    factors = np.array([size // old_in[axis] for axis, size in zip(axes, wanted, strict=True)], np.int64)
+    lengths = ops.gather(ops.shape_of(data, "i64"), np.array(axes), np.int64(0))
+    followed = ops.convert(ops.multiply(lengths, factors), sizes.get_element_type().get_type_name())
+    node.input(1).replace_source_output(followed.output(0))
     return True
+
+
+def _axes_of(interpolate: ov.Node, num_axes: int) -> list[int]:
+    """Which axes an upsampling changes; empty where that is not a constant."""
+    place = 2 if interpolate.get_type_info().version_id == "opset11" else 3
+    if interpolate.get_input_size() <= place:
+        return list(range(num_axes))
+    axes = interpolate.input_value(place).get_node()
+    if axes.get_type_name() != "Constant":
+        return []
+    return [int(axis) % num_axes for axis in axes.get_data().reshape(-1)]
 
 
 def _joined(target: list[Number]) -> ov.Output:
