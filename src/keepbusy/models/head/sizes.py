@@ -166,19 +166,24 @@ def _on_one_axis(lengths: list[int], old: int, new: int, steady: int) -> list[Nu
 
 
 def _map_of(data: ov.Output, size_hw: tuple[int, int], shapes: Shapes) -> ov.Output | None:
-    """The nearest tensor (N, C, h, w) that others are made from, of a size as it was; None where there is none."""
+    """The nearest map (N, C, h, w) that a tensor is made from, of a size as it was; None where there is none."""
     seen: set[str] = set()
     waiting = [data]
     while waiting:
         tensor = waiting.pop(0)
         shape = shapes.get(_key(tensor))
-        if shape is not None and len(shape) == 4 and shape[2:] == size_hw:
+        if shape is not None and len(shape) == 4 and shape[2:] == size_hw and _has_grown(tensor, shape):
             return tensor
         node = tensor.get_node()
         if node.get_name() not in seen:
             seen.add(node.get_name())
             waiting += [node.input_value(index) for index in range(node.get_input_size())]
     return None
+
+
+def _has_grown(tensor: ov.Output, shape: Shape) -> bool:
+    """Whether both sides have: those of heads and channels that happen to be as long do not."""
+    return all(int(new) != old for new, old in zip(list(tensor.get_shape())[2:], shape[2:], strict=True))
 
 
 def _follow_interpolate(node: ov.Node, shapes: Shapes) -> bool:
