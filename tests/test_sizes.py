@@ -10,7 +10,7 @@ import numpy as np
 import openvino as ov
 import pytest
 from numpy.typing import NDArray
-from openvino import opset4, opset11
+from openvino import opset10, opset11
 from openvino import opset13 as ops
 
 import keepbusy as kb
@@ -24,6 +24,7 @@ from tests.attention_graphs import AttentionKind
 from tests.head_graphs import head_graph
 
 Array = NDArray[np.float32]
+OWN_HW = (160, 224)
 EVERY: Sequence[Sequence[AttentionKind]] = (
     ("every-cell", "every-cell", "every-cell"),
     ("areas", "areas"),
@@ -51,13 +52,13 @@ def without_head(path: Path, input_shape: list[int]) -> ov.Model:
     return raw_graph(model.graph, head, input_shape)[0]
 
 
-@pytest.mark.parametrize("input_hw", [(64, 96), (128, 64), (32, 160), (96, 96)])
+@pytest.mark.parametrize("input_hw", [OWN_HW, (96, 160), (224, 96), (160, 160)])
 @pytest.mark.parametrize("attentions", EVERY)
 def test_attention_gives_what_an_export_of_that_size_gives(
     attentions: Sequence[AttentionKind], input_hw: tuple[int, int], tmp_path: Path
 ) -> None:
     shape = [1, 3, *input_hw]
-    own = saved(tmp_path / "own", head_graph("yolov8", attentions=attentions))
+    own = saved(tmp_path / "own", head_graph("yolov8", input_hw=OWN_HW, attentions=attentions))
     other = saved(tmp_path / "other", head_graph("yolov8", input_hw=input_hw, attentions=attentions))
     image = np.random.default_rng(2).random(shape, np.float32)
     for found, expected in zip(
@@ -67,16 +68,16 @@ def test_attention_gives_what_an_export_of_that_size_gives(
 
 
 def test_a_shape_that_is_left_open_is_taken_too(tmp_path: Path) -> None:
-    path = saved(tmp_path, head_graph("yolov8", attentions=EVERY[2]))
+    path = saved(tmp_path, head_graph("yolov8", input_hw=OWN_HW, attentions=EVERY[2]))
     free = without_head(path, [1, 3, -1, -1])
-    for input_hw in ((64, 96), (128, 64)):
+    for input_hw in (OWN_HW, (128, 64)):
         image = np.random.default_rng(2).random((1, 3, *input_hw), np.float32)
         for found, expected in zip(run(free, image), run(without_head(path, [1, 3, *input_hw]), image), strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_what_has_learned_its_places_keeps_its_shape_and_is_named(tmp_path: Path) -> None:
-    graph = head_graph("yolov8", attentions=EVERY[0])
+    graph = head_graph("yolov8", input_hw=OWN_HW, attentions=EVERY[0])
     product = next(node for node in graph.get_ordered_ops() if node.get_type_name() == "Relu")
     targets = list(product.output(0).get_target_inputs())
     places = np.random.default_rng(0).random(tuple(product.get_output_shape(0)), np.float32)
@@ -90,7 +91,7 @@ def test_what_has_learned_its_places_keeps_its_shape_and_is_named(tmp_path: Path
     assert fixed_by(model.graph, head, model.input_hw, model.input.shape) == "Add places"
     with kb.Pipeline(tmp_path / "m.xml", head="host") as pipeline:
         pipeline.plan()
-        assert pipeline.shapes == [(64, 96)]
+        assert pipeline.shapes == [OWN_HW]
 
 
 def onnx_attention(height: int, width: int) -> bytes:
@@ -133,14 +134,16 @@ def test_attention_from_onnx_follows_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(followed, image)[0], run(other, image)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("version", [opset4, opset11])
+@pytest.mark.parametrize("version", [opset10, opset11])
 def test_upsampling_to_a_size_follows_where_it_is_by_a_factor(version: Any) -> None:
     def graph(height: int, width: int, size: Sequence[int]) -> ov.Model:
         image = ops.parameter([1, 2, height, width], np.float32)
-        arguments = [ops.constant(np.array(size, np.int64))]
-        if version is opset4:
-            arguments.append(ops.constant(np.ones(2, np.float32)))
-        resized = version.interpolate(image, *arguments, "nearest", "sizes", axes=np.array([2, 3]))
+        sizes, axes = np.array(size, np.int64), np.array([2, 3])
+        if version is opset10:
+            scales = np.ones(2, np.float32)
+            resized = version.interpolate(image, sizes, scales, "nearest", "sizes", axes=axes)
+        else:
+            resized = version.interpolate(image, sizes, "nearest", "sizes", axes=axes)
         return ov.Model([resized], [image])
 
     followed = graph(4, 6, (8, 12))

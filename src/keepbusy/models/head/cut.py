@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -74,12 +76,23 @@ def _without_head(graph: ov.Model, head: Head) -> ov.Model:
 
 
 def _grown(graph: ov.Model, stride_px: int) -> list[int]:
-    """The shape of a graph's image input with two more cells of height and four more of width."""
+    """The shape of a graph's image input, grown so that what is a number of cells in the graph shows as one.
+
+    In cells of the coarsest stride, height and width get no factor in common with what they were, so that nothing but
+    a number of cells can grow as they do; and they grow by different factors.
+    """
     image = next(one for one in graph.get_parameters() if len(one.get_partial_shape()) == 4)
     shape = [int(length) for length in image.get_output_shape(0)]
-    height = 2 if shape[1] in (1, 3) else 1
-    shape[height] += 2 * stride_px
-    shape[height + 1] += 4 * stride_px
+    place = 2 if shape[1] in (1, 3) else 1
+    height, width = (length // stride_px for length in shape[place : place + 2])
+    num = height * width
+    new_height = next(length for length in itertools.count(height + 1) if math.gcd(length, num) == 1)
+    new_width = next(
+        length
+        for length in itertools.count(width + 1)
+        if math.gcd(length, num) == 1 and length * height != new_height * width
+    )
+    shape[place : place + 2] = [new_height * stride_px, new_width * stride_px]
     return shape
 
 

@@ -102,14 +102,13 @@ def _new_target(data: ov.Output, old_in: Shape, old_out: Shape, shapes: Shapes) 
         elif len(inside) == len(outside) == 1:
             target.append(Axis(data, inside[0]))
         else:
-            found = _as_a_map(data, lengths, math.prod(new_in[index] for index in inside), shapes)
-            if found is None:
-                steady = math.prod(old_in[index] for index in inside if index not in growing)
-                old, new = (math.prod(shape[index] for index in growing) for shape in (old_in, new_in))
-                found = _on_one_axis(lengths, old, new, steady)
-            if found is None:
-                return None
-            target += found
+            steady = math.prod(old_in[index] for index in inside if index not in growing)
+            old, new = (math.prod(shape[index] for index in growing) for shape in (old_in, new_in))
+            ways = (_as_a_map(data, lengths, steady * new, shapes), _on_one_axis(lengths, old, new, steady))
+            found = [way for way in ways if way is not None]
+            if len(found) != 1:
+                return None  # Four rows of six cells, or four areas of six cells: both fit, and are not the same.
+            target += found[0]
     following = [index for index, number in enumerate(target) if number == -1 or isinstance(number, Axis)]
     if len(following) == 1:
         target[following[0]] = -1
