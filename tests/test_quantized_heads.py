@@ -18,7 +18,6 @@ from keepbusy.cache.notes import Notebook
 from keepbusy.models import load_model
 from keepbusy.models.head import Head, can_reshape, find_head
 from keepbusy.models.head.memory import recall_head
-from keepbusy.sources.picture import read_picture
 from keepbusy.values.compare import agree
 from keepbusy.values.detections import Detections
 from keepbusy.values.forms import HeadStrategy
@@ -206,7 +205,7 @@ def test_trained_int8_models_find_what_their_exported_heads_find(name: str, stra
     stock = kb.Detector(path, head="stock", shape="square", **options)
     other = kb.Detector(path, head=strategy, shape="square", **options)
     for picture in ("bus.jpg", "zidane.jpg"):
-        image = read_picture(data / "images" / picture)
+        image = data / "images" / picture
         expected, found = stock(image), other(image)
         agreement = agree(expected, found, conf=0.25)
         assert agreement.num_reference >= 2 and not len(agreement.missing) and not len(agreement.extra)

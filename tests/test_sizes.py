@@ -18,7 +18,6 @@ from keepbusy.config import HeadChoice
 from keepbusy.models import load_model
 from keepbusy.models.head import find_head, fixed_by, raw_graph
 from keepbusy.models.head.sizes import follow_input
-from keepbusy.sources.picture import read_picture
 from keepbusy.values.compare import ONE_FRAME, agree
 from tests.attention_graphs import AttentionKind
 from tests.head_graphs import head_graph
@@ -179,7 +178,7 @@ def test_the_axes_that_hold_a_map_of_three_by_four_grow_with_it(target: list[int
 @pytest.mark.parametrize("head", ["tail", "host"])
 def test_yolo11_finds_the_same_in_a_rectangle(head: HeadChoice, data: Path) -> None:
     model = data / "models" / "yolo11n_openvino_model" / "yolo11n.xml"
-    picture = read_picture(data / "images" / "zidane.jpg")
+    picture = data / "images" / "zidane.jpg"
     stock = kb.Detector(model, head="stock", shape="square", precision="f32")
     other = kb.Detector(model, head=head, shape="rect", precision="f32")
     expected, found = stock(picture), other(picture)
