@@ -14,7 +14,6 @@ from keepbusy.api.pipeline import Pipeline, SourceLike
 from keepbusy.bench.trace import write_trace
 from keepbusy.config import Mode, RunConfig, SelectConfig
 from keepbusy.embedded import embedded_clip, embedded_model
-from keepbusy.errors import SinkError
 from keepbusy.flow.run import Run
 from keepbusy.flow.stats import Snapshot
 from keepbusy.models.store import find_model
@@ -135,14 +134,14 @@ def detect_to(
             made = iter(open_sinks(specs, opened, named=named, is_looped=select.loop))
             given = [one if isinstance(one, Sink) else next(made) for one in given]
             run = pipeline.run(*opened, loop=select.loop, limit=select.limit, stride=select.stride)
+            mode, total = chosen.get("mode", "async"), num_selected(opened, select)
+            facts = _Facts(mode, device, pipeline.num_slots, total)
             ready, given = [one for one in given if isinstance(one, Sink)], []
-            total = num_selected(opened, select)
-            mode = chosen.get("mode", "async")
-            return _follow(run, ready, _Facts(mode, device, pipeline.num_slots, total), trace, watch)
+            return _follow(run, ready, facts, trace, watch)
     finally:
         for sink in given:
             if isinstance(sink, Sink):
-                with suppress(SinkError):
+                with suppress(Exception):  # What made this fail is what counts.
                     sink.close()
         for source in opened:
             close_source(source)
