@@ -516,7 +516,7 @@ def test_optimize_does_not_replace_what_the_model_is_a_link_to(
     write_picture(tmp_path / "p" / "a.png", square_picture())
     words = ["optimize", str(tmp_path / "m.xml"), "-o", str(tmp_path), "--data", str(tmp_path / "p"), "--force"]
     result = CliRunner().invoke(app, words)
-    assert isinstance(result.exception, ConfigError) and "--output" in str(result.exception)
+    assert isinstance(result.exception, ConfigError) and "`folder`" in str(result.exception)
     assert {path: path.read_bytes() for path in contents} == contents
 
 

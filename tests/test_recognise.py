@@ -440,7 +440,7 @@ def test_the_users_word_is_obeyed(outputs: list[Spec], words: dict[str, Any], ex
 
 @pytest.mark.parametrize("family", RULES_OF)
 def test_a_family_that_cannot_be_says_which_shape_it_needs(family: str) -> None:
-    with pytest.raises(ConfigError, match=f"--family {family}: m.xml has no such output") as caught:
+    with pytest.raises(ConfigError, match=f"`family` {family}: m.xml has no such output") as caught:
         recognise([("odd", (1, 2, 2, 2, 2))], family=family)
     assert "odd [1,2,2,2,2] f32" in caught.value.message
     assert FAMILIES[family] in (caught.value.hint or "")  # type: ignore[index]
