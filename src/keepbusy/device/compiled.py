@@ -232,7 +232,7 @@ def _find_head(model: Model, device: DeviceConfig, detect: DetectConfig) -> Head
     if model.output.is_tail and detect.multi_label:
         raise ConfigError(
             f"{model.path}: this rewritten graph gives each box's best class only, evaluations want all",
-            hint="evaluate the model that it was made from, or with --single-label and --conf 0.25",
+            hint="evaluate the model that it was made from, or with `multi_label=False` and `conf` 0.25",
         )
     head = None
     if device.head != "stock" and not model.output.is_rewritten:

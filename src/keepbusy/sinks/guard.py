@@ -93,7 +93,7 @@ def guard_sinks(
             folders[label] = _folder_of(spec, is_deep=is_deep)
         elif spec.kind != "window":
             files[label] = spec.location
-    files["--trace"] = trace
+    files["`trace`"] = trace
     guard_inputs(files, folders=folders, models=models, sources=sources, others=others)
     if trace is not None:
         check_file(trace)
