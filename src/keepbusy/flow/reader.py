@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from keepbusy.errors import FrameError, KeepbusyError, SourceError, first_line
+from keepbusy.flow.stages import blame
 from keepbusy.flow.stats import Lane
-from keepbusy.flow.steps import blame
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source, close_source
 from keepbusy.sources.selection import Selection

@@ -12,7 +12,7 @@ from types import MappingProxyType, TracebackType
 from keepbusy.config import DetectConfig, RunConfig, StreamConfig
 from keepbusy.device.slots import Slot
 from keepbusy.errors import ConfigError, KeepbusyError
-from keepbusy.flow import steps
+from keepbusy.flow import stages
 from keepbusy.flow.counters import DropCause
 from keepbusy.flow.reader import Openable, Reader
 from keepbusy.flow.stats import RunStats
@@ -52,7 +52,7 @@ class Engine:
     """
 
     slots: tuple[Slot, ...]
-    postprocess: Callable[[DetectConfig | None], steps.Postprocess]
+    postprocess: Callable[[DetectConfig | None], stages.Postprocess]
     config: RunConfig
     device_name: str
     own_cores: frozenset[int]
@@ -325,4 +325,4 @@ def give_up(slot: Slot) -> None:
     if not is_free:
         slot.is_lost = True
         _LOST.append(slot)
-    steps.release(slot)
+    stages.release(slot)

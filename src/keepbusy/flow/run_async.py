@@ -14,7 +14,7 @@ from pathlib import Path
 from keepbusy.config import StreamConfig
 from keepbusy.device.slots import Slot
 from keepbusy.errors import FrameError, KeepbusyError
-from keepbusy.flow import steps
+from keepbusy.flow import stages
 from keepbusy.flow.reader import Openable, Parcel
 from keepbusy.flow.readers import Readers
 from keepbusy.flow.run import READ_TIMEOUT_S, Engine, Run, Streams, give_up
@@ -231,7 +231,7 @@ class _Flow:
                 slot.frame, slot.timings = item, timings
                 if not self.in_flight.put((slot, parcel)):
                     break
-            slot.error = steps.start(slot, item, timings, now_ns)
+            slot.error = stages.start(slot, item, timings, now_ns)
             slot.tried.open()
             slot = None
             lane.was_busy()
@@ -252,8 +252,8 @@ class _Flow:
             slot, parcel = entry
             if slot is None:
                 assert isinstance(parcel.item, FrameError)  # nosec B101 # for mypy: frames have a slot
-                result: Result | None = steps.failure(
-                    steps.unread_frame(parcel.item, parcel.stream), parcel.timings, parcel.item
+                result: Result | None = stages.failure(
+                    stages.unread_frame(parcel.item, parcel.stream), parcel.timings, parcel.item
                 )
             else:
                 result = self._collect(slot, parcel.stream)
@@ -272,16 +272,16 @@ class _Flow:
             return None
         frame, timings = slot.frame, slot.timings
         assert frame is not None  # nosec B101 # for mypy: a slot in flight holds a frame
-        error = slot.error or steps.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
+        error = slot.error or stages.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
         if self._is_ending():
             return None
         if slot.error is None:
             self.stats.frame_inferred(timings)
         if error is not None:
-            result = steps.failure(frame, timings, error)
+            result = stages.failure(frame, timings, error)
         else:
-            result = steps.postprocess(slot, stream.postprocess, now_ns)
-        steps.release(slot)
+            result = stages.postprocess(slot, stream.postprocess, now_ns)
+        stages.release(slot)
         self.free.put(slot)
         if stream.config.steps and result.error is None:
             return stream.steps(result, stream.known(frame), now_ns)

@@ -1,4 +1,4 @@
-"""The blocking loop: the same readers and steps as the async run's, one after the other, with no overlap."""
+"""The blocking loop: the same readers and stages as the async run's, one after the other, with no overlap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 from keepbusy.config import StreamConfig
 from keepbusy.errors import FrameError
-from keepbusy.flow import steps
+from keepbusy.flow import stages
 from keepbusy.flow.reader import Openable, Parcel, Reader
 from keepbusy.flow.run import Engine, Run, Streams, give_up
 from keepbusy.flow.stream import Stream
@@ -74,7 +74,7 @@ class SyncRun(Run):
             stream.counters.dropped("stale")
             return None
         if isinstance(item, FrameError):
-            result = steps.failure(steps.unread_frame(item, stream), parcel.timings, item)
+            result = stages.failure(stages.unread_frame(item, stream), parcel.timings, item)
         else:
             result = self._infer_frame(item, parcel)
         self._streams.count(result, stream)
@@ -87,19 +87,19 @@ class SyncRun(Run):
         now_ns = self.stats.clock.now_ns
         preprocess, postprocess = self._lanes["preprocess"], self._lanes["postprocess"]
         timings.slot_wanted_ns = timings.slot_free_ns = timings.preprocess_start_ns = preprocess.waited_for_input()
-        error = steps.start(slot, frame, timings, now_ns)
+        error = stages.start(slot, frame, timings, now_ns)
         preprocess.was_busy()
         if error is None:
             preprocess.num_frames += 1
-            error = steps.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
+            error = stages.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
             self.stats.frame_inferred(timings)
         if error is not None:
-            steps.release(slot)
-            return steps.failure(frame, timings, error)
+            stages.release(slot)
+            return stages.failure(frame, timings, error)
         postprocess.waited_for_input()
         stream = parcel.stream
-        result = steps.postprocess(slot, stream.postprocess, now_ns)
-        steps.release(slot)
+        result = stages.postprocess(slot, stream.postprocess, now_ns)
+        stages.release(slot)
         if stream.config.steps and result.error is None:
             result = stream.steps(result, stream.known(frame), now_ns)
         postprocess.was_busy()

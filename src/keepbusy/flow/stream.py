@@ -15,7 +15,7 @@ from keepbusy.values.result import Result
 from keepbusy.values.streams import StreamInfo
 
 if TYPE_CHECKING:
-    from keepbusy.flow.steps import Postprocess
+    from keepbusy.flow.stages import Postprocess
     from keepbusy.sources.base import SourceInfo
 
 StreamState = Literal["opening", "running", "waiting", "ended", "failed", "removed"]

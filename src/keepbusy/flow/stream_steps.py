@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from keepbusy.errors import first_line
-from keepbusy.flow import steps
+from keepbusy.flow import stages
 from keepbusy.values.result import Result
 from keepbusy.values.step import Step, StepFactory
 from keepbusy.values.streams import StreamInfo
@@ -53,7 +53,7 @@ class StreamSteps:
                 if result.frame is not frame or result.timings is not timings:
                     result = dataclasses.replace(result, frame=frame, timings=timings)
             except Exception as error:
-                return steps.failure(frame, timings, steps.blame(error, "step", frame))
+                return stages.failure(frame, timings, stages.blame(error, "step", frame))
             finally:
                 timings.postprocess_end_ns = now_ns()
         return result
