@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import threading
 import weakref
 from pathlib import Path
 from queue import SimpleQueue
@@ -10,12 +13,14 @@ from keepbusy.config import StreamConfig
 from keepbusy.errors import FrameError
 from keepbusy.flow import stages
 from keepbusy.flow.reader import Openable, Parcel, Reader
-from keepbusy.flow.run import Engine, Run, Streams, give_up
+from keepbusy.flow.run import READ_TIMEOUT_S, Engine, Run, Streams, give_up
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source
 from keepbusy.threads.workers import to_the_end
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result
+
+log = logging.getLogger("keepbusy")
 
 
 class SyncRun(Run):
@@ -51,14 +56,16 @@ class SyncRun(Run):
         self._loop.news.put(None)
 
     def __next__(self) -> Result:
+        loop = self._loop
         try:
-            while True:
-                parcel = self._loop.next()
-                if parcel is None:
-                    raise StopIteration
-                result = self._infer(parcel)
-                if result is not None and self._streams.hand_over(result):
-                    return result
+            with loop.at_work:
+                while (parcel := loop.next()) is not None:
+                    result = self._infer(parcel)
+                    if loop.is_closing:
+                        break
+                    if result is not None and self._streams.hand_over(result):
+                        return result
+            raise StopIteration
         except BaseException:
             self.close()
             raise
@@ -108,10 +115,17 @@ class SyncRun(Run):
 
 
 class _Loop:
-    """The streams of a sync run, in weighted turns. It does not know the run, which may be dropped."""
+    """The streams of a sync run, in weighted turns. It does not know the run, which may be dropped.
+
+    Attributes:
+        at_work: Held by the thread that reads and infers: whoever closes the run waits for it.
+        is_closing: Whether nothing more is read, and what is being made is not handed over.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.streams = Streams(engine)
+        self.at_work = threading.RLock()
+        self.is_closing = False
         self.news: SimpleQueue[None] = SimpleQueue()
         self._engine = engine
         self._virtual_times: dict[int, float] = {}
@@ -120,7 +134,7 @@ class _Loop:
 
     def next(self) -> Parcel | None:
         """The next frame of the stream whose turn it is, waiting for a stream; None at the end."""
-        while not self._is_over:
+        while not self.is_closing:
             reader = self._turn()
             if reader is None:
                 if self.streams.has_ended:
@@ -134,9 +148,30 @@ class _Loop:
         return None
 
     def close(self) -> None:
-        """End the run. May be called again."""
+        """End the run. May be called again, and by any thread: the one that is at work is told to end, and waited for.
+
+        Where that takes too long, it is left behind, and closes the run itself when it comes to its end.
+        """
+        self.is_closing = True
         self.streams.end()
         self.news.put(None)
+        for reader in list(self.streams.readers.values()):
+            reader.interrupt()
+        slot = self._engine.slots[0]
+        if slot.frame is not None:
+            with contextlib.suppress(Exception):
+                slot.request.cancel()
+        if not self.at_work.acquire(timeout=READ_TIMEOUT_S):
+            log.warning(
+                "the thread that reads and infers does not end: it is left behind, and closes the run when it does"
+            )
+            return
+        try:
+            self._finish()
+        finally:
+            self.at_work.release()
+
+    def _finish(self) -> None:
         for reader in list(self.streams.readers.values()):
             reader.interrupt()
             self._let_go(reader)
