@@ -24,10 +24,8 @@ Precision = Literal["f32", "f16", "bf16"]
 HeadChoice = HeadStrategy | Literal["auto"]
 ShapeChoice = Literal["auto", "square", "rect"] | tuple[int, int]
 
-
 Point = tuple[float, float]
 """(x, y) as shares of a frame's width and height, 0 to 1."""
-
 
 MAX_COUNT = 1024
 """Of threads, requests and waiting frames: no machine has a use for more, and a slip is not to take its memory."""
@@ -328,6 +326,16 @@ class StreamConfig:
     steps: tuple[StepFactory, ...] = ()
 
     def __post_init__(self) -> None:
+        kinds: dict[str, type] = {"name": str, "select": SelectConfig, "steps": tuple}
+        may_be_none: dict[str, type] = {"retry": Retry, "detect": DetectConfig}
+        for name, kind in (kinds | may_be_none).items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) and not (value is None and name in may_be_none):
+                raise ConfigError(f"{name}: {value!r} is no {kind.__name__}")
+        if not all(map(callable, self.steps)):
+            raise ConfigError(
+                "steps: they are made anew for each stream", hint="give what makes one: a class, or lambda info: ..."
+            )
         _check_range("weight", self.weight, MIN_WEIGHT, MAX_WEIGHT)
         if self.max_age_ms is not None:
             _check_range("max_age_ms", self.max_age_ms, 0.0, MAX_TIMEOUT_S * 1e3)

@@ -18,6 +18,7 @@ from keepbusy.flow import stages
 from keepbusy.flow.reader import Openable, Parcel
 from keepbusy.flow.readers import Readers
 from keepbusy.flow.run import READ_TIMEOUT_S, Engine, Run, Streams, give_up
+from keepbusy.flow.stats import Lane
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source
 from keepbusy.threads.channel import Channel
@@ -46,6 +47,7 @@ class AsyncRun(Run):
             raise
 
     def _add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Stream:
+        self._flow.check_process()
         return self._flow.readers.add(source, config)
 
     def remove(self, stream: Stream, *, drain: bool = False) -> None:
@@ -125,8 +127,7 @@ class _Flow:
             )
 
     def end(self) -> None:
-        self.streams.end()
-        self.intake.end()
+        self.readers.end()
 
     def close(self) -> None:
         """Stop everything. Safe to call again, from any thread, and where nothing or only a part was started."""
@@ -256,7 +257,7 @@ class _Flow:
                     stages.unread_frame(parcel.item, parcel.stream), parcel.timings, parcel.item
                 )
             else:
-                result = self._collect(slot, parcel.stream)
+                result = self._collect(slot, parcel.stream, lane)
                 lane.was_busy()
                 lane.num_frames += 1
             if result is None or not self._hand_on(result, parcel.stream):
@@ -264,7 +265,7 @@ class _Flow:
             lane.waited_for_output()
         self.results.end()
 
-    def _collect(self, slot: Slot, stream: Stream) -> Result | None:
+    def _collect(self, slot: Slot, stream: Stream, lane: Lane) -> Result | None:
         """The result of a slot in flight, which is free then; None where the run is being ended."""
         engine, now_ns = self.engine, self.stats.clock.now_ns
         slot.tried.wait()
@@ -275,6 +276,7 @@ class _Flow:
         error = slot.error or stages.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
         if self._is_ending():
             return None
+        lane.waited_for_input()
         if slot.error is None:
             self.stats.frame_inferred(timings)
         if error is not None:
@@ -291,7 +293,8 @@ class _Flow:
         """Leave a result to whoever takes results; False if nobody does any more."""
         self.streams.count(result, stream)
         is_error = result.error is not None
-        if is_error and stream.on_error == "end":
+        if result.error is not None and stream.on_error == "end":
+            stream.fail(result.error)
             self.readers.remove(stream, drain=False)
         if not stream.is_live or (is_error and stream.on_error == "raise"):
             return self.results.put(result)

@@ -49,6 +49,7 @@ class SyncRun(Run):
     def remove(self, stream: Stream, *, drain: bool = False) -> None:
         self._check_own(stream)
         if (reader := self._streams.readers.get(stream.id)) is not None:
+            stream.finish("removed")
             reader.interrupt()
 
     def end(self) -> None:
@@ -86,6 +87,7 @@ class SyncRun(Run):
             result = self._infer_frame(item, parcel)
         self._streams.count(result, stream)
         if result.error is not None and stream.on_error == "end":
+            stream.fail(result.error)
             self.remove(stream)
         return result
 
@@ -135,9 +137,10 @@ class _Loop:
     def next(self) -> Parcel | None:
         """The next frame of the stream whose turn it is, waiting for a stream; None at the end."""
         while not self.is_closing:
+            has_ended = self.streams.has_ended  # First: nothing is added behind it.
             reader = self._turn()
             if reader is None:
-                if self.streams.has_ended:
+                if has_ended:
                     return None
                 self.news.get()
                 continue

@@ -144,6 +144,11 @@ class Stream:
                 raise KeepbusyError(f"stream {self.name}: cannot become {state}: {_WHY_NOT[self._state]}")
             self._state = state
 
+    def fail(self, error: Exception) -> None:
+        """End it for good, with the error that it has failed with."""
+        self.error = error
+        self.finish("failed")
+
     def finish(self, state: StreamState) -> None:
         """Change to a state that is for good, unless it has one."""
         with self._lock:
