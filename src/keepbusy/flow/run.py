@@ -266,7 +266,7 @@ class Run(Iterator[Result]):
         that is broken off.
 
         Args:
-            on_end: Called with the stream. Its state is for good then, or it was removed and its read has not returned.
+            on_end: Called with the stream, whose state is for good then.
         """
         self._streams.watch(on_end)
 
