@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import keepbusy as kb
 from keepbusy.errors import FrameError, SinkError
 from keepbusy.flow.stats import RunStats
 from keepbusy.sinks import Sink, SinkRunner, StopRun
@@ -24,6 +26,7 @@ from keepbusy.sinks.naming import OutputNames
 from keepbusy.sinks.outlet import MAX_WAITING
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, join_polygons
+from keepbusy.testing import ScriptedDevice, ScriptedSource, scripted_run
 from keepbusy.threads.channel import Gate
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
@@ -32,6 +35,22 @@ from keepbusy.values.result import Result, Timings
 from tests.build import count_playable, read_video, square_picture
 
 NAMES = ("red", "stop sign")
+
+
+def test_records_tell_streams_apart_and_say_when_live_frames_arrived(tmp_path: Path) -> None:
+    with scripted_run(None, ScriptedDevice()) as run:
+        for name in ("A", "B"):
+            run.add(ScriptedSource(2, name="clip.mp4"), kb.StreamConfig(name=name))
+        run.add(ScriptedSource(1, name="camera", is_live=True))
+        run.end()
+        kb.drain(run, [JsonLines(tmp_path / "out.jsonl")])
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    found = sorted((line.get("stream", ""), line["source"], line["index"]) for line in lines)
+    assert found == [("", "camera", 0), *((name, "clip.mp4", index) for name in "AB" for index in range(2))]
+    times = [line["time"] for line in lines if "time" in line]
+    assert len(times) == 1
+    age = datetime.now(UTC) - datetime.fromisoformat(times[0])
+    assert -1 < age.total_seconds() < 60
 
 
 def result(

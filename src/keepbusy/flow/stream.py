@@ -57,7 +57,7 @@ class Stream:
 
     Attributes:
         id: Its number, from 0: the `source_id` of its frames.
-        name: What it is called: for people, records and the names of outputs.
+        name: What it is called: for people, and in records.
         config: Its options.
         info: What is known about its source; None before that is open.
         is_live: Whether its freshest frame matters most; False before its source is open.
