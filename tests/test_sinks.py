@@ -38,7 +38,7 @@ NAMES = ("red", "stop sign")
 
 
 def test_records_tell_streams_apart_and_say_when_live_frames_arrived(tmp_path: Path) -> None:
-    with scripted_run(None, ScriptedDevice()) as run:
+    with scripted_run(None, ScriptedDevice(), to_detections=lambda *_: Detections.empty()) as run:
         for name in ("A", "B"):
             run.add(ScriptedSource(2, name="clip.mp4"), kb.StreamConfig(name=name))
         run.add(ScriptedSource(1, name="camera", is_live=True))

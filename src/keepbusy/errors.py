@@ -143,5 +143,5 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if isinstance(error, _SLIPS) else text
 
 
-_SLIPS = (ArithmeticError, AttributeError, LookupError, NameError)
+_SLIPS = (AttributeError, LookupError, NameError)
 """Errors of somebody's program: without their type, their texts (`'zone'`) say nothing."""
