@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 
-from keepbusy.errors import ConfigError, SinkError
+from keepbusy.errors import ConfigError
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.crops import Crops
 from keepbusy.sinks.encoders import VIDEO_SUFFIXES, check_name, choose_encoder
+from keepbusy.sinks.given import close_all
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.label_folder import LabelMark, claim_labels
@@ -88,9 +88,7 @@ def open_sinks(
             sink.outlet = spec.outlet
             opened.append(sink)
     except BaseException:
-        for sink in opened:
-            with suppress(SinkError):
-                sink.close()
+        close_all(opened)
         raise
     return opened
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from keepbusy.errors import SinkError
 from keepbusy.flow.stats import RunStats
 from keepbusy.sinks.base import Sink
+from keepbusy.sinks.given import close_all, list_open_sinks
 from keepbusy.sinks.outlet import Outlet
 from keepbusy.sinks.parts import Parts, StreamEnd
 from keepbusy.threads.channel import put_all
@@ -44,16 +45,24 @@ class SinkRunner:
     not ended are over for the sinks: as `removed`, or as `failed` where their source has.
 
     Args:
-        sinks: Where the results go; closed by this.
+        sinks: Where the results go, one open sink or several; closed by this, also where it cannot be made.
         stats: The run's counters, for the sink stage.
         run: The run that the results come from. Without it, streams are known by their results alone: they end when
             the runner is closed, as `ended`, or as `removed` where an error left the `with` block.
+
+    Raises:
+        ConfigError: Something is no open sink, or one is given twice.
     """
 
-    def __init__(self, sinks: Sequence[Sink], stats: RunStats, run: Run | None = None) -> None:
-        self._outlets = _Outlets(sinks, stats, {} if run is None else run.streams)
-        if run is not None:
-            run.watch(self._outlets.put_end)
+    def __init__(self, sinks: Sink | Sequence[Sink], stats: RunStats, run: Run | None = None) -> None:
+        opened = list_open_sinks(sinks)
+        try:
+            self._outlets = _Outlets(opened, stats, {} if run is None else run.streams)
+            if run is not None:
+                run.watch(self._outlets.put_end)
+        except BaseException:
+            close_all(opened)
+            raise
         self._if_dropped = weakref.finalize(self, to_the_end, self._outlets.close)
         close_at_exit(self)
 
@@ -161,15 +170,16 @@ class _Outlets:
             raise errors[0]
 
 
-def drain(run: Run, sinks: Sequence[Sink], on_result: Callable[[Result], None] = lambda _: None) -> None:
+def drain(run: Run, sinks: Sink | Sequence[Sink], on_result: Callable[[Result], None] = lambda _: None) -> None:
     """Hand all results of a run to sinks; closes the run and the sinks.
 
     Args:
         run: Where the results come from.
-        sinks: Where they go.
+        sinks: Where they go: one open sink or several.
         on_result: Told of each result, before the sinks have it.
 
     Raises:
+        ConfigError: Something is no open sink, or one is given twice.
         SinkError: A sink failed.
         KeepbusyError: The run failed.
     """
