@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 
 from keepbusy.errors import ConfigError
+from keepbusy.sinks.apart import check_apart
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.crops import Crops
 from keepbusy.sinks.encoders import VIDEO_SUFFIXES, check_name, choose_encoder
@@ -68,12 +69,12 @@ def open_sinks(
     Raises:
         SinkError: An output cannot be made. Those that were opened are closed.
         ConfigError: One does not fit the sources, is a picture of a kind that cannot be written, a video that cannot be
-            encoded as asked, or is named twice. Nothing was opened or made.
+            encoded as asked, or is named twice, or two could write the same file. Nothing was opened or made.
     """
     names = names or OutputNames(roots_of(named))
     checked = [_checked(spec_of(spec), sources) for spec in specs]
-    check_apart(checked)
     is_deep = keeps_sub_folders(named) if named else True
+    check_apart(checked, is_deep=is_deep)
     # Asked of all folders before anything is opened: a label file that is there is not to cost another output.
     marks = [
         claim_labels(spec.path, exist_ok=spec.exist_ok, is_deep=is_deep, option=spec.option)
@@ -100,21 +101,6 @@ def spec_of(spec: str | Path | SinkSpec) -> SinkSpec:
         ConfigError: There is no such kind or option.
     """
     return spec if isinstance(spec, SinkSpec) else parse_sink(os.fspath(spec))
-
-
-def check_apart(specs: Sequence[SinkSpec]) -> None:
-    """See that no two sinks of a kind have the same place; those of different kinds may share a folder.
-
-    Raises:
-        ConfigError: Two have.
-    """
-    taken: dict[tuple[str, str], SinkSpec] = {}
-    for spec in specs:
-        place = os.path.normcase(os.path.realpath(spec.location)) if spec.location not in ("", "-") else spec.location
-        if (earlier := taken.setdefault((spec.kind, place), spec)) is not spec:
-            which = " and ".join(dict.fromkeys(one.option or "sinks" for one in (earlier, spec)))
-            what = {"": "a window", "-": "standard output"}.get(spec.location, spec.location)
-            raise ConfigError(f"{which}: {what} is named twice", hint="give two names")
 
 
 def _checked(spec: SinkSpec, sources: Sequence[Source]) -> SinkSpec:
