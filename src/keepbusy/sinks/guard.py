@@ -12,7 +12,7 @@ from typing import Any
 from keepbusy.files.paths import FileId, OutputFolder, check_outputs, file_id, files_below
 from keepbusy.models.files import model_files
 from keepbusy.sinks.apart import check_apart, labels_of
-from keepbusy.sinks.naming import check_file, keeps_sub_folders
+from keepbusy.sinks.naming import check_file, check_stdout, keeps_sub_folders
 from keepbusy.sinks.spec import FOLDERS, SinkSpec
 from keepbusy.sources.base import Source
 from keepbusy.sources.images import is_picture
@@ -82,12 +82,14 @@ def guard_sinks(
 
     Raises:
         ConfigError: An output is an input, or two outputs are one file.
-        SinkError: The trace cannot be written.
+        SinkError: The trace cannot be written, or a sink's place is standard output and that is closed.
     """
     named = [str(one) for one in sources if isinstance(one, (str, Path))]
     # What an open source calls its frames is not known: it may be below the folder of those that are named.
     is_deep = keeps_sub_folders(named) or (bool(named) and any(isinstance(one, Source) for one in sources))
     check_apart(specs, is_deep=is_deep, trace=trace)
+    for location in [spec.location for spec in specs if spec.kind == "json"] + [str(trace or "")]:
+        check_stdout(location)
     files: dict[str, Path | str | None] = {}
     folders: dict[str, OutputFolder | None] = {}
     for label, spec in zip(labels_of(specs), specs, strict=True):

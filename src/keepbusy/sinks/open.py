@@ -18,7 +18,7 @@ from keepbusy.sinks.given import close_all
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.label_folder import LabelMark, claim_labels
-from keepbusy.sinks.naming import OutputNames, keeps_sub_folders, roots_of
+from keepbusy.sinks.naming import OutputNames, check_stdout, keeps_sub_folders, roots_of
 from keepbusy.sinks.spec import SinkSpec, parse_sink
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt
@@ -106,6 +106,8 @@ def spec_of(spec: str | Path | SinkSpec) -> SinkSpec:
 def _checked(spec: SinkSpec, sources: Sequence[Source]) -> SinkSpec:
     """See that a sink fits the sources and can be encoded, before any output is opened; its encoder is chosen then."""
     check_name(spec.encoder)
+    if spec.kind == "json":
+        check_stdout(spec.location)
     if spec.kind not in ("video", "picture"):
         return spec
     suffix = spec.path.suffix.lower()
