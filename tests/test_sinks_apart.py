@@ -66,7 +66,7 @@ def test_folders_of_sinks_that_are_not_refused_never_have_a_file_in_common(
 def test_the_usual_folders_below_one_another_are_not_refused() -> None:
     usual = [parse_sink(word) for word in ("images:out", "crops:out/crops", "labels:out/labels", "json:out/a.jsonl")]
     check_apart(usual, is_deep=False)
-    with pytest.raises(ConfigError, match="files in out and out/crops could have the same name"):
+    with pytest.raises(ConfigError, match="files of images:out and crops:out/crops could have the same name"):
         check_apart(usual, is_deep=True)
     check_apart([parse_sink(word) for word in ("images:out", "labels:out")], is_deep=True)
 

@@ -48,8 +48,9 @@ def check_apart(specs: Sequence[SinkSpec], *, is_deep: bool, trace: Path | None 
     _check_files(specs, trace)
     for one, other in combinations([spec for spec in specs if spec.kind in FOLDERS], 2):
         if (one.kind == "labels") == (other.kind == "labels") and _may_collide(one, other, is_deep=is_deep):
+            places = " and ".join(f"{spec.kind}:{spec.location}" for spec in (one, other))
             raise ConfigError(
-                f"{_both(one, other)}: files in {one.location} and {other.location} could have the same name",
+                f"{_both(one, other)}: files of {places} could have the same name",
                 hint="give two folders, neither of them inside the other",
             )
 

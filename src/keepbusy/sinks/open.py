@@ -13,17 +13,16 @@ from keepbusy.errors import ConfigError
 from keepbusy.sinks.apart import check_apart
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.crops import Crops
-from keepbusy.sinks.encoders import VIDEO_SUFFIXES, check_name, choose_encoder
+from keepbusy.sinks.encoders import check_name, choose_encoder
 from keepbusy.sinks.given import close_all
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.label_folder import LabelMark, claim_labels
 from keepbusy.sinks.naming import OutputNames, check_stdout, keeps_sub_folders, roots_of
-from keepbusy.sinks.spec import SinkSpec, parse_sink
+from keepbusy.sinks.spec import SinkSpec, check_place, parse_sink
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt
 from keepbusy.sources import Source
-from keepbusy.sources.images import is_picture
 from keepbusy.sources.video import Video
 
 
@@ -98,9 +97,12 @@ def spec_of(spec: str | Path | SinkSpec) -> SinkSpec:
     """What names a sink, read.
 
     Raises:
-        ConfigError: There is no such kind or option.
+        ConfigError: There is no such kind or option, or the kind does not write to such a place.
     """
-    return spec if isinstance(spec, SinkSpec) else parse_sink(os.fspath(spec))
+    if not isinstance(spec, SinkSpec):
+        return parse_sink(os.fspath(spec))
+    check_place(spec)
+    return spec
 
 
 def _checked(spec: SinkSpec, sources: Sequence[Source]) -> SinkSpec:
@@ -111,11 +113,6 @@ def _checked(spec: SinkSpec, sources: Sequence[Source]) -> SinkSpec:
     if spec.kind not in ("video", "picture"):
         return spec
     suffix = spec.path.suffix.lower()
-    if spec.kind == "picture" and not is_picture(spec.path):
-        raise ConfigError(
-            f"{spec.shown}: unknown kind of file {suffix}",
-            hint=f"use {', '.join(sorted(VIDEO_SUFFIXES))}, .jpg, .png, or a folder",
-        )
     if spec.kind == "picture" and not cv2.haveImageWriter(f"x{suffix}"):
         raise ConfigError(
             f"{spec.shown}: {suffix} pictures can be read, but not written", hint="use .jpg, .png, or a folder"
