@@ -7,7 +7,7 @@ import random
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ class Outlet:
         stats: The run's counters.
         streams: The run's streams by their numbers; empty where results come from elsewhere.
         rest_of: Asked when nothing more comes: the steps that tell which streams are over that have not ended by then.
+        told: Streams that had ended before: the sink is not told of them.
 
     Attributes:
         config: How results get to the sink.
@@ -54,6 +55,7 @@ class Outlet:
         stats: RunStats,
         streams: Mapping[int, Stream],
         rest_of: Callable[[Parts], list[Callable[[], None]]],
+        told: Set[int] = frozenset(),
     ) -> None:
         self.config = sink.outlet
         self.error: SinkError | None = None
@@ -63,7 +65,7 @@ class Outlet:
         self._name = sink.name or type(sink).__name__
         self._lane = stats.lane("sink")
         self._counters = stats.outlet(self._name)
-        self._parts = Parts(sink, streams)
+        self._parts = Parts(sink, streams, told)
         self._rest_of = rest_of
         self._places: weakref.WeakValueDictionary[int, Latest[Result | StreamEnd]] = weakref.WeakValueDictionary()
         self._waiting: deque[Latest[Result | StreamEnd]] = deque()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -45,17 +45,18 @@ class Parts:
     Args:
         sink: Who is told.
         streams: The run's streams by their numbers; empty where results come from elsewhere.
+        told: Streams that had ended before: the sink is not told of them.
 
     Attributes:
         last_step: What the sink was told last, also where that failed.
     """
 
-    def __init__(self, sink: Sink, streams: Mapping[int, Stream]) -> None:
+    def __init__(self, sink: Sink, streams: Mapping[int, Stream], told: Set[int] = frozenset()) -> None:
         self.last_step: StreamStep = "begun"
         self._sink = sink
         self._streams = streams
         self._begun: dict[int, _Part] = {}
-        self._ended: set[int] = set()
+        self._ended: set[int] = set(told)
 
     def begin_with(self, result: Result) -> None:
         """Begin with a result's stream, if that has not been done."""
