@@ -499,3 +499,23 @@ def test_a_runner_takes_one_sink_or_several_and_nothing_else() -> None:
             drain(scripted_run([source], ScriptedDevice()), wrong)  # type: ignore[arg-type]
         assert source.is_closed
     assert [(one.num_written, one.num_closed) for one in [*own, twice]] == [(0, 1)] * 5
+
+
+def test_all_videos_of_a_folder_are_closed_whatever_one_fails_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+
+    def close(self: VideoFile) -> None:
+        real(self)
+        closed.append(self.name)
+        raise ZeroDivisionError(self.name)
+
+    real = VideoFile.close
+    sink = AnnotatedFolder(tmp_path, OutputNames(), {0: 10.0, 1: 10.0}, encoder="mpeg4")
+    sink.write(result(source="a.mp4"))
+    sink.write(result(source="b.mp4", source_id=1))
+    monkeypatch.setattr(VideoFile, "close", close)
+    with pytest.raises(ZeroDivisionError, match=r"a\.mp4"):
+        sink.close()
+    assert [Path(name).name for name in closed] == ["a.mp4", "b.mp4"]
