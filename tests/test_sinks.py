@@ -16,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 import keepbusy as kb
-from keepbusy.errors import FrameError, SinkError
+from keepbusy.errors import ConfigError, FrameError, SinkError
 from keepbusy.flow.stats import RunStats
-from keepbusy.sinks import Sink, SinkRunner, StopRun
+from keepbusy.sinks import Sink, SinkRunner, StopRun, drain
 from keepbusy.sinks.draw import ThroughputMeter, annotate
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
@@ -487,3 +487,53 @@ def test_classes_are_listed_below_the_throughput() -> None:
     assert changed[:40, :60].any() and not changed[100:].any() and not changed[:, 250:].any()
     rows = np.flatnonzero((full != 120).any(axis=(1, 2)))
     assert rows.max() > np.flatnonzero(changed.any(axis=1)).max()
+
+
+def test_a_runner_takes_one_sink_or_several_and_nothing_else() -> None:
+    class Own(Sink):
+        num_written = num_closed = 0
+
+        def write(self, result: Result) -> None:
+            self.num_written += 1
+
+        def close(self) -> None:
+            self.num_closed += 1
+
+    one = Own()
+    drain(scripted_run([ScriptedSource(3)], ScriptedDevice()), one)
+    assert (one.num_written, one.num_closed) == (3, 1)
+    own, twice = [Own() for _ in range(4)], Own()
+    for wrong, said in (
+        ("out.jsonl", "sinks: out.jsonl only names a sink"),
+        (Path("out.jsonl"), "sinks: out.jsonl only names a sink"),
+        ([own[0], "out.mp4"], "sinks: out.mp4 only names a sink"),
+        ([own[1], None, own[2]], "cannot be made of NoneType"),
+        ([own[3], Own], "cannot be made of the class Own"),
+        ([twice, twice], "is given twice"),
+        (None, "cannot be made of NoneType"),
+    ):
+        source = ScriptedSource(3)
+        with pytest.raises(ConfigError, match=said):
+            drain(scripted_run([source], ScriptedDevice()), wrong)  # type: ignore[arg-type]
+        assert source.is_closed
+    assert [(one.num_written, one.num_closed) for one in [*own, twice]] == [(0, 1)] * 5
+
+
+def test_all_videos_of_a_folder_are_closed_whatever_one_fails_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+
+    def close(self: VideoFile) -> None:
+        real(self)
+        closed.append(self.name)
+        raise ZeroDivisionError(self.name)
+
+    real = VideoFile.close
+    sink = AnnotatedFolder(tmp_path, OutputNames(), {0: 10.0, 1: 10.0}, encoder="mpeg4")
+    sink.write(result(source="a.mp4"))
+    sink.write(result(source="b.mp4", source_id=1))
+    monkeypatch.setattr(VideoFile, "close", close)
+    with pytest.raises(ZeroDivisionError, match=r"a\.mp4"):
+        sink.close()
+    assert [Path(name).name for name in closed] == ["a.mp4", "b.mp4"]

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from keepbusy.files.whole import write_all, write_error
 from keepbusy.sinks.base import Sink, StopRun
-from keepbusy.sinks.naming import check_file
+from keepbusy.sinks.naming import check_file, check_stdout
 from keepbusy.texts import valid_text
 from keepbusy.values.result import Result
 from keepbusy.values.streams import Outcome, StreamInfo
@@ -103,7 +103,7 @@ class JsonLines(Sink):
         path: The file, overwritten; `-` for standard output.
 
     Raises:
-        SinkError: The file cannot be made.
+        SinkError: The file cannot be made, or standard output is closed.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -113,6 +113,7 @@ class JsonLines(Sink):
         self._end = 0
         self._streams: dict[int, str] = {}
         if self._name == "-":
+            check_stdout("-")
             return
         check_file(Path(path))
         try:
