@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keepbusy.api.async_results import AsyncResults
-from keepbusy.api.load import check_classes, check_process, load, postprocess
+from keepbusy.api.load import check_class_ids, check_classes, check_process, load, postprocess
 from keepbusy.api.slots import Slots
 from keepbusy.config import SelectConfig, StreamConfig
 from keepbusy.device.engine import OpenVINODevice, Request
@@ -105,9 +105,10 @@ class Pipeline:
             KeepbusyError: The pipeline is closed, or its last run is neither exhausted nor closed.
         """
         select = SelectConfig(loop=loop, limit=limit, stride=stride)
-        if not sources:
+        given = flatten(sources)
+        if not given:
             raise ConfigError("run: no source given", hint="name at least one video, picture or camera")
-        return self._begin(sources, select)
+        return self._begin(given, select)
 
     def start(self) -> Run:
         """Begin a run without streams: they come by `Run.add` and go by `Run.remove` while it goes on.
@@ -127,7 +128,7 @@ class Pipeline:
         """
         return self._begin(None, SelectConfig())
 
-    def _begin(self, sources: tuple[SourceLike, ...] | None, select: SelectConfig) -> Run:
+    def _begin(self, sources: list[Any] | None, select: SelectConfig) -> Run:
         """Begin a run over some sources; None for one that streams are added to."""
         self._check_open()
         turn = Turn(self._turns)
@@ -135,7 +136,7 @@ class Pipeline:
         try:
             turn.take()
             if sources is not None:
-                opened = self._open(sources)
+                opened = open_mixed(sources, **self._reading)
             num_frames = None if opened is None else num_selected(opened, select)
             self._slots.plan(frame_sizes(opened or ()), num_frames)
             if self._config.reduce_jpegs:
@@ -192,9 +193,6 @@ class Pipeline:
             for source in opened:
                 if all(source is not one for one in given):
                     close_source(source)
-
-    def _open(self, sources: tuple[SourceLike, ...]) -> list[Source]:
-        return open_mixed(flatten(sources), **self._reading)
 
     @property
     def _reading(self) -> dict[str, Any]:
@@ -259,6 +257,7 @@ class Pipeline:
         Raises:
             ConfigError: The model has no such class.
         """
+        check_class_ids(classes)
         detect = dataclasses.replace(self._detect, classes=classes)
         check_classes(detect, self.names)
         self._detect = detect
