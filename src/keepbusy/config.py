@@ -107,12 +107,15 @@ class DetectConfig:
             self._take_thresholds(self.class_conf)
 
     def _take_thresholds(self, by_id: Mapping[int, float]) -> None:
+        hint = (
+            "give ids: {0: 0.5}, or a function of the model's class names that gives them:"
+            ' lambda names: {names.index("person"): 0.5}; names themselves are taken on the command line only'
+        )
+        if not isinstance(by_id, Mapping):
+            raise ConfigError(f"class_conf: {by_id!r} names no thresholds by class id", hint=hint)
         for class_id, conf in by_id.items():
             if isinstance(class_id, bool) or not hasattr(class_id, "__index__"):
-                raise ConfigError(
-                    f"class_conf: {class_id!r} is not a class id",
-                    hint="give ids: {0: 0.5}, or a function of the model's class names",
-                )
+                raise ConfigError(f"class_conf: {class_id!r} is not a class id", hint=hint)
             _check_range("class_conf", class_id, 0, None)
             _check_range(f"class_conf of class {class_id}", conf, 0.0, 1.0)
         # The dataclass is frozen, and a copy by `dataclasses.replace` comes here with what is set below.
