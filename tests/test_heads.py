@@ -139,7 +139,7 @@ def test_many_frames_with_too_many_candidates_are_said_once(
     said = [record.message for record in caplog.records if "twice" in record.message]
     assert said == [
         "2 frames had more candidates than the tail decodes and were inferred twice: "
-        "--head host or a higher --conf is faster"
+        "`head` host or a higher `conf` is faster"
     ]
 
 

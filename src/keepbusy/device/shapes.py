@@ -141,7 +141,7 @@ class InputShapes:
         if len(self._planned) >= MAX_SHAPES - 1:
             wanted = held or self.nominal_hw
         if wanted not in self._planned:
-            log.info(
+            log.warning(
                 "frames of %dx%d were not expected: compiling the model for an input of %dx%d (width x height)",
                 *reversed(frame_hw),
                 *reversed(wanted),
