@@ -56,7 +56,9 @@ def same(one: Detections, other: Detections) -> None:
         gaps += np.abs(points[0][:, None] - points[1][None]).max(axis=2)
     if one.masks is not None and other.masks is not None:
         masks = [side.to_array().reshape(len(one), -1).astype(np.float32) for side in (one.masks, other.masks)]
-        gaps += np.abs(masks[0][:, None] - masks[1][None]).mean(axis=2)
+        # The share of pixels in one of two masks only. As differences of all pairs it would take gigabytes.
+        areas = [side.sum(axis=1) for side in masks]
+        gaps += (areas[0][:, None] + areas[1][None] - 2 * masks[0] @ masks[1].T) / masks[0].shape[1]
     for index in range(len(one)):
         partner = gaps[index].argmin()
         assert gaps[index, partner] < 2e-2
