@@ -6,7 +6,6 @@ import io
 import logging
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -18,13 +17,10 @@ from keepbusy.errors import ConfigError, SinkError
 from keepbusy.flow.stats import RunStats
 from keepbusy.sinks import Outcome, Sink, SinkRunner, StreamInfo, drain, outlet
 from keepbusy.sinks.outlet import MAX_WAITING
-from keepbusy.sinks.video import VideoFile
 from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
 from keepbusy.threads.channel import Gate
-from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result, Timings
-from tests.build import count_playable
 from tests.interrupts import NUM_PLACES, interrupted_everywhere
 from tests.test_sinks import result
 
@@ -310,29 +306,3 @@ def test_a_stream_of_many_policies_gives_every_sink_its_due() -> None:
 
 def test_the_names_are_the_packages() -> None:
     assert kb.OutletConfig is OutletConfig and kb.OutletStats.__name__ == "OutletStats"
-
-
-def test_streams_that_run_side_by_side_do_not_mix_in_one_video(tmp_path: Path) -> None:
-    with (
-        scripted_run(None, ScriptedDevice(), to_detections=lambda *_: Detections.empty()) as run,
-        pytest.raises(SinkError, match=r"out\.mp4: it shows s\d, and s\d has begun beside it"),
-    ):
-        for number in range(2):
-            run.add(ScriptedSource(50, name=f"s{number}", size_wh=(96, 64)))
-        run.end()
-        drain(run, [VideoFile(tmp_path / "out.mp4", 10.0)])
-    with scripted_run(None, ScriptedDevice(), to_detections=lambda *_: Detections.empty()) as run:
-        video = VideoFile(tmp_path / "out.mp4", 10.0)
-        run.add(ScriptedSource(5, size_wh=(96, 64)))
-
-        def go_on(stream: kb.Stream) -> None:
-            if stream.id == 0:
-                run.add(ScriptedSource(3, size_wh=(96, 64)))
-            else:
-                run.end()
-
-        with SinkRunner([video], run.stats, run) as runner:
-            run.watch(go_on)
-            for one in run:
-                assert runner.put(one)
-    assert count_playable(tmp_path / "out.mp4") == 8

@@ -17,7 +17,8 @@ from tests.interrupted_waits import WAITS
 @pytest.mark.parametrize("name", WAITS)
 def test_a_wait_that_is_broken_off_does_no_harm(name: str) -> None:
     command = [sys.executable, "-m", "tests.interrupted_waits", name]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 

@@ -26,7 +26,7 @@ from keepbusy.sinks.sound import Sound
 from keepbusy.threads.cores import ordinary_threads
 from keepbusy.values.frame import Frame, Image
 from keepbusy.values.result import Result
-from keepbusy.values.streams import Outcome, StreamInfo
+from keepbusy.values.streams import StreamInfo
 
 _LOG = logging.getLogger("keepbusy")
 
@@ -86,21 +86,11 @@ class VideoFile(Sink):
         self._last_pts = -1
         self._last_duration_s = 0.0
         self._held: Any = None
-        self._now_of: StreamInfo | None = None
 
     def begin(self, stream: StreamInfo) -> None:
-        if self._now_of is not None:
-            raise SinkError(
-                f"{self._path}: it shows {self._now_of.name}, and {stream.name} has begun beside it",
-                hint="give a folder, which has a video for each source",
-            )
-        self._now_of = stream
         if self._fps is None and self._container is None:
             self._fps = stream.fps
             self._clock = OutputClock(stream.fps)
-
-    def end(self, stream: StreamInfo, outcome: Outcome) -> None:
-        self._now_of = None
 
     def write(self, result: Result) -> None:
         if result.frame.image is None:
