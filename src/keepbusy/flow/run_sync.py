@@ -109,8 +109,7 @@ class SyncRun(Run):
         stream = parcel.stream
         result = stages.postprocess(slot, stream.postprocess, now_ns)
         stages.release(slot)
-        if stream.config.steps and result.error is None:
-            result = stream.steps(result, stream.known(frame), now_ns)
+        result = stream.steps(result, stream.known, now_ns)
         postprocess.was_busy()
         postprocess.num_frames += 1
         return result

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from keepbusy.errors import first_line
 from keepbusy.flow import stages
 from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result
 from keepbusy.values.step import Step, StepFactory
 from keepbusy.values.streams import StreamInfo
@@ -34,20 +35,25 @@ class StreamSteps:
         self._is_over = False
         self._lock = threading.RLock()
 
-    def __call__(self, result: Result, info: StreamInfo, now_ns: Callable[[], int]) -> Result:
+    def __call__(self, result: Result, known: Callable[[Frame], StreamInfo], now_ns: Callable[[], int]) -> Result:
         """What becomes of a result behind all steps; with the error in its place where one of them fails.
 
         Args:
-            result: Of a frame that has not failed.
-            info: What is known of the stream.
+            result: Where it has an error, it stays as it is.
+            known: The stream's first frame → what is known of the stream.
             now_ns: The run's clock.
         """
+        if not self._factories or result.error is not None:
+            return result
         frame, timings = result.frame, result.timings
         with self._lock:
             if self._is_over:
                 return result
             try:
-                self._make(info)
+                if not self._is_made:
+                    self._make(known(frame))
+                if self._failure is not None:
+                    raise self._failure
                 for step in self._steps:
                     result = _checked(step.process(result))
                 if result.frame is not frame or result.timings is not timings:
@@ -59,20 +65,13 @@ class StreamSteps:
         return result
 
     def _make(self, info: StreamInfo) -> None:
-        """Make them all once; where one cannot be made, its error is that of each frame.
-
-        Raises:
-            Exception: What one of the factories has raised.
-        """
-        if not self._is_made:
-            self._is_made = True
-            try:
-                for make in self._factories:
-                    self._steps.append(make(info))
-            except Exception as error:
-                self._failure = error
-        if self._failure is not None:
-            raise self._failure
+        """Make them all, once; where one cannot be made, its error is that of each frame."""
+        self._is_made = True
+        try:
+            for make in self._factories:
+                self._steps.append(make(info))
+        except Exception as error:
+            self._failure = error
 
     def end(self) -> None:
         """Tell all of them that no more results come. May be called again."""
