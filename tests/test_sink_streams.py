@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -323,12 +324,16 @@ def test_a_later_runner_is_told_of_no_stream_that_had_ended_for_an_earlier_one(m
 
     run = scripted_run([ScriptedSource(2), Second(5), Second(3)], ScriptedDevice(), config(mode))
     first, second = Diary(), Diary()
+    ended: list[int] = []
+    run.watch(lambda stream: ended.append(stream.id))
     with run:
         with SinkRunner([first], run.stats, run) as runner:
             let_go.open()
-            while 0 not in first.outcomes:
-                taken = next(run)
-                runner.put(taken)
+            while 0 not in ended:
+                runner.put(next(run))
+            until_s = time.monotonic() + 60
+            while 0 not in first.outcomes and time.monotonic() < until_s:
+                time.sleep(0.001)
         with SinkRunner([second], run.stats, run) as runner:
             if not is_broken_off:
                 for one in run:

@@ -144,6 +144,7 @@ class Streams:
     def tell_end(self, stream: Stream) -> None:
         """A stream's last result has been handed over; by the thread that takes results."""
         stream.steps.end()
+        stream.is_told = True
         for on_end in self._watchers:
             on_end(stream)
         # Not before: what comes of its frames is still looked up by its number.

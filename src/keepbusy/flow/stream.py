@@ -62,6 +62,7 @@ class Stream:
         info: What is known about its source; None before that is open.
         is_live: Whether its freshest frame matters most; False before its source is open.
         error: What it failed with the last time; None where it has not.
+        is_told: Whether its end has been told, behind its last result.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Stream:
         self.info: SourceInfo | None = None
         self.is_live = False
         self.error: Exception | None = None
+        self.is_told = False
         self.counters = counters
         self.postprocess = postprocess
         self.on_error = on_error

@@ -6,7 +6,6 @@ import contextlib
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -43,8 +42,8 @@ class SinkRunner:
     block; leaving it closes. A runner that is dropped closes its sinks, too.
 
     Sinks are told of the end of each stream behind its last result. When the runner is closed, the streams that have
-    not ended are over for the sinks: as `removed`, or as `failed` where their source has. Streams that had ended for an
-    earlier runner of the same run are not told of.
+    not ended are over for the sinks: as `removed`, or as `failed` where their source has. Streams whose last results
+    were taken before the runner was made are not told of.
 
     Args:
         sinks: Where the results go, one open sink or several; closed by this, also where it cannot be made.
@@ -59,8 +58,9 @@ class SinkRunner:
     def __init__(self, sinks: Sink | Sequence[Sink], stats: RunStats, run: Run | None = None) -> None:
         opened = list_open_sinks(sinks)
         try:
-            told = frozenset[int]() if run is None else _told_of(run)
-            self._outlets = _Outlets(opened, stats, {} if run is None else run.streams, told)
+            streams = {} if run is None else run.streams
+            told = {stream.id for stream in list(streams.values()) if stream.is_told}
+            self._outlets = _Outlets(opened, stats, streams, told)
             if run is not None:
                 run.watch(self._outlets.put_end)
         except BaseException:
@@ -171,22 +171,6 @@ class _Outlets:
             outlet.error = None
         if errors:
             raise errors[0]
-
-
-_TOLD: weakref.WeakKeyDictionary[Run, set[int]] = weakref.WeakKeyDictionary()
-
-
-def _told_of(run: Run) -> Set[int]:
-    """The streams whose ends were told to earlier runners of a run: they are nothing to a later one."""
-    if (told := _TOLD.get(run)) is None:
-        told = _TOLD[run] = set()
-        run.watch(partial(_tell, told, run.streams))
-    return frozenset(told)
-
-
-def _tell(told: set[int], streams: Mapping[int, Stream], stream: Stream) -> None:
-    told.intersection_update(streams)  # Those that the run has forgotten will not be asked for.
-    told.add(stream.id)
 
 
 def drain(run: Run, sinks: Sink | Sequence[Sink], on_result: Callable[[Result], None] = lambda _: None) -> None:
