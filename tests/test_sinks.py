@@ -234,6 +234,31 @@ def test_a_full_disk_leaves_a_video_that_plays(tmp_path: Path) -> None:
     assert count_playable(path) >= 20
 
 
+def test_a_video_plays_wherever_in_its_end_the_disk_is_full(tmp_path: Path) -> None:
+    def write(path: Path) -> VideoFile:
+        sink = VideoFile(path, fps=10.0)
+        for index in range(45):
+            sink.write(result(index))
+        return sink
+
+    whole = tmp_path / "whole.mp4"
+    sink = write(whole)
+    num_written_bytes = whole.stat().st_size
+    sink.close()
+    num_failed = 0
+    for num_bytes in range(num_written_bytes, whole.stat().st_size, 27):
+        path = tmp_path / f"{num_bytes}.mp4"
+        sink = write(path)
+        with disk_with(num_bytes):
+            try:
+                sink.close()
+            except SinkError:
+                num_failed += 1
+        assert count_playable(path) >= 20, num_bytes
+        assert path.stat().st_size >= num_written_bytes
+    assert num_failed > 100
+
+
 class Recorder(Sink):
     def __init__(self, stop_at: int | None = None, fail_at: int | None = None) -> None:
         self.indices: list[int] = []

@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -41,6 +40,7 @@ from keepbusy.values.result import Result
 from tests.build import write_video
 from tests.http_server import serving
 from tests.schedules import play
+from tests.waiting import wait_until
 
 MODES = ["async", "sync"]
 
@@ -127,13 +127,6 @@ def test_each_illegal_step_says_why() -> None:
     for state, why in (("running", "its source has ended"), ("opening", "its source has ended")):
         with pytest.raises(KeepbusyError, match=f"stream scripted: cannot become {state}: {why}"):
             stream.move_to(state)  # type: ignore[arg-type]
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < until_s
-        time.sleep(0.001)
 
 
 def test_turns_are_taken_by_weight() -> None:
