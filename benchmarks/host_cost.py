@@ -28,7 +28,7 @@ import av
 import cv2
 
 import keepbusy as kb
-from keepbusy.flow import steps
+from keepbusy.flow import stages
 from keepbusy.flow.reader import Reader
 from keepbusy.sources.video import Video
 
@@ -83,8 +83,8 @@ def measure(video: str, model: str, num_frames: int, head: str | None) -> dict[s
 
     watch(Video, "_decode", "decoder")
     watch(Reader, "_read", "read")
-    watch(steps, "start", "preprocess")
-    watch(steps, "postprocess", "postprocess")
+    watch(stages, "start", "preprocess")
+    watch(stages, "postprocess", "postprocess")
     options: dict[str, Any] = {"mode": "sync"}
     try:
         pipeline = kb.Pipeline(model, **{**options, "head": head}) if head else kb.Pipeline(model, **options)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,6 +170,82 @@ def test_options_that_cannot_be(blob_model: Path, options: dict[str, object], wo
     with pytest.raises(kb.ConfigError, match=words) as caught:
         kb.Pipeline(blob_model, **options)  # type: ignore[arg-type]
     assert caught.value.hint or "device_timeout" in words
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "hint"),
+    [
+        ({"class_conf": {"person": 0.5}}, "class_conf: 'person' is not a class id", "give ids: {0: 0.5}"),
+        ({"class_conf": {True: 0.5}}, "class_conf: True is not a class id", "give ids: {0: 0.5}"),
+        ({"class_conf": ["person"]}, r"class_conf: \['person'\] names no thresholds", "give ids: {0: 0.5}"),
+        ({"class_conf": 0.5}, "class_conf: 0.5 names no thresholds", "give ids: {0: 0.5}"),
+        ({"class_conf": lambda names: 0.5}, "class_conf: 0.5 names no thresholds", "give ids: {0: 0.5}"),
+        ({"classes": ("person",)}, "classes: 'person' is not a class id", r"give ids: \(0, 2\)"),
+        ({"classes": "person"}, "classes: 'person' is no sequence of class ids", r"give ids: \(0, 2\)"),
+        ({"classes": 0}, "classes: 0 is no sequence of class ids", r"give ids: \(0, 2\)"),
+        ({"classes": lambda names: names}, "classes: '.*' is not a class id", r"give ids: \(0, 2\)"),
+        ({"device": None}, "device: None is no device's name", "keepbusy devices"),
+        ({"device": 0}, "device: 0 is no device's name", "keepbusy devices"),
+        ({"names": 3}, "names: 3 is neither class names nor the file", "give names"),
+        ({"names": {0: "red"}}, "names: {0: 'red'} is neither", "give names"),
+        ({"names": (1, 2, 3)}, r"names: \(1, 2, 3\) is neither", "give names"),
+    ],
+)
+@pytest.mark.parametrize("kind", [kb.Pipeline, kb.Detector])
+def test_slips_are_told_what_is_taken(
+    kind: type[kb.Pipeline] | type[kb.Detector], blob_model: Path, options: dict[str, object], words: str, hint: str
+) -> None:
+    with pytest.raises(kb.ConfigError, match=rf"^{words}") as caught:
+        kind(blob_model, **options)  # type: ignore[arg-type]
+    assert re.search(hint, caught.value.hint or "")
+
+
+@pytest.mark.parametrize("model", [None, 3, b"yolov5n.xml", ["yolov5n.xml"]], ids=repr)
+@pytest.mark.parametrize("kind", [kb.Pipeline, kb.Detector])
+def test_what_is_no_model_is_told_what_is_taken(kind: type[kb.Pipeline] | type[kb.Detector], model: Any) -> None:
+    with pytest.raises(kb.ConfigError, match=r"^model: .* is no path") as caught:
+        kind(model)
+    assert "yolov5n.xml" in (caught.value.hint or "")
+
+
+class Elsewhere:
+    """A path that is no `Path`."""
+
+    def __init__(self, path: str | bytes) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str | bytes:
+        return self.path
+
+
+@pytest.mark.parametrize("source", [None, True, 1.5, b"a.mp4", {}, object(), [None], Elsewhere(b"a.mp4")], ids=repr)
+def test_what_is_no_source_is_told_what_is_taken(blob_model: Path, source: Any) -> None:
+    async def awaited() -> None:
+        async for _ in pipeline.stream(source):
+            pass
+
+    with kb.Pipeline(blob_model) as pipeline:
+        for call in (pipeline.run, pipeline.plan, lambda one: asyncio.run(awaited())):
+            with pytest.raises(kb.ConfigError, match="a source cannot be made of") as caught:
+                call(source)
+            assert "give a path" in (caught.value.hint or "")
+
+
+def test_slips_in_calls_are_told_what_is_taken(blob_model: Path, clip: Path) -> None:
+    with kb.Pipeline(blob_model) as pipeline:
+        nothings: tuple[Any, ...] = ([], ((), []))
+        for nothing in nothings:
+            with pytest.raises(kb.ConfigError, match="run: no source given"):
+                pipeline.run(nothing)
+        for classes in (0, "red", ("red",), (True,)):
+            with pytest.raises(kb.ConfigError, match=r"^classes: ") as caught:
+                pipeline.set_classes(classes)  # type: ignore[arg-type]
+            assert "give ids" in (caught.value.hint or "")
+        pipeline.set_classes((0,))
+        pipeline.plan(Elsewhere(str(clip)))  # type: ignore[arg-type]
+        assert len(list(pipeline.run(Elsewhere(str(clip))))) == 40  # type: ignore[arg-type]
+    with pytest.raises(kb.ConfigError, match="a picture cannot be made of NoneType"):
+        kb.Detector(blob_model)(None)  # type: ignore[arg-type]
 
 
 def test_a_device_that_is_not_there(blob_model: Path) -> None:

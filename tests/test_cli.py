@@ -19,6 +19,7 @@ import pytest
 import keepbusy as kb
 from keepbusy.cli.commands import COMMANDS
 from keepbusy.cli.devices import missing_drivers
+from keepbusy.cli.option_names import with_option, with_options
 from keepbusy.config import ClassConf, DetectConfig
 from keepbusy.errors import ConfigError
 from tests import graphs
@@ -56,6 +57,37 @@ def assert_one_clear_line(done: subprocess.CompletedProcess[str], code: int, *wo
     for word in words:
         assert word in errors[0], done.stderr
     assert len([line for line in lines if line.startswith("hint:")]) == 1, done.stderr
+
+
+def test_an_error_names_options_in_python_and_flags_in_the_program(blob_model: Path) -> None:
+    with pytest.raises(ConfigError, match="fixed input of 64x96") as caught, kb.Pipeline(blob_model, imgsz=(64, 64)):
+        pass
+    assert caught.value.hint is not None and "leave `imgsz` and `shape` out" in caught.value.hint
+    done = run("detect", "synth:street?frames=1", "-m", blob_model, "-q", "--imgsz", "64x64")
+    assert done.returncode == 2 and "`" not in done.stderr
+    assert "leave --imgsz and --shape out" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("raise `conf`, or `max_pixels` 9", "raise --conf, or --max-pixels 9"),
+        ("with `multi_label=False`", "with --single-label"),
+        ("`ignore_missing`, `names=` FILE, `images=`", "--ignore-missing-classes, --names FILE, --images"),
+        ("`device_timeout_s`", "--device-timeout"),
+        ("the keys `names`, `images` and `val: FOLDER`", "the keys `names`, `images` and `val: FOLDER`"),
+        ("`keepbusy devices` lists them", "`keepbusy devices` lists them"),
+        ("before `end`, `channel_frames`", "before `end`, `channel_frames`"),
+    ],
+)
+def test_only_options_in_backticks_are_shown_as_flags(text: str, shown: str) -> None:
+    assert with_options(text) == shown
+
+
+def test_only_an_option_that_an_error_begins_with_is_shown_as_a_flag() -> None:
+    assert with_option("device_timeout_s: 0 is not ...") == "--device-timeout: 0 is not ..."
+    for message in ("images: none of its classes", "data: has no split", "the conf: 2"):
+        assert with_option(message) == message
 
 
 def test_help_and_version_teach() -> None:

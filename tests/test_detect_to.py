@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from keepbusy.errors import ConfigError, FrameError, ModelError, SinkError, Sour
 from keepbusy.flow.run import Run
 from keepbusy.jobs.detect import RunReport
 from keepbusy.sinks import Outcome, Sink, StreamInfo
+from keepbusy.sinks.open import open_sinks
+from keepbusy.sinks.spec import SinkSpec
 from keepbusy.testing import ScriptedSource
 from keepbusy.values.result import Result
 from tests.build import read_video, square_picture, write_video
@@ -140,3 +143,116 @@ def test_options_that_are_given_come_before_those_of_a_profile(blob_model: Path,
     assert kb.detect_to(blob_model, clip, profile=profile, select=SelectConfig(limit=2), nireq=2).num_slots == 2
     report = kb.detect_to(blob_model, clip, profile=profile, select=SelectConfig(limit=2), mode="sync")
     assert (report.mode, report.num_slots) == ("sync", 1)
+
+
+@pytest.mark.parametrize("kind", [str, Path, SinkSpec])
+def test_one_sink_is_one_sink_and_not_its_letters(
+    kind: type, blob_model: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = SinkSpec(kind="json", location="a.jsonl") if kind is SinkSpec else kind("a.jsonl")
+    kb.detect_to(blob_model, clip, one, select=SelectConfig(limit=2))
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 2
+    own = Recorder()
+    kb.detect_to(blob_model, clip, own, select=SelectConfig(limit=2))
+    assert own.indices == [0, 1] and sorted(one.name for one in tmp_path.iterdir()) == ["a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (None, "NoneType"),
+        (b"a.jsonl", "bytes"),
+        (7, "int"),
+        ([None], "NoneType"),
+        ([b"a.jsonl"], "bytes"),
+        ([Recorder], "the class Recorder"),
+        ([["a.jsonl"]], "list"),
+        ([Path], "the class Path"),
+    ],
+)
+def test_what_is_no_sink_is_refused_and_what_is_open_is_closed(
+    wrong: Any, said: str, blob_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own, source = Recorder(), ScriptedSource(3)
+    sinks = [own, *wrong] if isinstance(wrong, list) else wrong
+    with pytest.raises(ConfigError, match=f"a sink cannot be made of {said}"):
+        kb.detect_to(blob_model, source, sinks)
+    assert source.is_closed and own.num_closed == isinstance(wrong, list) and not list(tmp_path.iterdir())
+
+
+def test_a_sink_that_is_given_twice_is_refused(blob_model: Path) -> None:
+    own = Recorder()
+    with pytest.raises(ConfigError, match="Recorder is given twice"):
+        kb.detect_to(blob_model, ScriptedSource(3), [own, own])
+    assert own.num_closed == 1 and own.indices == []
+
+
+class Unclosable(Recorder):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def close(self) -> None:
+        super().close()
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SinkError("no"), SystemExit(3)])
+def test_all_sinks_and_sources_are_closed_and_the_first_error_is_raised(
+    error: BaseException, blob_model: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for model, named, words, raised in (
+        (tmp_path / "none.xml", clip, [], ModelError),
+        (blob_model, "none.mp4", [], SourceError),
+        (blob_model, None, [], ConfigError),
+        (blob_model, clip, ["x.foo"], ConfigError),
+        (blob_model, clip, [f"json:{blob_model}/x/y"], SinkError),
+        (blob_model, clip, [f"json:{clip}"], ConfigError),
+    ):
+        first, second, source = Unclosable(error), Recorder(), ScriptedSource(3)
+        with pytest.raises(raised):
+            kb.detect_to(model, [[source], named], [first, *words, second])  # type: ignore[list-item]
+        assert first.num_closed == second.num_closed == 1 and source.is_closed
+    first, second = Unclosable(error), Recorder()
+    opened = iter([first, second])
+
+    def one(*_: Any) -> Sink:
+        if (sink := next(opened, None)) is None:
+            raise SinkError("the third")
+        return sink
+
+    monkeypatch.setattr("keepbusy.sinks.open._open", one)
+    with pytest.raises(SinkError, match="the third"):
+        open_sinks([tmp_path / f"{number}.jsonl" for number in range(3)])
+    assert first.num_closed == second.num_closed == 1
+
+
+def test_what_broke_a_run_off_is_raised_whatever_fails_behind_it(blob_model: Path, tmp_path: Path) -> None:
+    class Ends(Watcher):
+        def end(self, report: RunReport, error: BaseException | None) -> None:
+            super().end(report, error)
+            raise ZeroDivisionError
+
+    class Blocks(Recorder):
+        def write(self, result: Result) -> None:
+            super().write(result)
+            (tmp_path / "trace.json").mkdir(exist_ok=True)
+
+    watcher = Ends()
+    with pytest.raises(FrameError):
+        kb.detect_to(
+            blob_model, ScriptedSource(9, fails={2}), Blocks(), trace=str(tmp_path / "trace.json"), watch=watcher
+        )
+    assert watcher.told[-1] is FrameError
+    (tmp_path / "trace.json").rmdir()
+    watcher = Ends()
+    with pytest.raises(SinkError):
+        kb.detect_to(blob_model, ScriptedSource(9), Blocks(), trace=str(tmp_path / "trace.json"), watch=watcher)
+    assert watcher.told[-1] is type(None)
+
+
+def test_a_trace_may_be_named_by_a_word(blob_model: Path, tmp_path: Path) -> None:
+    kb.detect_to(blob_model, ScriptedSource(3), trace=str(tmp_path / "new" / "trace.json"))
+    assert json.loads((tmp_path / "new" / "trace.json").read_text())["traceEvents"]

@@ -94,6 +94,33 @@ def test_beyond_the_last_one_there_is_none(chosen: Any) -> None:
         found(5)[chosen]
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [True, np.True_, np.array(False), None, "0", 0.5, [0.0, 1.0], [None], [[0, 1]], np.zeros((5, 1), bool), object()],
+    ids=repr,
+)
+def test_what_chooses_nothing_is_refused_and_says_what_is_taken(chosen: Any) -> None:
+    with pytest.raises(TypeError, match="chosen by a number, a slice, numbers, or one bool for each, not by "):
+        found(5)[chosen]
+
+
+@pytest.mark.parametrize("indices", [True, 1, [True, False], np.zeros(5, bool), [0.5], [[0, 1]], None], ids=repr)
+def test_only_numbers_are_taken(indices: Any) -> None:
+    with pytest.raises(TypeError, match="take: a sequence of numbers is expected, not "):
+        found(5).take(indices)
+
+
+def test_they_are_shown_in_one_line() -> None:
+    assert repr(Detections.empty()) == "Detections(0 boxes)"
+    assert repr(Detections.empty(("a", "b"))) == "Detections(0 boxes, names=('a', 'b'))"
+    assert repr(found(1)[0]) == "Detections(1 box, masks, keypoints, boxes_xywhr, track_id, names=('a', 'b', 'c'))"
+    many = Detections.empty(tuple(f"class {number}" for number in range(80)))
+    assert repr(many) == "Detections(0 boxes, names=('class 0', 'class 1', 'class 2', ... 80 in all))"
+    classified = Detections(many.boxes_xyxy, many.confidence, many.class_id, probabilities=np.zeros(3, np.float32))
+    assert repr(classified) == "Detections(0 boxes, probabilities)"
+    assert len(repr(Detections.empty(("x" * 1000, "y\n" * 1000)))) < 400
+
+
 def test_of_nothing_nothing_is_left() -> None:
     empty = Detections.empty(("a",))
     assert len(empty[:]) == len(empty[np.zeros(0, bool)]) == len(empty.take([])) == 0

@@ -89,7 +89,7 @@ def test_a_bad_line_is_named_or_skipped(tmp_path: Path, line: str, words: str) -
         open_dataset(str(tmp_path))
     place = f"{tmp_path / 'labels' / 'val' / 'a.txt'}:2: "
     assert caught.value.message.startswith(place) and words in caught.value.message
-    assert caught.value.hint and "--skip-bad-labels" in caught.value.hint
+    assert caught.value.hint and "`skip_bad_labels`" in caught.value.hint
     data = open_dataset(str(tmp_path), skip_bad_labels=True)
     assert data.labels(frame(0)).class_id.tolist() == [0, 1]
     assert data.notes[0].startswith(f"1 bad labels left out; the first is {place}")
@@ -123,9 +123,9 @@ def test_a_split_that_a_folder_or_a_list_does_not_have_is_refused(tmp_path: Path
     pictures = tmp_path / "set" / "images" / "val"
     (tmp_path / "list.txt").write_text(f"{pictures / '1.png'}\n")
     for given in (pictures, tmp_path / "set", tmp_path / "list.txt", "synth:street?frames=2"):
-        with pytest.raises(ConfigError, match=r"--split: .* has no split") as caught:
+        with pytest.raises(ConfigError, match=r"`split`: .* has no split") as caught:
             open_dataset(str(given), split="nope")
-        assert caught.value.hint and "leave --split out" in caught.value.hint
+        assert caught.value.hint and "leave `split` out" in caught.value.hint
     open_dataset(str(tmp_path / "set"), split="val")
 
 
@@ -153,7 +153,7 @@ def test_forms_of_yolo_data_are_the_same_data(tmp_path: Path) -> None:
             assert data.class_names == ("red", "green")
     with pytest.raises(ConfigError, match="has no split 'val'") as caught:
         open_dataset(str(tmp_path / "abs.yml"))
-    assert caught.value.hint == "give --split train or test"
+    assert caught.value.hint == "give `split` train or test"
 
 
 def test_labels_stand_beside_pictures_that_are_in_no_images_folder(tmp_path: Path, monkeypatch: Any) -> None:

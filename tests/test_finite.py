@@ -36,7 +36,7 @@ def test_outputs_full_of_what_is_no_number_are_an_error(name: str, bad: float) -
     for config in (DetectConfig(), DetectConfig(conf=0.001, multi_label=True), DetectConfig(classes=(1,))):
         with pytest.raises(NotFiniteError, match="not finite") as caught:
             to_detections(outputs, Letterbox.fit((64, 96), INPUT_HW, case.fit), case.form, config, NAMES)
-        assert caught.value.hint is not None and "--precision f32" in caught.value.hint
+        assert caught.value.hint is not None and "`precision` f32" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", CASES)

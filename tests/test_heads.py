@@ -16,7 +16,8 @@ from openvino import opset13 as ops
 import keepbusy as kb
 from keepbusy.cache.notes import Notebook
 from keepbusy.config import DetectConfig, HeadChoice
-from keepbusy.device.compiled import SHORT_RUN_FRAMES, CompiledModel
+from keepbusy.device.compiled import CompiledModel
+from keepbusy.device.earning import ENOUGH_FRAMES
 from keepbusy.device.heads import Contender, choose_head
 from keepbusy.device.slots import create_slots
 from keepbusy.embedded import embedded_clip, embedded_model
@@ -56,7 +57,9 @@ def same(one: Detections, other: Detections) -> None:
         gaps += np.abs(points[0][:, None] - points[1][None]).max(axis=2)
     if one.masks is not None and other.masks is not None:
         masks = [side.to_array().reshape(len(one), -1).astype(np.float32) for side in (one.masks, other.masks)]
-        gaps += np.abs(masks[0][:, None] - masks[1][None]).mean(axis=2)
+        # The share of pixels in one of two masks only. As differences of all pairs it would take gigabytes.
+        areas = [side.sum(axis=1) for side in masks]
+        gaps += (areas[0][:, None] + areas[1][None] - 2 * masks[0] @ masks[1].T) / masks[0].shape[1]
     for index in range(len(one)):
         partner = gaps[index].argmin()
         assert gaps[index, partner] < 2e-2
@@ -139,7 +142,7 @@ def test_many_frames_with_too_many_candidates_are_said_once(
     said = [record.message for record in caplog.records if "twice" in record.message]
     assert said == [
         "2 frames had more candidates than the tail decodes and were inferred twice: "
-        "--head host or a higher --conf is faster"
+        "`head` host or a higher `conf` is faster"
     ]
 
 
@@ -288,11 +291,60 @@ def test_a_short_run_does_not_wait_for_a_measurement_and_a_longer_one_chooses_an
     with kb.Pipeline(path, precision="f32") as pipeline:
         assert len(list(pipeline.run(picture, picture))) == 2
         assert (pipeline.head, pipeline.shapes, asked) == ("stock", [(128, 128)], [])
-        assert len(list(pipeline.run(picture, loop=True, limit=SHORT_RUN_FRAMES))) == SHORT_RUN_FRAMES
+        assert len(list(pipeline.run(picture, loop=True, limit=ENOUGH_FRAMES))) == ENOUGH_FRAMES
         assert (pipeline.head, pipeline.shapes, len(asked)) == ("tail", [(64, 128)], 1)
         # What was chosen by measurement stays.
         assert len(list(pipeline.run(picture))) == 1
         assert (pipeline.head, len(asked)) == ("tail", 1)
+
+
+@pytest.mark.usefixtures("an_empty_cache")
+@pytest.mark.parametrize("is_one_program", [True, False])
+def test_short_runs_are_added_up_until_measuring_pays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_one_program: bool
+) -> None:
+    path = head_model(tmp_path / "m.xml", "yolov5", input_hw=(128, 128))
+    monkeypatch.setattr("keepbusy.device.heads.choose_head", lambda *_: "tail")
+    clip = np.zeros((64, 128, 3), np.uint8)
+    num_frames = ENOUGH_FRAMES // 2 - 1
+    heads = []
+
+    def run(pipeline: kb.Pipeline) -> None:
+        assert len(list(pipeline.run(clip, loop=True, limit=num_frames))) == num_frames
+        heads.append(pipeline.head)
+
+    if is_one_program:
+        with kb.Pipeline(path, precision="f32") as pipeline:
+            for _ in range(4):
+                run(pipeline)
+    else:
+        for _ in range(4):
+            with kb.Pipeline(path, precision="f32") as pipeline:
+                run(pipeline)
+    # In another program the measurement would be remembered; this one is asked again each time.
+    assert heads == ["stock", "stock", "tail", "tail"]
+
+
+@pytest.mark.usefixtures("an_empty_cache")
+def test_short_runs_of_other_shapes_are_added_up_in_one_program_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = head_model(tmp_path / "m.xml", "yolov5", input_hw=(128, 128))
+    monkeypatch.setattr("keepbusy.device.heads.choose_head", lambda *_: "tail")
+    clips = [np.zeros((height, 128, 3), np.uint8) for height in (64, 32, 96)]
+    num_frames = ENOUGH_FRAMES // 2 - 1
+    heads = []
+    for clip in clips:
+        with kb.Pipeline(path, precision="f32") as pipeline:
+            list(pipeline.run(clip, loop=True, limit=num_frames))
+            heads.append(pipeline.head)
+    assert heads == ["stock"] * 3
+    monkeypatch.setattr(Notebook, "_in_memory", {})
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path / "another"))
+    with kb.Pipeline(path, precision="f32") as pipeline:
+        for clip in clips:
+            list(pipeline.run(clip, loop=True, limit=num_frames))
+        assert pipeline.head == "tail"
 
 
 @pytest.mark.usefixtures("an_empty_cache")

@@ -24,6 +24,7 @@ from keepbusy.models.store.limits import LARGER, Limits, limits_for
 from tests.graphs import onnx_model
 from tests.http_server import serving
 from tests.interrupts import NUM_PLACES, interrupted_everywhere
+from tests.waiting import wait_until
 
 CONTENT = onnx_model(200_000, seed=3)
 QUICK = Limits(timeout_s=1.0, max_bytes=1_000_000)
@@ -442,10 +443,8 @@ def test_an_interrupt_anywhere_ends_what_watches_the_connection(tmp_path: Path) 
             lambda: tmp_path / str(next(numbers)), lambda target: fetched(server, target), num_places=NUM_PLACES
         ):
             gc.collect()  # An owner that was dropped in a cycle closes itself then.
-            for thread in threading.enumerate():
-                if thread.name == "keepbusy-watch-download":
-                    thread.join(20)  # One that had not begun when it was told to end.
-                    assert not thread.is_alive(), place
+            # One may not have begun when it was told to end.
+            wait_until(lambda: all(one.name != "keepbusy-watch-download" for one in threading.enumerate()), place)
             fetched(server, target)
             assert part_path(target).read_bytes() == CONTENT, place
 

@@ -37,7 +37,7 @@ def test_labels_of_somebody_else_are_not_written_over(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(SinkError, match="keepbusy did not write") as caught:
             claim_labels(labels, exist_ok=False)
-        assert "train" in caught.value.message and "--exist-ok" in (caught.value.hint or "")
+        assert "train" in caught.value.message and "`exist_ok`" in (caught.value.hint or "")
         # What was allowed once is asked for again.
         claim_labels(labels, exist_ok=True)
     assert files_below(labels) == ["train/a.txt"]
@@ -67,7 +67,7 @@ def test_labels_that_somebody_has_changed_are_not_written_over(tmp_path: Path, n
     for _ in range(2):
         with pytest.raises(SinkError, match="changed after keepbusy") as caught:
             write_labels(labels)
-        assert name in caught.value.message and "--exist-ok" in (caught.value.hint or "")
+        assert name in caught.value.message and "`exist_ok`" in (caught.value.hint or "")
         # What was allowed once is asked for again, also where it wrote another file.
         write_labels(labels, exist_ok=True, source="z.mp4")
 

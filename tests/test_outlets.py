@@ -190,9 +190,38 @@ def test_a_begin_that_failed_is_tried_again_with_the_next_result_where_failures_
             raise OSError("not now")
 
     sink = Begins(set(), OutletConfig(on_error="count"))
-    with pytest.raises(SinkError, match="3 of 6 results could not be written; the first: failing: not yet"):
+    with pytest.raises(
+        SinkError, match="2 of 5 results could not be written, 1 stream could not be ended; the first: failing: not yet"
+    ):
         drain(scripted_run([ScriptedSource(5)], ScriptedDevice()), [sink], lambda item: None)
     assert sink.indices == [2, 3, 4] and sink.outcomes == [Outcome(state="ended", num_results=5, num_missing=2)]
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "num_failed"),
+    [
+        ("begin", "20 of 20 results could not be written, 2 streams could not be begun; the first: failing: no", 20),
+        ("write", "20 of 20 results could not be written; the first: failing: no", 20),
+        ("end", "2 streams could not be ended; the first: failing: no", 0),
+    ],
+)
+@pytest.mark.parametrize("is_broken_off", [False, True])
+def test_only_results_are_counted_as_results(method: str, said: str, num_failed: int, is_broken_off: bool) -> None:
+    def fails(*_: object) -> None:
+        raise OSError("no")
+
+    sink = Failing(set(), OutletConfig(on_error="count"))
+    setattr(sink, method, fails)
+    run = scripted_run([ScriptedSource(10), ScriptedSource(10)], ScriptedDevice())
+    with pytest.raises(SinkError) as caught:
+        if is_broken_off:  # The streams are over for the sink only when the runner is closed.
+            with SinkRunner([sink], run.stats) as runner:
+                assert all(map(runner.put, run))
+        else:
+            drain(run, [sink])
+    assert caught.value.message == f"failing: {said}" or (is_broken_off and method == "begin")
+    (told,) = run.stats.snapshot().outlets
+    assert (told.num_written, told.num_failed) == (20 - num_failed, num_failed)
 
 
 @pytest.mark.parametrize(

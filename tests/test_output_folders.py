@@ -172,7 +172,7 @@ def test_models_of_somebody_else_are_not_written_over(tmp_path: Path, name: str,
     before = (mine.lstat().st_ino, mine.lstat().st_mtime_ns)
     done = optimize_into(folder)
     assert isinstance(done.exception, ConfigError), (done.exception, done.output)
-    assert name in done.exception.message and "--exist-ok" in (done.exception.hint or "")
+    assert name in done.exception.message and "`exist_ok`" in (done.exception.hint or "")
     assert os.listdir(folder) == [name] and (mine.lstat().st_ino, mine.lstat().st_mtime_ns) == before
 
 

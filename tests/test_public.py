@@ -52,6 +52,16 @@ MAX_CLASS_LINES = 250
 MAX_FUNCTION_LINES = 80
 """Of its body, without the docstring: declarations of options are signatures."""
 
+COMMANDS_IN_TEXTS = (
+    r"keepbusy (detect|optimize|tune) [^;:)`]*",
+    r"pip install [^(]*",
+    r"export the model with a dynamic input \(--dynamic\)",
+)
+"""What people type at a shell, in texts of the library, and an exporter's own flag."""
+
+OPTIONS_OF_SINKS = ("--save-crop", "--save-txt", "--save", "--json", "--show")
+"""What the program's users name sinks with, alone in a text: `SinkSpec.option`."""
+
 
 def test_the_surface_is_flat_sorted_and_complete() -> None:
     names = keepbusy.__all__
@@ -150,3 +160,32 @@ def test_paths_of_other_people_are_tested_by_what_never_raises() -> None:
     """`Path.is_file` and the like raise for names that are too long and folders without rights; `os.path` does not."""
     raw = re.compile(r"\.(is_file|is_dir|exists)\(\)")
     assert [path.name for path in PACKAGE.rglob("*.py") if raw.search(path.read_text(encoding="utf-8"))] == []
+
+
+def texts_of(path: Path) -> list[str]:
+    """The texts in a file that are no docstrings, those of an f-string in parts."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings]
+    return [node.value for node in constants if isinstance(node.value, str)]
+
+
+def flags_in(path: Path) -> list[str]:
+    texts = [text for text in texts_of(path) if text not in OPTIONS_OF_SINKS]
+    return [text for text in texts if re.search(r"(?<![\w-])--[a-z]", re.sub("|".join(COMMANDS_IN_TEXTS), "", text))]
+
+
+def test_the_library_names_options_as_python_has_them() -> None:
+    """As `imgsz`, in backticks, which the program shows as flags. What `bench` reports is the program's own."""
+    files = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in ("cli", "bench")]
+    found = {path.relative_to(PACKAGE).as_posix(): flags_in(path) for path in files}
+    assert {place: flags for place, flags in found.items() if flags} == {}
+
+
+def test_help_does_without_the_names_of_options() -> None:
+    check = (
+        "import sys; sys.argv = ['keepbusy', '--help']\nfrom keepbusy.cli.app import main\ntry: main()\n"
+        "except SystemExit: print('option_names' in ' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"

@@ -203,13 +203,13 @@ TABLE: dict[str, tuple[Sequence[Spec], Mapping[str, Any], tuple[str, str, int], 
         [("o", (1, 8400, 85))],
         {"model_type": "YOLOX"},
         ("yolox-raw", "detect", 80),
-        "--family yolox",
+        "`family` yolox",
     ),
     "rows of cells, and nothing else known": (
         [("o", (1, 8400, 85))],
         {},
         ("yolox-raw", "detect", 80),
-        "81 classes (--family yolov8)",
+        "81 classes (`family` yolov8)",
     ),
     "YOLOv10": (
         [("o", joined((1, 300, 4), (1, 300, 1), (1, 300, 1), axis=2))],
@@ -222,7 +222,7 @@ TABLE: dict[str, tuple[Sequence[Spec], Mapping[str, Any], tuple[str, str, int], 
         [("o", (1, 300, 6))],
         {},
         ("yolov10", "detect", 80),
-        "2 classes: then say --family detr",
+        "2 classes: then say `family` detr",
     ),
     "YOLOv10, some rows": ([("o", some_rows(6, 4, axes=3))], NAMES_80, ("yolov10", "detect", 80), "DETR"),
     "YOLO26 segmentation": (
@@ -440,7 +440,7 @@ def test_the_users_word_is_obeyed(outputs: list[Spec], words: dict[str, Any], ex
 
 @pytest.mark.parametrize("family", RULES_OF)
 def test_a_family_that_cannot_be_says_which_shape_it_needs(family: str) -> None:
-    with pytest.raises(ConfigError, match=f"--family {family}: m.xml has no such output") as caught:
+    with pytest.raises(ConfigError, match=f"`family` {family}: m.xml has no such output") as caught:
         recognise([("odd", (1, 2, 2, 2, 2))], family=family)
     assert "odd [1,2,2,2,2] f32" in caught.value.message
     assert FAMILIES[family] in (caught.value.hint or "")  # type: ignore[index]
@@ -479,7 +479,7 @@ def test_a_refusal_says_what_the_model_is() -> None:
     for words in refused:
         with pytest.raises(ConfigError) as caught:
             recognise([("o", (1, 84, 8400))], NAMES_80, **words)
-        assert "it is read as yolov8, detect: leave --" in (caught.value.hint or "")
+        assert "it is read as yolov8, detect: leave `" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,15 @@ from tests.build import build_blob_model, read_video, square_picture, write_pict
         ("out", "images", "out"),
         ("v1.2/", "images", "v1.2/"),
         ("images:out.mp4/", "images", "out.mp4/"),
+        ("d.jsonl/", "images", "d.jsonl/"),
+        ("d.mp4/", "images", "d.mp4/"),
+        ("d.jpg//", "images", "d.jpg//"),
+        ("d.xyz/", "images", "d.xyz/"),
+        ("d.jsonl/.", "images", "d.jsonl/."),
+        ("d.mp4/..", "images", "d.mp4/.."),
+        ("..", "images", ".."),
         ("labels:out", "labels", "out"),
+        ("labels:out.txt/", "labels", "out.txt/"),
         ("crops:out/", "crops", "out/"),
         ("window:", "window", ""),
         ("./json:out.mp4", "video", "./json:out.mp4"),
@@ -58,6 +66,20 @@ def test_a_folder_that_is_there_is_one_whatever_it_is_called(tmp_path: Path) -> 
     for name in ("a.mp4", "b.jsonl", "c.xyz"):
         (tmp_path / name).mkdir()
         assert parse_sink(str(tmp_path / name)).kind == "images"
+
+
+def test_short_forms_know_folders_by_their_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    build_blob_model(tmp_path / "model.xml")
+    write_picture(tmp_path / "in.jpg", square_picture())
+    words = ["in.jpg", "-m", "model.xml", "--cache-dir", "none"]
+    run(*words, "--save", "d.mp4/", "--to", "e.jsonl/")
+    assert sorted(map(str, Path().glob("*/*"))) == ["d.mp4/in.jpg", "e.jsonl/in.jpg"]
+    with pytest.raises(ConfigError, match=r"--json: f\.jsonl/ names a folder, and json writes a file"):
+        run(*words, "--json", "f.jsonl/")
+    with pytest.raises(ConfigError, match="a: has no ending"):
+        kb.detect_to("model.xml", "in.jpg", SinkSpec(kind="video", location="a"))
+    assert not Path("f.jsonl").exists()
 
 
 def test_options_stand_behind_a_question_mark() -> None:
@@ -101,6 +123,15 @@ def test_options_stand_behind_a_question_mark() -> None:
         ("out.mp4?on_error=retry", "a video's pictures cannot be written again", "on_error=count"),
         ("out.mp4?sound=false", "sound cannot be 'false'", "give yes or no"),
         ("out.mp4?line_width=101", "line_width cannot be '101'", "from 1 to 100"),
+        ("json:out/", "out/ names a folder, and json writes a file", "add a file name"),
+        ("json:d.jsonl/?on_error=count", "d.jsonl/ names a folder, and json", "add a file name"),
+        ("video:d.mp4/", "d.mp4/ names a folder, and video", "add a file name"),
+        ("picture:d.jpg/.", "d.jpg/. names a folder, and picture", "add a file name"),
+        ("video:a", "a: has no ending that tells the kind of file", "use .m4v, .mkv, .mov, .mp4"),
+        ("video:.mp4", ".mp4: has no ending", "use .m4v"),
+        ("video:a.avi", "a.avi: unknown kind of file .avi", "use .m4v"),
+        ("picture:a", "a: has no ending", ".jpg, .png"),
+        ("picture:a.gif", "a.gif: unknown kind of file .gif", ".jpg, .png"),
         ("out.mp4?encoder=divx", "encoder cannot be 'divx'", "give one of auto, h264"),
     ],
 )

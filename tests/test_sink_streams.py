@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -309,3 +310,34 @@ def test_the_ends_of_streams_are_told_to_all_who_watch_in_the_thread_that_takes_
         ("b", "two"),
     ]
     assert {thread for _, _, thread in told} == {threading.current_thread()}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("is_broken_off", [True, False])
+def test_a_later_runner_is_told_of_no_stream_that_had_ended_for_an_earlier_one(mode: str, is_broken_off: bool) -> None:
+    let_go = Gate()
+
+    class Second(ScriptedSource):
+        def read(self) -> object:  # type: ignore[override]
+            let_go.wait(60)
+            return super().read()
+
+    run = scripted_run([ScriptedSource(2), Second(5), Second(3)], ScriptedDevice(), config(mode))
+    first, second = Diary(), Diary()
+    ended: list[int] = []
+    run.watch(lambda stream: ended.append(stream.id))
+    with run:
+        with SinkRunner([first], run.stats, run) as runner:
+            let_go.open()
+            while 0 not in ended:
+                runner.put(next(run))
+            until_s = time.monotonic() + 60
+            while 0 not in first.outcomes and time.monotonic() < until_s:
+                time.sleep(0.001)
+        with SinkRunner([second], run.stats, run) as runner:
+            if not is_broken_off:
+                for one in run:
+                    runner.put(one)
+    assert first.told[0] == ["begin", 0, 1, "end"]
+    assert 0 not in second.told and {1, 2} - set(first.outcomes) <= set(second.told)
+    assert all(told[0] == "begin" and told[-1] == "end" for told in second.told.values())

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from keepbusy.errors import FrameError, SinkError
+import keepbusy as kb
+from keepbusy.errors import ConfigError, FrameError, SinkError
 from keepbusy.flow.stats import RunStats
-from keepbusy.sinks import Sink, SinkRunner, StopRun
+from keepbusy.sinks import Sink, SinkRunner, StopRun, drain
 from keepbusy.sinks.draw import ThroughputMeter, annotate
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
@@ -24,6 +26,7 @@ from keepbusy.sinks.naming import OutputNames
 from keepbusy.sinks.outlet import MAX_WAITING
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt, join_polygons
+from keepbusy.testing import ScriptedDevice, ScriptedSource, scripted_run
 from keepbusy.threads.channel import Gate
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
@@ -32,6 +35,22 @@ from keepbusy.values.result import Result, Timings
 from tests.build import count_playable, read_video, square_picture
 
 NAMES = ("red", "stop sign")
+
+
+def test_records_tell_streams_apart_and_say_when_live_frames_arrived(tmp_path: Path) -> None:
+    with scripted_run(None, ScriptedDevice(), to_detections=lambda *_: Detections.empty()) as run:
+        for name in ("A", "B"):
+            run.add(ScriptedSource(2, name="clip.mp4"), kb.StreamConfig(name=name))
+        run.add(ScriptedSource(1, name="camera", is_live=True))
+        run.end()
+        kb.drain(run, [JsonLines(tmp_path / "out.jsonl")])
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    found = sorted((line.get("stream", ""), line["source"], line["index"]) for line in lines)
+    assert found == [("", "camera", 0), *((name, "clip.mp4", index) for name in "AB" for index in range(2))]
+    times = [line["time"] for line in lines if "time" in line]
+    assert len(times) == 1
+    age = datetime.now(UTC) - datetime.fromisoformat(times[0])
+    assert -1 < age.total_seconds() < 60
 
 
 def result(
@@ -213,6 +232,31 @@ def test_a_full_disk_leaves_a_video_that_plays(tmp_path: Path) -> None:
         with pytest.raises(SinkError):
             sink.close()
     assert count_playable(path) >= 20
+
+
+def test_a_video_plays_wherever_in_its_end_the_disk_is_full(tmp_path: Path) -> None:
+    def write(path: Path) -> VideoFile:
+        sink = VideoFile(path, fps=10.0)
+        for index in range(45):
+            sink.write(result(index))
+        return sink
+
+    whole = tmp_path / "whole.mp4"
+    sink = write(whole)
+    num_written_bytes = whole.stat().st_size
+    sink.close()
+    num_failed = 0
+    for num_bytes in range(num_written_bytes, whole.stat().st_size, 27):
+        path = tmp_path / f"{num_bytes}.mp4"
+        sink = write(path)
+        with disk_with(num_bytes):
+            try:
+                sink.close()
+            except SinkError:
+                num_failed += 1
+        assert count_playable(path) >= 20, num_bytes
+        assert path.stat().st_size >= num_written_bytes
+    assert num_failed > 100
 
 
 class Recorder(Sink):
@@ -468,3 +512,53 @@ def test_classes_are_listed_below_the_throughput() -> None:
     assert changed[:40, :60].any() and not changed[100:].any() and not changed[:, 250:].any()
     rows = np.flatnonzero((full != 120).any(axis=(1, 2)))
     assert rows.max() > np.flatnonzero(changed.any(axis=1)).max()
+
+
+def test_a_runner_takes_one_sink_or_several_and_nothing_else() -> None:
+    class Own(Sink):
+        num_written = num_closed = 0
+
+        def write(self, result: Result) -> None:
+            self.num_written += 1
+
+        def close(self) -> None:
+            self.num_closed += 1
+
+    one = Own()
+    drain(scripted_run([ScriptedSource(3)], ScriptedDevice()), one)
+    assert (one.num_written, one.num_closed) == (3, 1)
+    own, twice = [Own() for _ in range(4)], Own()
+    for wrong, said in (
+        ("out.jsonl", "sinks: out.jsonl only names a sink"),
+        (Path("out.jsonl"), "sinks: out.jsonl only names a sink"),
+        ([own[0], "out.mp4"], "sinks: out.mp4 only names a sink"),
+        ([own[1], None, own[2]], "cannot be made of NoneType"),
+        ([own[3], Own], "cannot be made of the class Own"),
+        ([twice, twice], "is given twice"),
+        (None, "cannot be made of NoneType"),
+    ):
+        source = ScriptedSource(3)
+        with pytest.raises(ConfigError, match=said):
+            drain(scripted_run([source], ScriptedDevice()), wrong)  # type: ignore[arg-type]
+        assert source.is_closed
+    assert [(one.num_written, one.num_closed) for one in [*own, twice]] == [(0, 1)] * 5
+
+
+def test_all_videos_of_a_folder_are_closed_whatever_one_fails_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+
+    def close(self: VideoFile) -> None:
+        real(self)
+        closed.append(self.name)
+        raise ZeroDivisionError(self.name)
+
+    real = VideoFile.close
+    sink = AnnotatedFolder(tmp_path, OutputNames(), {0: 10.0, 1: 10.0}, encoder="mpeg4")
+    sink.write(result(source="a.mp4"))
+    sink.write(result(source="b.mp4", source_id=1))
+    monkeypatch.setattr(VideoFile, "close", close)
+    with pytest.raises(ZeroDivisionError, match=r"a\.mp4"):
+        sink.close()
+    assert [Path(name).name for name in closed] == ["a.mp4", "b.mp4"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keepbusy.config import RunConfig
 from keepbusy.flow.counters import StreamCounters
-from keepbusy.flow.percentiles import values_at
+from keepbusy.flow.percentiles import Recorder, values_at
 from keepbusy.flow.stats import DeviceTime, Lane, RunStats
 from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
 from keepbusy.values.result import Timings
@@ -140,3 +140,25 @@ def test_a_window_of_a_live_stream_has_its_own_ages() -> None:
     span = counters.snapshot().since(before)
     assert before.age_p50_ms == pytest.approx(1, rel=0.02)
     assert span.age_p50_ms == pytest.approx(50, rel=0.02) and span.dropped == {"stale": 3}
+
+
+def test_values_that_wait_to_be_recorded_count_at_once() -> None:
+    rng = np.random.default_rng(1)
+    values = [int(value) for value in rng.integers(1, 50_000, 1000)]
+    direct, recorder = HdrHistogram(1, 100_000, 3), Recorder(HdrHistogram(1, 100_000, 3))
+    for number, value in enumerate(values):
+        direct.record_value(value)
+        recorder.add(value)
+        if number % 97 == 0:
+            found, counts = recorder.values_at((50.0, 99.0, 100.0))
+            assert found == values_at(direct, (50.0, 99.0, 100.0)) and counts.sum() == number + 1
+
+
+def test_an_idle_device_waits_for_frames_or_for_slots() -> None:
+    device = DeviceTime(0)
+    device.add(Timings(slot_wanted_ns=10, slot_free_ns=30, infer_start_ns=40, infer_end_ns=60))
+    assert (device.busy_ns, device.wait_output_ns, device.wait_input_ns) == (20, 20, 20)
+    device.add(Timings(slot_wanted_ns=20, slot_free_ns=25, infer_start_ns=50, infer_end_ns=80))  # Overlaps.
+    assert (device.busy_ns, device.wait_output_ns, device.wait_input_ns) == (40, 20, 20)
+    device.add(Timings(slot_wanted_ns=70, slot_free_ns=90, infer_start_ns=85, infer_end_ns=95))
+    assert (device.busy_ns, device.wait_output_ns, device.wait_input_ns) == (50, 25, 20)

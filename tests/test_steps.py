@@ -184,3 +184,49 @@ def test_what_is_documented_can_be_done() -> None:
         run.end()
         counts = {(one.frame.source_id, len(one.detections)) for one in run}
     assert counts == {(0, 0), (1, 1)}
+
+
+@MODES
+def test_steps_are_told_of_the_end_while_the_other_streams_go_on(mode: Mode) -> None:
+    makers = Makers()
+    with scripted_run(None, ScriptedDevice(), config(mode)) as run:
+        run.add(ScriptedSource(2, name="short"), kb.StreamConfig(steps=(makers,)))
+        run.add(ScriptedSource(None, name="long"))
+        run.end()
+        told: list[int] = []
+        run.watch(lambda stream: told.append(makers.made[0].num_ended))
+        for number, _ in enumerate(run):
+            if told or number > 1000:
+                break
+    assert told == [1]
+
+
+@MODES
+def test_steps_that_were_made_before_one_that_cannot_be_are_made_and_ended_once(mode: Mode) -> None:
+    makers = Makers()
+
+    def fail(info: kb.StreamInfo) -> kb.Step:
+        raise kb.ConfigError("no tracker")
+
+    with scripted_run(None, ScriptedDevice(), config(mode)) as run:
+        run.add(ScriptedSource(4), kb.StreamConfig(steps=(makers, fail), on_error="skip"))
+        run.end()
+        errors = [str(one.error) for one in run]
+    assert len(errors) == 4 and all("no tracker" in one for one in errors)
+    assert [(one.seen, one.num_ended) for one in makers.made] == [([], 1)]
+
+
+@MODES
+@pytest.mark.parametrize("odd", [None, "result", 5])
+def test_a_step_that_gives_no_result_fails_the_frame(mode: Mode, odd: object) -> None:
+    class Odd(kb.Step):
+        def process(self, result: kb.Result) -> kb.Result:
+            if odd == 5:
+                return dataclasses.replace(result, detections=odd)  # type: ignore[arg-type]
+            return odd  # type: ignore[return-value]
+
+    with scripted_run(None, ScriptedDevice(), config(mode)) as run:
+        run.add(ScriptedSource(2), kb.StreamConfig(steps=(lambda _: Odd(),), on_error="skip"))
+        run.end()
+        errors = [one.error for one in run]
+    assert [error is not None and error.stage for error in errors] == ["step", "step"]

@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -41,6 +40,7 @@ from keepbusy.values.result import Result
 from tests.build import write_video
 from tests.http_server import serving
 from tests.schedules import play
+from tests.waiting import wait_until
 
 MODES = ["async", "sync"]
 
@@ -127,13 +127,6 @@ def test_each_illegal_step_says_why() -> None:
     for state, why in (("running", "its source has ended"), ("opening", "its source has ended")):
         with pytest.raises(KeepbusyError, match=f"stream scripted: cannot become {state}: {why}"):
             stream.move_to(state)  # type: ignore[arg-type]
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < until_s
-        time.sleep(0.001)
 
 
 def test_turns_are_taken_by_weight() -> None:
@@ -318,6 +311,61 @@ def test_closing_interrupts_a_read_that_waits() -> None:
     run.close()
     assert time.monotonic() - begin_s < 10
     assert source.is_closed
+
+
+class Watched(ScriptedSource):
+    """Knows whether it was closed while it was read."""
+
+    is_read = False
+    was_closed_in_a_read = False
+
+    def read(self) -> Frame | None:
+        self.is_read = True
+        try:
+            return super().read()
+        finally:
+            time.sleep(0.01)
+            self.is_read = False
+
+    def close(self) -> None:
+        self.was_closed_in_a_read |= self.is_read
+        super().close()
+
+
+@pytest.mark.parametrize("mode", ["async", "sync"])
+@pytest.mark.parametrize("when", ["in a read", "on the device"])
+def test_a_run_that_another_thread_closes_ends_at_once_and_is_no_failure(mode: str, when: str) -> None:
+    source = Watched(None, stalls_at=2 if when == "in a read" else None)
+    device = ScriptedDevice(stalls=(2,) if when == "on the device" else ())
+    run = scripted_run([source], device, config(mode))
+    begin_s = time.monotonic()
+    closer = threading.Timer(0.3, run.close)
+    closer.start()
+    indices = [result.frame.index for result in run]
+    closer.join()
+    assert time.monotonic() - begin_s < 10
+    assert indices == [0, 1] and source.is_closed and not source.was_closed_in_a_read
+    assert device.num_in_flight == 0
+    numbers = run.stats.snapshot()
+    assert numbers.is_finished and numbers.streams[0].num_in_flight == 0
+
+
+def test_a_sync_run_closed_by_another_thread_leaves_a_read_behind_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("keepbusy.flow.run_sync.READ_TIMEOUT_S", 0.2)
+    deaf = Watched(None, stalls_at=1, ignores_interrupt=True)
+    run = scripted_run([deaf], ScriptedDevice(), config("sync"))
+    consumer = threading.Thread(target=lambda: list(run))
+    consumer.start()
+    wait_until(lambda: deaf.num_read == 2)
+    run.close()
+    assert "does not end: it is left behind" in caplog.text
+    is_closed_before = deaf.is_closed
+    deaf.unblock()
+    consumer.join(60)
+    assert (is_closed_before, deaf.is_closed, deaf.was_closed_in_a_read) == (False, True, False)
+    assert run.stats.snapshot().is_finished
 
 
 def test_closing_leaves_a_read_behind_that_does_not_end(

@@ -2,71 +2,24 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
-from keepbusy.threads.channel import Gate
-from keepbusy.threads.workers import Workers, to_the_end
+from keepbusy.threads.workers import Workers
+from tests.interrupted_waits import WAITS
 
 
-def interrupted(wait: Callable[[], object]) -> None:
-    """Wait for something, with a Ctrl-C while it is waited for."""
-    waits = threading.Event()
-
-    def interrupt() -> None:
-        waits.wait()
-        time.sleep(0.1)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        waits.set()
-        wait()
-        time.sleep(60)
-    thread.join()
-
-
-def test_an_interrupt_while_threads_are_joined_does_not_end_the_wait() -> None:
-    # `Thread.join`, broken off, takes the thread for ended, and a second call returns at once.
-    tokens: SimpleQueue[None] = SimpleQueue()
-    done = []
-
-    def body() -> None:
-        tokens.get()
-        time.sleep(0.2)
-        done.append(True)
-
-    workers = Workers([("worker", body)], on_end=lambda: done.append(True))
-    workers.start()
-
-    releaser = threading.Timer(0.3, tokens.put, [None])
-    releaser.start()
-    interrupted(lambda: to_the_end(workers.join))
-
-    assert done == [True, True]
-    releaser.join()
-
-
-def test_joining_can_be_broken_off_again_and_again() -> None:
-    tokens: SimpleQueue[None] = SimpleQueue()
-    workers = Workers([("worker", tokens.get)], on_end=lambda: None)
-    workers.start()
-
-    for _ in range(3):
-        interrupted(workers.join)
-    tokens.put(None)
-    assert workers.join()
-
-    assert not [thread for thread in threading.enumerate() if thread.name == "worker"]
+@pytest.mark.parametrize("name", WAITS)
+def test_a_wait_that_is_broken_off_does_no_harm(name: str) -> None:
+    command = [sys.executable, "-m", "tests.interrupted_waits", name]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
 def test_two_can_wait_for_the_same_threads() -> None:
@@ -81,16 +34,6 @@ def test_two_can_wait_for_the_same_threads() -> None:
 
     other.join(5)
     assert not other.is_alive()
-
-
-def test_an_open_gate_stays_open_where_a_wait_was_broken_off() -> None:
-    gate = Gate()
-    interrupted(gate.wait)
-
-    gate.open()
-
-    assert gate.wait(1)
-    assert gate.wait(1)
 
 
 FORK = """

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from keepbusy.version import __version__
 
 if TYPE_CHECKING:
-    from keepbusy.api import Detector, Pipeline
+    from keepbusy.api import AsyncResults, Detector, Pipeline
     from keepbusy.config import DetectConfig, DeviceConfig, OutletConfig, Retry, RunConfig, SelectConfig, StreamConfig
     from keepbusy.errors import (
         ConfigError,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from keepbusy.values.streams import Outcome, StreamInfo
 
 _HOMES = {
+    "AsyncResults": "api",
     "ConfigError": "errors",
     "DetectConfig": "config",
     "Detections": "values.detections",
@@ -92,6 +93,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncResults",
     "ConfigError",
     "DetectConfig",
     "Detections",

@@ -24,10 +24,8 @@ Precision = Literal["f32", "f16", "bf16"]
 HeadChoice = HeadStrategy | Literal["auto"]
 ShapeChoice = Literal["auto", "square", "rect"] | tuple[int, int]
 
-
 Point = tuple[float, float]
 """(x, y) as shares of a frame's width and height, 0 to 1."""
-
 
 MAX_COUNT = 1024
 """Of threads, requests and waiting frames: no machine has a use for more, and a slip is not to take its memory."""
@@ -109,12 +107,15 @@ class DetectConfig:
             self._take_thresholds(self.class_conf)
 
     def _take_thresholds(self, by_id: Mapping[int, float]) -> None:
+        hint = (
+            "give ids: {0: 0.5}, or a function of the model's class names that gives them:"
+            ' lambda names: {names.index("person"): 0.5}; names themselves are taken on the command line only'
+        )
+        if not isinstance(by_id, Mapping):
+            raise ConfigError(f"class_conf: {by_id!r} names no thresholds by class id", hint=hint)
         for class_id, conf in by_id.items():
             if isinstance(class_id, bool) or not hasattr(class_id, "__index__"):
-                raise ConfigError(
-                    f"class_conf: {class_id!r} is not a class id",
-                    hint="give ids: {0: 0.5}, or a function of the model's class names",
-                )
+                raise ConfigError(f"class_conf: {class_id!r} is not a class id", hint=hint)
             _check_range("class_conf", class_id, 0, None)
             _check_range(f"class_conf of class {class_id}", conf, 0.0, 1.0)
         # The dataclass is frozen, and a copy by `dataclasses.replace` comes here with what is set below.
@@ -328,6 +329,16 @@ class StreamConfig:
     steps: tuple[StepFactory, ...] = ()
 
     def __post_init__(self) -> None:
+        kinds: dict[str, type] = {"name": str, "select": SelectConfig, "steps": tuple}
+        may_be_none: dict[str, type] = {"retry": Retry, "detect": DetectConfig}
+        for name, kind in (kinds | may_be_none).items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) and not (value is None and name in may_be_none):
+                raise ConfigError(f"{name}: {value!r} is no {kind.__name__}")
+        if not all(map(callable, self.steps)):
+            raise ConfigError(
+                "steps: they are made anew for each stream", hint="give what makes one: a class, or lambda info: ..."
+            )
         _check_range("weight", self.weight, MIN_WEIGHT, MAX_WEIGHT)
         if self.max_age_ms is not None:
             _check_range("max_age_ms", self.max_age_ms, 0.0, MAX_TIMEOUT_S * 1e3)

@@ -18,7 +18,7 @@ them, with `raise ... from error`, so the original is always the `__cause__`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from keepbusy.texts import without_secrets
 
@@ -43,6 +43,17 @@ class KeepbusyError(Exception):
         self.message = without_secrets(message)
         self.hint = hint
         super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel to other processes, and are copied, with all that is known of them."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[KeepbusyError], args: tuple[Any, ...], known: dict[str, Any]) -> KeepbusyError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(known)
+    return error
 
 
 class ConfigError(KeepbusyError, ValueError):
@@ -126,4 +137,11 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text that says something, for use inside a one-line message."""
     lines = [line.strip() for line in str(error).splitlines()]
     telling = [line for line in lines if line and not line.startswith("Exception from ")]
-    return without_secrets(telling[0]) if telling else type(error).__name__
+    if not telling:
+        return type(error).__name__
+    text = without_secrets(telling[0])
+    return f"{type(error).__name__}: {text}" if isinstance(error, _SLIPS) else text
+
+
+_SLIPS = (AttributeError, LookupError, NameError)
+"""Errors of somebody's program: without their type, their texts (`'zone'`) say nothing."""

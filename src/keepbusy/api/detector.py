@@ -11,7 +11,7 @@ import numpy as np
 
 from keepbusy.api.load import check_process, load
 from keepbusy.device.slots import Slot
-from keepbusy.flow import steps
+from keepbusy.flow import stages
 from keepbusy.flow.run import give_up
 from keepbusy.sources.picture import read_image
 from keepbusy.sources.pixels import is_odd_array, to_image
@@ -96,13 +96,13 @@ class Detector:
         return self._compiled.input_hw
 
     def _infer(self, slot: Slot, frame: Frame) -> Result:
-        error = steps.start(slot, frame, Timings(), _no_clock)
+        error = stages.start(slot, frame, Timings(), _no_clock)
         if error is None:
-            error = steps.wait(slot, self._config.device_timeout_s, self._device_name, _no_clock)
+            error = stages.wait(slot, self._config.device_timeout_s, self._device_name, _no_clock)
         if error is not None:
             raise error
-        result = steps.postprocess(slot, self._compiled.postprocessor(self._detect), _no_clock)
-        steps.release(slot)
+        result = stages.postprocess(slot, self._compiled.postprocessor(self._detect), _no_clock)
+        stages.release(slot)
         return result
 
     def _plan(self, image: Image) -> Slot:

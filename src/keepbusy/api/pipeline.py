@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keepbusy.api.async_results import AsyncResults
-from keepbusy.api.load import check_classes, check_process, load, postprocess
+from keepbusy.api.load import check_class_ids, check_classes, check_process, load, postprocess
 from keepbusy.api.slots import Slots
-from keepbusy.config import SelectConfig, StreamConfig
+from keepbusy.config import RunConfig, SelectConfig, StreamConfig
+from keepbusy.device.compiled import CompiledModel
 from keepbusy.device.engine import OpenVINODevice, Request
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow.create import begin, create_run
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from keepbusy.config import Options
     from keepbusy.values.forms import HeadStrategy
+
 
 SourceLike: TypeAlias = "str | int | Path | Image | PillowImage | Source | Sequence[SourceLike]"
 """What `Pipeline.run` takes for a source."""
@@ -75,11 +78,13 @@ class Pipeline:
         **options: Unpack[Options],
     ) -> None:
         self._compiled, self._detect, self._config = load(model, names, {"device": device, **options})
+        self._reading = _how_to_read(self._config)
         self._device_name = device
         self._process_id = os.getpid()
         self._turns: dict[str, Turn] = {}
         self._active: weakref.ref[Run] | None = None
         self._is_closed = False
+        self._closings: set[Future[None]] = set()
         self._slots = Slots(self._compiled)
         self.model = self._compiled.model
         self.names = self.model.names
@@ -104,10 +109,16 @@ class Pipeline:
             SourceError: One of the sources cannot be opened.
             KeepbusyError: The pipeline is closed, or its last run is neither exhausted nor closed.
         """
-        select = SelectConfig(loop=loop, limit=limit, stride=stride)
-        if not sources:
+        return self._run_behind(tuple(self._closings), sources, loop=loop, limit=limit, stride=stride)
+
+    def _run_behind(self, closings: Collection[Future[None]], sources: tuple[Any, ...], **selected: Any) -> Run:
+        """Run when some runs whose results were dropped in an asyncio program have been closed."""
+        wait(closings)
+        select = SelectConfig(**selected)
+        given = flatten(sources)
+        if not given:
             raise ConfigError("run: no source given", hint="name at least one video, picture or camera")
-        return self._begin(sources, select)
+        return self._begin(given, select)
 
     def start(self) -> Run:
         """Begin a run without streams: they come by `Run.add` and go by `Run.remove` while it goes on.
@@ -125,9 +136,10 @@ class Pipeline:
         Raises:
             KeepbusyError: The pipeline is closed, or its last run is neither exhausted nor closed.
         """
+        wait(tuple(self._closings))
         return self._begin(None, SelectConfig())
 
-    def _begin(self, sources: tuple[SourceLike, ...] | None, select: SelectConfig) -> Run:
+    def _begin(self, sources: list[Any] | None, select: SelectConfig) -> Run:
         """Begin a run over some sources; None for one that streams are added to."""
         self._check_open()
         turn = Turn(self._turns)
@@ -135,12 +147,12 @@ class Pipeline:
         try:
             turn.take()
             if sources is not None:
-                opened = self._open(sources)
+                opened = open_mixed(sources, **self._reading)
             num_frames = None if opened is None else num_selected(opened, select)
             self._slots.plan(frame_sizes(opened or ()), num_frames)
             if self._config.reduce_jpegs:
                 for source in opened or ():
-                    source.allow_reduced(self._reduced_side_px)
+                    source.allow_reduced(_reduced_side_px(self._compiled))
             return begin(self._create_run(turn), opened, StreamConfig(select=select))
         except BaseException:
             for source in opened or ():
@@ -167,11 +179,6 @@ class Pipeline:
         self._active = weakref.ref(run)
         return run
 
-    @property
-    def _reduced_side_px(self) -> int:
-        # The longer side of what a crop is cut from may be twice the input's.
-        return max(self.input_hw) * (2 if self.model.input.fit == "crop" else 1)
-
     def plan(self, *sources: SourceLike) -> None:
         """Choose the head and compile the model for the frames of some sources, without reading them.
 
@@ -192,19 +199,6 @@ class Pipeline:
             for source in opened:
                 if all(source is not one for one in given):
                     close_source(source)
-
-    def _open(self, sources: tuple[SourceLike, ...]) -> list[Source]:
-        return open_mixed(flatten(sources), **self._reading)
-
-    @property
-    def _reading(self) -> dict[str, Any]:
-        """How sources are opened."""
-        config = self._config
-        return {
-            "read_ahead": config.mode == "async",
-            "read_threads": config.read_threads,
-            "max_pixels": config.max_pixels,
-        }
 
     def _check_open(self) -> None:
         check_process(self._process_id)
@@ -249,9 +243,12 @@ class Pipeline:
     ) -> AsyncResults:
         """The same as `run`, for asyncio programs: `async for result in pipeline.stream(source)`.
 
-        Nothing happens before the first result is awaited, which also raises what `run` raises.
+        Nothing happens before the first result is awaited, which also raises what `run` raises. For streams that are
+        added while a run goes on, see `AsyncResults`.
         """
-        return AsyncResults(partial(self.run, *sources, loop=loop, limit=limit, stride=stride))
+        # Its own closing, which may begin while it opens, is none of those that it waits for.
+        open_run = partial(self._run_behind, tuple(self._closings), sources, loop=loop, limit=limit, stride=stride)
+        return AsyncResults(open_run, on_close=partial(_note, self._closings))
 
     def set_classes(self, classes: tuple[int, ...] | None) -> None:
         """From the next run on, detect only these class ids; None for all.
@@ -259,6 +256,7 @@ class Pipeline:
         Raises:
             ConfigError: The model has no such class.
         """
+        check_class_ids(classes)
         detect = dataclasses.replace(self._detect, classes=classes)
         check_classes(detect, self.names)
         self._detect = detect
@@ -272,6 +270,7 @@ class Pipeline:
 
     def close(self) -> None:
         """Stop a run that is going on, and free the device; further calls do nothing."""
+        wait(tuple(self._closings))
         run = self._active() if self._active is not None else None
         if run is not None:
             run.close()
@@ -288,3 +287,24 @@ class Pipeline:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _how_to_read(config: RunConfig) -> dict[str, Any]:
+    """How sources are opened."""
+    return {
+        "read_ahead": config.mode == "async",
+        "read_threads": config.read_threads,
+        "max_pixels": config.max_pixels,
+    }
+
+
+def _reduced_side_px(compiled: CompiledModel) -> int:
+    """How long the longer side of pictures must be at least that only the model looks at."""
+    # The longer side of what a crop is cut from may be twice the input's.
+    return max(compiled.input_hw) * (2 if compiled.model.input.fit == "crop" else 1)
+
+
+def _note(closings: set[Future[None]], closing: Future[None]) -> None:
+    """Keep a closing as long as it goes on."""
+    closings.add(closing)
+    closing.add_done_callback(closings.discard)

@@ -227,7 +227,7 @@ def open_blobs(folder: Path | Literal[False] | None, key: Callable[[], dict[str,
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"--cache-dir: cannot make the folder {folder}: {reason_of(error)}",
+            f"`cache_dir`: cannot make the folder {folder}: {reason_of(error)}",
             hint="give a folder that can be written",
         ) from error
     try:

@@ -75,9 +75,10 @@ def main() -> None:
         if wishes.is_debug:
             raise
         is_usage = isinstance(error, ConfigError)
-        console.print(line("error", _with_option(error) if is_usage else error.message), soft_wrap=True)
-        if error.hint:
-            console.print(line("hint", error.hint), soft_wrap=True)
+        message, hint = _with_flags(error)
+        console.print(line("error", message), soft_wrap=True)
+        if hint:
+            console.print(line("hint", hint), soft_wrap=True)
         sys.exit(EXIT_USAGE if is_usage else EXIT_FAILED)
     except RuntimeError as error:
         # Said by pathlib and platformdirs, also on behalf of OpenVINO, which looks for the home folder when imported.
@@ -104,10 +105,12 @@ def main() -> None:
         sys.exit(EXIT_FAILED)
 
 
-def _with_option(error: KeepbusyError) -> str:
-    from keepbusy.cli.option_names import with_option
+def _with_flags(error: KeepbusyError) -> tuple[str, str]:
+    """An error's message and hint, "" for none, with options as the program calls them."""
+    from keepbusy.cli.option_names import with_option, with_options
 
-    return with_option(error.message)
+    message = with_option(error.message) if isinstance(error, ConfigError) else error.message
+    return with_options(message), with_options(error.hint or "")
 
 
 def _leave_stdout() -> None:

@@ -74,8 +74,12 @@ def detect(
         ),
     ] = None,
     save: Annotated[
-        Path | None,
-        typer.Option(help="Annotated video (.mp4), picture, or folder for both.", rich_help_panel=_OUT),
+        str | None,  # A `Path` does not tell `out.mp4/`, a folder, from a file.
+        typer.Option(
+            metavar="PATH",
+            help="Annotated video (.mp4), picture, or folder for both.",
+            rich_help_panel=_OUT,
+        ),
     ] = None,
     encoder: Annotated[
         str,
@@ -312,7 +316,7 @@ def detect(
         raise
 
 
-def _check_used(*, save: Path | None, encoder: str, save_txt: Path | None, save_conf: bool) -> None:
+def _check_used(*, save: str | None, encoder: str, save_txt: Path | None, save_conf: bool) -> None:
     """See that no option is given that nothing would come of.
 
     Raises:

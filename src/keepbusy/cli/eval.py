@@ -272,6 +272,7 @@ def _finish(
     quiet: bool,
 ) -> None:
     """Score what was collected, and write and show it."""
+    from keepbusy.cli.option_names import with_options
     from keepbusy.evaluate.report import full_report, write_folder, write_json
     from keepbusy.evaluate.tables import render
 
@@ -300,7 +301,7 @@ def _finish(
     if quiet:
         return
     if json != "-":
-        Console(highlight=False, soft_wrap=True).print(render(content, all_classes=per_class))
+        Console(highlight=False, soft_wrap=True).print(render(content, all_classes=per_class, say=with_options))
     console.print(
         f"{snapshot.num_frames} frames at {snapshot.throughput_fps:.1f} frames/s "
         f"({settings['mode']}, {settings['device']})"
@@ -315,4 +316,6 @@ def _warn_of(console: Console, notes: Sequence[str]) -> None:
 
 
 def _warn(console: Console, text: str) -> None:
-    console.print(f"[yellow]warning:[/] {text.replace('[', chr(92) + '[')}", soft_wrap=True)
+    from keepbusy.cli.option_names import with_options
+
+    console.print(f"[yellow]warning:[/] {with_options(text).replace('[', chr(92) + '[')}", soft_wrap=True)

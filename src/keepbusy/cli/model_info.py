@@ -75,6 +75,7 @@ def _describe(loaded: Model) -> dict[str, Any]:
     import dataclasses
 
     from keepbusy.bench.graph import METHOD, graph_cost
+    from keepbusy.cli.option_names import with_options
     from keepbusy.models.prepare import prepare
 
     # The operations are those of the network alone: the preprocessing has no convolution, and so adds none.
@@ -83,7 +84,7 @@ def _describe(loaded: Model) -> dict[str, Any]:
         "family": loaded.output.family,
         "task": loaded.output.task,
         "why": loaded.output.why,
-        "doubt": loaded.output.doubt,
+        "doubt": with_options(loaded.output.doubt),
         "fit": loaded.input.fit,
         "head": _head(loaded),
         "num_classes": loaded.output.num_classes,

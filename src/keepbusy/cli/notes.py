@@ -15,7 +15,10 @@ class Notes(logging.Handler):
     """Prints warnings, and notes unless they are hidden."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        Console(stderr=True).print(line(_WORDS.get(record.levelno, "note"), record.getMessage()), soft_wrap=True)
+        from keepbusy.cli.option_names import with_options
+
+        text = line(_WORDS.get(record.levelno, "note"), with_options(record.getMessage()))
+        Console(stderr=True).print(text, soft_wrap=True)
 
 
 def show_notes() -> None:

@@ -251,10 +251,14 @@ def _progress(console: Console, *, is_wanted: bool) -> Iterator[Callable[[str], 
 
 
 def _show(report: Report, console: Console, *, json: str | None, is_quiet: bool) -> None:
+    from dataclasses import replace
+
+    from keepbusy.cli.option_names import with_options
     from keepbusy.files.whole import write_report
     from keepbusy.optimize.report import to_dict
     from keepbusy.optimize.tables import render
 
+    report = replace(report, notes=tuple(map(with_options, report.notes)))
     if not is_quiet:
         Console(stderr=json == "-", highlight=False, soft_wrap=True).print(render(report))
         for note in report.notes:

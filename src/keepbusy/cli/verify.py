@@ -129,6 +129,7 @@ def verify(
     keepbusy verify photos/ -m yolov5n.onnx -d GPU --precision f16 --min-iou 0.95 --json -
     """
     from keepbusy.api import Pipeline
+    from keepbusy.cli.option_names import with_options
     from keepbusy.evaluate.verify import candidate_options, reference_options
     from keepbusy.evaluate.verify import verify as run_verification
     from keepbusy.evaluate.verify_pictures import save_worst
@@ -182,7 +183,7 @@ def verify(
                 _side(candidate, chosen, device, mode),
             )
         console = Console(stderr=True, highlight=False, soft_wrap=True)
-        Console(stderr=json == "-", highlight=False).print(render(report, *sides))
+        Console(stderr=json == "-", highlight=False).print(render(report, *sides, say=with_options))
         if json is not None:
             write_report(json_module.dumps(to_dict(report, *sides), indent=1) + "\n", json)
         if save is not None:

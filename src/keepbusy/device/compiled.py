@@ -7,6 +7,7 @@ Each of these is a class of its own, and knows only those before it:
     compiler.py       graphs put together and compiled
     fallback.py       a frame that has too many candidates, inferred again
     heads.py          which head: measured, proved, remembered
+    earning.py        when measuring it pays
     sharing.py        how many cores inference leaves to the other stages
     postprocessor.py  outputs → detections
 """
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 from keepbusy.cache.notes import Notebook
 from keepbusy.config import DetectConfig, DeviceConfig, Mode
 from keepbusy.device.compiler import Compiler
+from keepbusy.device.earning import ENOUGH_FRAMES, Earning
 from keepbusy.device.engine import OpenVINODevice
 from keepbusy.device.fallback import Fallback
 from keepbusy.device.heads import Heads
@@ -43,10 +45,6 @@ if TYPE_CHECKING:
     import openvino as ov
 
 log = logging.getLogger("keepbusy")
-
-SHORT_RUN_FRAMES = 500
-"""Measuring how the head runs best takes about six seconds and brings up to 1.4 times the speed: at 100 frames/s, 2,000
-frames earn that back. Below a quarter of them a run does not wait for it, and the head runs as exported."""
 
 
 class CompiledModel:
@@ -88,6 +86,7 @@ class CompiledModel:
         self._compiler = Compiler(model, device, detect, _find_head(model, device, detect), core)
         self._fallback = Fallback(self._compiler)
         self._cores = CoreShares(self._compiler, mode)
+        self._earning = Earning()
         self._is_short = False
         self._begin()
 
@@ -107,7 +106,7 @@ class CompiledModel:
         """Choose the head and compile for frames of some sizes, before any of them comes.
 
         The head is measured once, where it has not been on this device, but not for a run of a few frames: then it
-        runs as exported until a longer run comes.
+        runs as exported until a longer run comes, or so many short ones that it pays.
 
         Args:
             frame_sizes: (height, width) → how many frames have it; empty where nothing is known.
@@ -117,13 +116,16 @@ class CompiledModel:
             ModelError: It does not compile.
         """
         with self._lock:
-            self._is_short = num_frames is not None and num_frames < SHORT_RUN_FRAMES
-            if not self._has_begun or (self._heads.is_provisional and not self._is_short):
+            self._is_short = num_frames is not None and num_frames < ENOUGH_FRAMES
+            is_to_be_measured = self._heads.is_provisional and self._has_earned(num_frames, frame_sizes)
+            if is_to_be_measured or not self._has_begun:
                 self.num_choices += 1
                 self._begin()
             shapes = self._shapes.plan(frame_sizes)
             if self._shapes.main_hw is None:
-                self.strategy = self._heads.choose(shapes[0], may_measure=not self._is_short)
+                self.strategy = self._heads.choose(
+                    shapes[0], lambda key: is_to_be_measured or self._earning.is_enough(num_frames, key)
+                )
                 if self.strategy == "stock":
                     self._shapes.keep_fixed()
                     shapes = self._shapes.plan(frame_sizes)
@@ -214,6 +216,11 @@ class CompiledModel:
         if self._makes_fallbacks_early and self._needs_fallback(input_hw):
             self._fallback.try_to_make_ready(input_hw)
 
+    def _has_earned(self, num_frames: int | None, frame_sizes: Mapping[SizeHW, int]) -> bool:
+        """Whether what was chosen without a measurement is to be chosen with one now."""
+        shapes = InputShapes(self.model, self._compiler.config, self._compiler.head).plan(frame_sizes)
+        return self._earning.is_enough(num_frames, self._compiler.key(shapes[0]))
+
     def _needs_fallback(self, input_hw: SizeHW) -> bool:
         return self._reader.may_leave_out(input_hw) and not self._fallback.is_ready(input_hw)
 
@@ -232,7 +239,7 @@ def _find_head(model: Model, device: DeviceConfig, detect: DetectConfig) -> Head
     if model.output.is_tail and detect.multi_label:
         raise ConfigError(
             f"{model.path}: this rewritten graph gives each box's best class only, evaluations want all",
-            hint="evaluate the model that it was made from, or with --single-label and --conf 0.25",
+            hint="evaluate the model that it was made from, or with `multi_label=False` and `conf` 0.25",
         )
     head = None
     if device.head != "stock" and not model.output.is_rewritten:

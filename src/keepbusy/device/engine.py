@@ -194,7 +194,7 @@ class OpenVINODevice:
                 f"{model.path}: does not compile for device {config.device}: {first_line(error)}",
                 hint="export it as OpenVINO IR instead of ONNX"
                 if config.device == "CPU"
-                else "try --device CPU, which runs nearly every model that OpenVINO reads",
+                else "try `device` CPU, which runs nearly every model that OpenVINO reads",
             ) from error
         if kept is not None and config.device.split(".")[0] in SINGLE:
             kept.finish()

@@ -87,7 +87,7 @@ class Fallback:
         if model.output.is_tail:
             raise ModelError(
                 "more candidates than this rewritten graph decodes",
-                hint="raise --conf, or run the model that it was made from",
+                hint="raise `conf`, or run the model that it was made from",
             )
         if not self.is_ready(letterbox.input_hw):
             log.info("compiling a second graph, for frames with more than the usual number of candidates")
@@ -98,7 +98,7 @@ class Fallback:
             if self._num_redone == MANY_REDONE:
                 log.warning(
                     "%d frames had more candidates than the tail decodes and were inferred twice: "
-                    "--head host or a higher --conf is faster",
+                    "`head` host or a higher `conf` is faster",
                     MANY_REDONE,
                 )
             own.request.input[...] = seat.request.input

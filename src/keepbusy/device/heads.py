@@ -71,12 +71,13 @@ class Heads:
         self._laying = laying
         self._can_be_stock = can_be_stock
 
-    def choose(self, input_hw: SizeHW, *, may_measure: bool) -> HeadStrategy:
+    def choose(self, input_hw: SizeHW, may_measure: Callable[[Mapping[str, Any]], bool]) -> HeadStrategy:
         """How the head is to be computed.
 
         Args:
             input_hw: The input's (height, width), pixels.
-            may_measure: Whether there is time to measure, which takes seconds, where that was not done before.
+            may_measure: Whether there is time to measure, which takes seconds. Asked where that was not done before,
+                with what the measurement depends on.
 
         Raises:
             ModelError: A graph does not compile.
@@ -88,16 +89,17 @@ class Heads:
         changed = self._changed_heads(compiler.head)
         if wanted == "auto" and self._can_be_stock:
             strategies: list[HeadStrategy] = ["stock", *changed]
-            if not may_measure:
-                known = remembered_head(strategies, compiler.key(input_hw), Notebook())
-                self.is_provisional = known is None
-                return known or "stock"
-            return choose_head(
+            key = compiler.key(input_hw)
+            known = remembered_head(strategies, key, Notebook())
+            self.is_provisional = known is None and not may_measure(key)
+            if self.is_provisional:
+                return "stock"
+            return known or choose_head(
                 strategies,
                 lambda strategy: self._contender(strategy, input_hw),
                 self._is_proved,
                 test_picture,
-                compiler.key(input_hw),
+                key,
                 Notebook(),
             )
         if wanted in changed:

@@ -61,7 +61,7 @@ class InputShapes:
             raise ConfigError(
                 f"{model.path}: has a fixed input of {model.input_hw[0]}x{model.input_hw[1]} "
                 f"(height x width), not {wanted[0]}x{wanted[1]}, and its head is not one that can be replaced",
-                hint="leave --imgsz and --shape out, or export the model with a dynamic input (--dynamic); "
+                hint="leave `imgsz` and `shape` out, or export the model with a dynamic input (--dynamic); "
                 "model-info tells more",
             )
         if head is not None and wanted != model.input_hw and any(side % CELL_PX for side in wanted):

@@ -13,8 +13,8 @@ from keepbusy.evaluate.problems import Problems
 
 ClassMatch = Literal["auto", "name", "index"]
 
-_UNNAMED_HINT = "correct the labels, or the names that the data gives; --ignore-missing-classes leaves such objects out"
-_UNKNOWN_HINT = "leave such objects out with --ignore-missing-classes, or give the model's names with --names"
+_UNNAMED_HINT = "correct the labels, or the names that the data gives; `ignore_missing` leaves such objects out"
+_UNKNOWN_HINT = "leave such objects out with `ignore_missing`, or give the model's names with `names=`"
 
 
 def match_classes(
@@ -48,7 +48,7 @@ def match_classes(
     if how == "name":
         if not data_names or not (_are_distinct(data_names) and _are_distinct(model_names)):
             raise ConfigError(
-                "--class-match: name needs class names, none twice, on both sides", hint="use --class-match index"
+                "class_match: name needs class names, none twice, on both sides", hint="use `class_match` index"
             )
         known = {_plain(name): number for number, name in enumerate(model_names)}
         mapping = np.array([known.get(_plain(name), -1) for name in data_names], np.int64)
@@ -78,7 +78,7 @@ def _check(
         raise ConfigError(
             f"{dataset.name}: none of its classes ({_listed(dataset.class_names)}) is one of the model's "
             f"({_listed(model_names)})",
-            hint="the model for this data? The same classes by other names? Then --class-match index, or --names",
+            hint="the model for this data? The same classes by other names? Then `class_match` index, or `names=`",
         )
     if not counts:
         return []
@@ -98,7 +98,7 @@ def _check(
         problems.add(places[class_id], what + (f" ({counts[class_id]} objects)" if counts[class_id] > 1 else ""))
     hint = _UNNAMED_HINT if num_unnamed == len(counts) else _UNKNOWN_HINT
     if hint == _UNKNOWN_HINT and how == "name" and len(mapping) == len(model_names):
-        hint += "; same classes by other names? --class-match index"
+        hint += "; same classes by other names? `class_match` index"
     problems.raise_if_any(dataset.name, hint=hint)
     return []
 

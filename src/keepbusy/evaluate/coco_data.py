@@ -18,7 +18,7 @@ from keepbusy.files.parsing import TextError, parse_json
 from keepbusy.files.paths import natural_key, read_text
 
 _HINT = "give a COCO annotations file such as instances_val2017.json"
-_BAD_HINT = "correct them, or leave those annotations out with --skip-bad-labels"
+_BAD_HINT = "correct them, or leave those annotations out with `skip_bad_labels`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def open_coco(path: Path, images: Path | None = None, *, skip_bad_labels: bool =
     problems.raise_if_any(str(path), hint="correct the file")
     folder = _find_folder(path, images, next(iter(files.values())).file_name)
     paths = _picture_files(path, folder, files, problems)
-    problems.raise_if_any(str(path), hint="restore the pictures, or name their folder with --images")
+    problems.raise_if_any(str(path), hint="restore the pictures, or name their folder with `images=`")
     class_ids = {key: number for number, key in enumerate(categories)}
     objects = _objects(path, content["annotations"], files, class_ids, problems)
     if not skip_bad_labels:
@@ -186,7 +186,7 @@ def _find_picture(folder: Path, file_name: str) -> Path | None:
 def _find_folder(path: Path, images: Path | None, file_name: str) -> Path:
     if images is not None:
         if not os.path.isdir(images):
-            raise ConfigError(f"--images: {images} is no folder", hint="give the folder of the pictures")
+            raise ConfigError(f"`images=`: {images} is no folder", hint="give the folder of the pictures")
         return images
     split = path.stem.rpartition("_")[2]
     above = path.parent.parent
@@ -197,7 +197,7 @@ def _find_folder(path: Path, images: Path | None, file_name: str) -> Path:
             return place
     raise SourceError(
         f"{path}: its pictures are not found: {file_name} is in none of {', '.join(str(p) for p in places)}",
-        hint="name their folder with --images",
+        hint="name their folder with `images=`",
     )
 
 

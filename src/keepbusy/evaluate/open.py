@@ -34,15 +34,15 @@ def open_dataset(
     path = Path(data)
     suffix = path.suffix.lower()
     if images is not None and suffix != ".json":
-        raise ConfigError("--images: is for COCO annotations (.json)", hint=_HINT)
+        raise ConfigError("`images=`: is for COCO annotations (.json)", hint=_HINT)
     if split != DEFAULT_SPLIT and (data.startswith("synth:") or suffix in (".json", ".txt")):
-        raise ConfigError(f"--split: {data} has no splits", hint="leave --split out, or give a YOLO data set or folder")
+        raise ConfigError(f"`split`: {data} has no splits", hint="leave `split` out, or give a YOLO data set or folder")
     if data.startswith("synth:"):
         from keepbusy.evaluate.street_data import StreetData
 
         return StreetData(data)
     if not os.path.exists(path):
-        raise SourceError(f"--data: there is no {data}", hint=_HINT)
+        raise SourceError(f"`data`: there is no {data}", hint=_HINT)
     if os.path.isdir(path) or suffix == ".txt":
         from keepbusy.evaluate.yolo_data import open_yolo_path
 
@@ -55,4 +55,4 @@ def open_dataset(
         from keepbusy.evaluate.coco_data import open_coco
 
         return open_coco(path, images, skip_bad_labels=skip_bad_labels)
-    raise SourceError(f"--data: {data} is none of the known kinds", hint=_HINT)
+    raise SourceError(f"`data`: {data} is none of the known kinds", hint=_HINT)

@@ -153,7 +153,7 @@ def check_has_end(source: Source, limit: int | None) -> None:
         ConfigError: They never end, and there is no limit.
     """
     if source.info.num_frames is None and limit is None:
-        raise ConfigError(f"--data: {source.info.name} never ends", hint="add frames=100 to it, or --limit 100")
+        raise ConfigError(f"`data`: {source.info.name} never ends", hint="add frames=100 to it, or `limit` 100")
 
 
 def settings_of(

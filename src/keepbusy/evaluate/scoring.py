@@ -73,7 +73,7 @@ class DatasetScorer:
             raise SourceError(
                 f"{frame.source}: frame {frame.index}: class {number} ({self._dataset.class_names[number]}) is not "
                 f"one of the model's {self._num_classes}",
-                hint="leave such objects out with --ignore-missing-classes",
+                hint="leave such objects out with `ignore_missing`",
             )
         self.num_ignored += int((~known).sum())
         self.evaluation.add(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,12 +15,13 @@ CLASSES_SHOWN = 10
 """Rows of the table of classes where not all are wanted: those with the most objects."""
 
 
-def render(content: Mapping[str, Any], *, all_classes: bool = False) -> RenderableType:
+def render(content: Mapping[str, Any], *, all_classes: bool = False, say: Callable[[str], str] = str) -> RenderableType:
     """What `report` made.
 
     Args:
         content: The scores.
         all_classes: Show every class that has objects.
+        say: Makes what is shown of a text that names options.
     """
     found = [(name, row) for name, row in content["by_class"].items() if row["num_objects"]]
     found.sort(key=lambda item: -item[1]["num_objects"])
@@ -35,7 +36,7 @@ def render(content: Mapping[str, Any], *, all_classes: bool = False) -> Renderab
         table.add_row(Text(fit(name)), *_cells(row))
     parts: list[RenderableType] = [table]
     if len(shown) < len(found):
-        parts.append(Text(f"... and {len(found) - len(shown)} more classes (--per-class)"))
+        parts.append(Text(say(f"... and {len(found) - len(shown)} more classes (`all_classes`)")))
     sizes = ", ".join(f"{name} {_number(value)}" for name, value in content["by_area"].items())
     parts.append(Text(f"mAP75 {_number(content['map75'])}; mAP50-95 by size: {sizes}"))
     parts.append(Text(f"{content['num_frames']} pictures, {content['num_objects']} objects; {_footnote(content)}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -99,8 +100,10 @@ def _high(values: Floats, shares: tuple[int, ...] = (50, 90, 99, 100)) -> dict[s
     return {names[share]: percentile(values, share) if values.size else None for share in shares}
 
 
-def render(report: Verification, reference: Side, candidate: Side) -> RenderableType:
-    """A verification as a table, with the verdict under it."""
+def render(
+    report: Verification, reference: Side, candidate: Side, *, say: Callable[[str], str] = str
+) -> RenderableType:
+    """A verification as a table, with the verdict under it; `say` makes what is shown of a text that names options."""
     found, limits = report.agreement, report.limits
     table = Table(box=None, pad_edge=False)
     table.add_column("")
@@ -118,7 +121,7 @@ def render(report: Verification, reference: Side, candidate: Side) -> Renderable
     lines: list[RenderableType] = [*_heads(report, reference, candidate), "", *_matched(report), ""]
     if table.row_count:
         lines += [table, ""]
-    lines += _notes(report)
+    lines += _notes(report, say)
     if report.is_passed:
         lines.append(Text("agrees: the candidate may stand for the reference", style="bold green"))
     else:
@@ -151,11 +154,11 @@ def _matched(report: Verification) -> list[RenderableType]:
     return [Text(line) for line in lines]
 
 
-def _notes(report: Verification) -> list[RenderableType]:
+def _notes(report: Verification, say: Callable[[str], str]) -> list[RenderableType]:
     lines: list[str] = []
     preparation, found = report.preparation, report.agreement
     if not preparation.num_compared:
-        lines.append("input: not compared, the two have different sizes (--shape square compares them)")
+        lines.append(say("input: not compared, the two have different sizes (`shape` square compares them)"))
     elif not preparation.num_different:
         lines.append(f"input: equal byte for byte, {preparation.num_compared} frames compared")
     if len(found.offset_px) and np.abs(offset := np.median(found.offset_px, axis=0)).max() >= 0.5:

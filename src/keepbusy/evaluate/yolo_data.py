@@ -21,7 +21,7 @@ from keepbusy.sources.listing import Entry
 Listed = tuple[Path, str]
 """A picture, and where it was named: `file:line`, or its folder."""
 
-_BAD_LABELS_HINT = "correct them, or leave those lines out with --skip-bad-labels"
+_BAD_LABELS_HINT = "correct them, or leave those lines out with `skip_bad_labels`"
 _LIST_HINT = "give a list of pictures (.txt, one a line), or a folder"
 
 
@@ -45,7 +45,7 @@ def open_yolo_yaml(path: Path, split: str, *, skip_bad_labels: bool = False) -> 
         known = [key for key in ("train", "val", "test") if content.get(key)]
         raise ConfigError(
             f"{path}: has no split {split!r}",
-            hint=f"give --split {' or '.join(known)}" if known else "add `val: FOLDER` to the file",
+            hint=f"give `split` {' or '.join(known)}" if known else "add `val: FOLDER` to the file",
         )
     names = names_from_value(content.get("names"))
     if content.get("names") and not names:
@@ -88,8 +88,8 @@ def open_yolo_path(path: Path, split: str, *, must_have_split: bool = False, ski
     else:
         if must_have_split:
             raise ConfigError(
-                f"--split: {path} has no split {split!r}",
-                hint=f"it would be in {path / 'images' / split} or {path / split / 'images'}; leave --split out to "
+                f"`split`: {path} has no split {split!r}",
+                hint=f"it would be in {path / 'images' / split} or {path / split / 'images'}; leave `split` out to "
                 "take all pictures of a folder",
             )
     problems = Problems()

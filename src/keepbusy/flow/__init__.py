@@ -34,6 +34,6 @@ readers (one per stream) ─▶ Intake ─▶ preprocessors ─▶ [in flight, i
 ```
 One preprocessor is enough on few cores; on many, `preprocess_threads` of them lay out frames side by side.
 A frame that failed before it reached the device travels along the same way without a slot, so that it keeps its
-place. `SyncRun` uses the same readers and steps in the caller's thread, one after the other, with one slot and no
+place. `SyncRun` uses the same readers and stages in the caller's thread, one after the other, with one slot and no
 overlap (videos are then decoded without reading ahead, too).
 """

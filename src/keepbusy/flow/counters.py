@@ -63,13 +63,12 @@ class OutletStats:
         """The numbers between an earlier moment and this one; of all the time where there is no earlier one."""
         if earlier is None:
             return self
-        dropped = {cause: count - earlier.dropped.get(cause, 0) for cause, count in self.dropped.items()}
         return OutletStats(
             self.name,
             self.num_written - earlier.num_written,
             self.num_failed - earlier.num_failed,
             self.num_retried - earlier.num_retried,
-            {cause: count for cause, count in dropped.items() if count},
+            _dropped_since(self.dropped, earlier.dropped),
         )
 
 
@@ -137,7 +136,6 @@ class StreamStats:
         """
         if earlier is None:
             return self
-        dropped = {cause: count - earlier.dropped.get(cause, 0) for cause, count in self.dropped.items()}
         ages, ages_before = self._age_counts, earlier._age_counts
         if ages is not None and ages_before is not None:
             ages = ages - ages_before
@@ -148,7 +146,7 @@ class StreamStats:
             num_results=self.num_results - earlier.num_results,
             num_errors=self.num_errors - earlier.num_errors,
             num_detections=self.num_detections - earlier.num_detections,
-            dropped={cause: count for cause, count in dropped.items() if count},
+            dropped=_dropped_since(self.dropped, earlier.dropped),
             num_reopened=self.num_reopened - earlier.num_reopened,
             age_p50_ms=p50_us / 1e3,
             age_p99_ms=p99_us / 1e3,
@@ -260,6 +258,11 @@ class StreamCounters:
 
     def _num_in_flight(self) -> int:
         return self._num_arrived - self._num_results - self._dropped.total()
+
+
+def _dropped_since(now: Mapping[DropCause, int], earlier: Mapping[DropCause, int]) -> dict[DropCause, int]:
+    dropped = {cause: count - earlier.get(cause, 0) for cause, count in now.items()}
+    return {cause: count for cause, count in dropped.items() if count}
 
 
 def dropped_by_name(streams: Sequence[StreamStats]) -> dict[str, int]:

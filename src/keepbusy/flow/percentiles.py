@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from hdrh.histogram import HdrHistogram
 from numpy.typing import NDArray
 
+_MAX_WAITING = 256
+
 Counts = NDArray[np.int64]
 """How often each value of a histogram was recorded."""
+
+
+class Recorder:
+    """Puts values into a histogram, many at a time: recording one takes ten calls in Python. Thread-safe.
+
+    Args:
+        histogram: Where they go; its range is theirs.
+    """
+
+    def __init__(self, histogram: HdrHistogram) -> None:
+        self._histogram = histogram
+        self._waiting: list[int] = []
+        self._lock = threading.Lock()
+
+    def add(self, value: int) -> None:
+        """Record a value."""
+        with self._lock:
+            self._waiting.append(value)
+            if len(self._waiting) >= _MAX_WAITING:
+                self._record()
+
+    def values_at(self, percentiles: Sequence[float]) -> tuple[list[int], Counts]:
+        """The values at some percentiles, as `values_at` gives them, and a copy of the counts that they are from."""
+        with self._lock:
+            self._record()
+            counts = counts_of(self._histogram)
+        return values_at(self._histogram, percentiles, counts), counts
+
+    def _record(self) -> None:
+        for value, number in Counter(self._waiting).items():
+            self._histogram.record_value(value, number)
+        self._waiting.clear()
 
 
 def counts_of(histogram: HdrHistogram) -> Counts:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from keepbusy.errors import FrameError, KeepbusyError, SourceError, first_line
+from keepbusy.flow.stages import blame
 from keepbusy.flow.stats import Lane
-from keepbusy.flow.steps import blame
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source, close_source
 from keepbusy.sources.selection import Selection
@@ -82,6 +82,7 @@ class Reader:
         self._ready_hw: tuple[int, int] | None = None
         self._next_index = 0
         self._num_failures = 0
+        self._has_begun = False
         self._is_over = False
         self._is_stopped = False
         self._stopped = Gate()
@@ -94,6 +95,9 @@ class Reader:
         """Have `next` end soon, also one that waits for its source."""
         self._is_stopped = True
         self._stopped.open()
+        self._interrupt_source()
+
+    def _interrupt_source(self) -> None:
         source = self._source
         if source is not None and not self._is_over:
             try:
@@ -127,8 +131,8 @@ class Reader:
 
     def close(self, state: Literal["ended", "failed", "removed"] = "removed") -> None:
         """Close the source; nothing is read any more. For the thread that reads, or when none does."""
-        if not self._is_over and self._selection is None and isinstance(self._spec, Source):
-            self._source = self._spec  # It was never begun with.
+        if not self._is_over and not self._has_begun and isinstance(self._spec, Source):
+            self._source = self._spec
         self._is_over = True
         self._close_source()
         self.stream.finish(state)
@@ -136,23 +140,25 @@ class Reader:
     def _open(self) -> FrameError | None:
         """Open the source; the error in place of its next frame where that fails."""
         stream = self.stream
+        self._has_begun = True
         try:
             source = self._spec if isinstance(self._spec, Source) else self._spec.open()
+            if not isinstance(source, Source):
+                raise SourceError(f"open gave {type(source).__name__}, which is no Source")
+            self._source = source
+            if self._selection is None:
+                self._selection = Selection(source, stream.config.select)
+            else:
+                self._selection.go_on_with(source)
+                stream.counters.reopened()
+            stream.opened(self._selection.info)
         except Exception as error:
             hint = error.hint if isinstance(error, KeepbusyError) else None
             failed = self._failed(error.message if isinstance(error, KeepbusyError) else first_line(error), hint)
             failed.__cause__ = error
             return failed
-        self._source = source
-        if self._selection is None:
-            selection = Selection(source, stream.config.select)
-            self._selection = selection
-        else:
-            self._selection.go_on_with(source)
-            stream.counters.reopened()
-        stream.opened(self._selection.info)
         if self._is_stopped:  # Meanwhile.
-            source.interrupt()
+            self._interrupt_source()
         return None
 
     def _read(self) -> Frame | FrameError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -36,12 +37,20 @@ class Readers:
         self._inlets: dict[int, Inlet[Parcel | Stream]] = {}
         self._workers: dict[int, Workers] = {}
         self._is_interrupted = False
+        self._adding = threading.RLock()
+
+    def end(self) -> None:
+        """No stream will be added any more."""
+        with self._adding:
+            self._streams.end()
+            self.intake.end()
 
     def add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Stream:
         """Make a stream and start reading it. See `Run.add`."""
-        reader = self._streams.add(source, config)
-        stream = reader.stream
-        inlet = self._inlets[stream.id] = self.intake.open(self._channel_frames, config.weight)
+        with self._adding:  # So that the intake is not over between the two.
+            reader = self._streams.add(source, config)
+            stream = reader.stream
+            inlet = self._inlets[stream.id] = self.intake.open(self._channel_frames, config.weight)
         workers = Workers([(f"keepbusy-read-{stream.id}", partial(self._guard, partial(self._read, reader, inlet)))])
         self._workers[stream.id] = workers
         try:
@@ -59,6 +68,7 @@ class Readers:
         """Read nothing more of a stream. See `Run.remove`."""
         reader, inlet = self._streams.readers.get(stream.id), self._inlets.get(stream.id)
         if reader is not None:
+            stream.finish("removed")
             reader.interrupt()
         if inlet is not None and not drain:
             stream.counters.dropped("stopping", len(inlet.discard(stream)))

@@ -12,7 +12,7 @@ from types import MappingProxyType, TracebackType
 from keepbusy.config import DetectConfig, RunConfig, StreamConfig
 from keepbusy.device.slots import Slot
 from keepbusy.errors import ConfigError, KeepbusyError
-from keepbusy.flow import steps
+from keepbusy.flow import stages
 from keepbusy.flow.counters import DropCause
 from keepbusy.flow.reader import Openable, Reader
 from keepbusy.flow.stats import RunStats
@@ -52,7 +52,7 @@ class Engine:
     """
 
     slots: tuple[Slot, ...]
-    postprocess: Callable[[DetectConfig | None], steps.Postprocess]
+    postprocess: Callable[[DetectConfig | None], stages.Postprocess]
     config: RunConfig
     device_name: str
     own_cores: frozenset[int]
@@ -82,7 +82,8 @@ class Streams:
 
     def end(self) -> None:
         """No stream will be added any more."""
-        self._has_ended = True
+        with self._lock:
+            self._has_ended = True
 
     def add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Reader:
         """Make a stream and what reads it; nothing is opened yet.
@@ -96,11 +97,21 @@ class Streams:
                 "retry: a source that was opened already cannot be opened again", hint="give its path or address"
             )
         spec = self._engine.name_source(source) if isinstance(source, (str, int, Path)) else source
+        if not isinstance(spec, Source) and not (hasattr(spec, "name") and callable(getattr(spec, "open", None))):
+            raise ConfigError(
+                f"add: {type(source).__name__} is no source",
+                hint="give what `open_source` takes, a SourceSpec or another object with `name` and `open`, or a "
+                "source that is open; `Pipeline.run` takes arrays and lists, too",
+            )
         engine = self._engine
         with self._lock:
             if self._has_ended:
                 raise KeepbusyError(
                     "the run takes no more streams: it was ended or closed", hint="add streams before `end`"
+                )
+            if isinstance(source, Source) and any(one.reads(source) for one in self.readers.values()):
+                raise ConfigError(
+                    f"add: {source.info.name} is read by another stream of this run", hint="open it a second time"
                 )
             if config.name and any(one.config.name == config.name and not one.is_over for one in self.all.values()):
                 raise ConfigError(f"name: there is a stream {config.name} already", hint="remove that one first")
@@ -125,9 +136,6 @@ class Streams:
         with self._lock:
             self.readers.pop(reader.stream.id, None)
         stats.lane_ended(reader.lane)
-        if (forgotten := stats.stream_ended(reader.stream.id)) is not None:
-            with self._lock:
-                self.all.pop(forgotten, None)
 
     def watch(self, on_end: Callable[[Stream], None]) -> None:
         """Have somebody told of each stream's end."""
@@ -135,8 +143,14 @@ class Streams:
 
     def tell_end(self, stream: Stream) -> None:
         """A stream's last result has been handed over; by the thread that takes results."""
+        stream.steps.end()
+        stream.is_told = True
         for on_end in self._watchers:
             on_end(stream)
+        # Not before: what comes of its frames is still looked up by its number.
+        if (forgotten := self._engine.stats.stream_ended(stream.id)) is not None:
+            with self._lock:
+                self.all.pop(forgotten, None)
 
     def hand_over(self, result: Result) -> bool:
         """See to a result that the consumer is to get next; False where it is too old by now.
@@ -213,8 +227,10 @@ class Run(Iterator[Result]):
             KeepbusyError: The run was ended or closed.
             ConfigError: The options do not fit the source, or another stream has the name.
         """
-        config = config or StreamConfig()
         try:
+            config = StreamConfig() if config is None else config
+            if not isinstance(config, StreamConfig):
+                raise ConfigError(f"add: {type(config).__name__} is no StreamConfig", hint="StreamConfig(name=...)")
             return self._add(source, config)
         except BaseException:
             if isinstance(source, Source) and not self._owns(source):
@@ -251,7 +267,7 @@ class Run(Iterator[Result]):
         that is broken off.
 
         Args:
-            on_end: Called with the stream. Its state is for good then, or it was removed and its read has not returned.
+            on_end: Called with the stream, whose state is for good then.
         """
         self._streams.watch(on_end)
 
@@ -269,6 +285,11 @@ class Run(Iterator[Result]):
         raise NotImplementedError
 
     def _check_own(self, stream: Stream) -> None:
+        if not isinstance(stream, Stream):
+            raise ConfigError(
+                f"remove: {type(stream).__name__} is no stream",
+                hint="give what `add` has returned, or one of `streams`",
+            )
         if self._streams.all.get(stream.id) is not stream and not stream.is_over:
             raise KeepbusyError(f"stream {stream.name} is another run's", hint="remove it from the run that it is in")
 
@@ -325,4 +346,4 @@ def give_up(slot: Slot) -> None:
     if not is_free:
         slot.is_lost = True
         _LOST.append(slot)
-    steps.release(slot)
+    stages.release(slot)

@@ -14,10 +14,11 @@ from pathlib import Path
 from keepbusy.config import StreamConfig
 from keepbusy.device.slots import Slot
 from keepbusy.errors import FrameError, KeepbusyError
-from keepbusy.flow import steps
+from keepbusy.flow import stages
 from keepbusy.flow.reader import Openable, Parcel
 from keepbusy.flow.readers import Readers
 from keepbusy.flow.run import READ_TIMEOUT_S, Engine, Run, Streams, give_up
+from keepbusy.flow.stats import Lane
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source
 from keepbusy.threads.channel import Channel
@@ -46,6 +47,7 @@ class AsyncRun(Run):
             raise
 
     def _add(self, source: Source | Openable | str | int | Path, config: StreamConfig) -> Stream:
+        self._flow.check_process()
         return self._flow.readers.add(source, config)
 
     def remove(self, stream: Stream, *, drain: bool = False) -> None:
@@ -125,8 +127,7 @@ class _Flow:
             )
 
     def end(self) -> None:
-        self.streams.end()
-        self.intake.end()
+        self.readers.end()
 
     def close(self) -> None:
         """Stop everything. Safe to call again, from any thread, and where nothing or only a part was started."""
@@ -231,7 +232,7 @@ class _Flow:
                 slot.frame, slot.timings = item, timings
                 if not self.in_flight.put((slot, parcel)):
                     break
-            slot.error = steps.start(slot, item, timings, now_ns)
+            slot.error = stages.start(slot, item, timings, now_ns)
             slot.tried.open()
             slot = None
             lane.was_busy()
@@ -252,11 +253,11 @@ class _Flow:
             slot, parcel = entry
             if slot is None:
                 assert isinstance(parcel.item, FrameError)  # nosec B101 # for mypy: frames have a slot
-                result: Result | None = steps.failure(
-                    steps.unread_frame(parcel.item, parcel.stream), parcel.timings, parcel.item
+                result: Result | None = stages.failure(
+                    stages.unread_frame(parcel.item, parcel.stream), parcel.timings, parcel.item
                 )
             else:
-                result = self._collect(slot, parcel.stream)
+                result = self._collect(slot, parcel.stream, lane)
                 lane.was_busy()
                 lane.num_frames += 1
             if result is None or not self._hand_on(result, parcel.stream):
@@ -264,7 +265,7 @@ class _Flow:
             lane.waited_for_output()
         self.results.end()
 
-    def _collect(self, slot: Slot, stream: Stream) -> Result | None:
+    def _collect(self, slot: Slot, stream: Stream, lane: Lane) -> Result | None:
         """The result of a slot in flight, which is free then; None where the run is being ended."""
         engine, now_ns = self.engine, self.stats.clock.now_ns
         slot.tried.wait()
@@ -272,26 +273,26 @@ class _Flow:
             return None
         frame, timings = slot.frame, slot.timings
         assert frame is not None  # nosec B101 # for mypy: a slot in flight holds a frame
-        error = slot.error or steps.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
+        error = slot.error or stages.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
         if self._is_ending():
             return None
+        lane.waited_for_input()
         if slot.error is None:
             self.stats.frame_inferred(timings)
         if error is not None:
-            result = steps.failure(frame, timings, error)
+            result = stages.failure(frame, timings, error)
         else:
-            result = steps.postprocess(slot, stream.postprocess, now_ns)
-        steps.release(slot)
+            result = stages.postprocess(slot, stream.postprocess, now_ns)
+        stages.release(slot)
         self.free.put(slot)
-        if stream.config.steps and result.error is None:
-            return stream.steps(result, stream.known(frame), now_ns)
-        return result
+        return stream.steps(result, stream.known, now_ns)
 
     def _hand_on(self, result: Result, stream: Stream) -> bool:
         """Leave a result to whoever takes results; False if nobody does any more."""
         self.streams.count(result, stream)
         is_error = result.error is not None
-        if is_error and stream.on_error == "end":
+        if result.error is not None and stream.on_error == "end":
+            stream.fail(result.error)
             self.readers.remove(stream, drain=False)
         if not stream.is_live or (is_error and stream.on_error == "raise"):
             return self.results.put(result)

@@ -1,21 +1,26 @@
-"""The blocking loop: the same readers and steps as the async run's, one after the other, with no overlap."""
+"""The blocking loop: the same readers and stages as the async run's, one after the other, with no overlap."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import threading
 import weakref
 from pathlib import Path
 from queue import SimpleQueue
 
 from keepbusy.config import StreamConfig
 from keepbusy.errors import FrameError
-from keepbusy.flow import steps
+from keepbusy.flow import stages
 from keepbusy.flow.reader import Openable, Parcel, Reader
-from keepbusy.flow.run import Engine, Run, Streams, give_up
+from keepbusy.flow.run import READ_TIMEOUT_S, Engine, Run, Streams, give_up
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source
 from keepbusy.threads.workers import to_the_end
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result
+
+log = logging.getLogger("keepbusy")
 
 
 class SyncRun(Run):
@@ -44,6 +49,7 @@ class SyncRun(Run):
     def remove(self, stream: Stream, *, drain: bool = False) -> None:
         self._check_own(stream)
         if (reader := self._streams.readers.get(stream.id)) is not None:
+            stream.finish("removed")
             reader.interrupt()
 
     def end(self) -> None:
@@ -51,14 +57,16 @@ class SyncRun(Run):
         self._loop.news.put(None)
 
     def __next__(self) -> Result:
+        loop = self._loop
         try:
-            while True:
-                parcel = self._loop.next()
-                if parcel is None:
-                    raise StopIteration
-                result = self._infer(parcel)
-                if result is not None and self._streams.hand_over(result):
-                    return result
+            with loop.at_work:
+                while (parcel := loop.next()) is not None:
+                    result = self._infer(parcel)
+                    if loop.is_closing:
+                        break
+                    if result is not None and self._streams.hand_over(result):
+                        return result
+            raise StopIteration
         except BaseException:
             self.close()
             raise
@@ -74,11 +82,12 @@ class SyncRun(Run):
             stream.counters.dropped("stale")
             return None
         if isinstance(item, FrameError):
-            result = steps.failure(steps.unread_frame(item, stream), parcel.timings, item)
+            result = stages.failure(stages.unread_frame(item, stream), parcel.timings, item)
         else:
             result = self._infer_frame(item, parcel)
         self._streams.count(result, stream)
         if result.error is not None and stream.on_error == "end":
+            stream.fail(result.error)
             self.remove(stream)
         return result
 
@@ -87,31 +96,37 @@ class SyncRun(Run):
         now_ns = self.stats.clock.now_ns
         preprocess, postprocess = self._lanes["preprocess"], self._lanes["postprocess"]
         timings.slot_wanted_ns = timings.slot_free_ns = timings.preprocess_start_ns = preprocess.waited_for_input()
-        error = steps.start(slot, frame, timings, now_ns)
+        error = stages.start(slot, frame, timings, now_ns)
         preprocess.was_busy()
         if error is None:
             preprocess.num_frames += 1
-            error = steps.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
+            error = stages.wait(slot, engine.config.device_timeout_s, engine.device_name, now_ns)
             self.stats.frame_inferred(timings)
         if error is not None:
-            steps.release(slot)
-            return steps.failure(frame, timings, error)
+            stages.release(slot)
+            return stages.failure(frame, timings, error)
         postprocess.waited_for_input()
         stream = parcel.stream
-        result = steps.postprocess(slot, stream.postprocess, now_ns)
-        steps.release(slot)
-        if stream.config.steps and result.error is None:
-            result = stream.steps(result, stream.known(frame), now_ns)
+        result = stages.postprocess(slot, stream.postprocess, now_ns)
+        stages.release(slot)
+        result = stream.steps(result, stream.known, now_ns)
         postprocess.was_busy()
         postprocess.num_frames += 1
         return result
 
 
 class _Loop:
-    """The streams of a sync run, in weighted turns. It does not know the run, which may be dropped."""
+    """The streams of a sync run, in weighted turns. It does not know the run, which may be dropped.
+
+    Attributes:
+        at_work: Held by the thread that reads and infers: whoever closes the run waits for it.
+        is_closing: Whether nothing more is read, and what is being made is not handed over.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.streams = Streams(engine)
+        self.at_work = threading.RLock()
+        self.is_closing = False
         self.news: SimpleQueue[None] = SimpleQueue()
         self._engine = engine
         self._virtual_times: dict[int, float] = {}
@@ -120,10 +135,11 @@ class _Loop:
 
     def next(self) -> Parcel | None:
         """The next frame of the stream whose turn it is, waiting for a stream; None at the end."""
-        while not self._is_over:
+        while not self.is_closing:
+            has_ended = self.streams.has_ended  # First: nothing is added behind it.
             reader = self._turn()
             if reader is None:
-                if self.streams.has_ended:
+                if has_ended:
                     return None
                 self.news.get()
                 continue
@@ -134,9 +150,30 @@ class _Loop:
         return None
 
     def close(self) -> None:
-        """End the run. May be called again."""
+        """End the run. May be called again, and by any thread: the one that is at work is told to end, and waited for.
+
+        Where that takes too long, it is left behind, and closes the run itself when it comes to its end.
+        """
+        self.is_closing = True
         self.streams.end()
         self.news.put(None)
+        for reader in list(self.streams.readers.values()):
+            reader.interrupt()
+        slot = self._engine.slots[0]
+        if slot.frame is not None:
+            with contextlib.suppress(Exception):
+                slot.request.cancel()
+        if not self.at_work.acquire(timeout=READ_TIMEOUT_S):
+            log.warning(
+                "the thread that reads and infers does not end: it is left behind, and closes the run when it does"
+            )
+            return
+        try:
+            self._finish()
+        finally:
+            self.at_work.release()
+
+    def _finish(self) -> None:
         for reader in list(self.streams.readers.values()):
             reader.interrupt()
             self._let_go(reader)

@@ -25,7 +25,7 @@ from keepbusy.flow.counters import (
     dropped_by_name,
     outlets_since,
 )
-from keepbusy.flow.percentiles import Counts, counts_of, values_at
+from keepbusy.flow.percentiles import Counts, Recorder, values_at
 from keepbusy.values.result import Timings
 
 MAX_ENDED = 1000
@@ -250,14 +250,17 @@ class DeviceTime:
     def add(self, timings: Timings) -> None:
         """Add one frame's span on the device."""
         start_ns, end_ns = timings.infer_start_ns, timings.infer_end_ns
-        if start_ns > self._end_ns:
-            waited_from_ns = max(timings.slot_wanted_ns, self._end_ns)
-            waited_to_ns = min(timings.slot_free_ns, start_ns)
-            wait_output_ns = max(0, waited_to_ns - waited_from_ns)
-            self.wait_output_ns += wait_output_ns
-            self.wait_input_ns += start_ns - self._end_ns - wait_output_ns
+        idle_from_ns = self._end_ns
+        if start_ns > idle_from_ns:
+            self.wait_input_ns += start_ns - idle_from_ns
+            if timings.slot_free_ns > idle_from_ns:
+                waited_from_ns = max(timings.slot_wanted_ns, idle_from_ns)
+                waited_ns = max(0, min(timings.slot_free_ns, start_ns) - waited_from_ns)
+                self.wait_output_ns += waited_ns
+                self.wait_input_ns -= waited_ns
+            idle_from_ns = start_ns
         if end_ns > self._end_ns:
-            self.busy_ns += end_ns - max(start_ns, self._end_ns)
+            self.busy_ns += end_ns - idle_from_ns
             self._end_ns = end_ns
         self.num_frames += 1
 
@@ -272,8 +275,7 @@ class RunStats:
         self._lanes: list[Lane] = []
         self._lanes_lock = threading.Lock()
         self._device = DeviceTime(self.start_ns)
-        self._latency_us = _histogram()
-        self._histogram_lock = threading.Lock()
+        self._latencies_us = Recorder(_histogram())
         self._streams: dict[int, StreamCounters] = {}
         self._ended: deque[int] = deque()
         self._outlets: list[OutletCounters] = []
@@ -304,8 +306,7 @@ class RunStats:
         latency_us = timings.latency_ns // 1000
         if not 1 <= latency_us <= _MAX_LATENCY_US:
             latency_us = min(max(latency_us, 1), _MAX_LATENCY_US)
-        with self._histogram_lock:
-            self._latency_us.record_value(latency_us)
+        self._latencies_us.add(latency_us)
 
     def frame_withdrawn(self, num_detections: int, *, is_error: bool) -> None:
         """A result that was counted will not be handed over; by the thread that makes results."""
@@ -367,9 +368,8 @@ class RunStats:
             lanes = list(self._lanes)
             streams = tuple(counters.snapshot() for _, counters in sorted(self._streams.items()))
             folded = dict(self._folded)
-        with self._histogram_lock:
-            percentiles = [value / 1e3 for value in values_at(self._latency_us, _PERCENTILES)]
-            latency_counts = counts_of(self._latency_us)
+        latencies_us, latency_counts = self._latencies_us.values_at(_PERCENTILES)
+        percentiles = [value / 1e3 for value in latencies_us]
         if self._num_frames == self._num_errors:
             percentiles = [0.0] * 4
         return Snapshot(

@@ -15,7 +15,7 @@ from keepbusy.values.result import Result
 from keepbusy.values.streams import StreamInfo
 
 if TYPE_CHECKING:
-    from keepbusy.flow.steps import Postprocess
+    from keepbusy.flow.stages import Postprocess
     from keepbusy.sources.base import SourceInfo
 
 StreamState = Literal["opening", "running", "waiting", "ended", "failed", "removed"]
@@ -57,11 +57,12 @@ class Stream:
 
     Attributes:
         id: Its number, from 0: the `source_id` of its frames.
-        name: What it is called: for people, records and the names of outputs.
+        name: What it is called: for people, and in records.
         config: Its options.
         info: What is known about its source; None before that is open.
         is_live: Whether its freshest frame matters most; False before its source is open.
         error: What it failed with the last time; None where it has not.
+        is_told: Whether its end has been told, behind its last result.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Stream:
         self.info: SourceInfo | None = None
         self.is_live = False
         self.error: Exception | None = None
+        self.is_told = False
         self.counters = counters
         self.postprocess = postprocess
         self.on_error = on_error
@@ -143,6 +145,11 @@ class Stream:
             if state not in _NEXT[self._state]:
                 raise KeepbusyError(f"stream {self.name}: cannot become {state}: {_WHY_NOT[self._state]}")
             self._state = state
+
+    def fail(self, error: Exception) -> None:
+        """End it for good, with the error that it has failed with."""
+        self.error = error
+        self.finish("failed")
 
     def finish(self, state: StreamState) -> None:
         """Change to a state that is for good, unless it has one."""

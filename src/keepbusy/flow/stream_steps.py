@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from keepbusy.errors import first_line
-from keepbusy.flow import steps
+from keepbusy.flow import stages
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result
 from keepbusy.values.step import Step, StepFactory
 from keepbusy.values.streams import StreamInfo
@@ -29,34 +31,47 @@ class StreamSteps:
         self._name = name
         self._steps: list[Step] = []
         self._is_made = False
+        self._failure: Exception | None = None
         self._is_over = False
         self._lock = threading.RLock()
 
-    def __call__(self, result: Result, info: StreamInfo, now_ns: Callable[[], int]) -> Result:
+    def __call__(self, result: Result, known: Callable[[Frame], StreamInfo], now_ns: Callable[[], int]) -> Result:
         """What becomes of a result behind all steps; with the error in its place where one of them fails.
 
         Args:
-            result: Of a frame that has not failed.
-            info: What is known of the stream.
+            result: Where it has an error, it stays as it is.
+            known: The stream's first frame → what is known of the stream.
             now_ns: The run's clock.
         """
+        if not self._factories or result.error is not None:
+            return result
         frame, timings = result.frame, result.timings
         with self._lock:
             if self._is_over:
                 return result
             try:
                 if not self._is_made:
-                    self._steps = [make(info) for make in self._factories]
-                    self._is_made = True
+                    self._make(known(frame))
+                if self._failure is not None:
+                    raise self._failure
                 for step in self._steps:
-                    result = step.process(result)
+                    result = _checked(step.process(result))
                 if result.frame is not frame or result.timings is not timings:
                     result = dataclasses.replace(result, frame=frame, timings=timings)
             except Exception as error:
-                return steps.failure(frame, timings, steps.blame(error, "step", frame))
+                return stages.failure(frame, timings, stages.blame(error, "step", frame))
             finally:
                 timings.postprocess_end_ns = now_ns()
         return result
+
+    def _make(self, info: StreamInfo) -> None:
+        """Make them all, once; where one cannot be made, its error is that of each frame."""
+        self._is_made = True
+        try:
+            for make in self._factories:
+                self._steps.append(make(info))
+        except Exception as error:
+            self._failure = error
 
     def end(self) -> None:
         """Tell all of them that no more results come. May be called again."""
@@ -69,3 +84,16 @@ class StreamSteps:
                     step.end()
                 except Exception as error:
                     log.warning("%s: a step failed at the end of the stream: %s", self._name, first_line(error))
+
+
+def _checked(result: object) -> Result:
+    """What a step has given, if it is a result.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(result, Result):
+        raise TypeError(f"`process` must return a Result, and gave {type(result).__name__}")
+    if not isinstance(result.detections, Detections):
+        raise TypeError(f"the detections of a result cannot be {type(result.detections).__name__}")
+    return result

@@ -14,11 +14,11 @@ from keepbusy.api.pipeline import Pipeline, SourceLike
 from keepbusy.bench.trace import write_trace
 from keepbusy.config import Mode, RunConfig, SelectConfig
 from keepbusy.embedded import embedded_clip, embedded_model
-from keepbusy.errors import SinkError
 from keepbusy.flow.run import Run
 from keepbusy.flow.stats import Snapshot
 from keepbusy.models.store import find_model
 from keepbusy.sinks import Sink, SinkRunner
+from keepbusy.sinks.given import close_all, list_sinks
 from keepbusy.sinks.guard import guard_sinks
 from keepbusy.sinks.open import open_sinks, spec_of
 from keepbusy.sinks.spec import SinkSpec
@@ -81,13 +81,13 @@ class Watch(Protocol):
 def detect_to(
     model: str | Path | None = None,
     sources: SourceLike = (),
-    sinks: Sequence[str | Path | SinkSpec | Sink] = (),
+    sinks: str | Path | SinkSpec | Sink | Sequence[str | Path | SinkSpec | Sink] = (),
     *,
     device: str = "CPU",
     names: tuple[str, ...] | str | Path | None = None,
     select: SelectConfig | None = None,
     profile: str | Path | None = None,
-    trace: Path | None = None,
+    trace: str | Path | None = None,
     watch: Watch | None = None,
     **options: Unpack[Options],
 ) -> RunReport:
@@ -102,8 +102,10 @@ def detect_to(
 
     Args:
         model: A model's file, or its name; None for the embedded one.
-        sources: What `Pipeline.run` takes; none for the embedded clip.
-        sinks: What `open_sink` takes, or sinks that are open. All are closed, also where this fails.
+        sources: What `Pipeline.run` takes; none for the embedded clip. Those that are open are closed, also where this
+            fails.
+        sinks: One sink or several: what `open_sink` takes, or sinks that are open. All are closed, also where this
+            fails.
         device: OpenVINO's device name.
         names: Class names, or the file that has them; None takes the model's own.
         select: Which frames of each source are read; None for all.
@@ -119,9 +121,11 @@ def detect_to(
         SinkError: A sink cannot be made, has failed, or could not write all results.
         FrameError: A frame failed, and `on_error` is `raise`.
     """
-    given = list(sinks)
-    opened: list[Source] = []
+    opened = _own_sources(sources)
+    given: list[str | Path | SinkSpec | Sink] = []
     try:
+        given = list_sinks(sinks)
+        trace = None if trace is None else Path(trace)
         specs = [spec_of(one) for one in given if not isinstance(one, Sink)]
         inputs = flatten((sources,)) or [embedded_clip()]
         named = [os.fspath(one) for one in inputs if isinstance(one, (str, Path))]
@@ -132,20 +136,27 @@ def detect_to(
         guard_sinks(specs, trace, inputs, models=[path], others=others)
         opened = _open_sources(inputs, chosen)
         with Pipeline(path, device, names=names, **chosen) as pipeline:
+            mode, total = chosen.get("mode", "async"), num_selected(opened, select)
             made = iter(open_sinks(specs, opened, named=named, is_looped=select.loop))
             given = [one if isinstance(one, Sink) else next(made) for one in given]
             run = pipeline.run(*opened, loop=select.loop, limit=select.limit, stride=select.stride)
+            facts = _Facts(mode, device, pipeline.num_slots, total)
             ready, given = [one for one in given if isinstance(one, Sink)], []
-            total = num_selected(opened, select)
-            mode = chosen.get("mode", "async")
-            return _follow(run, ready, _Facts(mode, device, pipeline.num_slots, total), trace, watch)
+            return _follow(run, ready, facts, trace, watch)
+    except BaseException:
+        close_all(one for one in given if isinstance(one, Sink))
+        raise
     finally:
-        for sink in given:
-            if isinstance(sink, Sink):
-                with suppress(SinkError):
-                    sink.close()
         for source in opened:
             close_source(source)
+
+
+def _own_sources(given: Any) -> list[Source]:
+    """The sources that are open in what was given, each once."""
+    if isinstance(given, Source):
+        return [given]
+    several = given if isinstance(given, (list, tuple)) else ()
+    return list({id(own): own for one in several for own in _own_sources(one)}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +172,6 @@ class _Facts:
 def _follow(run: Run, sinks: Sequence[Sink], facts: _Facts, trace: Path | None, watch: Watch | None) -> RunReport:
     """See a run to its end, and tell of it."""
     timings: deque[Timings] = deque(maxlen=TRACED_FRAMES)
-    broken: BaseException | None = None
     try:
         with run, SinkRunner(sinks, run.stats, run) as runner:
             if watch is not None:
@@ -174,18 +184,32 @@ def _follow(run: Run, sinks: Sequence[Sink], facts: _Facts, trace: Path | None, 
                 if not runner.put(result):
                     break
     except BaseException as error:
-        broken = error
+        with suppress(BaseException):  # What broke the run off is what counts.
+            _conclude(run, facts, timings, trace, watch, error)
         raise
-    finally:
-        report = RunReport(
-            numbers=run.stats.snapshot(), mode=facts.mode, device=facts.device, num_slots=facts.num_slots
-        )
-        try:
-            if trace is not None:
-                write_trace(trace, {facts.mode: timings})
-        finally:
-            if watch is not None:
+    return _conclude(run, facts, timings, trace, watch, None)
+
+
+def _conclude(
+    run: Run,
+    facts: _Facts,
+    timings: Sequence[Timings],
+    trace: Path | None,
+    watch: Watch | None,
+    broken: BaseException | None,
+) -> RunReport:
+    """Write the trace of a run that is over, and tell who looks on; the first failure is what is raised."""
+    report = RunReport(numbers=run.stats.snapshot(), mode=facts.mode, device=facts.device, num_slots=facts.num_slots)
+    try:
+        if trace is not None:
+            write_trace(trace, {facts.mode: timings})
+    except BaseException:
+        if watch is not None:
+            with suppress(BaseException):
                 watch.end(report, broken)
+        raise
+    if watch is not None:
+        watch.end(report, broken)
     return report
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SUPPORTED = (
     "one image input [1,3,H,W] or [1,H,W,3], and outputs of YOLOv5 or v7 ([1,25200,85] at 640x640, or their heads), "
     "YOLOv8 and relatives ([1,84,8400]), YOLOv10 or 26 ([1,300,6]), YOLOX ([1,8400,85]), DETR or RT-DETR, an SSD's "
-    "DetectionOutput ([1,1,N,7]), or a classifier ([1,classes]); `--family` says which where the shapes allow it"
+    "DetectionOutput ([1,1,N,7]), or a classifier ([1,classes]); ``family`` says which where the shapes allow it"
 )
 
 

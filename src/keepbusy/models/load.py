@@ -176,7 +176,7 @@ def _read(path: Path, core: ov.Core | None) -> ov.Model:
             hint=f"give an OpenVINO IR (.xml) or an ONNX file (.onnx), not {path.suffix or 'a file without suffix'}",
         )
     if not os.path.isfile(path):
-        raise ModelError(f"{path}: no such model file", hint="check the path given with --model")
+        raise ModelError(f"{path}: no such model file", hint="check the path given with `model`")
     check_onnx_size(path)
     weights = beside(path, f"{path.stem}.bin")
     is_ir = path.suffix.lower() == ".xml"

@@ -39,7 +39,7 @@ def load_names(path: Path) -> Names:
         text = read_text(path)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"--names: cannot read {path}: {getattr(error, 'strerror', None) or first_line(error)}",
+            f"names: cannot read {path}: {getattr(error, 'strerror', None) or first_line(error)}",
             hint="give a text file with one name a line, or a YOLO dataset file (.yaml)",
         ) from error
     if path.suffix.lower() in (".yaml", ".yml"):
@@ -47,7 +47,7 @@ def load_names(path: Path) -> Names:
             content = parse_yaml(text, as_written=True)
         except TextError as error:
             raise ConfigError(
-                f"--names: {path}{error.place}: is not valid YAML: {error}", hint="correct the file"
+                f"names: {path}{error.place}: is not valid YAML: {error}", hint="correct the file"
             ) from error
         value = content.get("names") if isinstance(content, dict) else content
         names = names_from_value(value) or ((value.strip(),) if isinstance(value, str) and value.strip() else ())
@@ -55,7 +55,7 @@ def load_names(path: Path) -> Names:
         names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names:
         raise ConfigError(
-            f"--names: {path} has no class names in it",
+            f"names: {path} has no class names in it",
             hint="give a text file with one name a line, or a YAML file with a list or mapping called names",
         )
     return names
@@ -77,7 +77,7 @@ def choose_names(num_classes: int, *, given: Names | None, metadata: Mapping[str
     if given is not None:
         if len(given) != num_classes:
             raise ConfigError(
-                f"--names: {len(given)} names for {model}, which has {num_classes} classes",
+                f"names: {len(given)} names for {model}, which has {num_classes} classes",
                 hint="give the names file of the data that the model was trained on",
             )
         return given
@@ -93,7 +93,7 @@ def choose_names(num_classes: int, *, given: Names | None, metadata: Mapping[str
     if num_classes == len(COCO_NAMES):
         log.warning(
             "%s: nothing says how its %d classes are called: they are given COCO's names. If they are others, "
-            "name them: --names FILE",
+            "name them: `names=` FILE",
             model.name,
             num_classes,
         )

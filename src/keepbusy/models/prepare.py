@@ -88,14 +88,14 @@ def _reshaped(model: Model, input_hw: tuple[int, int]) -> ov.Model:
         raise ConfigError(
             f"{model.path}: has a fixed input of {model.input_hw[0]}x{model.input_hw[1]} (height x width), "
             f"not {input_hw[0]}x{input_hw[1]}",
-            hint="export the model with a dynamic input (--dynamic), or leave --imgsz and --shape out",
+            hint="export the model with a dynamic input (--dynamic), or leave `imgsz` and `shape` out",
         )
     try:
         graph.reshape(model.input.shape(input_hw))
     except RuntimeError as error:
         raise ModelError(
             f"{model.path}: cannot be set to one picture of {input_hw[0]}x{input_hw[1]}: {first_line(error)}",
-            hint="leave --imgsz and --shape out",
+            hint="leave `imgsz` and `shape` out",
         ) from error
     return graph
 

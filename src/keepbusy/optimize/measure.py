@@ -159,7 +159,7 @@ def measure_accuracy(form: Form, frames: Frames, device: str, names: Names, on_s
                 on_step(f"scoring {form.name}: frame {count}")
     accuracy = scorer.evaluation.accuracy()
     if accuracy.map50_95 is None:
-        raise SourceError(f"{frames.name}: there is nothing to find in the frames taken", hint="raise --limit")
+        raise SourceError(f"{frames.name}: there is nothing to find in the frames taken", hint="raise `limit`")
     return accuracy
 
 

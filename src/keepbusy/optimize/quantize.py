@@ -59,7 +59,7 @@ def import_nncf() -> Any:
         with contextlib.redirect_stdout(io.StringIO()), without_sender():
             import nncf
     except ImportError as error:
-        raise MissingExtraError("--int8", extra="quantize") from error
+        raise MissingExtraError("`int8`", extra="quantize") from error
     nncf.set_log_level(logging.ERROR)
     return nncf
 
@@ -137,7 +137,7 @@ def _mapped(model: Model) -> Iterator[None]:
         raise
     except Exception as error:
         raise ModelError(
-            f"{model.path}: cannot be quantized: {first_line(error)}", hint="--debug shows where NNCF gave up"
+            f"{model.path}: cannot be quantized: {first_line(error)}", hint="`__cause__` shows where NNCF gave up"
         ) from error
 
 

@@ -116,7 +116,7 @@ def optimize(
     if head is None and not config.int8:
         raise ModelError(
             f"{path}: its head is not one that can be replaced: there is nothing to rewrite",
-            hint="it runs as exported; --int8 can make a model in floating point quicker all the same",
+            hint="it runs as exported; `int8` can make a model in floating point quicker all the same",
         )
     _check_labels(frames, model)
     job = _Job(model, head, frames, calibration, config, on_step)
@@ -212,12 +212,12 @@ class _Job:
         if isinstance(shape, tuple):
             if not self._is_flexible and shape != own_hw:
                 raise ConfigError(
-                    f"--shape: {self._model.path} cannot take {shape[0]}x{shape[1]}: its graph has its size built in",
-                    hint="leave --shape out",
+                    f"shape: {self._model.path} cannot take {shape[0]}x{shape[1]}: its graph has its size built in",
+                    hint="leave `shape` out",
                 )
             if any(side % CELL_PX for side in shape):
                 raise ConfigError(
-                    f"--shape: the sides of {shape[0]}x{shape[1]} are not multiples of {CELL_PX}",
+                    f"shape: the sides of {shape[0]}x{shape[1]} are not multiples of {CELL_PX}",
                     hint=f"give {' x '.join(str(-(-side // CELL_PX) * CELL_PX) for side in shape)}",
                 )
             return shape
@@ -323,7 +323,7 @@ class _Job:
 
     def _note_what_is_shared(self) -> None:
         if self._config.int8 and self._is_shared:
-            self._notes.append("calibrated on the frames that it is judged by: --calibrate DATA keeps them apart")
+            self._notes.append("calibrated on the frames that it is judged by: `calibration` DATA keeps them apart")
         if self._frames.dataset is None:
             self._notes.append("no labels: it is compared with the original, which says nothing of its accuracy")
         elif self._frames.dataset.notes:
@@ -381,9 +381,9 @@ class _Job:
 
 def _check(config: OptimizeConfig, frames: Frames) -> None:
     if config.accuracy_control and not config.int8:
-        raise ConfigError("--accuracy-control: is for --int8", hint="add --int8")
+        raise ConfigError("accuracy_control: is for `int8`", hint="add `int8`")
     if config.accuracy_control and frames.dataset is None:
-        raise ConfigError(f"--accuracy-control: {frames.name} has no labels", hint="give data with labels: --data")
+        raise ConfigError(f"accuracy_control: {frames.name} has no labels", hint="give data with labels: `data`")
 
 
 def _check_labels(frames: Frames, model: Model) -> None:

@@ -32,8 +32,8 @@ def check_targets(model: Path, folder: Path, names: Sequence[str], *, exist_ok: 
         foreign = _foreign_file(folder / name)
         if foreign is not None:
             raise ConfigError(
-                f"--output: {foreign} exists, and keepbusy did not write it",
-                hint="give another folder, or --exist-ok to write over it",
+                f"`folder`: {foreign} exists, and keepbusy did not write it",
+                hint="give another folder, or `exist_ok` to write over it",
             )
 
 
@@ -43,7 +43,7 @@ def _check_apart(path: Path, folder: Path) -> None:
     for file in folder.glob(f"{glob.escape(path.stem)}-*"):
         if file_id(file) in own:
             raise ConfigError(
-                f"--output: {file} is {path} itself, under another name, and would be replaced",
+                f"`folder`: {file} is {path} itself, under another name, and would be replaced",
                 hint="give another folder",
             )
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from keepbusy.errors import ModelError
 
 _HINT = (
-    "numbers of 16 bits overflow where those of 32 do not: try --precision f32; if that changes nothing, the weights "
+    "numbers of 16 bits overflow where those of 32 do not: try `precision` f32; if that changes nothing, the weights "
     "are damaged: export the model again"
 )
 

@@ -36,7 +36,7 @@ def check_confidences(found: Detections, model: Path) -> None:
         if not -ROUNDING <= odd <= 1 + ROUNDING:
             raise ModelError(
                 f"{model}: a confidence is {odd:.6g}, and 0 to 1 is expected: its outputs are something else",
-                hint="say what they are with --family and --task, or leave both out to let keepbusy find out",
+                hint="say what they are with `family` and `task`, or leave both out to let keepbusy find out",
             )
 
 

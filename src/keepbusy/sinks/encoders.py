@@ -131,10 +131,14 @@ def choose_encoder(name: str, path: Path, *, is_there: Callable[[str], bool] = i
         is_there: Whether FFmpeg's encoder of a name is there.
 
     Raises:
-        ConfigError: It does not exist, is not there, or does not fit into the file.
+        ConfigError: It does not exist, is not there, or does not fit into the file, whose name may have no ending.
     """
     check_name(name)
     suffix = path.suffix.lower()
+    if not suffix:
+        raise ConfigError(
+            f"{path}: has no ending that tells the kind of file", hint=f"use {', '.join(sorted(VIDEO_SUFFIXES))}"
+        )
     at_hand = [one for one in ENCODERS if is_there(one.codec)]
     fitting = [one for one in at_hand if suffix in one.suffixes]
     if name == "auto":

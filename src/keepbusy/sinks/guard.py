@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 
 from keepbusy.files.paths import FileId, OutputFolder, check_outputs, file_id, files_below
 from keepbusy.models.files import model_files
-from keepbusy.sinks.naming import check_file, keeps_sub_folders
-from keepbusy.sinks.open import check_apart
+from keepbusy.sinks.apart import check_apart, labels_of
+from keepbusy.sinks.naming import check_file, check_stdout, keeps_sub_folders
 from keepbusy.sinks.spec import FOLDERS, SinkSpec
+from keepbusy.sources.base import Source
 from keepbusy.sources.images import is_picture
 from keepbusy.sources.listing import VIDEO_SUFFIXES
 from keepbusy.sources.named import named_files
@@ -82,32 +82,25 @@ def guard_sinks(
 
     Raises:
         ConfigError: An output is an input, or two outputs are one file.
-        SinkError: The trace cannot be written.
+        SinkError: The trace cannot be written, or a sink's place is standard output and that is closed.
     """
-    check_apart(specs)
-    is_deep = keeps_sub_folders([str(one) for one in sources if isinstance(one, (str, Path))])
+    named = [str(one) for one in sources if isinstance(one, (str, Path))]
+    # What an open source calls its frames is not known: it may be below the folder of those that are named.
+    is_deep = keeps_sub_folders(named) or (bool(named) and any(isinstance(one, Source) for one in sources))
+    check_apart(specs, is_deep=is_deep, trace=trace)
+    for location in [spec.location for spec in specs if spec.kind == "json"] + [str(trace or "")]:
+        check_stdout(location)
     files: dict[str, Path | str | None] = {}
     folders: dict[str, OutputFolder | None] = {}
-    for label, spec in zip(_labels(specs), specs, strict=True):
+    for label, spec in zip(labels_of(specs), specs, strict=True):
         if spec.kind in FOLDERS:
             folders[label] = _folder_of(spec, is_deep=is_deep)
         elif spec.kind != "window":
             files[label] = spec.location
-    files["--trace"] = trace
+    files["`trace`"] = trace
     guard_inputs(files, folders=folders, models=models, sources=sources, others=others)
     if trace is not None:
         check_file(trace)
-
-
-def _labels(specs: Sequence[SinkSpec]) -> list[str]:
-    """What to call each sink in a message; no two alike."""
-    met: Counter[str] = Counter()
-    called = []
-    for spec in specs:
-        option = spec.option or "sink"
-        met[option] += 1
-        called.append(option if met[option] == 1 else f"{option} ({met[option]})")
-    return called
 
 
 def _folder_of(spec: SinkSpec, *, is_deep: bool) -> OutputFolder | None:

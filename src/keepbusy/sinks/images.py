@@ -117,11 +117,11 @@ class AnnotatedFolder(Sink):
             video.close()
 
     def close(self) -> None:
-        first: SinkError | None = None
+        first: Exception | None = None
         for _, video in self._videos.values():
             try:
                 video.close()
-            except SinkError as error:
+            except Exception as error:
                 first = first or error
         if first is not None:
             raise first

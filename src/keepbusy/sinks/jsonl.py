@@ -6,19 +6,25 @@ import io
 import json
 import os
 import sys
+import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from keepbusy.files.whole import write_all, write_error
 from keepbusy.sinks.base import Sink, StopRun
-from keepbusy.sinks.naming import check_file
+from keepbusy.sinks.naming import check_file, check_stdout
 from keepbusy.texts import valid_text
 from keepbusy.values.result import Result
+from keepbusy.values.streams import Outcome, StreamInfo
 
 
-def record(result: Result) -> dict[str, Any]:
+def record(result: Result, stream: str = "") -> dict[str, Any]:
     """A result as one JSON object.
+
+    `stream` is there where the stream was given a name of its own, and `time` where the frame is live: when it arrived,
+    by the machine's own clock (ISO 8601, UTC).
 
     Boxes are rounded to a hundredth of a pixel, confidences and angles to five digits: far below what a model can
     tell. What a task adds:
@@ -28,15 +34,22 @@ def record(result: Result) -> dict[str, Any]:
     - keypoints: `keypoints`, [[x, y, confidence], ...];
     - rotated boxes: `box_xywhr`, [cx, cy, w, h, angle in radians];
     - classification: `probabilities` of the frame in place of boxes, the five most probable classes.
+
+    Args:
+        result: The result.
+        stream: The name that its stream was given; empty where it has none but its source's.
     """
     frame, detections = result.frame, result.detections
     content: dict[str, Any] = {
+        **({"stream": valid_text(stream)} if stream else {}),
         "source": valid_text(frame.source),
         "index": frame.index,
         "timestamp_s": round(frame.timestamp_s, 6),
         "width": frame.width,
         "height": frame.height,
     }
+    if frame.is_live and result.timings.read_end_ns:
+        content["time"] = _wall_clock(result.timings.read_end_ns)
     if result.error is not None:
         content["error"] = {"stage": result.error.stage, "message": valid_text(result.error.reason)}
         return content
@@ -73,6 +86,12 @@ def record(result: Result) -> dict[str, Any]:
     return content
 
 
+def _wall_clock(at_ns: int) -> str:
+    """A moment of the run's monotonic clock as a time of day, ISO 8601, UTC, to a millisecond."""
+    seconds = time.time() - (time.perf_counter_ns() - at_ns) / 1e9
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
 class JsonLines(Sink):
     """Writes one record a frame, each flushed, so that readers may follow and nothing is lost when a run dies.
 
@@ -84,7 +103,7 @@ class JsonLines(Sink):
         path: The file, overwritten; `-` for standard output.
 
     Raises:
-        SinkError: The file cannot be made.
+        SinkError: The file cannot be made, or standard output is closed.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -92,7 +111,9 @@ class JsonLines(Sink):
         self.name = "standard output" if self._name == "-" else self._name
         self._file: io.FileIO | None = None
         self._end = 0
+        self._streams: dict[int, str] = {}
         if self._name == "-":
+            check_stdout("-")
             return
         check_file(Path(path))
         try:
@@ -100,9 +121,17 @@ class JsonLines(Sink):
         except OSError as error:
             raise write_error(path, error) from error
 
+    def begin(self, stream: StreamInfo) -> None:
+        if stream.name != stream.source:
+            self._streams[stream.id] = stream.name
+
+    def end(self, stream: StreamInfo, outcome: Outcome) -> None:
+        self._streams.pop(stream.id, None)
+
     def write(self, result: Result) -> None:
         is_shown = self._is_terminal()
-        line = json.dumps(record(result), ensure_ascii=is_shown, separators=(",", ":")) + "\n"
+        content = record(result, self._streams.get(result.frame.source_id, ""))
+        line = json.dumps(content, ensure_ascii=is_shown, separators=(",", ":")) + "\n"
         if is_shown:
             line = line.replace("\x7f", "\\u007f")
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -217,12 +218,44 @@ def made_folder(folder: Path | None) -> Iterator[None]:
                 one.rmdir()
 
 
+def check_stdout(place: Path | str) -> None:
+    """See, before any work is done, that standard output is open, where that is what a place names.
+
+    Raises:
+        SinkError: It is closed.
+    """
+    if os.path.normpath(place) in _STDOUT_NAMES and _is_stdout_closed():
+        raise SinkError("standard output is closed: nothing can be written to it", hint="give a file, or open it")
+
+
+_STDOUT_NAMES = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+
+
+def _is_stdout_closed() -> bool:
+    stream = sys.stdout
+    # The program puts the null device in the place of what it was started without.
+    if stream is None or (sys.__stdout__ is None and getattr(stream, "name", None) == os.devnull):
+        return True
+    if getattr(stream, "closed", False):
+        return True
+    try:
+        number = stream.fileno()
+    except (AttributeError, OSError, ValueError):  # Somebody's own stream.
+        return False
+    try:
+        os.fstat(number)
+    except OSError:
+        return True
+    return False
+
+
 def check_file(path: Path) -> None:
     """See, before any work is done, that a file can be made.
 
     Raises:
         SinkError: It cannot.
     """
+    check_stdout(path)
     if os.path.isdir(path):
         raise SinkError(f"{path}: is a folder, not a file", hint="add a file name to it")
     make_folder(path.parent)

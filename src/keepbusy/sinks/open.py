@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 
-from keepbusy.errors import ConfigError, SinkError
+from keepbusy.errors import ConfigError
+from keepbusy.sinks.apart import check_apart
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.crops import Crops
-from keepbusy.sinks.encoders import VIDEO_SUFFIXES, check_name, choose_encoder
+from keepbusy.sinks.encoders import check_name, choose_encoder
+from keepbusy.sinks.given import close_all
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.label_folder import LabelMark, claim_labels
-from keepbusy.sinks.naming import OutputNames, keeps_sub_folders, roots_of
-from keepbusy.sinks.spec import SinkSpec, parse_sink
+from keepbusy.sinks.naming import OutputNames, check_stdout, keeps_sub_folders, roots_of
+from keepbusy.sinks.spec import SinkSpec, check_place, parse_sink
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sinks.yolo_txt import YoloTxt
 from keepbusy.sources import Source
-from keepbusy.sources.images import is_picture
 from keepbusy.sources.video import Video
 
 
@@ -68,12 +68,12 @@ def open_sinks(
     Raises:
         SinkError: An output cannot be made. Those that were opened are closed.
         ConfigError: One does not fit the sources, is a picture of a kind that cannot be written, a video that cannot be
-            encoded as asked, or is named twice. Nothing was opened or made.
+            encoded as asked, or is named twice, or two could write the same file. Nothing was opened or made.
     """
     names = names or OutputNames(roots_of(named))
     checked = [_checked(spec_of(spec), sources) for spec in specs]
-    check_apart(checked)
     is_deep = keeps_sub_folders(named) if named else True
+    check_apart(checked, is_deep=is_deep)
     # Asked of all folders before anything is opened: a label file that is there is not to cost another output.
     marks = [
         claim_labels(spec.path, exist_ok=spec.exist_ok, is_deep=is_deep, option=spec.option)
@@ -88,9 +88,7 @@ def open_sinks(
             sink.outlet = spec.outlet
             opened.append(sink)
     except BaseException:
-        for sink in opened:
-            with suppress(SinkError):
-                sink.close()
+        close_all(opened)
         raise
     return opened
 
@@ -99,37 +97,22 @@ def spec_of(spec: str | Path | SinkSpec) -> SinkSpec:
     """What names a sink, read.
 
     Raises:
-        ConfigError: There is no such kind or option.
+        ConfigError: There is no such kind or option, or the kind does not write to such a place.
     """
-    return spec if isinstance(spec, SinkSpec) else parse_sink(os.fspath(spec))
-
-
-def check_apart(specs: Sequence[SinkSpec]) -> None:
-    """See that no two sinks of a kind have the same place; those of different kinds may share a folder.
-
-    Raises:
-        ConfigError: Two have.
-    """
-    taken: dict[tuple[str, str], SinkSpec] = {}
-    for spec in specs:
-        place = os.path.normcase(os.path.realpath(spec.location)) if spec.location not in ("", "-") else spec.location
-        if (earlier := taken.setdefault((spec.kind, place), spec)) is not spec:
-            which = " and ".join(dict.fromkeys(one.option or "sinks" for one in (earlier, spec)))
-            what = {"": "a window", "-": "standard output"}.get(spec.location, spec.location)
-            raise ConfigError(f"{which}: {what} is named twice", hint="give two names")
+    if not isinstance(spec, SinkSpec):
+        return parse_sink(os.fspath(spec))
+    check_place(spec)
+    return spec
 
 
 def _checked(spec: SinkSpec, sources: Sequence[Source]) -> SinkSpec:
     """See that a sink fits the sources and can be encoded, before any output is opened; its encoder is chosen then."""
     check_name(spec.encoder)
+    if spec.kind == "json":
+        check_stdout(spec.location)
     if spec.kind not in ("video", "picture"):
         return spec
     suffix = spec.path.suffix.lower()
-    if spec.kind == "picture" and not is_picture(spec.path):
-        raise ConfigError(
-            f"{spec.shown}: unknown kind of file {suffix}",
-            hint=f"use {', '.join(sorted(VIDEO_SUFFIXES))}, .jpg, .png, or a folder",
-        )
     if spec.kind == "picture" and not cv2.haveImageWriter(f"x{suffix}"):
         raise ConfigError(
             f"{spec.shown}: {suffix} pictures can be read, but not written", hint="use .jpg, .png, or a folder"

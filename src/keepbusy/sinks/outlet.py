@@ -6,15 +6,15 @@ import logging
 import random
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Set
 from functools import partial
 from typing import TYPE_CHECKING
 
 from keepbusy.errors import KeepbusyError, SinkError, first_line
 from keepbusy.flow.stats import RunStats
 from keepbusy.sinks.base import Sink, StopRun
-from keepbusy.sinks.parts import Parts, StreamEnd
+from keepbusy.sinks.parts import Parts, StreamEnd, StreamStep
 from keepbusy.threads.channel import Channel, Gate, Latest
 from keepbusy.values.result import Result
 
@@ -40,6 +40,7 @@ class Outlet:
         stats: The run's counters.
         streams: The run's streams by their numbers; empty where results come from elsewhere.
         rest_of: Asked when nothing more comes: the steps that tell which streams are over that have not ended by then.
+        told: Streams that had ended before: the sink is not told of them.
 
     Attributes:
         config: How results get to the sink.
@@ -54,6 +55,7 @@ class Outlet:
         stats: RunStats,
         streams: Mapping[int, Stream],
         rest_of: Callable[[Parts], list[Callable[[], None]]],
+        told: Set[int] = frozenset(),
     ) -> None:
         self.config = sink.outlet
         self.error: SinkError | None = None
@@ -63,11 +65,12 @@ class Outlet:
         self._name = sink.name or type(sink).__name__
         self._lane = stats.lane("sink")
         self._counters = stats.outlet(self._name)
-        self._parts = Parts(sink, streams)
+        self._parts = Parts(sink, streams, told)
         self._rest_of = rest_of
         self._places: weakref.WeakValueDictionary[int, Latest[Result | StreamEnd]] = weakref.WeakValueDictionary()
         self._waiting: deque[Latest[Result | StreamEnd]] = deque()
         self._counted: SinkError | None = None
+        self._num_not: Counter[StreamStep] = Counter()
         self._is_ending = Gate()
         self._last_try_s = 0.0
 
@@ -107,7 +110,7 @@ class Outlet:
         while (item := self.results.get()) is not None:
             begin_ns = lane.waited_for_input()
             if isinstance(item, StreamEnd):
-                self._try(partial(self._parts.end, item))
+                self._try(partial(self._parts.end, item), is_result=False)
                 self._parts.forget(item.stream.id)
                 lane.was_busy()
             elif item.timings.has_expired(begin_ns):
@@ -122,7 +125,7 @@ class Outlet:
                 timings.sink_end_ns = max(end_ns, timings.sink_end_ns)
         for step in self._rest_of(self._parts):
             if not self.has_stopped:
-                self._try(step)
+                self._try(step, is_result=False)
         self.finish()
 
     def finish(self) -> None:
@@ -145,8 +148,13 @@ class Outlet:
         self._parts.wrote(result)
         self._counters.num_written += 1
 
-    def _try(self, step: Callable[[], None]) -> None:
-        """Do something to the sink, and what is to be done where that fails."""
+    def _try(self, step: Callable[[], None], *, is_result: bool = True) -> None:
+        """Do something to the sink, and what is to be done where that fails.
+
+        Args:
+            step: What is done.
+            is_result: Whether it writes a result; otherwise it tells of a stream.
+        """
         num_failures = 0
         while True:
             try:
@@ -156,7 +164,10 @@ class Outlet:
             except Exception as error:
                 num_failures += 1
                 if self.config.on_error == "count":
-                    self._counters.num_failed += 1
+                    if is_result:
+                        self._counters.num_failed += 1
+                    else:
+                        self._num_not[self._parts.last_step] += 1
                     self._counted = self._counted or _as_sink_error(self._name, error)
                     return
                 if not self._waits_to_try_again(error, num_failures):
@@ -183,9 +194,13 @@ class Outlet:
 
     def _counted_failures(self, first: SinkError) -> SinkError:
         counters = self._counters
-        num_given = counters.num_written + counters.num_failed
-        what = f"{counters.num_failed} of {num_given} results could not be written"
-        error = SinkError(f"{self._name}: {what}; the first: {first.message}", hint=first.hint)
+        failures = []
+        if counters.num_failed:
+            num_given = counters.num_written + counters.num_failed
+            failures.append(f"{counters.num_failed} of {num_given} results could not be written")
+        for step, num in sorted(self._num_not.items()):
+            failures.append(f"{num} stream{'s' if num > 1 else ''} could not be {step}")
+        error = SinkError(f"{self._name}: {', '.join(failures)}; the first: {first.message}", hint=first.hint)
         error.__cause__ = first
         return error
 

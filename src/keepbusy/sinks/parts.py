@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from keepbusy.sinks.base import Sink
 from keepbusy.values.frame import Frame
@@ -14,6 +14,10 @@ from keepbusy.values.streams import EndState, Outcome, StreamInfo
 
 if TYPE_CHECKING:
     from keepbusy.flow.stream import Stream
+
+
+StreamStep = Literal["begun", "ended"]
+"""What a sink is told that a stream has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,13 +45,18 @@ class Parts:
     Args:
         sink: Who is told.
         streams: The run's streams by their numbers; empty where results come from elsewhere.
+        told: Streams that had ended before: the sink is not told of them.
+
+    Attributes:
+        last_step: What the sink was told last, also where that failed.
     """
 
-    def __init__(self, sink: Sink, streams: Mapping[int, Stream]) -> None:
+    def __init__(self, sink: Sink, streams: Mapping[int, Stream], told: Set[int] = frozenset()) -> None:
+        self.last_step: StreamStep = "begun"
         self._sink = sink
         self._streams = streams
         self._begun: dict[int, _Part] = {}
-        self._ended: set[int] = set()
+        self._ended: set[int] = set(told)
 
     def begin_with(self, result: Result) -> None:
         """Begin with a result's stream, if that has not been done."""
@@ -94,6 +103,7 @@ class Parts:
         self._end(part, 0, _broken_off(stream), stream.error)
 
     def _begin(self, info: StreamInfo) -> _Part:
+        self.last_step = "begun"
         self._sink.begin(info)
         part = self._begun[info.id] = _Part(info)
         return part
@@ -105,6 +115,7 @@ class Parts:
             num_missing=num_results - part.num_written,
             error=None if state == "ended" else error,
         )
+        self.last_step = "ended"
         self._sink.end(part.info, outcome)
         self.forget(part.info.id)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from keepbusy.errors import SinkError
 from keepbusy.flow.stats import RunStats
 from keepbusy.sinks.base import Sink
+from keepbusy.sinks.given import close_all, list_open_sinks
 from keepbusy.sinks.outlet import Outlet
 from keepbusy.sinks.parts import Parts, StreamEnd
 from keepbusy.threads.channel import put_all
@@ -41,19 +42,30 @@ class SinkRunner:
     block; leaving it closes. A runner that is dropped closes its sinks, too.
 
     Sinks are told of the end of each stream behind its last result. When the runner is closed, the streams that have
-    not ended are over for the sinks: as `removed`, or as `failed` where their source has.
+    not ended are over for the sinks: as `removed`, or as `failed` where their source has. Streams whose last results
+    were taken before the runner was made are not told of.
 
     Args:
-        sinks: Where the results go; closed by this.
+        sinks: Where the results go, one open sink or several; closed by this, also where it cannot be made.
         stats: The run's counters, for the sink stage.
         run: The run that the results come from. Without it, streams are known by their results alone: they end when
             the runner is closed, as `ended`, or as `removed` where an error left the `with` block.
+
+    Raises:
+        ConfigError: Something is no open sink, or one is given twice.
     """
 
-    def __init__(self, sinks: Sequence[Sink], stats: RunStats, run: Run | None = None) -> None:
-        self._outlets = _Outlets(sinks, stats, {} if run is None else run.streams)
-        if run is not None:
-            run.watch(self._outlets.put_end)
+    def __init__(self, sinks: Sink | Sequence[Sink], stats: RunStats, run: Run | None = None) -> None:
+        opened = list_open_sinks(sinks)
+        try:
+            streams = {} if run is None else run.streams
+            told = {stream.id for stream in list(streams.values()) if stream.is_told}
+            self._outlets = _Outlets(opened, stats, streams, told)
+            if run is not None:
+                run.watch(self._outlets.put_end)
+        except BaseException:
+            close_all(opened)
+            raise
         self._if_dropped = weakref.finalize(self, to_the_end, self._outlets.close)
         close_at_exit(self)
 
@@ -105,10 +117,10 @@ class _Outlets:
         rest_state: How streams end that are no streams of a run.
     """
 
-    def __init__(self, sinks: Sequence[Sink], stats: RunStats, streams: Mapping[int, Stream]) -> None:
+    def __init__(self, sinks: Sequence[Sink], stats: RunStats, streams: Mapping[int, Stream], told: Set[int]) -> None:
         self.rest_state: EndState = "removed"
         self._handed_over: Counter[int] = Counter()
-        self._all = [Outlet(sink, stats, streams, self._rest_of) for sink in sinks]
+        self._all = [Outlet(sink, stats, streams, self._rest_of, told) for sink in sinks]
         self._patient = [outlet for outlet in self._all if outlet.config.on_full == "wait"]
         self._others = [outlet for outlet in self._all if outlet.config.on_full != "wait"]
         bodies = [(f"keepbusy-sink-{number}", outlet.work) for number, outlet in enumerate(self._all)]
@@ -161,15 +173,16 @@ class _Outlets:
             raise errors[0]
 
 
-def drain(run: Run, sinks: Sequence[Sink], on_result: Callable[[Result], None] = lambda _: None) -> None:
+def drain(run: Run, sinks: Sink | Sequence[Sink], on_result: Callable[[Result], None] = lambda _: None) -> None:
     """Hand all results of a run to sinks; closes the run and the sinks.
 
     Args:
         run: Where the results come from.
-        sinks: Where they go.
+        sinks: Where they go: one open sink or several.
         on_result: Told of each result, before the sinks have it.
 
     Raises:
+        ConfigError: Something is no open sink, or one is given twice.
         SinkError: A sink failed.
         KeepbusyError: The run failed.
     """

@@ -79,7 +79,7 @@ class Outputs:
     """Sinks named by options of their own, as `keepbusy detect` has them beside `--to`.
 
     Attributes:
-        save: Annotated video, picture, or folder for both.
+        save: Annotated video, picture, or folder for both; what ends in `/` is a folder.
         json: JSON Lines; `-` for standard output.
         save_txt: Folder for labels.
         save_conf: Add confidences to the labels.
@@ -91,7 +91,7 @@ class Outputs:
         encoder: How videos are encoded: see `keepbusy.sinks.encoders`.
     """
 
-    save: Path | None = None
+    save: str | Path | None = None
     json: str | None = None
     save_txt: Path | None = None
     save_conf: bool = False
@@ -110,8 +110,8 @@ class Outputs:
         if self.save is not None:
             found.append(
                 SinkSpec(
-                    kind=_drawn_kind(self.save),
-                    location=str(self.save),
+                    kind=_drawn_kind(str(self.save)),
+                    location=str(self.save) or ".",
                     style=self.style,
                     encoder=self.encoder,
                     has_sound=self.has_sound,
@@ -144,7 +144,8 @@ def parse_sink(text: str, *, option: str = "") -> SinkSpec:
         option: What the user gave it with, for messages.
 
     Raises:
-        ConfigError: There is no such kind or option, or an option has a value that it cannot have.
+        ConfigError: There is no such kind or option, an option has a value that it cannot have, or the kind does not
+            write to such a place.
     """
     place, mark, query = text.partition("?")
     try:
@@ -162,27 +163,59 @@ def parse_sink(text: str, *, option: str = "") -> SinkSpec:
         raise ConfigError(_said(option, f"{text or 'the sink'}: names no place"), hint=_HINT)
     if spec.location and spec.kind == "window":
         raise ConfigError(_said(option, f"{text}: a window has no place"), hint="write window:")
+    check_place(spec)
     return _with_options(spec, options, text)
+
+
+def check_place(spec: SinkSpec) -> None:
+    """See that a sink's place can be one of its kind, as far as its name tells.
+
+    Raises:
+        ConfigError: It names a folder where the kind writes a file, or a file of a kind that cannot be written.
+    """
+    if spec.kind in FOLDERS or spec.kind == "window":
+        return
+    if _names_folder(spec.location):
+        raise ConfigError(
+            f"{spec.shown} names a folder, and {spec.kind} writes a file",
+            hint="add a file name to it, or leave out the end",
+        )
+    suffix = spec.path.suffix.lower()
+    is_known = spec.kind == "json" or (suffix in VIDEO_SUFFIXES if spec.kind == "video" else is_picture(spec.path))
+    if is_known:
+        return
+    kinds = ", ".join(sorted(VIDEO_SUFFIXES))
+    raise ConfigError(
+        f"{spec.shown}: unknown kind of file {suffix}"
+        if suffix
+        else f"{spec.shown}: has no ending that tells the kind of file",
+        hint=f"use {kinds}" if spec.kind == "video" else f"use {kinds}, .jpg, .png, or a folder",
+    )
 
 
 def _kind_of(place: str, option: str) -> SinkKind:
     """The kind of a sink that is named by its place alone."""
     path = Path(place)
-    if path.suffix.lower() in JSON_SUFFIXES and not os.path.isdir(path):
+    if path.suffix.lower() in JSON_SUFFIXES and not _names_folder(place) and not os.path.isdir(path):
         return "json"
-    if place.endswith(("/", os.sep)):
-        return "images"
-    kind = _drawn_kind(path)
+    kind = _drawn_kind(place)
     if kind == "picture" and not is_picture(path):
         raise ConfigError(_said(option, f"{place}: unknown kind of file {path.suffix}"), hint=_HINT)
     return kind
 
 
-def _drawn_kind(path: Path) -> SinkKind:
+def _drawn_kind(place: str) -> SinkKind:
     """What annotated pictures are written to a path as."""
-    if os.path.isdir(path) or not path.suffix:
+    suffix = Path(place).suffix
+    if not suffix or _names_folder(place) or os.path.isdir(place):
         return "images"
-    return "video" if path.suffix.lower() in VIDEO_SUFFIXES else "picture"
+    return "video" if suffix.lower() in VIDEO_SUFFIXES else "picture"
+
+
+def _names_folder(place: str) -> bool:
+    """Whether a name is a folder's, whatever is there: `out.mp4/`, and `out.mp4/.` as well."""
+    head, last = os.path.split(place)
+    return last in ("", ".", "..") and bool(head)
 
 
 def _named_kind(name: str, place: str, option: str) -> SinkKind:

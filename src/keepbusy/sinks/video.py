@@ -22,6 +22,7 @@ from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
 from keepbusy.sinks.encoders import TIME_BASE, EncoderName, choose_encoder
 from keepbusy.sinks.naming import check_file
 from keepbusy.sinks.pixel_aspect import pixel_aspect
+from keepbusy.sinks.playable import PlayablePart
 from keepbusy.sinks.sound import Sound
 from keepbusy.threads.cores import ordinary_threads
 from keepbusy.values.frame import Frame, Image
@@ -86,6 +87,7 @@ class VideoFile(Sink):
         self._last_pts = -1
         self._last_duration_s = 0.0
         self._held: Any = None
+        self._playable: PlayablePart | None = None
 
     def begin(self, stream: StreamInfo) -> None:
         if self._fps is None and self._container is None:
@@ -101,6 +103,7 @@ class VideoFile(Sink):
             if self._container is None:
                 with ordinary_threads():
                     self._open(picture, result.frame)
+                self._playable = PlayablePart(self._path)
             start_s, duration_s = self._clock.place(result.frame)
             self._encode(picture, start_s, duration_s)
         except OSError as error:
@@ -112,6 +115,7 @@ class VideoFile(Sink):
         container, self._container = self._container, None
         if container is None:
             return
+        is_whole = False
         try:
             try:
                 self._mux(container, self._stream.encode())
@@ -120,11 +124,15 @@ class VideoFile(Sink):
                     self._sound.copy_until(self._end_s)
             finally:
                 container.close()
+            is_whole = True
         except OSError as error:
             raise write_error(self._path, error) from error
         except ValueError as error:
             raise SinkError(f"{self._path}: cannot be finished: {first_line(error)}") from error
         finally:
+            if self._playable is not None:
+                with suppress(OSError):
+                    self._playable.close(is_whole=is_whole)
             if self._sound is not None:
                 self._sound.close()
 
@@ -205,6 +213,8 @@ class VideoFile(Sink):
             if self._held is not None:
                 self._held.duration = packet.pts - self._held.pts
                 container.mux(self._held)
+                if self._playable is not None:
+                    self._playable.extend()
             self._held = packet
 
     def _mux_last(self, container: Any) -> None:

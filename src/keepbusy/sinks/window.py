@@ -12,7 +12,7 @@ from keepbusy.values.result import Result
 _KEYS_TO_STOP = {ord("q"), 27}
 _HINT = (
     "the installed OpenCV has no windows: pip uninstall opencv-python-headless, pip install opencv-python; "
-    "or write a video with --save"
+    "or write a video with `save`"
 )
 
 
@@ -35,7 +35,7 @@ class Window(Sink):
         build = cv2.getBuildInformation()
         gui = next((line for line in build.splitlines() if line.strip().startswith("GUI:")), "GUI: NONE")
         if gui.split(":", 1)[1].strip() == "NONE":
-            raise SinkError("--show: no window can be opened", hint=_HINT)
+            raise SinkError("`show`: no window can be opened", hint=_HINT)
 
     def write(self, result: Result) -> None:
         if result.frame.image is None:
@@ -47,7 +47,7 @@ class Window(Sink):
             key = cv2.waitKey(1)
             is_closed = title in self._titles and cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1
         except cv2.error as error:
-            raise SinkError(f"--show: {first_line(error)}", hint=_HINT) from error
+            raise SinkError(f"`show`: {first_line(error)}", hint=_HINT) from error
         self._titles.add(title)
         if key & 0xFF in _KEYS_TO_STOP or is_closed:
             raise StopRun

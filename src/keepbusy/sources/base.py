@@ -22,7 +22,7 @@ class SourceInfo:
         is_live: True for cameras and network streams: the freshest frame matters, older ones may be dropped. False for
             files: every frame matters.
         num_frames: How many frames it has, where that is known without reading them.
-        fps: Frames per second of its own clock, where it has one.
+        fps: Frames per second of its own clock, where it has one. Cameras over HTTP and raw streams have none.
     """
 
     name: str

@@ -27,6 +27,12 @@ MAX_THREADS = 16
 
 _HEAD_BYTES = 1 << 12
 
+_HAS_NO_TIMES = 0x80
+"""FFmpeg's AVFMT_NOTIMESTAMPS: raw H.264, HEVC and Motion JPEG, and HTTP cameras (`mpjpeg`)."""
+
+_IMAGE_PIPE = "_pipe"
+"""How FFmpeg's names for pictures that follow each other end: `jpeg_pipe`, `png_pipe`, ..."""
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
@@ -105,6 +111,32 @@ def open_container(location: Location) -> Any:
         return av.open(place if path is None else file_address(path), **options)
     except failures() as error:
         raise _why_not_opened(location, error) from error
+
+
+def has_clock(container: Any) -> bool:
+    """Whether a container says when its pictures are shown. Where it does not, FFmpeg invents 25 a second.
+
+    Args:
+        container: PyAV's, open.
+    """
+    name: str = container.format.name
+    return not (container.format.flags & _HAS_NO_TIMES or name.endswith(_IMAGE_PIPE) or name == "image2pipe")
+
+
+def is_endless(location: Location, container: Any) -> bool:
+    """Whether what lies behind an address is live: nothing tells its end.
+
+    A duration tells it. So does a length in bytes, of a stream without a container; that of a playlist is not the
+    stream's, and cameras that send one picture after the other as parts of a message (`mpjpeg`) make it up.
+
+    Args:
+        location: Where it lies.
+        container: PyAV's, open.
+    """
+    # Flash video that is live has a duration of 0.
+    if not location.is_url or (container.duration or 0) > 0:
+        return False
+    return has_clock(container) or container.format.name == "mpjpeg" or container.size <= 0
 
 
 def choose_stream(container: Any, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,10 @@ def flatten(sources: tuple[Any, ...]) -> list[Any]:
     for source in sources:
         if isinstance(source, (list, tuple)):
             found += flatten(tuple(source))
-        elif (
-            isinstance(source, (str, int))
-            or hasattr(source, "__fspath__")
-            or is_pixels(source)
-            or isinstance(source, Source)
-        ):
+        elif (isinstance(source, (str, int, Path, Source)) and not isinstance(source, bool)) or is_pixels(source):
             found.append(source)
+        elif isinstance(source, os.PathLike) and isinstance(path := os.fspath(source), str):
+            found.append(path)
         else:
             raise ConfigError(
                 f"a source cannot be made of {type(source).__name__}",

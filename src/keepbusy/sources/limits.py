@@ -66,5 +66,5 @@ def too_large(
         hint = "FFmpeg decodes no more: make it smaller"
     else:
         needed = "N" if shape_hw is None else num_pixels
-        hint = f"where there is memory for it, --max-pixels {needed} allows it (in Python, max_pixels)"
+        hint = f"where there is memory for it, `max_pixels` {needed} allows it"
     return FrameError(message, stage="read", source=source, frame_index=frame_index, hint=hint, timestamp_s=timestamp_s)

@@ -67,7 +67,7 @@ def blaming(name: str, index: int) -> Iterator[None]:
     except FrameError:
         raise
     except Exception as error:
-        hint = "see that there is memory, or refuse it by --max-pixels" if isinstance(error, MemoryError) else _HINT
+        hint = "see that there is memory, or refuse it by `max_pixels`" if isinstance(error, MemoryError) else _HINT
         raise FrameError(
             f"cannot be read: {reason_of(error)}", stage="read", source=name, frame_index=index, hint=hint
         ) from error

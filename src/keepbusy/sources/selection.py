@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Iterable
 
 from keepbusy.config import SelectConfig
@@ -36,6 +37,7 @@ class Selection(Source):
         self._timestamp_offset_s = 0.0
         self._end_index = 0
         self._last_s = -math.inf
+        self._last_read_s = 0.0
         self._fps = source.info.fps
         self.info = dataclasses.replace(source.info, num_frames=self._count(source.info))
 
@@ -91,6 +93,7 @@ class Selection(Source):
         if index >= self._end_index:
             self._end_index = index + 1
         self._last_s = max(self._last_s, timestamp_s)
+        self._last_read_s = time.monotonic()
 
     def _end_s(self) -> float:
         """When the frame behind the last one would be due; 0 before the first."""
@@ -124,8 +127,14 @@ class Selection(Source):
         return self._limit is not None and self._num_read >= self._limit
 
     def go_on_with(self, source: Source) -> None:
-        """Go on with a source that was opened again: indices and times go on as where a loop begins again."""
+        """Go on with a source that was opened again: indices and times go on as where a loop begins again.
+
+        Times of a live source go on by what really went by since its last frame.
+        """
+        is_later = source.info.is_live and math.isfinite(self._last_s)
+        due_s = self._last_s + time.monotonic() - self._last_read_s if is_later else 0.0
         self._continue()
+        self._timestamp_offset_s = max(self._timestamp_offset_s, due_s)
         self._source = source
         self._fps = source.info.fps
         self.info = dataclasses.replace(source.info, num_frames=self._count(source.info))

@@ -6,6 +6,7 @@ the file, and the decoder's own planes, which are converted only where somebody 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.config import MAX_PIXELS
@@ -14,7 +15,15 @@ from keepbusy.pictures.planes import Converter, Planes
 from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.sources.clock import SourceClock
 from keepbusy.sources.completeness import is_cut_short
-from keepbusy.sources.container import Location, choose_stream, failures, num_threads, open_container
+from keepbusy.sources.container import (
+    Location,
+    choose_stream,
+    failures,
+    has_clock,
+    is_endless,
+    num_threads,
+    open_container,
+)
 from keepbusy.sources.limits import MAX_VIDEO_PIXELS
 from keepbusy.sources.orientation import Orientation, orientation_of
 from keepbusy.sources.packets import PacketError, Packets
@@ -36,7 +45,9 @@ STREAM_TIMEOUT_S = 10.0
 class Video(Source):
     """A video file, or a stream behind a URL.
 
-    A URL whose server tells a duration is a file that happens to be far away: finite. Other URLs are live.
+    A URL whose server tells where it ends is a file that happens to be far away: finite. Other URLs are live. Where a
+    live container has no clock of its own (Motion JPEG over HTTP, raw H.264), its frames have the times at which they
+    arrived, from the first one on, and no frame rate is known.
 
     Args:
         location: Path, URL, or a pipe.
@@ -93,8 +104,9 @@ class Video(Source):
         )
         self._orientation: Orientation | None = None
         self._rotation = 0
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        is_live = self._location.is_url and container.duration is None
+        is_live = is_endless(self._location, container)
+        self._is_timed_by_arrival = is_live and not has_clock(container)
+        rate = None if self._is_timed_by_arrival else self._stream.average_rate or self._stream.guessed_rate
         self.info = SourceInfo(
             self._name,
             is_live=is_live,
@@ -219,6 +231,8 @@ class Video(Source):
         return self._errors.failed(message, index, timestamp_s, self._orientation, is_last=self._is_over)
 
     def _timestamp(self, decoded: VideoFrame) -> float:
+        if self._is_timed_by_arrival:
+            return self._clock.place(time.monotonic(), self._index)
         seconds: float | None = decoded.time
         if self._index > 0 and not self._clock.has_started:
             # Where the first pictures failed, the stream has started before this one.

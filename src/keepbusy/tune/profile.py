@@ -124,26 +124,26 @@ def load_profile(path: str | Path) -> TunedProfile:
     try:
         text = read_text(path)
     except OSError as error:
-        raise ConfigError(f"--profile: {path}: cannot be read: {error.strerror}", hint=hint) from error
+        raise ConfigError(f"profile: {path}: cannot be read: {error.strerror}", hint=hint) from error
     except ValueError as error:
-        raise ConfigError(f"--profile: {path}: is not text: {first_line(error)}", hint=hint) from error
+        raise ConfigError(f"profile: {path}: is not text: {first_line(error)}", hint=hint) from error
     try:
         content, node = parse_yaml_nodes(text)
     except TextError as error:
-        raise ConfigError(f"--profile: {path}{error.place}: is not YAML: {error}", hint=hint) from error
+        raise ConfigError(f"profile: {path}{error.place}: is not YAML: {error}", hint=hint) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ConfigError(f"--profile: {path}: is not a profile of keepbusy tune", hint=hint)
+        raise ConfigError(f"profile: {path}: is not a profile of keepbusy tune", hint=hint)
     lines = _lines(node)
     if content.get("version") != VERSION:
         raise ConfigError(
-            f"--profile: {_place(path, lines, 'version')}: unknown version of the format: {content.get('version')!r}",
+            f"profile: {_place(path, lines, 'version')}: unknown version of the format: {content.get('version')!r}",
             hint=f"this keepbusy reads version {VERSION}; tune again",
         )
     _check_keys(path, lines, content, _SECTIONS, "")
     for section in ("options", "tuned_for", "measured"):
         if not isinstance(content.get(section) or {}, dict):
             raise ConfigError(
-                f"--profile: {_place(path, lines, section)}: {section} is not a table", hint="write `key: value` lines"
+                f"profile: {_place(path, lines, section)}: {section} is not a table", hint="write `key: value` lines"
             )
     options, tuned_for = content.get("options") or {}, content.get("tuned_for") or {}
     _check_keys(path, lines, options, tuple(PROFILE_OPTIONS), "options.")
@@ -241,16 +241,16 @@ def _checked(path: Path, lines: Mapping[str, int], options: Mapping[str, Any]) -
         if type(value) not in kinds or (isinstance(value, list) and not is_pair):
             names = {int: "a whole number", str: "a word", list: "[height, width]"}
             wanted = " or ".join(names[kind] for kind in kinds)
-            raise ConfigError(f"--profile: {place}: {name}: {value!r} is not {wanted}", hint=f"write {name}: {wanted}")
+            raise ConfigError(f"profile: {place}: {name}: {value!r} is not {wanted}", hint=f"write {name}: {wanted}")
         values[name] = tuple(value) if isinstance(value, list) else value
         try:
             split_options({name: values[name]})
         except ConfigError as error:
-            raise ConfigError(f"--profile: {place}: {error.message}", hint=error.hint) from error
+            raise ConfigError(f"profile: {place}: {error.message}", hint=error.hint) from error
     try:
         split_options(values)
     except ConfigError as error:
-        raise ConfigError(f"--profile: {_place(path, lines, 'options')}: {error.message}", hint=error.hint) from error
+        raise ConfigError(f"profile: {_place(path, lines, 'options')}: {error.message}", hint=error.hint) from error
     return cast("Options", values)
 
 
@@ -260,7 +260,7 @@ def _check_keys(
     for key in found:
         if key not in known:
             raise ConfigError(
-                f"--profile: {_place(path, lines, f'{prefix}{key}')}: unknown key {prefix}{key}",
+                f"profile: {_place(path, lines, f'{prefix}{key}')}: unknown key {prefix}{key}",
                 hint=f"the keys are {', '.join(known)}",
             )
 

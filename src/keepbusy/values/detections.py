@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import MissingExtraError
+from keepbusy.texts import shortened
 from keepbusy.values.masks import Masks
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ Chosen: TypeAlias = "int | slice | Sequence[int] | NDArray[np.integer[Any]] | ND
 """What detections are chosen by."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+_NAMES_SHOWN = 3
+"""In a `repr`; most models have 80 class names."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Detections:
     """What was found in one frame, most confident first.
 
@@ -63,6 +68,16 @@ class Detections:
     def __len__(self) -> int:
         return int(self.class_id.shape[0])
 
+    def __repr__(self) -> str:
+        num = len(self)
+        parts = [f"{num} box{'' if num == 1 else 'es'}"]
+        extras = ("masks", "keypoints", "boxes_xywhr", "probabilities", "track_id")
+        parts += [name for name in extras if getattr(self, name) is not None]
+        if shown := [repr(shortened(str(name), 40)) for name in self.names[:_NAMES_SHOWN]]:
+            rest = f", ... {len(self.names)} in all" if len(self.names) > len(shown) else ""
+            parts.append(f"names=({', '.join(shown)}{rest})")
+        return f"Detections({', '.join(parts)})"
+
     def __getitem__(
         self, chosen: int | slice | Sequence[int] | NDArray[np.integer[Any]] | NDArray[np.bool_]
     ) -> Detections:
@@ -73,13 +88,16 @@ class Detections:
 
         Raises:
             IndexError: A number is beyond the last one, or the bools are not one for each.
+            TypeError: It is something else, such as a single bool.
         """
         every = np.arange(len(self))
         if isinstance(chosen, slice):
             return self.take(every[chosen])
-        index = np.asarray(chosen)
-        if index.size == 0 and index.dtype != np.bool_:
-            index = index.astype(np.intp)
+        index = _as_index(chosen)
+        if index is None or (index.dtype == np.bool_ and index.ndim == 0):
+            raise TypeError(
+                "detections are chosen by a number, a slice, numbers, or one bool for each, not by " + _form(chosen)
+            )
         return self.take(np.atleast_1d(every[index]))
 
     def __iter__(self) -> Iterator[Detections]:
@@ -94,8 +112,12 @@ class Detections:
 
         Raises:
             IndexError: One is beyond the last one.
+            TypeError: They are something else, such as bools.
         """
-        order = np.arange(len(self))[np.asarray(indices, np.intp)]
+        index = _as_index(indices)
+        if index is None or index.dtype == np.bool_ or index.ndim == 0:
+            raise TypeError(f"take: a sequence of numbers is expected, not {_form(indices)}; bools go into found[...]")
+        order = np.arange(len(self))[index]
         return dataclasses.replace(
             self,
             boxes_xyxy=self.boxes_xyxy[order],
@@ -167,6 +189,25 @@ class Detections:
 
     def _class_names(self) -> NDArray[np.str_]:
         return np.array([self.names[i] for i in self.class_id], dtype=np.str_)
+
+
+def _as_index(chosen: object) -> NDArray[np.integer[Any]] | NDArray[np.bool_] | None:
+    """Numbers or bools, one or a row of them; None where it is something else."""
+    try:
+        index: NDArray[Any] = np.asarray(chosen)
+    except ValueError:  # Rows of several lengths.
+        return None
+    if index.size == 0 and index.ndim == 1 and index.dtype != np.bool_:
+        index = index.astype(np.intp)
+    is_row = index.ndim <= 1 and (index.dtype == np.bool_ or np.issubdtype(index.dtype, np.integer))
+    return index if is_row else None
+
+
+def _form(chosen: object) -> str:
+    """What was given, for messages."""
+    if isinstance(chosen, np.ndarray):
+        return f"an array of {chosen.dtype} with the shape {chosen.shape}"
+    return shortened(repr(chosen), 80)
 
 
 def corners_of_rotated(boxes_xywhr: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -96,13 +96,13 @@ def recognise_output(
             return form
     if family is not None:
         raise ConfigError(
-            f"--family {family}: {path} has no such output{': ' + why if why else ''}; outputs: {outputs_text(graph)}",
-            hint=f"{family} needs {FAMILIES[family]}; {_what_it_is(view)}leave --family out to let keepbusy find out",
+            f"`family` {family}: {path} has no such output{': ' + why if why else ''}; outputs: {outputs_text(graph)}",
+            hint=f"{family} needs {FAMILIES[family]}; {_what_it_is(view)}leave `family` out to let keepbusy find out",
         )
     if task is not None:
         raise ConfigError(
-            f"--task {task}: {path} has no such output{': ' + why if why else ''}; outputs: {outputs_text(graph)}",
-            hint=f"{_what_it_is(view)}leave --task out to let keepbusy find out",
+            f"`task` {task}: {path} has no such output{': ' + why if why else ''}; outputs: {outputs_text(graph)}",
+            hint=f"{_what_it_is(view)}leave `task` out to let keepbusy find out",
         )
     raise not_understood(graph, path, why or "none of its outputs has a form that is known")
 

@@ -78,13 +78,13 @@ def _cell_rows(view: View, port: Port, width: int, strides: tuple[int, ...], why
     if is_decoded or has_objectness or "yolox" in view.words.kind:
         family: Family = "yolox" if is_decoded else "yolox-raw"
         reason = "its graph has the decoding's exponential" if is_decoded else "its graph has no exponential"
-        doubt = "" if is_decoded or has_objectness else "it could be decoded in another way: then say --family yolox"
+        doubt = "" if is_decoded or has_objectness else "it could be decoded in another way: then say `family` yolox"
         return _yolox(view, port, width, strides, family, f"{why}; {reason}", doubt)
     if len(parts) > 1 or num_names == width - 4:
         reason = "box and classes only" if len(parts) > 1 else "its names leave no objectness"
         return _yolov8(view, port, width, f"{why}; {reason}")
     doubt = (
-        f"it could be decoded (--family yolox), or YOLOv8 with swapped axes and {width - 4} classes (--family yolov8)"
+        f"it could be decoded (`family` yolox), or YOLOv8 with swapped axes and {width - 4} classes (`family` yolov8)"
     )
     return _yolox(view, port, width, strides, "yolox-raw", why, doubt)
 
@@ -118,7 +118,7 @@ def selected(view: View) -> OutputForm | None:
             if width != 6:
                 raise Impossible(f"RT-DETR's rows have 6 numbers, not {width}")
             why = "rows of box, score and class; " + _why_normalized(is_detr)
-            doubt = "" if is_row or is_detr else "it could be DETR with 2 classes: then say --family detr"
+            doubt = "" if is_row or is_detr else "it could be DETR with 2 classes: then say `family` detr"
             return _selected("rt-detr", view, port, Split("detect", 0), why, doubt, is_normalized=True)
         if view.family in (None, "yolov10") and width >= 6:
             if view.family is None and not (is_row or view.said_task or _is_usual(view, width)):
@@ -176,7 +176,7 @@ def _split_selected(view: View, width: int, parts: tuple[int, ...]) -> Split:
 def _rival(width: int, split: Split) -> str:
     what = {"obb": "a rotated box's angle", "pose": "keypoints"}.get(split.task)
     told = f"the numbers behind the class are taken for {what}; " if what else ""
-    return f"{told}it could be DETR with {width - 4} classes: then say --family detr"
+    return f"{told}it could be DETR with {width - 4} classes: then say `family` detr"
 
 
 def _selected(
@@ -205,7 +205,7 @@ def count_by_names(view: View) -> tuple[int, str]:
     """The number of classes where no shape tells it, and what is doubtful about that."""
     if view.words.num_names:
         return view.words.num_names, ""
-    return 80, "nothing tells how many classes it has: COCO's 80 are assumed (--names says others)"
+    return 80, "nothing tells how many classes it has: COCO's 80 are assumed (`names=` says others)"
 
 
 def _queries(view: View, port: Port, width: int) -> OutputForm:

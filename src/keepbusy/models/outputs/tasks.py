@@ -93,7 +93,7 @@ def split_rest(
         return _by_names(view, rest, may_turn)
     if not words.num_names and rest == 1 + POSE_NUMBERS:
         why = f"{rest} numbers behind the box are one class and 17 keypoints"
-        doubt = f"it could be {rest} classes: then say --task detect"
+        doubt = f"it could be {rest} classes: then say `task` detect"
         return Split("pose", 1, keypoints=(17, 3), why=why, doubt=doubt)
     return _check_names(view, Split("detect", rest))
 
@@ -140,7 +140,7 @@ def _by_names(view: View, rest: int, may_turn: bool) -> Split:
     num_points, num_values = view.words.keypoints
     if num_points * num_values == extra:
         return Split("pose", num_names, keypoints=(num_points, num_values), why="its metadata tells of keypoints")
-    rival = f"it could be {rest} classes, though it names {num_names}: then say --task detect"
+    rival = f"it could be {rest} classes, though it names {num_names}: then say `task` detect"
     if extra == 1 and may_turn:
         return Split("obb", num_names, why="one number more than class names, the angle", doubt=rival)
     if extra == POSE_NUMBERS or (num_names == 1 and extra % 3 == 0):

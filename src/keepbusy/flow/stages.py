@@ -1,6 +1,6 @@
-"""The five stages as plain steps on one frame, the same for sync and async.
+"""The stages as plain functions of one frame, the same for sync and async.
 
-Each step works on one slot or frame, stamps its times, and turns whatever goes wrong into the `FrameError` of that
+Each works on one slot or frame, stamps its times, and turns whatever goes wrong into the `FrameError` of that
 frame. Which thread calls it, and when, is the pipeline's business.
 """
 
