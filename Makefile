@@ -6,6 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BASE := $(VENV)/.base-done
 DEV := $(VENV)/.dev-done
 
+# Hundreds of tests start the program: compiling it to bytecode each time would take longer than the rest of a start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup test lint fuzz signals schedules interrupts audit demo bench lock clean help
 
 help: ## Show the targets
@@ -25,8 +28,8 @@ $(DEV): $(BASE) constraints/dev.txt training/requirements.txt
 	$(PIP) install --requirement training/requirements.txt
 	touch $@
 
-test: $(DEV) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(DEV) ## Run the tests, on two processes: make test JOBS=2
+	$(BIN)/python -m pytest --numprocesses $(or $(JOBS),2) --dist worksteal
 
 lint: $(DEV) ## Check style (ruff) and types (mypy strict)
 	$(BIN)/ruff check .

@@ -97,14 +97,13 @@ def test_beyond_the_last_one_there_is_none(chosen: Any) -> None:
 @pytest.mark.parametrize(
     "chosen",
     [True, np.True_, np.array(False), None, "0", 0.5, [0.0, 1.0], [None], [[0, 1]], np.zeros((5, 1), bool), object()],
-    ids=repr,
 )
 def test_what_chooses_nothing_is_refused_and_says_what_is_taken(chosen: Any) -> None:
     with pytest.raises(TypeError, match="chosen by a number, a slice, numbers, or one bool for each, not by "):
         found(5)[chosen]
 
 
-@pytest.mark.parametrize("indices", [True, 1, [True, False], np.zeros(5, bool), [0.5], [[0, 1]], None], ids=repr)
+@pytest.mark.parametrize("indices", [True, 1, [True, False], np.zeros(5, bool), [0.5], [[0, 1]], None])
 def test_only_numbers_are_taken(indices: Any) -> None:
     with pytest.raises(TypeError, match="take: a sequence of numbers is expected, not "):
         found(5).take(indices)

@@ -283,7 +283,9 @@ def _fresh_names() -> None:
 
 
 @pytest.mark.usefixtures("_fresh_names")
-@pytest.mark.parametrize("name", ["ไทย", "हिन्दी", "😀", "سلام", "שלום 2", "(שלום)", "mixed ไทย", "a\x00b", "\udcff"])
+@pytest.mark.parametrize(
+    "name", ["ไทย", "हिन्दी", "😀", "سلام", "שלום 2", "(שלום)", "mixed ไทย", "a\x00b", "\udcff"], ids=ascii
+)
 def test_names_that_cannot_be_drawn_are_ids(name: str, caplog: pytest.LogCaptureFixture) -> None:
     assert is_same_drawing(name, "class 0")
     warnings = [record.getMessage() for record in caplog.records]
@@ -446,7 +448,9 @@ def test_a_clip_that_comes_again_does_not_replace_its_first_round(tmp_path: Path
     assert all(len(times_and_duration(path)[0]) == 3 for path in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["12:30 out.mp4", "OUT.MP4", "a:b.MKV", "bad\udcff.mov", "12:30 out.JPG", "P.PNG"])
+@pytest.mark.parametrize(
+    "name", ["12:30 out.mp4", "OUT.MP4", "a:b.MKV", "bad\udcff.mov", "12:30 out.JPG", "P.PNG"], ids=ascii
+)
 def test_any_file_name_can_be_saved_to_in_the_current_folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -285,7 +285,7 @@ class _Flow:
             result = stages.postprocess(slot, stream.postprocess, now_ns)
         stages.release(slot)
         self.free.put(slot)
-        return stream.steps(result, stream.known, now_ns)
+        return result if stream.steps.are_none else stream.steps(result, stream.known, now_ns)
 
     def _hand_on(self, result: Result, stream: Stream) -> bool:
         """Leave a result to whoever takes results; False if nobody does any more."""

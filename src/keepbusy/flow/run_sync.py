@@ -109,7 +109,8 @@ class SyncRun(Run):
         stream = parcel.stream
         result = stages.postprocess(slot, stream.postprocess, now_ns)
         stages.release(slot)
-        result = stream.steps(result, stream.known, now_ns)
+        if not stream.steps.are_none:
+            result = stream.steps(result, stream.known, now_ns)
         postprocess.was_busy()
         postprocess.num_frames += 1
         return result

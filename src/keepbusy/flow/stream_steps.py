@@ -24,9 +24,13 @@ class StreamSteps:
     Args:
         factories: What makes them, in their order.
         name: The stream's, for messages.
+
+    Attributes:
+        are_none: Whether there is nothing to do with any result.
     """
 
     def __init__(self, factories: Sequence[StepFactory], name: str) -> None:
+        self.are_none = not factories
         self._factories = factories
         self._name = name
         self._steps: list[Step] = []
@@ -43,7 +47,7 @@ class StreamSteps:
             known: The stream's first frame → what is known of the stream.
             now_ns: The run's clock.
         """
-        if not self._factories or result.error is not None:
+        if self.are_none or result.error is not None:
             return result
         frame, timings = result.frame, result.timings
         with self._lock:

@@ -26,7 +26,8 @@ class Selection(Source):
 
     def __init__(self, source: Source, config: SelectConfig) -> None:
         self._source = source
-        self._loop = config.loop and not source.info.is_live
+        self._is_live = source.info.is_live
+        self._loop = config.loop and not self._is_live
         self._limit = config.limit
         self._stride = config.stride
         self._is_all = config.stride == 1 and not self._loop
@@ -65,7 +66,13 @@ class Selection(Source):
                 index=frame.index + self._index_offset,
                 timestamp_s=frame.timestamp_s + self._timestamp_offset_s,
             )
-        self._note_end(frame.index, frame.timestamp_s)
+        self._is_fruitful = True
+        if frame.index >= self._end_index:
+            self._end_index = frame.index + 1
+        if frame.timestamp_s > self._last_s:
+            self._last_s = frame.timestamp_s
+        if self._is_live:
+            self._last_read_s = time.monotonic()
         return frame
 
     def _moved(self, error: FrameError) -> FrameError:
@@ -87,13 +94,6 @@ class Selection(Source):
             shape_hw=error.shape_hw,
             is_last=error.is_last,
         )
-
-    def _note_end(self, index: int, timestamp_s: float) -> None:
-        self._is_fruitful = True
-        if index >= self._end_index:
-            self._end_index = index + 1
-        self._last_s = max(self._last_s, timestamp_s)
-        self._last_read_s = time.monotonic()
 
     def _end_s(self) -> float:
         """When the frame behind the last one would be due; 0 before the first."""
@@ -131,7 +131,8 @@ class Selection(Source):
 
         Times of a live source go on by what really went by since its last frame.
         """
-        is_later = source.info.is_live and math.isfinite(self._last_s)
+        self._is_live = source.info.is_live
+        is_later = self._is_live and math.isfinite(self._last_s)
         due_s = self._last_s + time.monotonic() - self._last_read_s if is_later else 0.0
         self._continue()
         self._timestamp_offset_s = max(self._timestamp_offset_s, due_s)

@@ -80,5 +80,5 @@ class Frame:
         if picture is None:
             return self.missing_hw
         if isinstance(picture, np.ndarray):
-            return int(picture.shape[0]), int(picture.shape[1])
+            return picture.shape[:2]
         return picture.shape_hw
