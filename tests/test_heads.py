@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import cv2
 import numpy as np
 import openvino as ov
 import pytest
@@ -246,6 +247,21 @@ def test_frames_of_a_size_that_was_not_expected_are_said(tmp_path: Path, caplog:
     assert [record.message for record in caplog.records] == [
         "frames of 64x128 were not expected: compiling the model for an input of 64x128 (width x height)"
     ]
+
+
+def test_frames_of_streams_that_are_only_added_are_no_surprise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = head_model(tmp_path / "m.xml", "yolov5", input_hw=(128, 128))
+    picture = tmp_path / "p.png"
+    cv2.imwrite(str(picture), np.zeros((64, 128, 3), np.uint8))
+    caplog.set_level(logging.INFO, "keepbusy")
+    with kb.Pipeline(path, head="tail", precision="f32") as pipeline, pipeline.start() as run:
+        run.add(picture)
+        run.end()
+        assert [result.error for result in run] == [None]
+    levels = {record.levelno for record in caplog.records if "not expected" in record.message}
+    assert levels == {logging.INFO}
 
 
 def test_ever_new_shapes_use_a_bounded_set(tmp_path: Path) -> None:

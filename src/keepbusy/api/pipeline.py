@@ -133,6 +133,9 @@ class Pipeline:
                 print(run.streams[result.frame.source_id].name, len(result.detections))
         ```
 
+        The model is compiled before it returns, in its own shape, and its head measured where it was not before; frames
+        of other sizes are compiled for when the first of them comes.
+
         Raises:
             KeepbusyError: The pipeline is closed, or its last run is neither exhausted nor closed.
         """

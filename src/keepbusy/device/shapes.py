@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from keepbusy.config import DeviceConfig
 from keepbusy.errors import ConfigError
@@ -46,6 +46,7 @@ class InputShapes:
         self._are_rectangles = self._wants_rectangles(config)
         self._planned: list[SizeHW] = []
         self._chosen: dict[SizeHW, SizeHW] = {}
+        self._were_told = False
         self._lock = threading.Lock()
         self._check(head)
 
@@ -100,7 +101,7 @@ class InputShapes:
         if self._model.input.is_fixed:
             self._are_rectangles = False
 
-    def take(self, shapes: Sequence[SizeHW], frame_sizes: Iterable[SizeHW]) -> None:
+    def take(self, shapes: Sequence[SizeHW], frame_sizes: Collection[SizeHW]) -> None:
         """Use some shapes from now on.
 
         Args:
@@ -110,6 +111,7 @@ class InputShapes:
         """
         with self._lock:
             planned = [*self._planned, *(shape for shape in shapes if shape not in self._planned)]
+            self._were_told |= bool(frame_sizes)
             if self._are_rectangles:
                 for frame_hw in frame_sizes:
                     held = smallest_holding(rectangle(frame_hw, self.nominal_hw), planned)
@@ -141,7 +143,9 @@ class InputShapes:
         if len(self._planned) >= MAX_SHAPES - 1:
             wanted = held or self.nominal_hw
         if wanted not in self._planned:
-            log.warning(
+            # Where streams are only added to a run, no size is expected.
+            log.log(
+                logging.WARNING if self._were_told else logging.INFO,
                 "frames of %dx%d were not expected: compiling the model for an input of %dx%d (width x height)",
                 *reversed(frame_hw),
                 *reversed(wanted),

@@ -69,8 +69,7 @@ class Selection(Source):
         self._is_fruitful = True
         if frame.index >= self._end_index:
             self._end_index = frame.index + 1
-        if frame.timestamp_s > self._last_s:
-            self._last_s = frame.timestamp_s
+        self._last_s = max(self._last_s, frame.timestamp_s)
         if self._is_live:
             self._last_read_s = time.monotonic()
         return frame
