@@ -20,6 +20,7 @@ ORDER = (
     "version",
     "texts",
     "errors",
+    "checks",
     "telemetry",
     "values",
     "config",

@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import keepbusy as kb
 from keepbusy.config import SelectConfig
+from keepbusy.embedded import embedded_model
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources import Selection, Source, open_source, open_sources
 from keepbusy.sources.video import Video
 from keepbusy.values.frame import Frame
-from tests.build import square_picture, write_picture, write_video
+from tests.build import image_of, square_picture, write_picture, write_video
 from tests.http_server import serving
 from tests.rtsp_server import rtsp_camera
 
@@ -314,3 +317,24 @@ def test_a_camera_that_falls_silent_is_told_in_our_words_with_the_limit() -> Non
     wanted = pytest.raises(SourceError, match=r"cannot be opened as a video: nothing has come for 0.5 s")
     with silent_camera(num_pictures=0) as address, wanted:
         Video(address, address, timeout_s=0.5)
+
+
+def test_fast_decoding_gives_the_same_frames_a_little_rougher(tmp_path: Path) -> None:
+    path = tmp_path / "noisy.mp4"
+    rng = np.random.default_rng(3)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.options = {"crf": "35"}
+        for _ in range(12):
+            noise = np.asarray(cv2.GaussianBlur(rng.integers(0, 255, (64, 96, 3), np.uint8), (0, 0), 2), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="bgr24")))
+        container.mux(stream.encode())
+    plain, fast = (read_all(open_source(path, fast_decode=is_fast)) for is_fast in (False, True))
+    assert [frame.timestamp_s for frame in fast] == [frame.timestamp_s for frame in plain]
+    gaps = [np.abs(image_of(a).astype(int) - image_of(b)).mean() for a, b in zip(plain, fast, strict=True)]
+    assert 0 < max(gaps) < 10
+    with kb.Pipeline(embedded_model(), fast_decode=True) as pipeline:
+        (first, *_) = pipeline.run(path)
+    np.testing.assert_array_equal(image_of(first.frame), image_of(fast[0]))

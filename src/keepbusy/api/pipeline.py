@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from keepbusy.api.async_results import AsyncResults
 from keepbusy.api.load import check_class_ids, check_classes, check_process, load, postprocess
 from keepbusy.api.slots import Slots
-from keepbusy.config import RunConfig, SelectConfig, StreamConfig
+from keepbusy.config import SelectConfig, StreamConfig
 from keepbusy.device.compiled import CompiledModel
 from keepbusy.device.engine import OpenVINODevice, Request
 from keepbusy.errors import ConfigError, KeepbusyError
@@ -78,7 +78,7 @@ class Pipeline:
         **options: Unpack[Options],
     ) -> None:
         self._compiled, self._detect, self._config = load(model, names, {"device": device, **options})
-        self._reading = _how_to_read(self._config)
+        self._reading = self._config.reading
         self._device_name = device
         self._process_id = os.getpid()
         self._turns: dict[str, Turn] = {}
@@ -290,15 +290,6 @@ class Pipeline:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _how_to_read(config: RunConfig) -> dict[str, Any]:
-    """How sources are opened."""
-    return {
-        "read_ahead": config.mode == "async",
-        "read_threads": config.read_threads,
-        "max_pixels": config.max_pixels,
-    }
 
 
 def _reduced_side_px(compiled: CompiledModel) -> int:

@@ -246,6 +246,15 @@ def detect(
             rich_help_panel=_READ,
         ),
     ] = False,
+    fast_decode: Annotated[
+        bool,
+        typer.Option(
+            "--fast-decode",
+            help="Decode H.264 and HEVC without smoothing block edges: a quarter less work, and pictures drift a "
+            "little until the next key frame.",
+            rich_help_panel=_READ,
+        ),
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Run a detector over videos, pictures, folders, cameras and streams.
@@ -308,6 +317,7 @@ def detect(
             on_error=cast(OnError, on_error),
             device_timeout_s=device_timeout,
             reduce_jpegs=reduce_jpegs,
+            fast_decode=fast_decode,
             max_pixels=parse_pixels(max_pixels),
             **{name: value for name, value in options.items() if _is_given(context, name)},
         )

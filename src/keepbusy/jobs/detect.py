@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -214,13 +215,8 @@ def _conclude(
 
 
 def _open_sources(given: Iterable[Any], options: Mapping[str, Any]) -> list[Source]:
-    defaults = RunConfig()
-    return open_mixed(
-        list(given),
-        read_ahead=options.get("mode", defaults.mode) != "sync",
-        read_threads=options.get("read_threads"),
-        max_pixels=options.get("max_pixels", defaults.max_pixels),
-    )
+    own = {one.name: options[one.name] for one in dataclasses.fields(RunConfig) if one.name in options}
+    return open_mixed(list(given), **RunConfig(**own).reading)
 
 
 def _with_profile(options: Options, profile: str | Path | None, model: Path, device: str) -> Options:

@@ -26,7 +26,7 @@ class PlayablePart:
         self._num_bytes = 0
         self._beginning = b""
         self._file: FileIO | None = None
-        if path.is_file():  # Not a pipe, which would wait.
+        if os.path.isfile(path):  # Not a pipe, which would wait.
             with suppress(OSError):
                 self._file = FileIO(path, "r+b")
 

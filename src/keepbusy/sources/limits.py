@@ -14,13 +14,18 @@ MAX_VIDEO_PIXELS = 1 << 28
 _PADDING_PIXELS = 1 << 16
 
 
-def decoder_options(max_pixels: int) -> dict[str, str]:
+def decoder_options(max_pixels: int, *, fast: bool = False) -> dict[str, str]:
     """FFmpeg's options with which a decoder takes no memory for a picture of many more pixels.
 
     FFmpeg counts the padding at the ends of rows, too, which is more than the pixels of a small picture: it is given
     twice as much, and who takes the picture counts its pixels.
+
+    Args:
+        max_pixels: The most that a picture may have.
+        fast: Whether the edges of blocks are left as they are: see `RunConfig.fast_decode`.
     """
-    return {"max_pixels": str(min(2 * int(max_pixels) + _PADDING_PIXELS, MAX_VIDEO_PIXELS))}
+    options = {"max_pixels": str(min(2 * int(max_pixels) + _PADDING_PIXELS, MAX_VIDEO_PIXELS))}
+    return options | ({"skip_loop_filter": "all"} if fast else {})
 
 
 LISTS = frozenset({"concat", "dash", "hls", "image2", "imf", "lavfi", "sdp", "vapoursynth", "webm_dash_manifest"})

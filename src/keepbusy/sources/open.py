@@ -35,6 +35,7 @@ class _How(NamedTuple):
     read_ahead: bool
     read_threads: int | None
     max_pixels: int
+    fast_decode: bool
 
     @property
     def picture_threads(self) -> int | None:
@@ -48,6 +49,7 @@ def open_source(
     read_ahead: bool = True,
     read_threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    fast_decode: bool = False,
 ) -> Source:
     """Open what the user named.
 
@@ -60,12 +62,13 @@ def open_source(
             background.
         read_threads: Threads that read a folder's pictures, or a video's decoder uses; None chooses.
         max_pixels: A picture, or a video's picture, that has more by its header fails without being decoded.
+        fast_decode: See `RunConfig.fast_decode`.
 
     Raises:
         SourceError: It does not exist, cannot be opened or has nothing in it.
     """
     text = os.fspath(spec) if isinstance(spec, Path) else str(spec)
-    how = _How(read_ahead, read_threads, max_pixels)
+    how = _How(read_ahead, read_threads, max_pixels, fast_decode)
     if not text.strip():
         raise SourceError("the source is empty", hint=_WHAT_TO_GIVE)
     if text == STDIN:
@@ -132,6 +135,7 @@ def open_sources(
     read_ahead: bool = True,
     read_threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    fast_decode: bool = False,
 ) -> list[Source]:
     """Open several; pictures that follow each other become one source. All are closed again if one fails.
 
@@ -139,13 +143,13 @@ def open_sources(
         specs: What `open_source` takes.
         read_ahead: As for `open_source`.
         read_threads: As for `open_source`; for each source.
-        max_pixels: As for `open_source`.
+        max_pixels, fast_decode: As for `open_source`.
 
     Raises:
         SourceError: One of them cannot be opened.
     """
     sources: list[Source] = []
-    how = _How(read_ahead, read_threads, max_pixels)
+    how = _How(read_ahead, read_threads, max_pixels, fast_decode)
     try:
         for run in _group_images(specs):
             source_id = len(sources)

@@ -60,18 +60,22 @@ class Packets:
         stream: One of its video streams.
         can_reopen: Whether the container's name opens the same again: a file's does, a pipe's or a stream's does not.
         max_pixels: The decoder takes no memory for a picture that has more.
+        fast_decode: See `RunConfig.fast_decode`.
 
     Attributes:
         num_packets: How many packets with content have been read.
     """
 
-    def __init__(self, container: Any, stream: Any, *, can_reopen: bool, max_pixels: int) -> None:
+    def __init__(
+        self, container: Any, stream: Any, *, can_reopen: bool, max_pixels: int, fast_decode: bool = False
+    ) -> None:
         import av
 
         self._max_pixels = max_pixels
         self._had_size = bool(stream.width and stream.height)
         self._is_png = stream.codec_context.name in ("png", "apng")
-        stream.codec_context.options = decoder_options(max_pixels)
+        self._options = decoder_options(max_pixels, fast=fast_decode)
+        stream.codec_context.options = self._options
 
         self._container = container
         self._stream = stream
@@ -248,10 +252,9 @@ class Packets:
             return []
         found: list[VideoFrame | PacketError] = []
         try:
-            options = decoder_options(self._max_pixels)
-            with av.open(self._container.name, options=options) as again:
+            with av.open(self._container.name, options=decoder_options(self._max_pixels)) as again:
                 stream = again.streams[self._stream.index]
-                stream.codec_context.options = options
+                stream.codec_context.options = self._options
                 stream.thread_type = "NONE"
                 again.seek(int(last_s / stream.time_base), stream=stream, backward=True)
                 for packet in again.demux(stream):

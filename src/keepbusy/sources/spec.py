@@ -18,13 +18,14 @@ class SourceSpec:
 
     Attributes:
         location: What `open_source` takes.
-        read_ahead, read_threads, max_pixels: As for `open_source`.
+        read_ahead, read_threads, max_pixels, fast_decode: As for `open_source`.
     """
 
     location: str | int | Path = field(repr=False)
     read_ahead: bool = True
     read_threads: int | None = None
     max_pixels: int = MAX_PIXELS
+    fast_decode: bool = False
     name: str = field(init=False)
     """What to call it, without passwords."""
 
@@ -43,4 +44,5 @@ class SourceSpec:
             read_ahead=self.read_ahead,
             read_threads=self.read_threads,
             max_pixels=self.max_pixels,
+            fast_decode=self.fast_decode,
         )

@@ -58,6 +58,7 @@ class Video(Source):
         read_threads: Threads of the decoder; None for as many as its pictures' size and the number of cores call for.
         timeout_s: For URLs: the longest silence.
         max_pixels: A picture that has more by its header fails without being decoded.
+        fast_decode: See `RunConfig.fast_decode`.
 
     Raises:
         SourceError: It cannot be opened, or has no video in it.
@@ -73,10 +74,12 @@ class Video(Source):
         read_threads: int | None = None,
         timeout_s: float = STREAM_TIMEOUT_S,
         max_pixels: int = MAX_PIXELS,
+        fast_decode: bool = False,
     ) -> None:
         self._location = Location(location, without_secrets(name), timeout_s, min(max_pixels, MAX_VIDEO_PIXELS))
         self._thread_type = "AUTO" if read_ahead else "SLICE"
         self._read_threads = read_threads
+        self._fast_decode = fast_decode
         self._source_id = source_id
         self._name = self._location.name
         self._max_pixels = self._location.max_pixels
@@ -101,6 +104,7 @@ class Video(Source):
             self._stream,
             can_reopen=self._location.can_reopen,
             max_pixels=self._max_pixels,
+            fast_decode=self._fast_decode,
         )
         self._orientation: Orientation | None = None
         self._rotation = 0
