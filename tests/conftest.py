@@ -3,8 +3,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,20 @@ def no_thread_is_leaked() -> Iterator[None]:
         thread.join(5)
     leaked = [thread for thread in started if thread.is_alive()]
     assert not leaked, f"leaked threads: {leaked}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """Reports go from one process to another: names of files that are no text are made fit for that."""
+    found = yield
+    return None if found is None else _as_text(found)
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_text(one) for one in value)
+    return value
