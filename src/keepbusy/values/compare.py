@@ -284,8 +284,8 @@ def _mask_overlap(a: Masks, b: Masks, ours: int, theirs: int) -> float:
     if right > left and bottom > top:
         part_a = mask_a[top - top_a : bottom - top_a, left - left_a : right - left_a]
         part_b = mask_b[top - top_b : bottom - top_b, left - left_b : right - left_b]
-        common = int((part_a & part_b).sum())
-    union = int(mask_a.sum()) + int(mask_b.sum()) - common
+        common = np.count_nonzero(part_a & part_b)
+    union = np.count_nonzero(mask_a) + np.count_nonzero(mask_b) - common
     return common / union if union else 1.0
 
 
