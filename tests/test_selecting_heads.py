@@ -141,7 +141,7 @@ def test_a_saved_one_is_rewritten_once_and_gives_the_same(kind: SelectingKind, t
     ):
         expected = [result.detections for result in run]
         assert pipeline.input_hw == (192, 256)
-    frames = open_frames(str(embedded_clip()), 6)
+    frames = open_frames(str(embedded_clip()), 2)
     report = optimize(path, saved.parent, frames, config=OptimizeConfig(force=True, rounds=1, seconds=0.1))
     assert [Path(name).name for name in report.files] == [saved.name]
     model = load_model(saved)
