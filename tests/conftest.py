@@ -46,8 +46,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def the_log_stays_as_it_was() -> Iterator[None]:
     log = logging.getLogger("keepbusy")
-    # Libraries that are imported may configure logging for all, at any time.
-    logging.getLogger().setLevel(logging.WARNING)
+    # Libraries that are imported may configure logging for all.
     log.disabled, log.propagate, log.manager.disable = False, True, 0
     log.setLevel(logging.NOTSET)
     before = (log.level, log.disabled, log.propagate, list(log.handlers), log.manager.disable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from keepbusy.models.saved_form import is_saved_by_us, read_form, write_form
 from keepbusy.optimize import OptimizeConfig, Report, Row, optimize
 from keepbusy.optimize.control import control_by_map
 from keepbusy.optimize.frames import Sample, network_input, open_frames, read_samples
-from keepbusy.optimize.quantize import quantize_model
+from keepbusy.optimize.quantize import import_nncf, quantize_model
 from keepbusy.optimize.report import choose_int8, to_dict
 from keepbusy.pictures.letterbox import LETTERBOXED, Letterbox
 from keepbusy.sources.street import Street
@@ -364,6 +365,18 @@ def test_behind_an_unknown_head_everything_stays_in_float(tmp_path: Path) -> Non
 def _sample(rng: np.random.Generator) -> Sample:
     picture = rng.integers(0, 256, (64, 64, 3), np.uint8)
     return Sample(picture, Letterbox.fit((64, 64), (64, 64)), None)
+
+
+def test_handlers_of_who_listens_to_nncf_stay_as_they_are() -> None:
+    import_nncf()
+    handler = logging.NullHandler(logging.INFO)
+    logger = logging.getLogger("nncf")
+    logger.addHandler(handler)
+    try:
+        import_nncf()
+    finally:
+        logger.removeHandler(handler)
+    assert (handler.level, logger.level) == (logging.INFO, logging.ERROR)
 
 
 def test_nncf_is_silent_and_sends_nothing() -> None:

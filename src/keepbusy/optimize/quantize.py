@@ -60,7 +60,8 @@ def import_nncf() -> Any:
             import nncf
     except ImportError as error:
         raise MissingExtraError("`int8`", extra="quantize") from error
-    nncf.set_log_level(logging.ERROR)
+    # Not by `nncf.set_log_level`, which changes the handlers of whoever listens to its logger, too.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
 
 
