@@ -284,8 +284,8 @@ def _mask_overlap(a: Masks, b: Masks, ours: int, theirs: int) -> float:
     if right > left and bottom > top:
         part_a = mask_a[top - top_a : bottom - top_a, left - left_a : right - left_a]
         part_b = mask_b[top - top_b : bottom - top_b, left - left_b : right - left_b]
-        common = np.count_nonzero(part_a & part_b)
-    union = np.count_nonzero(mask_a) + np.count_nonzero(mask_b) - common
+        common = int(np.count_nonzero(part_a & part_b))
+    union = int(np.count_nonzero(mask_a)) + int(np.count_nonzero(mask_b)) - common
     return common / union if union else 1.0
 
 
