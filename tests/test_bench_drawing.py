@@ -237,9 +237,9 @@ def test_one_measurement_is_shown_once_and_told() -> None:
 @pytest.mark.parametrize(
     ("head", "input_hw", "text"),
     [
-        ("tail", [384, 640], "run at 640x384 with head tail (exported: 640x640)"),
-        ("stock", [384, 640], "as exported but 640x384 (exported: 640x640)"),
-        ("stock", [640, 640], "as exported, 640x640"),
+        ("tail", [384, 640], "640x384 with head tail (exported: 640x640)"),
+        ("stock", [384, 640], "640x384 with head stock (exported: 640x640)"),
+        ("stock", [640, 640], "640x640 as exported"),
     ],
 )
 def test_the_heading_says_which_graph_runs(head: str, input_hw: list[int], text: str) -> None:

@@ -67,7 +67,7 @@ def page(report: Report) -> str:
         f"<title>{escape(title)} · keepbusy bench</title>",
         f"<style>{css}</style></head><body><main>",
         f"<h1>{escape(title)}</h1>",
-        f'<p class="muted">{escape(graphs(environment))}, '
+        f'<p class="muted">run at {escape(graphs(environment))}, '
         f"{escape(str(environment['precision'] or 'precision not known'))}, {environment['usable_cores']:g} cores, "
         f"{escape(', '.join(environment['sources']))}</p>",
         '<div class="cards">',

@@ -29,7 +29,7 @@ def render(report: Report) -> RenderableType:
 
 def heading(environment: Mapping[str, Any]) -> Text:
     """What was measured, on what."""
-    first = f"{environment['model']} on {environment['device']}, {graphs(environment)}"
+    first = f"{environment['model']} on {environment['device']}, run at {graphs(environment)}"
     details = (
         f"{environment['device_name'] or environment['cpu_model']}, {environment['usable_cores']:g} cores, "
         f"OpenVINO {short_version(environment['openvino'])}, {environment['precision'] or 'precision not known'}, "
@@ -40,11 +40,15 @@ def heading(environment: Mapping[str, Any]) -> Text:
 
 
 def graphs(environment: Mapping[str, Any]) -> str:
-    """Which graph is run, and which was exported: shapes (width x height) and head."""
+    """Which graph is run, and which was exported: shapes (width x height) and head.
+
+    Args:
+        environment: `head`, `input_hw` and `exported_hw` are looked at.
+    """
     run, exported = (f"{width}x{height}" for height, width in (environment["input_hw"], environment["exported_hw"]))
-    if environment["head"] == "stock":
-        return f"as exported, {run}" if run == exported else f"as exported but {run} (exported: {exported})"
-    return f"run at {run} with head {environment['head']} (exported: {exported})"
+    if environment["head"] == "stock" and run == exported:
+        return f"{run} as exported"
+    return f"{run} with head {environment['head']} (exported: {exported})"
 
 
 def short_version(version: str) -> str:
