@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import statistics
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import keepbusy as kb
-from keepbusy.bench import baseline, environment, report, rounds, samples
+from keepbusy.bench import baseline, environment, report, rounds, samples, tables
 from keepbusy.bench.cost import measuring_cost_s
 from keepbusy.bench.measure import evaluate
 from keepbusy.bench.windows import StageWindow, Window, measure_end_to_end, measure_model_only
-from keepbusy.config import RunConfig
+from keepbusy.config import Mode, RunConfig
 from keepbusy.device.engine import Request
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.errors import STAGES, ConfigError, SinkError, SourceError
@@ -194,7 +197,9 @@ ENVIRONMENT = {
     "model": "model.xml",
     "model_sha256": "0123456789",
     "precision": "f32",
+    "head": "tail",
     "input_hw": [384, 640],
+    "exported_hw": [640, 640],
     "sources": ["street.mp4"],
     "streams": "2",
     "requests": 4,
@@ -202,14 +207,31 @@ ENVIRONMENT = {
 }
 
 
-def make_report(fps: tuple[float, ...] = (100, 100, 100), num_detections: int = 5) -> report.Report:
+NUM_REQUESTS: dict[str, int] = {name: 1 if "sync" in name.split() else 4 for name in report.NAMES}
+NUM_REQUESTS["model as exported async"] = 2
+
+
+def make_report(
+    fps: tuple[float, ...] = (100, 100, 100), num_detections: int = 5, one_measurement: tuple[Mode, ...] = ()
+) -> report.Report:
     windows = {
-        "model-only sync": [make_window(0.8 * value, is_end_to_end=False) for value in fps],
-        "model-only async": [make_window(1.25 * value, is_end_to_end=False) for value in fps],
+        "model as exported sync": [make_window(0.4 * value, is_end_to_end=False) for value in fps],
+        "model as exported async": [make_window(0.625 * value, is_end_to_end=False) for value in fps],
+        "model as run sync": [make_window(0.8 * value, is_end_to_end=False) for value in fps],
+        "model as run async": [make_window(1.25 * value, is_end_to_end=False) for value in fps],
         "end-to-end sync": [make_window(0.5 * value, num_detections=num_detections) for value in fps],
         "end-to-end async": [make_window(value, num_detections=num_detections) for value in fps],
     }
-    return evaluate(windows, ENVIRONMENT, seconds=1.0, num_requests={"sync": 1, "async": 4}, num_servers=2)
+    for mode in one_measurement:
+        del windows[f"model as exported {mode}"]
+    return evaluate(
+        windows,
+        ENVIRONMENT,
+        seconds=1.0,
+        num_requests=NUM_REQUESTS,
+        num_servers=2,
+        one_measurement=one_measurement,
+    )
 
 
 def test_a_report_has_the_ratios_the_stages_and_a_verdict() -> None:
@@ -217,6 +239,14 @@ def test_a_report_has_the_ratios_the_stages_and_a_verdict() -> None:
     assert found.speed_up == samples.Ratio(2.0, 2.0, 2.0)
     assert found.efficiency_async.median == pytest.approx(0.8)
     assert found.efficiency_sync.median == pytest.approx(50 / 80)
+    assert found.to_exported_async is not None and found.to_exported_sync is not None
+    # 62.5 frames a second are 62 whole frames in the window of a second.
+    assert found.to_exported_async.median == pytest.approx(100 / 62)
+    assert found.to_exported_async.low == found.to_exported_async.high == found.to_exported_async.median
+    assert found.to_exported_sync.median == pytest.approx(50 / 40)
+    assert found.seconds == 1.0 and found.model_seconds == 0.5
+    assert found.measurements["model as exported async"].num_requests == 2
+    assert found.verdict.sentence.endswith("End to end it is 1.61 times what the model as exported does alone.")
     assert [row.stage for row in found.stages] == ["read", "preprocess", "infer", "postprocess"]
     assert found.stages[0].async_ms == pytest.approx(2) and found.stages[0].cpu_ms == pytest.approx(1)
     assert found.stages[1].wait_output_share == pytest.approx(0.1)
@@ -226,11 +256,40 @@ def test_a_report_has_the_ratios_the_stages_and_a_verdict() -> None:
     assert found.measurements["end-to-end async"].cpu_ms_per_frame == pytest.approx(6)
 
 
+def test_a_ratio_to_the_model_as_exported_is_computed_round_by_round() -> None:
+    names = [name for name in report.NAMES if name != "model as exported sync"]
+    windows: dict[str, list[Window]] = {name: [make_window(100, is_end_to_end="end" in name)] * 3 for name in names}
+    windows["model as exported async"] = [make_window(fps, is_end_to_end=False) for fps in (25, 50, 40)]
+    found = evaluate(windows, ENVIRONMENT, seconds=1.0, num_requests=NUM_REQUESTS, num_servers=2)
+    assert found.to_exported_async == samples.Ratio(2.5, 2.0, 4.0)
+
+
+def test_a_graph_that_runs_as_exported_is_one_measurement() -> None:
+    found = make_report(one_measurement=("sync",))
+    assert found.names == list(report.NAMES) and found.one_measurement == ["sync"]
+    assert found.measurements["model as exported sync"] is found.measurements["model as run sync"]
+    assert found.to_exported_sync == found.efficiency_sync
+    assert found.is_the_same("model as run sync") and not found.is_the_same("model as run async")
+    both = make_report(one_measurement=("sync", "async"))
+    assert both.to_exported_async == both.efficiency_async
+    assert "as exported" not in both.verdict.sentence
+
+
+def test_an_exported_graph_that_does_not_compile_leaves_its_rows_and_ratios_out(tmp_path: Path) -> None:
+    names = [name for name in report.NAMES if "exported" not in name]
+    windows: dict[str, list[Window]] = {name: [make_window(100, is_end_to_end="end" in name)] * 3 for name in names}
+    found = evaluate(windows, ENVIRONMENT, seconds=1.0, num_requests=NUM_REQUESTS, num_servers=2)
+    assert found.names == names and found.to_exported_async is None and found.to_exported_sync is None
+    path = tmp_path / "report.json"
+    report.write_json(found, path)
+    assert report.read_json(path)["to_exported_async"] is None
+
+
 def test_warnings_say_what_to_distrust() -> None:
     (line,) = make_report((100, 100)).warnings
     assert line.startswith("2 rounds: too few for an interval") and "--rounds 3" in line
     lines = make_report((100, 90, 80)).warnings
-    assert len(lines) == 2 and "slowed down by 20%" in lines[0] and "model-only sync" in lines[0]
+    assert len(lines) == 2 and "slowed down by 20%" in lines[0] and "model as run sync" in lines[0]
     (line,) = make_report((100, 60, 100, 100)).warnings
     assert line.startswith("the machine is not quiet") and "1.67 times its worst" in line
     (line,) = make_report(num_detections=0).warnings
@@ -245,9 +304,45 @@ def test_a_report_survives_its_json(tmp_path: Path) -> None:
     assert content["measurements"]["end-to-end async"]["fps"] == 100
     assert content["speed_up"] == {"median": 2.0, "low": 2.0, "high": 2.0}
     assert content["verdict"]["bottleneck"] == "infer"
+    assert content["version"] == 2 and list(content["measurements"]) == list(report.NAMES)
+    assert content["measurements"]["model as exported async"]["fps"] == 62
+    assert content["to_exported_async"] == {key: pytest.approx(100 / 62) for key in ("median", "low", "high")}
+    assert content["one_measurement"] == [] and (content["seconds"], content["model_seconds"]) == (1.0, 0.5)
     assert "NaN" not in path.read_text() and "Infinity" not in path.read_text()
     with pytest.raises(SinkError, match="cannot be written"):
         report.write_json(make_report(), tmp_path / "missing" / "report.json")
+
+
+def in_version_1(content: dict[str, Any]) -> dict[str, Any]:
+    """A report as it was written before the model was measured as exported, too."""
+    earlier = {key: value for key, value in content.items() if "exported" not in key}
+    del earlier["one_measurement"], earlier["model_seconds"]
+    earlier["measurements"] = {
+        name.replace("model as run", "model-only"): one
+        for name, one in content["measurements"].items()
+        if "exported" not in name
+    }
+    return {**earlier, "version": 1}
+
+
+def test_a_report_of_version_1_is_read_and_compared(tmp_path: Path) -> None:
+    path, earlier_path = tmp_path / "report.json", tmp_path / "earlier.json"
+    report.write_json(make_report(), path)
+    now = report.read_json(path)
+    earlier_path.write_text(json.dumps(in_version_1(now)))
+    assert "model-only sync" in json.loads(earlier_path.read_text())["measurements"]
+    earlier = report.read_json(earlier_path)
+    assert list(earlier["measurements"]) == list(report.NEEDED)
+    assert earlier["measurements"]["model as run async"]["fps"] == 125
+    baseline.check_comparable(ENVIRONMENT, earlier, earlier_path, force=False)
+    assert baseline.ratio_to_baseline(90.0, earlier) == pytest.approx(0.9)
+    console = Console(width=120, file=io.StringIO(), highlight=False)
+    console.print(tables.compare_table(earlier, now, ("earlier", "now")))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    rows = {line[:38].strip(): line[38:].split() for line in lines}
+    assert rows["model as exported async"] == ["–", "62.0", "–", "–", "–"]
+    assert rows["model as run async"][:3] == ["125.0", "125.0", "1.000"]
+    assert rows["end-to-end async ÷ model as exported"] == ["–", "1.613"]
 
 
 @pytest.mark.parametrize(
@@ -257,6 +352,8 @@ def test_a_report_survives_its_json(tmp_path: Path) -> None:
         ("[]", "is not a report"),
         ('{"format": "keepbusy-bench", "version": 99}', "version 99"),
         ('{"format": "keepbusy-bench", "version": 1}', "incomplete"),
+        ('{"format": "keepbusy-bench", "version": 1, "measurements": []}', "incomplete"),
+        ('{"format": "keepbusy-bench", "version": 2}', "incomplete"),
         (None, "cannot be read"),
     ],
 )
@@ -296,6 +393,7 @@ def test_the_environment_is_described(tmp_path: Path, blob_model: Path) -> None:
         device="CPU",
         head="stock",
         input_hw=(64, 96),
+        exported_hw=(64, 96),
         nireq=3,
         properties={},
     )

@@ -173,7 +173,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
     assert "<script" not in text and "@import" not in text and "url(" not in text
     for part in (found.verdict.sentence, found.warnings[0], "end-to-end async", "model.xml on CPU", "2026.0.0"):
         assert part in checker.text
-    assert checker.text.count("latency of ") == 4
+    assert checker.text.count("latency of ") == 6
     with pytest.raises(SinkError, match="cannot be written"):
         page.write_page(found, tmp_path / "missing" / "report.html")
 
@@ -199,8 +199,15 @@ def test_the_tables_have_the_numbers(tmp_path: Path) -> None:
     text = rendered(tables.render(found))
     for part in (
         "end-to-end async 100.0",
-        "2.00 times (2.00 to 2.00)",
-        "80.0% (80.0% to 80.0%) of model-only, async; 62.5%",
+        "model.xml on CPU, run at 640x384 with head tail (exported: 640x640)",
+        "model as exported async 62.0",
+        "model as run async 125.0",
+        "end-to-end async ÷ sync 2.00 (2.00 to 2.00)",
+        "end-to-end async ÷ model as exported 1.61 (1.61 to 1.61)",
+        "end-to-end sync ÷ model as exported 1.25 (1.25 to 1.25)",
+        "end-to-end async ÷ model as run 80.0% (80.0% to 80.0%)",
+        "end-to-end sync ÷ model as run 62.5% (62.5% to 62.5%)",
+        "1 s for each measurement end to end and 0.5 s for each of the model alone",
         "30% for preprocess, 10% for postprocess",
         "bottleneck: infer",
         "Try next",
@@ -213,3 +220,27 @@ def test_the_tables_have_the_numbers(tmp_path: Path) -> None:
     text = rendered(tables.compare_table(read_json(paths[0]), read_json(paths[1]), ("a.json", "b.json")))
     assert "1.100" in text and "a.json" in text
     assert "(no interval)" in rendered(tables.render(make_report((100, 100))))
+
+
+def test_one_measurement_is_shown_once_and_told() -> None:
+    found = make_report(one_measurement=("sync", "async"))
+    text = rendered(tables.render(found))
+    assert text.count("model as run sync the same") == 2  # Throughput and latency.
+    assert "sync and async: the graph runs as exported, in its own shape" in text
+    checker = Checker()
+    checker.feed(page.page(found))
+    assert checker.text.count("latency of ") == 4 and "the graph runs as exported" in checker.text
+    assert "the model as exported alone" not in checker.text
+    assert "the model as exported alone" in page.page(make_report())
+
+
+@pytest.mark.parametrize(
+    ("head", "input_hw", "text"),
+    [
+        ("tail", [384, 640], "640x384 with head tail (exported: 640x640)"),
+        ("stock", [384, 640], "640x384 with head stock (exported: 640x640)"),
+        ("stock", [640, 640], "640x640 as exported"),
+    ],
+)
+def test_the_heading_says_which_graph_runs(head: str, input_hw: list[int], text: str) -> None:
+    assert tables.graphs({"head": head, "input_hw": input_hw, "exported_hw": [640, 640]}) == text

@@ -12,7 +12,7 @@ import openvino as ov
 import pytest
 
 import keepbusy as kb
-from benchmarks import run_all
+from benchmarks import model_only, run_all
 from benchmarks.peers import compare
 from benchmarks.peers.article_picture import letterbox, to_blob, to_frame
 from benchmarks.peers.bound import parse
@@ -22,9 +22,11 @@ from benchmarks.peers.protocol import Done, Frames, measure
 from benchmarks.peers.report import to_markdown, to_svg
 from benchmarks.peers.video import looped
 from benchmarks.peers.worker import ContenderError, Worker
+from keepbusy.device.engine import infer_once
 from keepbusy.embedded import embedded_clip, embedded_model
 from keepbusy.pictures.letterbox import Letterbox, Letterboxer
 from tests.build import square_picture
+from tests.head_graphs import head_model
 
 CONTENDERS = [
     Contender("keepbusy async", "net", "alone"),
@@ -166,6 +168,31 @@ def test_benchmark_apps_report_is_read() -> None:
     assert parse(text) == {"fps": 88.25, "latency_ms_p50": 21.5}
     with pytest.raises(ContenderError, match="no such device"):
         parse("[ ERROR ] no such device\n\n")
+
+
+def test_benchmark_app_is_given_the_graph_that_runs(tmp_path: Path) -> None:
+    model = head_model(tmp_path / "model.xml", "yolov5")
+    with kb.Pipeline(model, head="host", precision="f32") as pipeline:
+        (request, *_) = pipeline.warm_requests()
+        graph = ov.Core().read_model(model_only.save_graph(pipeline, tmp_path / "graph.xml"))
+        assert list(graph.inputs[0].shape) == [1, *pipeline.input_hw, 3]
+        assert graph.inputs[0].element_type == ov.Type.u8
+        # The raw heads of three levels, not the rows of the file.
+        assert len(graph.outputs) == len(request.outputs) == 3
+        pixels = np.random.default_rng(0).integers(0, 256, (*pipeline.input_hw, 3), np.uint8)
+        request.input[...] = pixels
+        infer_once(request, "CPU")
+        found = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(pixels[None])
+        for index, output in enumerate(request.outputs):
+            np.testing.assert_allclose(found[index], output, rtol=1e-4, atol=1e-4)
+
+
+def test_our_loop_and_benchmark_app_measure_one_graph(tmp_path: Path) -> None:
+    model = head_model(tmp_path / "model.xml", "yolov5")
+    ours, theirs = model_only.as_exported(model, "sync", "CPU")
+    assert ours(0.1) > 0 and theirs(1.0) > 0
+    ours, theirs = model_only.as_run(model, "async", "CPU", tmp_path)
+    assert ours(0.1) > 0 and theirs(1.0) > 0
 
 
 def test_a_contender_that_fails_in_a_round_is_out_and_named() -> None:

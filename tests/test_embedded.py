@@ -9,11 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import keepbusy as kb
+from keepbusy.cli import demo
 from keepbusy.embedded import ASSETS, CLIP_SPEC, embedded_clip, embedded_model
 from keepbusy.evaluate import Accuracy, CocoEvaluation
 from keepbusy.sources import open_source
@@ -82,10 +85,39 @@ def test_detect_without_arguments_runs_the_embedded_model_on_the_embedded_clip()
 def test_the_demo_compares_scores_and_draws(tmp_path: Path) -> None:
     done = run("demo", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    for words in ("throughput", "latency p50", "device busy", "mAP50-95", "speed-up", "sync", "async", "street.mp4"):
+    for words in (
+        "throughput",
+        "latency p50",
+        "device busy",
+        "mAP50-95",
+        "speed-up",
+        "sync",
+        "async",
+        "street.mp4",
+        "Both run the",
+    ):
         assert words in done.stdout
     assert len(read_video(tmp_path / "out" / "street.mp4")) == 300
     assert len((tmp_path / "out" / "street.jsonl").read_text().splitlines()) == 300
+
+
+def test_both_modes_of_the_demo_run_one_graph(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
+    ran: list[tuple[str, list[tuple[int, int]]]] = []
+    real = kb.Pipeline.run
+
+    def watched(self: kb.Pipeline, *sources: Any, **selected: Any) -> Any:
+        ran.append((self.head, self.shapes))
+        return real(self, *sources, **selected)
+
+    monkeypatch.setattr(kb.Pipeline, "run", watched)
+    speed, graph = demo._measure(Console(quiet=True), embedded_model(), clip, "CPU")
+    # Chosen before the first run: one of so few frames would take the head as exported, and the next another one.
+    (head, shapes) = ran[0]
+    assert len(ran) == 4 and all(one == (head, shapes) for one in ran) and len(shapes) == 1
+    height, width = shapes[0]
+    assert graph.startswith(f"{width}x{height} ") and (graph.endswith(" as exported") or f"head {head} (" in graph)
+    assert f"Both run the model at {graph}." in demo._meaning(speed, graph)
 
 
 def test_a_synthetic_street_as_a_source(tmp_path: Path) -> None:

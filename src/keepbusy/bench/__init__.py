@@ -1,1 +1,1 @@
-"""Measuring: model-only against end-to-end, sync against async, and what holds a run back."""
+"""Measuring: the model alone against end to end, sync against async, and what holds a run back."""

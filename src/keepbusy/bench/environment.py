@@ -34,6 +34,7 @@ def describe(
     device: str,
     head: str,
     input_hw: tuple[int, int],
+    exported_hw: tuple[int, int],
     nireq: int,
     properties: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def describe(
         sources: As the user named them; only the last part of a path is kept.
         device: OpenVINO's device name.
         head: How the detection head is computed.
-        input_hw: The model input's (height, width), pixels.
+        input_hw: The model input's (height, width) as run, pixels.
+        exported_hw: The same as exported.
         nireq: Slots of the async pipeline.
         properties: What the compiled model says of itself: hint, streams, precision, ...
     """
@@ -76,6 +78,7 @@ def describe(
         "model_sha256": _digest(model),
         "head": head,
         "input_hw": list(input_hw),
+        "exported_hw": list(exported_hw),
         "sources": [short_name(source) for source in sources],
     }
 

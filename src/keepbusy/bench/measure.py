@@ -1,22 +1,29 @@
-"""The benchmark: four measurements in interleaved rounds, and what they say together."""
+"""The benchmark: its measurements in interleaved rounds, and what they say together."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from keepbusy.api import Pipeline
 from keepbusy.bench.cost import measuring_cost_s
-from keepbusy.bench.report import NAMES, Measurement, Name, Report, StageRow
+from keepbusy.bench.exported import Exported
+from keepbusy.bench.report import NAMES, Measurement, Name, Report, StageRow, names_of
 from keepbusy.bench.rounds import measure_rounds
-from keepbusy.bench.samples import MAX_DRIFT, MAX_SPREAD, MIN_ROUNDS, drift, latency, ratio
+from keepbusy.bench.samples import MAX_DRIFT, MAX_SPREAD, MIN_ROUNDS, Ratio, drift, latency, ratio
 from keepbusy.bench.verdict import Profile, StageCost, judge
 from keepbusy.bench.windows import StageWindow, Window, measure_end_to_end, measure_model_only
+from keepbusy.config import Mode
 from keepbusy.errors import STAGES, Stage
 from keepbusy.sources import open_sources
 
+MODEL_SHARE = 0.5
+"""Of the time of an end-to-end measurement, for each of the model alone: nothing in it waits for anything else, so that
+its rounds differ less."""
+
+_MODES: tuple[Mode, ...] = ("sync", "async")
 _WAITS_ON: dict[Stage, tuple[str, str]] = {
     "read": ("", "preprocess"),
     "preprocess": ("read", "a free slot"),
@@ -29,11 +36,13 @@ _WAITS_ON: dict[Stage, tuple[str, str]] = {
 def benchmark(
     sync: Pipeline,
     asynchronous: Pipeline,
+    exported: Mapping[Mode, Exported | None],
     sources: Sequence[str],
     environment: dict[str, Any],
     *,
     num_rounds: int = 5,
     seconds: float = 3.0,
+    warnings: Sequence[str] = (),
     on_begin: Callable[[int, str], None] = lambda _index, _name: None,
 ) -> Report:
     """Measure, and judge.
@@ -41,42 +50,50 @@ def benchmark(
     Args:
         sync: The pipeline of mode sync; not running.
         asynchronous: That of mode async; not running.
+        exported: Mode → the model as exported; None where the pipeline runs just that, which is then measured once;
+            missing where it is not to be measured.
         sources: Looped in every end-to-end measurement.
         environment: From `environment.describe`.
         num_rounds: How often each measurement is made.
-        seconds: Length of each measurement.
+        seconds: Length of each end-to-end measurement; one of the model alone has `MODEL_SHARE` of it.
+        warnings: Known already.
         on_begin: Told the round's index and the measurement's name before each measurement.
 
     Raises:
         KeepbusyError: A source, the model or the device failed.
         KeyboardInterrupt: Interrupted before the first round was finished.
     """
-    warnings, num_frames = _survey(sources)
-    requests = {"sync": sync.warm_requests(), "async": asynchronous.warm_requests()}
-
-    def model_only(mode: str) -> Window:
-        return measure_model_only(requests[mode], seconds)
+    of_sources, num_frames = _survey(sources)
+    known = [*warnings, *of_sources]
+    pipelines: dict[Mode, Pipeline] = {"sync": sync, "async": asynchronous}
+    requests = {mode: pipeline.warm_requests() for mode, pipeline in pipelines.items()}
+    model_seconds = seconds * MODEL_SHARE
 
     def end_to_end(pipeline: Pipeline) -> Window:
         return measure_end_to_end(pipeline.run(*sources, loop=True), seconds)
 
-    contenders: dict[str, Callable[[], Window]] = {
-        "model-only sync": partial(model_only, "sync"),
-        "end-to-end sync": partial(end_to_end, sync),
-        "model-only async": partial(model_only, "async"),
-        "end-to-end async": partial(end_to_end, asynchronous),
-    }
+    contenders: dict[str, Callable[[], Window]] = {}
+    num_requests: dict[str, int] = {}
+    for mode, pipeline in pipelines.items():
+        as_exported, as_run, whole = names_of(mode)
+        if (plain := exported.get(mode)) is not None:
+            contenders[as_exported] = partial(plain.measure, model_seconds)
+            num_requests[as_exported] = plain.num_requests
+        contenders[as_run] = partial(measure_model_only, requests[mode], model_seconds)
+        contenders[whole] = partial(end_to_end, pipeline)
+        num_requests[as_run] = num_requests[whole] = len(requests[mode])
     windows, is_interrupted = measure_rounds(contenders, num_rounds, on_begin)
     if is_interrupted:
-        num_finished = len(windows[NAMES[0]])
-        warnings.insert(0, f"interrupted: {num_finished} of {num_rounds} rounds were finished")
+        num_finished = len(windows["end-to-end async"])
+        known.insert(0, f"interrupted: {num_finished} of {num_rounds} rounds were finished")
     return evaluate(
         windows,
         environment,
         seconds=seconds,
-        num_requests={"sync": 1, "async": asynchronous.num_slots},
+        num_requests=num_requests,
         num_servers=_num_servers(environment),
-        warnings=[*warnings, *_loop_warnings(num_frames, windows["end-to-end async"])],
+        one_measurement=[mode for mode, plain in exported.items() if plain is None],
+        warnings=[*known, *_loop_warnings(num_frames, windows["end-to-end async"])],
     )
 
 
@@ -85,38 +102,61 @@ def evaluate(
     environment: dict[str, Any],
     *,
     seconds: float,
-    num_requests: dict[str, int],
+    num_requests: Mapping[str, int],
     num_servers: int,
+    one_measurement: Sequence[Mode] = (),
     warnings: Sequence[str] = (),
 ) -> Report:
     """Rounds → report.
 
     Args:
-        windows: Name of the measurement → its rounds; at least one.
+        windows: Name of the measurement → its rounds; at least one. The model as exported may be missing.
         environment: From `environment.describe`.
-        seconds: Length of each measurement.
-        num_requests: Mode → requests in flight.
+        seconds: Length of each end-to-end measurement.
+        num_requests: Name of the measurement → requests in flight.
         num_servers: Inferences that the device works on at once.
+        one_measurement: Modes in which the measurement of the model as run is that of the model as exported, too.
         warnings: Known already.
     """
-    measurements = {name: _measurement(windows[name], num_requests[name.split()[-1]]) for name in NAMES}
-    fps = {name: measurements[name].rounds_fps for name in NAMES}
+    measurements = {name: _measurement(windows[name], num_requests[name]) for name in NAMES if name in windows}
+    for mode in one_measurement:
+        as_exported, as_run, _ = names_of(mode)
+        measurements[as_exported] = measurements[as_run]
     stages = _stage_rows(windows["end-to-end sync"], windows["end-to-end async"])
     profile = _profile(stages, measurements, environment, num_servers)
+    efficiency: dict[Mode, Ratio] = {}
+    to_exported: dict[Mode, Ratio | None] = {}
+    for mode in _MODES:
+        as_exported, as_run, whole = names_of(mode)
+        efficiency[mode] = _ratio(whole, as_run, measurements)
+        to_exported[mode] = _ratio(whole, as_exported, measurements) if as_exported in measurements else None
+    apart = to_exported["async"] if "async" not in one_measurement else None
     return Report(
         environment=environment,
         seconds=seconds,
-        num_rounds=len(windows[NAMES[0]]),
+        model_seconds=seconds * MODEL_SHARE,
+        num_rounds=len(windows["end-to-end async"]),
         measurements=measurements,
-        speed_up=ratio(fps["end-to-end async"], fps["end-to-end sync"]),
-        efficiency_sync=ratio(fps["end-to-end sync"], fps["model-only sync"]),
-        efficiency_async=ratio(fps["end-to-end async"], fps["model-only async"]),
+        one_measurement=list(one_measurement),
+        speed_up=_ratio("end-to-end async", "end-to-end sync", measurements),
+        efficiency_sync=efficiency["sync"],
+        efficiency_async=efficiency["async"],
+        to_exported_sync=to_exported["sync"],
+        to_exported_async=to_exported["async"],
         stages=stages,
-        verdict=judge(profile, measurements["end-to-end async"].fps),
+        verdict=judge(
+            profile,
+            measurements["end-to-end async"].fps,
+            to_exported=apart.median if apart is not None else None,
+        ),
         warnings=[*warnings, *_warnings(measurements)],
         measuring_us=measuring_cost_s() * 1e6,
-        timings={mode: windows[f"end-to-end {mode}"][-1].timings for mode in ("sync", "async")},
+        timings={mode: windows[f"end-to-end {mode}"][-1].timings for mode in _MODES},
     )
+
+
+def _ratio(top: Name, bottom: Name, measurements: Mapping[Name, Measurement]) -> Ratio:
+    return ratio(measurements[top].rounds_fps, measurements[bottom].rounds_fps)
 
 
 def _measurement(windows: Sequence[Window], num_requests: int) -> Measurement:
@@ -172,14 +212,14 @@ def _profile(
     environment: dict[str, Any],
     num_servers: int,
 ) -> Profile:
-    """What the bounds depend on. The device's cost is what it can do alone: servers ÷ model-only throughput."""
+    """What the bounds depend on. The device's cost is that of the graph that runs: servers ÷ its throughput alone."""
     costs: dict[Stage, StageCost] = {
         row.stage: StageCost(row.async_ms / 1e3, row.num_threads, row.cpu_ms / 1e3 if row.cpu_ms is not None else None)
         for row in stages
         if row.stage != "infer"
     }
     cpu_ms = {row.stage: row.cpu_ms for row in stages}.get("infer")
-    alone_fps = measurements["model-only async"].fps
+    alone_fps = measurements["model as run async"].fps
     costs["infer"] = StageCost(num_servers / alone_fps, num_servers, cpu_ms / 1e3 if cpu_ms is not None else None)
     return Profile(
         {stage: costs[stage] for stage in STAGES if stage in costs},
@@ -197,7 +237,7 @@ def _warnings(measurements: dict[Name, Measurement]) -> list[str]:
             f"{num_rounds} round{'s' if num_rounds > 1 else ''}: too few for an interval, which is missing; "
             f"use --rounds {MIN_ROUNDS} or more"
         )
-    alone: tuple[Name, ...] = ("model-only sync", "model-only async")
+    alone: tuple[Name, ...] = ("model as run sync", "model as run async")
     for name in alone:
         change = drift(measurements[name].rounds_fps)
         if abs(change) > MAX_DRIFT:
@@ -207,7 +247,7 @@ def _warnings(measurements: dict[Name, Measurement]) -> list[str]:
                 "hold better than throughputs"
             )
     if not any("the device s" in line for line in lines):
-        unsteady = max(NAMES, key=lambda name: _spread(measurements[name].rounds_fps))
+        unsteady = max(measurements, key=lambda name: _spread(measurements[name].rounds_fps))
         if (spread := _spread(measurements[unsteady].rounds_fps)) > MAX_SPREAD:
             lines.append(
                 f"the machine is not quiet: the best round of {unsteady} is {spread:.2f} times its worst; "

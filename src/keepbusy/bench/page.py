@@ -8,9 +8,9 @@ from pathlib import Path
 
 from keepbusy.bench.drawing import to_svg
 from keepbusy.bench.histogram import draw_histogram
-from keepbusy.bench.report import NAMES, Report
+from keepbusy.bench.report import NAMES, RATIOS, Report
 from keepbusy.bench.samples import Ratio
-from keepbusy.bench.tables import footnote, short_version, waiting
+from keepbusy.bench.tables import SAME, footnote, graphs, same_lines, short_version, waiting
 from keepbusy.bench.timeline import draw_timeline
 from keepbusy.files.whole import write_whole
 
@@ -47,18 +47,19 @@ def page(report: Report) -> str:
     """The page's HTML."""
     environment = report.environment
     css = resources.files("keepbusy.bench").joinpath("page.css").read_text(encoding="utf-8")
-    height, width = environment["input_hw"]
     title = f"{environment['model']} on {environment['device']}"
     warnings = "".join(f"<p>{escape(line)}</p>" for line in report.warnings)
     main = report.measurements["end-to-end async"]
     cards = (
         (f"{main.fps:.1f}", "frames/s end to end, async"),
-        (f"{report.efficiency_async.median:.1%}", f"of model-only{_interval(report.efficiency_async, '.1%')}"),
+        *_to_exported(report),
+        (f"{report.efficiency_async.median:.1%}", f"of the model as run{_interval(report.efficiency_async, '.1%')}"),
         (f"{report.speed_up.median:.2f}×", f"async against sync{_interval(report.speed_up, '.2f')}"),
         (f"{main.latency.p99_ms:.1f} ms", f"latency p99; p50 {main.latency.p50_ms:.1f} ms"),
         (f"{main.device_busy_share:.0%}", "device busy"),
     )
     verdict = report.verdict
+    same = "".join(f'<p class="muted">{escape(line)}</p>' for line in same_lines(report))
     lines = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -66,8 +67,9 @@ def page(report: Report) -> str:
         f"<title>{escape(title)} · keepbusy bench</title>",
         f"<style>{css}</style></head><body><main>",
         f"<h1>{escape(title)}</h1>",
-        f'<p class="muted">{width}x{height}, {escape(str(environment["precision"] or "precision not known"))}, '
-        f"{environment['usable_cores']:g} cores, {escape(', '.join(environment['sources']))}</p>",
+        f'<p class="muted">run at {escape(graphs(environment))}, '
+        f"{escape(str(environment['precision'] or 'precision not known'))}, {environment['usable_cores']:g} cores, "
+        f"{escape(', '.join(environment['sources']))}</p>",
         '<div class="cards">',
         *(f'<div class="card"><b>{value}</b><small>{text}</small></div>' for value, text in cards),
         "</div>",
@@ -75,7 +77,8 @@ def page(report: Report) -> str:
         f"<p>{escape(verdict.sentence)}</p>",
         f"<p>Try next: {escape(verdict.advice)}: <code>{escape(verdict.flag)}</code></p></section>",
         f'<section class="warning"><h2>Before believing it</h2>{warnings}</section>' if warnings else "",
-        f'<section><h2>Throughput and latency</h2><div class="scroll">{_measurements(report)}</div></section>',
+        f'<section><h2>Throughput and latency</h2><div class="scroll">{_measurements(report)}</div>',
+        f'<div class="scroll">{_ratios(report)}</div>{same}</section>',
         f'<section><h2>Timeline</h2><div class="scroll wide">{_timeline(report)}</div></section>',
         f'<section><h2>Where the time goes</h2><div class="scroll">{_stages(report)}</div></section>',
         f'<section><h2>The bounds</h2><div class="scroll">{_bounds(report)}</div></section>',
@@ -87,11 +90,32 @@ def page(report: Report) -> str:
     return "\n".join(line for line in lines if line) + "\n"
 
 
+def _to_exported(report: Report) -> list[tuple[str, str]]:
+    """The card of the ratio to the model as exported, where that was measured apart."""
+    found = report.to_exported_async
+    if found is None or "async" in report.one_measurement:
+        return []
+    return [(f"{found.median:.2f}×", f"the model as exported alone{_interval(found, '.2f')}")]
+
+
+def _ratios(report: Report) -> str:
+    rows = []
+    for key, name in RATIOS.items():
+        one = getattr(report, key)
+        if one is not None:
+            interval = "–" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
+            rows.append(f"<tr><td>{name}</td><td>{one.median:.3f}</td><td>{interval}</td></tr>")
+    return _table(("ratio, round by round", "median", "95 %"), rows)
+
+
 def _measurements(report: Report) -> str:
     heads = ("", "frames/s", "range of rounds", *(f"{name} ms" for name in ("p50", "p90", "p99", "min", "max")))
     heads += ("device busy", "CPU ms/frame")
     rows = []
-    for name in NAMES:
+    for name in report.names:
+        if report.is_the_same(name):
+            rows.append(f'<tr><td>{name}</td><td colspan="{len(heads) - 1}">{SAME}</td></tr>')
+            continue
         one = report.measurements[name]
         latency = one.latency
         values = (latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.min_ms, latency.max_ms)
@@ -141,14 +165,16 @@ def _histograms(report: Report) -> str:
     found = [one.latency for one in report.measurements.values() if one.latency.num_frames]
     low_ms = min(one.min_ms for one in found) * 0.9
     high_ms = max(one.max_ms for one in found) * 1.1
-    colours = ("frame5", "frame0", "frame3", "frame2")
+    names = [name for name in report.names if not report.is_the_same(name)]
+    colours = {name: f"frame{NAMES.index(name)}" for name in names}
     return "".join(
         "<div>"
         + to_svg(
-            draw_histogram(report.measurements[name].latency, name, low_ms, high_ms, colour), with_css_colours=True
+            draw_histogram(report.measurements[name].latency, name, low_ms, high_ms, colours[name]),
+            with_css_colours=True,
         )
         + "</div>"
-        for name, colour in zip(NAMES, colours, strict=True)
+        for name in names
     )
 
 

@@ -16,12 +16,14 @@ from typing import Any
 from keepbusy.api import Pipeline
 from keepbusy.bench.drawing import write_drawing
 from keepbusy.bench.environment import describe
+from keepbusy.bench.exported import Exported, runs_as_exported
 from keepbusy.bench.measure import benchmark
 from keepbusy.bench.page import write_page
 from keepbusy.bench.report import Report, write_json
 from keepbusy.bench.timeline import draw_report
 from keepbusy.bench.trace import write_trace
-from keepbusy.config import Options
+from keepbusy.config import Mode, Options
+from keepbusy.errors import ModelError
 
 NUM_ROUNDS = 5
 SECONDS = 3.0
@@ -39,7 +41,7 @@ def bench_model(
     on_environment: Callable[[Mapping[str, Any]], None] = lambda _environment: None,
     on_begin: Callable[[int, str], None] = lambda _index, _name: None,
 ) -> Report:
-    """Measure a model alone and end to end, in mode sync and in mode async.
+    """Measure a model alone, as exported and as run, and end to end, in mode sync and in mode async.
 
     Args:
         model: Its file.
@@ -48,7 +50,7 @@ def bench_model(
         options: Options of both pipelines.
         options_async: Those of the async pipeline only, such as `nireq` and `nstreams`.
         num_rounds: How often each measurement is made.
-        seconds: Length of each measurement.
+        seconds: Length of each end-to-end measurement; one of the model alone takes half of it.
         on_environment: Told, before anything is measured, where it is: see `environment.describe`.
         on_begin: Told the round's index and the measurement's name before each measurement.
 
@@ -70,12 +72,30 @@ def bench_model(
             device=device,
             head=asynchronous.head,
             input_hw=asynchronous.input_hw,
+            exported_hw=asynchronous.model.input_hw,
             nireq=asynchronous.num_slots,
             properties=asynchronous.device.describe(),
         )
         on_environment(environment)
+        exported: dict[Mode, Exported | None] = {}
+        warnings: list[str] = []
+        for pipeline, of_mode in ((sync, of_sync), (asynchronous, of_async)):
+            mode = of_mode["mode"]
+            try:
+                is_the_same = runs_as_exported(pipeline, mode, of_mode)
+                exported[mode] = None if is_the_same else Exported(pipeline.model, device, mode, of_mode)
+            except ModelError as error:
+                warnings.append(f"the model as exported is not measured, {mode}: {error.message}")
         return benchmark(
-            sync, asynchronous, sources, environment, num_rounds=num_rounds, seconds=seconds, on_begin=on_begin
+            sync,
+            asynchronous,
+            exported,
+            sources,
+            environment,
+            num_rounds=num_rounds,
+            seconds=seconds,
+            warnings=warnings,
+            on_begin=on_begin,
         )
 
 

@@ -10,8 +10,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from keepbusy.bench.report import NAMES, Report, StageRow
+from keepbusy.bench.report import NAMES, RATIOS, Report, StageRow
 from keepbusy.bench.samples import Ratio
+
+SAME = "the same"
+"""In place of the numbers of a measurement that is another one, too."""
 
 
 def render(report: Report) -> RenderableType:
@@ -26,8 +29,7 @@ def render(report: Report) -> RenderableType:
 
 def heading(environment: Mapping[str, Any]) -> Text:
     """What was measured, on what."""
-    height, width = environment["input_hw"]
-    first = f"{environment['model']} at {width}x{height} on {environment['device']}"
+    first = f"{environment['model']} on {environment['device']}, run at {graphs(environment)}"
     details = (
         f"{environment['device_name'] or environment['cpu_model']}, {environment['usable_cores']:g} cores, "
         f"OpenVINO {short_version(environment['openvino'])}, {environment['precision'] or 'precision not known'}, "
@@ -37,15 +39,30 @@ def heading(environment: Mapping[str, Any]) -> Text:
     return Text.assemble((first, "bold"), "\n", (details, "dim"))
 
 
+def graphs(environment: Mapping[str, Any]) -> str:
+    """Which graph is run, and which was exported: shapes (width x height) and head.
+
+    Args:
+        environment: `head`, `input_hw` and `exported_hw` are looked at.
+    """
+    run, exported = (f"{width}x{height}" for height, width in (environment["input_hw"], environment["exported_hw"]))
+    if environment["head"] == "stock" and run == exported:
+        return f"{run} as exported"
+    return f"{run} with head {environment['head']} (exported: {exported})"
+
+
 def short_version(version: str) -> str:
     """OpenVINO's version without its build and branch."""
     return version.partition("-")[0]
 
 
 def throughput_table(report: Report) -> Table:
-    """How fast each of the four measurements was."""
+    """How fast each of the measurements was."""
     table = _table("throughput", ("frames/s", "range", "device busy", "CPU ms/frame"))
-    for name in NAMES:
+    for name in report.names:
+        if report.is_the_same(name):
+            table.add_row(name, SAME)
+            continue
         one = report.measurements[name]
         table.add_row(
             name,
@@ -59,9 +76,12 @@ def throughput_table(report: Report) -> Table:
 
 
 def latency_table(report: Report) -> Table:
-    """How long a frame took in each of the four measurements."""
+    """How long a frame took in each of the measurements."""
     table = _table("latency, ms", ("min", "p50", "p90", "p99", "max"))
-    for name in NAMES:
+    for name in report.names:
+        if report.is_the_same(name):
+            table.add_row(name, SAME)
+            continue
         latency = report.measurements[name].latency
         values = (latency.min_ms, latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.max_ms)
         style = "bold" if name == "end-to-end async" else None
@@ -78,16 +98,26 @@ def _table(first: str, columns: Sequence[str]) -> Table:
 
 
 def ratio_lines(report: Report) -> Text:
-    """Speed-up and efficiency."""
-    return Text.assemble(
-        ("async ÷ sync      ", "dim"),
-        (f"{report.speed_up.median:.2f} times", "bold"),
-        f"{_interval(report.speed_up, '.2f')}\n",
-        ("efficiency        ", "dim"),
-        (f"{report.efficiency_async.median:.1%}", "bold"),
-        f"{_interval(report.efficiency_async, '.1%')} of model-only, async; "
-        f"{report.efficiency_sync.median:.1%}{_interval(report.efficiency_sync, '.1%')} sync",
-    )
+    """End to end against sync, the model as exported and the model as run; the last is the efficiency."""
+    lines: list[Text] = []
+    for key, name in RATIOS.items():
+        one = getattr(report, key)
+        if one is not None:
+            form = ".1%" if key.startswith("efficiency") else ".2f"
+            line = Text.assemble((f"{name:38}", "dim"), (f"{one.median:{form}}", "bold" if "async" in name else ""))
+            lines.append(line.append(interval(one, form)))
+    return Text("\n").join([*lines, *(Text(line, style="dim") for line in same_lines(report))])
+
+
+def same_lines(report: Report) -> list[str]:
+    """That two rows are one measurement, where they are."""
+    if not report.one_measurement:
+        return []
+    modes = " and ".join(report.one_measurement)
+    return [
+        f"{modes}: the graph runs as exported, in its own shape, behind keepbusy's preprocessing: the model as run is "
+        "the model as exported, measured once"
+    ]
 
 
 def stage_table(rows: Sequence[StageRow]) -> Table:
@@ -131,8 +161,10 @@ def verdict_panel(report: Report) -> Panel:
 def footnote(report: Report) -> str:
     """How it was measured."""
     return (
-        f"{report.num_rounds} interleaved rounds of {report.seconds:g} s each; medians; intervals: 95 %, bootstrap "
-        f"over rounds. Latency: model-only from start to completion, end-to-end from frame read to result. infer's "
+        f"{report.num_rounds} interleaved rounds, {report.seconds:g} s for each measurement end to end and "
+        f"{report.model_seconds:g} s for each of the model alone; medians; intervals: 95 %, bootstrap over rounds. As "
+        "exported: the model's file as OpenVINO's benchmark_app runs it; as run: with the head and the shape in use. "
+        "Latency: of the model from start to completion, end-to-end from frame read to result. infer's "
         f"CPU time is that of all threads outside the other stages. Measuring costs {report.measuring_us:.1f} us a "
         f"frame, {report.measuring_share:.2%} of the throughput."
     )
@@ -145,7 +177,13 @@ def compare_table(first: Mapping[str, Any], second: Mapping[str, Any], names: tu
     for column in (*names, "ratio", "p50 ms", "p99 ms"):
         table.add_column(column, justify="right")
     for name in NAMES:
-        a, b = (content["measurements"][name] for content in (first, second))
+        found = [content["measurements"].get(name) for content in (first, second)]
+        if None in found:
+            fps = (f"{one['fps']:.1f}" if one else "–" for one in found)
+            if any(found):
+                table.add_row(name, *fps, "–", "–", "–")
+            continue
+        a, b = found
         table.add_row(
             name,
             f"{a['fps']:.1f}",
@@ -154,10 +192,15 @@ def compare_table(first: Mapping[str, Any], second: Mapping[str, Any], names: tu
             *(f"{_ms(a['latency'][key])} → {_ms(b['latency'][key])}" for key in ("p50_ms", "p99_ms")),
             style="bold" if name == "end-to-end async" else None,
         )
+    for key, ratio in RATIOS.items():
+        medians = [content[key]["median"] if content.get(key) else None for content in (first, second)]
+        if any(medians):
+            table.add_row(ratio, *(f"{one:.3f}" if one else "–" for one in medians), style="dim")
     return table
 
 
-def _interval(ratio: Ratio, form: str) -> str:
+def interval(ratio: Ratio, form: str) -> str:
+    """A ratio's interval, or that it has none, as text behind it."""
     if ratio.low is None or ratio.high is None:
         return " (no interval)"
     return f" ({ratio.low:{form}} to {ratio.high:{form}})"

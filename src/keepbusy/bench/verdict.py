@@ -186,12 +186,13 @@ def without(profile: Profile, limit: Limit) -> Profile:
     return dataclasses.replace(profile, stages=stages, cpu_s=cpu_s)
 
 
-def judge(profile: Profile, measured_fps: float | None = None) -> Verdict:
+def judge(profile: Profile, measured_fps: float | None = None, *, to_exported: float | None = None) -> Verdict:
     """Name the bottleneck.
 
     Args:
         profile: What the stages cost; at least one of them must cost something.
         measured_fps: The throughput that was measured, to check the bound against.
+        to_exported: That throughput ÷ what the model as exported does alone, where that is another graph.
     """
     all_bounds = bounds(profile)
     lowest = all_bounds[0]
@@ -217,7 +218,7 @@ def judge(profile: Profile, measured_fps: float | None = None) -> Verdict:
         removed_fps=left[0].fps if left else None,
         next_limit=left[0].limit if left else None,
         bounds=all_bounds,
-        sentence=_sentence(all_bounds, margin, confidence, left, explained),
+        sentence=_sentence(all_bounds, margin, confidence, left, explained) + _beside_exported(to_exported),
         advice=advice,
         flag=flag,
     )
@@ -268,6 +269,12 @@ def _sentence(
             f"({left[0].fps / lowest.fps:.2f} times as many; {left[0].formula})."
         )
     return " ".join(parts)
+
+
+def _beside_exported(to_exported: float | None) -> str:
+    if to_exported is None:
+        return ""
+    return f" End to end it is {to_exported:.2f} times what the model as exported does alone."
 
 
 def _ms(seconds: float) -> str:

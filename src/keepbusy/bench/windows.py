@@ -1,4 +1,4 @@
-"""One measurement: some seconds of model-only or end-to-end work, after a warm-up that does not count."""
+"""One measurement: some seconds of the model alone or of all stages, after a warm-up that does not count."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from keepbusy.device.engine import Request
+from keepbusy.device.engine import IdleRequests, Request
 from keepbusy.errors import STAGES, DeviceTimeoutError, SourceError, Stage
 from keepbusy.flow.run import Run
 from keepbusy.flow.stats import DeviceTime, Snapshot
@@ -58,8 +59,8 @@ class Window:
         wall_s: Its length.
         cpu_s: CPU time of the whole process, the device's threads included where the device is the CPU.
         device_busy_s: Seconds with at least one frame on the device.
-        latencies_ns: Start to completion on the device (model-only); frame read to result (end-to-end).
-        num_detections: 0 for model-only.
+        latencies_ns: Start to completion on the device (the model alone); frame read to result (end-to-end).
+        num_detections: 0 for the model alone.
         stages: End-to-end only.
         timings: The last frames' times; end-to-end only.
     """
@@ -101,7 +102,7 @@ def measure_model_only(
 ) -> Window:
     """Keep the requests in flight and do nothing else: no reading, no preprocessing, no postprocessing.
 
-    One request is `benchmark_app -api sync`; several, each restarted as soon as it is collected, are `-api async`.
+    Each is restarted as soon as it is collected, the oldest first, as in a run.
 
     Args:
         requests: Warm, not in flight. Their inputs are noise meanwhile, as with `benchmark_app` where it is given no
@@ -113,42 +114,129 @@ def measure_model_only(
         DeviceTimeoutError: The device does not answer.
     """
     with noise_in(requests):
-        return _keep_in_flight(requests, seconds, now_ns)
+        return _keep_in_flight(_Ring(requests, now_ns), seconds, now_ns)
 
 
-def _keep_in_flight(requests: Sequence[Request], seconds: float, now_ns: Callable[[], int]) -> Window:
-    started_ns: deque[tuple[Request, int]] = deque()
+def measure_first_idle(
+    queue: IdleRequests, seconds: float, *, now_ns: Callable[[], int] = time.perf_counter_ns
+) -> Window:
+    """The same with whichever request is idle started next, as `benchmark_app -api async` does it.
+
+    Args:
+        queue: Not in flight. Its inputs stay as they are.
+        seconds: Length of the measurement, without the warm-up.
+        now_ns: The clock.
+
+    Raises:
+        DeviceError: An inference failed.
+    """
+    return _keep_in_flight(_FirstIdle(queue, now_ns), seconds, now_ns)
+
+
+class _Flight(Protocol):
+    """Requests that are kept in flight."""
+
+    def begin(self) -> None:
+        """Start all."""
+        ...
+
+    def collect(self) -> tuple[int, int]:
+        """Wait for one that is done: when it was started, and how long it took on the device, nanoseconds."""
+        ...
+
+    def restart(self) -> None:
+        """Start the one that was collected."""
+        ...
+
+    def end(self) -> None:
+        """Wait for all that are still going on."""
+        ...
+
+
+class _Ring:
+    """Requests collected in the order of their starts."""
+
+    def __init__(self, requests: Sequence[Request], now_ns: Callable[[], int]) -> None:
+        self._requests = requests
+        self._now_ns = now_ns
+        self._started_ns: deque[tuple[Request, int]] = deque()
+        self._collected: Request | None = None
+
+    def begin(self) -> None:
+        for request in self._requests:
+            self._start(request)
+
+    def collect(self) -> tuple[int, int]:
+        request, start_ns = self._started_ns[0]
+        if not request.wait(_TIMEOUT_S):
+            raise DeviceTimeoutError(
+                f"the model alone: the device has not answered for {_TIMEOUT_S:g} s",
+                hint="the driver may hang: check the system's log, and try another device",
+            )
+        self._started_ns.popleft()
+        self._collected = request
+        return start_ns, request.latency_ns
+
+    def restart(self) -> None:
+        assert self._collected is not None  # nosec B101 # for mypy: called after `collect`
+        self._start(self._collected)
+
+    def end(self) -> None:
+        for request, _ in self._started_ns:
+            request.wait(_TIMEOUT_S)
+
+    def _start(self, request: Request) -> None:
+        start_ns = self._now_ns()
+        request.start()
+        self._started_ns.append((request, start_ns))
+
+
+class _FirstIdle:
+    """Requests collected in the order in which they are done."""
+
+    def __init__(self, queue: IdleRequests, now_ns: Callable[[], int]) -> None:
+        self._queue = queue
+        self._now_ns = now_ns
+        self._started_ns: dict[int, int] = {}
+
+    def begin(self) -> None:
+        for _ in range(len(self._queue)):
+            self._queue.wait_idle()
+            self.restart()
+
+    def collect(self) -> tuple[int, int]:
+        index = self._queue.wait_idle()
+        return self._started_ns[index], self._queue.latency_ns(index)
+
+    def restart(self) -> None:
+        start_ns = self._now_ns()
+        self._started_ns[self._queue.start()] = start_ns
+
+    def end(self) -> None:
+        self._queue.wait_all()
+
+
+def _keep_in_flight(flight: _Flight, seconds: float, now_ns: Callable[[], int]) -> Window:
     spans_ns: list[tuple[int, int]] = []
     begin_ns = end_ns = now_ns() + _warm_up_ns(seconds)
     is_warm = False
     cpu_begin_ns = 0
     try:
-        for request in requests:
-            start_ns = now_ns()
-            request.start()
-            started_ns.append((request, start_ns))
+        flight.begin()
         while True:
-            request, start_ns = started_ns[0]
-            if not request.wait(_TIMEOUT_S):
-                raise DeviceTimeoutError(
-                    f"model-only: the device has not answered for {_TIMEOUT_S:g} s",
-                    hint="the driver may hang: check the system's log, and try another device",
-                )
-            started_ns.popleft()
+            start_ns, latency_ns = flight.collect()
             time_ns = now_ns()
             if is_warm:
-                spans_ns.append((start_ns, start_ns + request.latency_ns))
+                spans_ns.append((start_ns, start_ns + latency_ns))
                 end_ns = time_ns
                 if time_ns - begin_ns >= seconds * 1e9:
                     break
             elif time_ns >= begin_ns:
                 is_warm, begin_ns, cpu_begin_ns = True, time_ns, time.process_time_ns()
-            request.start()
-            started_ns.append((request, time_ns))
+            flight.restart()
         cpu_s = (time.process_time_ns() - cpu_begin_ns) / 1e9
     finally:
-        for request, _ in started_ns:
-            request.wait(_TIMEOUT_S)
+        flight.end()
     device = DeviceTime(begin_ns)
     for start_ns, done_ns in spans_ns:
         device.add(Timings(infer_start_ns=start_ns, infer_end_ns=min(done_ns, end_ns)))

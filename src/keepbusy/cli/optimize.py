@@ -117,7 +117,7 @@ def optimize(
     ] = "auto",
     imgsz: ImgszOption = None,
     rounds: Annotated[int, rounds_option("How often each speed is measured, in turn.", RUN_PANEL)] = 5,
-    seconds: Annotated[float, seconds_option(RUN_PANEL)] = 1.0,
+    seconds: Annotated[float, seconds_option(panel=RUN_PANEL)] = 1.0,
     json: Annotated[str | None, json_option("All figures as JSON.")] = None,
     quiet: QuietTableOption = False,
     debug: DebugOption = False,

@@ -83,9 +83,9 @@ def rounds_option(help: str, panel: str | None = None) -> Any:
     return typer.Option(min=1, help=help, rich_help_panel=panel)
 
 
-def seconds_option(panel: str | None = None) -> Any:
+def seconds_option(help: str = "Length of each measurement.", panel: str | None = None) -> Any:
     """How long something is measured."""
-    return typer.Option(min=0.1, help="Length of each measurement.", rich_help_panel=panel)
+    return typer.Option(min=0.1, help=help, rich_help_panel=panel)
 
 
 def json_option(help: str) -> Any:

@@ -37,6 +37,7 @@ from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models.head import Head
 from keepbusy.models.head.memory import recall_head
 from keepbusy.models.load import Model
+from keepbusy.models.prepare import Prepared
 from keepbusy.models.shapes import SizeHW
 from keepbusy.pictures.letterbox import Laying
 from keepbusy.values.forms import HeadStrategy
@@ -151,6 +152,14 @@ class CompiledModel:
         found = self._seats.device(self._shapes.main_hw)
         assert isinstance(found, OpenVINODevice)  # nosec B101 # for mypy: no other device is made here
         return found
+
+    def graph(self) -> Prepared:
+        """The graph that is compiled for its main shape, put together anew.
+
+        Raises:
+            ModelError: OpenVINO refuses it.
+        """
+        return self._compiler.prepare(self.strategy, self.input_hw)
 
     @property
     def shapes(self) -> list[SizeHW]:

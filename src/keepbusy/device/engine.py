@@ -18,7 +18,7 @@ from keepbusy.cache.compiled import BlobFolder, open_blobs
 from keepbusy.cache.fingerprint import model_fingerprint
 from keepbusy.config import DeviceConfig, Mode
 from keepbusy.device.names import SINGLE, check_device, full_device_name
-from keepbusy.errors import DeviceTimeoutError, ModelError, first_line
+from keepbusy.errors import DeviceError, DeviceTimeoutError, ModelError, first_line
 from keepbusy.postprocess.candidates import Outputs
 
 if TYPE_CHECKING:
@@ -89,6 +89,30 @@ class Device(Protocol):
         ...
 
 
+class IdleRequests(Protocol):
+    """Requests of which whichever is idle is started next. Not thread-safe."""
+
+    def __len__(self) -> int:
+        """How many."""
+        ...
+
+    def wait_idle(self) -> int:
+        """Wait until one is idle: the index of the one that `start` will start."""
+        ...
+
+    def start(self) -> int:
+        """Start one that is idle, and return its index."""
+        ...
+
+    def latency_ns(self, index: int) -> int:
+        """How long the last inference of one took, from its start to its completion on the device."""
+        ...
+
+    def wait_all(self) -> None:
+        """Wait until all are idle."""
+        ...
+
+
 def infer_once(request: Request, device_name: str, *, hint: str | None = None) -> None:
     """Start a request and wait for it.
 
@@ -145,6 +169,52 @@ class OpenVINORequest:
 
     def cancel(self) -> None:
         self._request.cancel()
+
+
+class OpenVINOQueue:
+    """As many requests as the device calls optimal in OpenVINO's `AsyncInferQueue`, filled with random pixels.
+
+    Only for measuring what `benchmark_app` measures, which does the same: no wait has a time limit, and results come
+    in no order. Runs have requests of their own.
+
+    Args:
+        queue: Its requests.
+        device: The device's name, for messages.
+    """
+
+    def __init__(self, queue: ov.AsyncInferQueue, device: str) -> None:
+        self._queue = queue
+        self._device = device
+        random = np.random.default_rng(0)
+        for request in queue:
+            pixels = request.get_input_tensor().data
+            pixels[...] = random.integers(0, 256, pixels.shape, np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def wait_idle(self) -> int:
+        try:
+            return int(self._queue.get_idle_request_id())
+        except RuntimeError as error:
+            raise self._failure(error) from error
+
+    def start(self) -> int:
+        index = self.wait_idle()
+        self._queue.start_async()
+        return index
+
+    def latency_ns(self, index: int) -> int:
+        return int(self._queue[index].latency * 1e6)
+
+    def wait_all(self) -> None:
+        try:
+            self._queue.wait_all()
+        except RuntimeError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: RuntimeError) -> DeviceError:
+        return DeviceError(f"device {self._device}: an inference failed: {first_line(error)}", hint="try `device` CPU")
 
 
 class OpenVINODevice:
@@ -222,6 +292,12 @@ class OpenVINODevice:
     def create_request(self) -> OpenVINORequest:
         return OpenVINORequest(self._compiled.create_infer_request(), self._outputs)
 
+    def create_queue(self) -> OpenVINOQueue:
+        """As many requests as it calls optimal, for measuring only."""
+        from openvino import AsyncInferQueue
+
+        return OpenVINOQueue(AsyncInferQueue(self._compiled), self.name)
+
 
 def _compile(
     core: ov.Core, graph: ov.Model, device: str, properties: dict[str, Any], kept: BlobFolder | None
@@ -245,6 +321,7 @@ def _key(model: Prepared, device: str, properties: dict[str, Any], core: ov.Core
     return {
         "model": model_fingerprint(model.path),
         "input_hw": list(model.input_hw),
+        "is_exported": model.is_exported,
         "forms": [repr(model.input), repr(model.output)],
         "outputs": [str(port.get_partial_shape()) for port in model.graph.outputs],
         "device": device,
