@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from keepbusy.errors import ModelError, first_line
 from keepbusy.files.parsing import parse_yaml
 from keepbusy.files.paths import beside, read_text
+from keepbusy.models.contradictions import contradictions, told_size
 from keepbusy.models.files import check_readable, model_in, notes_of
 from keepbusy.models.inputs import recognise_input, settle_size
 from keepbusy.models.inside import with_what_is_inside
 from keepbusy.models.names import Names, choose_names
 from keepbusy.models.onnx_size import check_onnx_size
 from keepbusy.models.opsets import unknown_opset
-from keepbusy.models.outputs import recognise_output
+from keepbusy.models.outputs import NAMES_DOUBT, recognise_output
 from keepbusy.models.pixels import pixels_of
 from keepbusy.telemetry import import_openvino
 from keepbusy.values.forms import Family, InputForm, OutputForm, Task
@@ -83,15 +83,22 @@ def load_model(
     graph = _read(path, core)
     form = recognise_input(graph, path)
     metadata = read_metadata(graph, path)
-    input_hw, form = settle_size(graph, form, imgsz, _told_size(metadata), path)
+    input_hw, form = settle_size(graph, form, imgsz, told_size(metadata), path)
     output = recognise_output(graph, input_hw, metadata, path, family=family, task=task)
-    if output.doubt:
+    if output.doubt and not output.doubt.startswith(NAMES_DOUBT):  # That is for `choose_names` to say.
         log.info("%s: read as %s, %s (%s); %s", path.name, output.family, output.task, output.why, output.doubt)
+    if not output.is_rewritten:
+        _warn_of(contradictions(metadata, graph, form, output, input_hw, task=task), path)
     form = with_what_is_inside(graph, pixels_of(form, output, metadata), metadata, path)
     if names is not None and output.names_decide:
         output = dataclasses.replace(output, num_classes=len(names))
     own_names = choose_names(output.num_classes, given=names, metadata=metadata, model=path)
     return Model(graph, path, input_hw, form, output, own_names)
+
+
+def _warn_of(contradicted: list[str], path: Path) -> None:
+    if contradicted:
+        log.warning("%s: its metadata %s: the graph decides", path.name, "; ".join(contradicted))
 
 
 def read_metadata(graph: ov.Model, path: Path) -> dict[str, Any]:
@@ -132,13 +139,6 @@ def _read_note(path: Path) -> dict[str, Any]:
         log.warning("%s: has no `key: value` lines in it, and is left out", path)
         return {}
     return {**content, **{key: as_written[key] for key in ("names", "labels") if key in content}}
-
-
-def _told_size(metadata: Mapping[str, Any]) -> tuple[int, int] | None:
-    """YOLO exporters' `imgsz`: one side, or height and width, as numbers or as text; None where it is no size."""
-    numbers = [int(number) for number in re.findall(r"[0-9]{1,5}", str(metadata.get("imgsz", "")))]
-    sides = numbers * 2 if len(numbers) == 1 else numbers
-    return (sides[0], sides[1]) if len(sides) == 2 and all(sides) else None
 
 
 def _items(value: Any) -> list[tuple[str, Any]]:
