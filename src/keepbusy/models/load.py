@@ -23,6 +23,7 @@ from keepbusy.models.onnx_size import check_onnx_size
 from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.outputs import NAMES_DOUBT, recognise_output
 from keepbusy.models.pixels import pixels_of
+from keepbusy.models.quantized import odd_quantization
 from keepbusy.telemetry import import_openvino
 from keepbusy.values.forms import Family, InputForm, OutputForm, Task
 
@@ -89,7 +90,12 @@ def load_model(
         log.info("%s: read as %s, %s (%s); %s", path.name, output.family, output.task, output.why, output.doubt)
     if not output.is_rewritten:
         _warn_of(contradictions(metadata, graph, form, output, input_hw, task=task), path)
-    form = with_what_is_inside(graph, pixels_of(form, output, metadata), metadata, path)
+    form = pixels_of(form, output, metadata)
+    if odd := odd_quantization(graph):
+        more = f", and {len(odd) - 1} more like it" if len(odd) > 1 else ""
+        log.warning("%s: its quantization looks damaged, and what it finds may be wrong: %s%s", path.name, odd[0], more)
+    else:  # What damaged weights answer would be taken for a sign of preprocessing.
+        form = with_what_is_inside(graph, form, metadata, path)
     if names is not None and output.names_decide:
         output = dataclasses.replace(output, num_classes=len(names))
     own_names = choose_names(output.num_classes, given=names, metadata=metadata, model=path)
