@@ -182,7 +182,7 @@ def test_damaged_and_missing_files(tmp_path: Path, blob_model: Path) -> None:
         (lone, "lone.bin are missing"),
         (empty, "cannot be read as a model"),
         (tmp_path / "nowhere.xml", "no such model file"),
-        (weightless, "not a model file that keepbusy reads"),
+        (weightless, "is a model of PyTorch, which keepbusy does not read"),
     ):
         with pytest.raises(ModelError, match=words) as caught:
             load_model(path)

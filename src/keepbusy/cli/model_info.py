@@ -98,13 +98,13 @@ def _describe(loaded: Model) -> dict[str, Any]:
 
 def _head(loaded: Model) -> str:
     """What can be done with the head, in words."""
-    from keepbusy.models.head import find_head, fixed_by
+    from keepbusy.models.head import fixed_by, look_for_head
 
     if loaded.output.is_rewritten:
         return "rewritten by keepbusy optimize"
-    head = find_head(loaded.graph, loaded.output, loaded.input_hw)
-    if head is None:
-        return "as exported: its formula is not one that can be replaced"
+    head = look_for_head(loaded.graph, loaded.output, loaded.input_hw)
+    if isinstance(head, str):
+        return "as exported: its formula is not one that can be replaced" + (head and f": {head}")
     strides = ", ".join(str(level.stride_px) for level in head.levels)
     fixed = fixed_by(loaded.graph, head, loaded.input_hw, loaded.input.shape)
     shapes = f"keeps its input shape: {fixed}" if fixed else "takes any input shape"

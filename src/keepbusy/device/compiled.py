@@ -35,7 +35,7 @@ from keepbusy.device.sharing import CoreShares, cores_beside
 from keepbusy.device.slots import ReadySlots, Seats, Slot, create_slots, num_requests
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.models.head import Head
-from keepbusy.models.head.memory import recall_head
+from keepbusy.models.head.memory import recall_search
 from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared
 from keepbusy.models.shapes import SizeHW
@@ -84,6 +84,7 @@ class CompiledModel:
         self._mode = mode
         self._nireq = nireq
         self._lock = threading.RLock()
+        self._is_kept_noted = False
         self._compiler = Compiler(model, device, detect, _find_head(model, device, detect), core)
         self._fallback = Fallback(self._compiler)
         self._cores = CoreShares(self._compiler, mode)
@@ -130,10 +131,20 @@ class CompiledModel:
                 if self.strategy == "stock":
                     self._shapes.keep_fixed()
                     shapes = self._shapes.plan(frame_sizes)
+                self._note_what_keeps_it()
             self._shapes.take(shapes, frame_sizes)
             self._cores.measure(self.strategy, self.input_hw)
             for shape in self._shapes.planned:
                 self._seats.device(shape)
+
+    def _note_what_keeps_it(self) -> None:
+        """Say, once, which operation keeps a network to its own input where others would be quicker."""
+        kept_by, config = self._shapes.kept_by, self._compiler.config
+        if kept_by and config.head == "auto" and config.shape == "auto" and not self._is_kept_noted:
+            self._is_kept_noted = True
+            how = "runs as exported" if self.strategy == "stock" else "runs without its exported head"
+            height, width = self.model.input_hw
+            log.info("%s: %s; %s keeps its input at %dx%d", self.model.path.name, how, kept_by, height, width)
 
     @property
     def input_hw(self) -> SizeHW:
@@ -250,9 +261,14 @@ def _find_head(model: Model, device: DeviceConfig, detect: DetectConfig) -> Head
             f"{model.path}: this rewritten graph gives each box's best class only, evaluations want all",
             hint="evaluate the model that it was made from, or with `multi_label=False` and `conf` 0.25",
         )
-    head = None
+    found: Head | str = ""
     if device.head != "stock" and not model.output.is_rewritten:
-        head = recall_head(model, Notebook())
-    if head is None and device.head not in ("auto", "stock"):
-        log.warning("%s: its head is not one that can be replaced; it runs as exported", model.path)
-    return head
+        found = recall_search(model, Notebook())
+    if not isinstance(found, str):
+        return found
+    why = f" ({found})" if found else ""
+    if device.head not in ("auto", "stock"):
+        log.warning("%s: its head is not one that can be replaced%s; it runs as exported", model.path, why)
+    elif found:
+        log.info("%s: its head is not one that can be replaced%s; it runs as exported", model.path.name, why)
+    return None

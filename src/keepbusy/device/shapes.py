@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from keepbusy.config import DeviceConfig
 from keepbusy.errors import ConfigError
-from keepbusy.models.head import Head, can_reshape
+from keepbusy.models.head import Head, fixed_by
 from keepbusy.models.load import Model
 from keepbusy.models.shapes import MAX_SHAPES, SizeHW, plan_shapes, rectangle, smallest_holding
 from keepbusy.pictures.letterbox import CELL_PX
@@ -30,6 +30,7 @@ class InputShapes:
         nominal_hw: The model's own input, or the one that was asked for: (height, width), pixels.
         fixed_hw: The one input of all frames where there are no rectangles: (height, width), pixels.
         main_hw: The input of most frames; None before anything is planned.
+        kept_by: The operation that keeps a network whose head was found to its own input; "" where none does.
 
     Raises:
         ConfigError: The graph cannot take the shape that was asked for.
@@ -40,9 +41,10 @@ class InputShapes:
         self.fixed_hw: SizeHW = config.shape if isinstance(config.shape, tuple) else self.nominal_hw
         self.main_hw: SizeHW | None = None
         self._model = model
-        self._can_reshape = not model.input.is_fixed or (
-            head is not None and can_reshape(model.graph, head, model.input_hw, model.input.shape)
-        )
+        self.kept_by = ""
+        if model.input.is_fixed and head is not None:
+            self.kept_by = fixed_by(model.graph, head, model.input_hw, model.input.shape)
+        self._can_reshape = not model.input.is_fixed or (head is not None and not self.kept_by)
         self._are_rectangles = self._wants_rectangles(config)
         self._planned: list[SizeHW] = []
         self._chosen: dict[SizeHW, SizeHW] = {}
@@ -53,7 +55,8 @@ class InputShapes:
     def _wants_rectangles(self, config: DeviceConfig) -> bool:
         can = self._model.input.fit == "letterbox" and self._can_reshape
         if config.shape == "rect" and not can:
-            log.warning("%s: its network or its head does not take other input shapes: square", self._model.path)
+            why = f" ({self.kept_by})" if self.kept_by else ""
+            log.warning("%s: its network or its head does not take other input shapes%s: square", self._model.path, why)
         return config.shape in ("rect", "auto") and can
 
     def _check(self, head: Head | None) -> None:

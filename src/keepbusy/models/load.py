@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import ModelError, first_line
 from keepbusy.files.parsing import parse_yaml
-from keepbusy.files.paths import beside, is_hidden, natural_key, read_text
-from keepbusy.models.files import notes_of
+from keepbusy.files.paths import beside, read_text
+from keepbusy.models.contradictions import contradictions, told_size
+from keepbusy.models.files import check_readable, model_in, notes_of
 from keepbusy.models.inputs import recognise_input, settle_size
 from keepbusy.models.inside import with_what_is_inside
 from keepbusy.models.names import Names, choose_names
 from keepbusy.models.onnx_size import check_onnx_size
 from keepbusy.models.opsets import unknown_opset
-from keepbusy.models.outputs import recognise_output
+from keepbusy.models.outputs import NAMES_DOUBT, recognise_output
 from keepbusy.models.pixels import pixels_of
+from keepbusy.models.quantized import odd_quantization
 from keepbusy.telemetry import import_openvino
 from keepbusy.values.forms import Family, InputForm, OutputForm, Task
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     import openvino as ov
 
 log = logging.getLogger("keepbusy")
-
-SUFFIXES = (".xml", ".onnx")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +69,7 @@ def load_model(
     does not scale them is changed to take float32. `prepare.prepare` puts the preprocessing in front of it.
 
     Args:
-        path: OpenVINO IR (`.xml` with its `.bin` beside it) or ONNX, or the folder that an exporter made for one.
+        path: OpenVINO IR (`.xml` with its `.bin` beside it) or ONNX, or what else `model_in` finds one by.
         imgsz: Input (height, width) for models that leave it open; others are read at their own size.
         names: The user's class names; None takes the model's own.
         family: How its outputs are to be read; None to find out.
@@ -85,15 +84,27 @@ def load_model(
     graph = _read(path, core)
     form = recognise_input(graph, path)
     metadata = read_metadata(graph, path)
-    input_hw, form = settle_size(graph, form, imgsz, _told_size(metadata), path)
+    input_hw, form = settle_size(graph, form, imgsz, told_size(metadata), path)
     output = recognise_output(graph, input_hw, metadata, path, family=family, task=task)
-    if output.doubt:
+    if output.doubt and not output.doubt.startswith(NAMES_DOUBT):  # That is for `choose_names` to say.
         log.info("%s: read as %s, %s (%s); %s", path.name, output.family, output.task, output.why, output.doubt)
-    form = with_what_is_inside(graph, pixels_of(form, output, metadata), metadata, path)
+    if not output.is_rewritten:
+        _warn_of(contradictions(metadata, graph, form, output, input_hw, task=task), path)
+    form = pixels_of(form, output, metadata)
+    if odd := odd_quantization(graph):
+        more = f", and {len(odd) - 1} more like it" if len(odd) > 1 else ""
+        log.warning("%s: its quantization looks damaged, and what it finds may be wrong: %s%s", path.name, odd[0], more)
+    else:  # What damaged weights answer would be taken for a sign of preprocessing.
+        form = with_what_is_inside(graph, form, metadata, path)
     if names is not None and output.names_decide:
         output = dataclasses.replace(output, num_classes=len(names))
     own_names = choose_names(output.num_classes, given=names, metadata=metadata, model=path)
     return Model(graph, path, input_hw, form, output, own_names)
+
+
+def _warn_of(contradicted: list[str], path: Path) -> None:
+    if contradicted:
+        log.warning("%s: its metadata %s: the graph decides", path.name, "; ".join(contradicted))
 
 
 def read_metadata(graph: ov.Model, path: Path) -> dict[str, Any]:
@@ -136,32 +147,6 @@ def _read_note(path: Path) -> dict[str, Any]:
     return {**content, **{key: as_written[key] for key in ("names", "labels") if key in content}}
 
 
-def model_in(path: Path) -> Path:
-    """The model that a path names: the file itself, or the one model of an exporter's folder.
-
-    Raises:
-        ModelError: The folder has no model in it, or several.
-    """
-    if not os.path.isdir(path):
-        return path
-    files = sorted((one for one in path.iterdir() if not is_hidden(one)), key=natural_key)
-    for suffix in SUFFIXES:
-        found = [one for one in files if one.suffix.lower() == suffix]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(one.name for one in found)
-            raise ModelError(f"{path}: is a folder with several models: {names}", hint="name one of them")
-    raise ModelError(f"{path}: is a folder without a model in it", hint="give an OpenVINO IR (.xml) or ONNX file")
-
-
-def _told_size(metadata: Mapping[str, Any]) -> tuple[int, int] | None:
-    """YOLO exporters' `imgsz`: one side, or height and width, as numbers or as text; None where it is no size."""
-    numbers = [int(number) for number in re.findall(r"[0-9]{1,5}", str(metadata.get("imgsz", "")))]
-    sides = numbers * 2 if len(numbers) == 1 else numbers
-    return (sides[0], sides[1]) if len(sides) == 2 and all(sides) else None
-
-
 def _items(value: Any) -> list[tuple[str, Any]]:
     content = getattr(value, "value", value)
     if not isinstance(content, Mapping):
@@ -170,13 +155,7 @@ def _items(value: Any) -> list[tuple[str, Any]]:
 
 
 def _read(path: Path, core: ov.Core | None) -> ov.Model:
-    if path.suffix.lower() not in SUFFIXES:
-        raise ModelError(
-            f"{path}: is not a model file that keepbusy reads",
-            hint=f"give an OpenVINO IR (.xml) or an ONNX file (.onnx), not {path.suffix or 'a file without suffix'}",
-        )
-    if not os.path.isfile(path):
-        raise ModelError(f"{path}: no such model file", hint="check the path given with `model`")
+    check_readable(path)
     check_onnx_size(path)
     weights = beside(path, f"{path.stem}.bin")
     is_ir = path.suffix.lower() == ".xml"

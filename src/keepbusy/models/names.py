@@ -88,15 +88,16 @@ def choose_names(num_classes: int, *, given: Names | None, metadata: Mapping[str
     for names in told:
         if len(names) == num_classes and all(names):
             return names
+    is_coco = num_classes == len(COCO_NAMES)
+    problem = f"nothing says how its {num_classes} classes are called" if is_coco else ""
     if metadata.get("names") or metadata.get("labels"):
-        log.warning("%s: the class names that are told with it do not fit its %d classes", model.name, num_classes)
-    if num_classes == len(COCO_NAMES):
-        log.warning(
-            "%s: nothing says how its %d classes are called: they are given COCO's names. If they are others, "
-            "name them: `names=` FILE",
-            model.name,
-            num_classes,
-        )
+        count = max(map(len, told)) or ""
+        problem = f"its {count} class names do not fit its {num_classes} classes".replace("  ", " ")
+    if is_coco:
+        problem += ": they are given COCO's names. If they are others, name them: `names=` FILE"
+    if problem:
+        log.warning("%s: %s", model.name, problem)
+    if is_coco:
         return COCO_NAMES
     return tuple(f"class {index}" for index in range(num_classes))
 

@@ -15,6 +15,7 @@ from keepbusy.evaluate import CocoEvaluation, match_classes
 from keepbusy.models.head import Head, can_reshape, find_head
 from keepbusy.models.load import Model, load_model
 from keepbusy.models.names import Names
+from keepbusy.models.quantized import why_quantized
 from keepbusy.models.saved_form import mark_as_saved
 from keepbusy.models.shapes import rectangle
 from keepbusy.optimize.control import control_by_map
@@ -107,11 +108,12 @@ def optimize(
     """
     config = config or OptimizeConfig()
     _check(config, frames)
-    if config.int8:
-        import_nncf()
     model = load_model(path, imgsz=config.imgsz, names=config.names)
     if model.output.is_rewritten:
         raise ModelError(f"{path}: is rewritten already", hint="give the model as it was exported")
+    if config.int8:
+        _check_float(model)
+        import_nncf()
     head = find_head(model.graph, model.output, model.input_hw)
     if head is None and not config.int8:
         raise ModelError(
@@ -384,6 +386,19 @@ def _check(config: OptimizeConfig, frames: Frames) -> None:
         raise ConfigError("accuracy_control: is for `int8`", hint="add `int8`")
     if config.accuracy_control and frames.dataset is None:
         raise ConfigError(f"accuracy_control: {frames.name} has no labels", hint="give data with labels: `data`")
+
+
+def _check_float(model: Model) -> None:
+    """See that a model that is to be quantized is not quantized.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if why := why_quantized(model.graph):
+        raise ConfigError(
+            f"`int8`: {model.path} is INT8 already: {why}",
+            hint="leave `int8` out to have its head and input rewritten, or give the model in floating point",
+        )
 
 
 def _check_labels(frames: Frames, model: Model) -> None:

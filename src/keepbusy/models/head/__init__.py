@@ -6,8 +6,8 @@ graph is cut at the head's convolutions, and only candidates are decoded: in the
 """
 
 from keepbusy.models.head.cut import can_reshape, fixed_by
-from keepbusy.models.head.find import Head, find_head
+from keepbusy.models.head.find import Head, find_head, look_for_head
 from keepbusy.models.head.raw import raw_graph
 from keepbusy.models.head.tail import tail_graph
 
-__all__ = ["Head", "can_reshape", "find_head", "fixed_by", "raw_graph", "tail_graph"]
+__all__ = ["Head", "can_reshape", "find_head", "fixed_by", "look_for_head", "raw_graph", "tail_graph"]

@@ -61,31 +61,45 @@ class Head:
 
 
 def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> Head | None:
-    """Understand the head of a graph as exported; None where it is none that is known.
+    """`look_for_head`; None where it is none that is known."""
+    found = look_for_head(graph, form, input_hw)
+    return None if isinstance(found, str) else found
+
+
+def look_for_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> Head | str:
+    """Understand the head of a graph as exported.
 
     Args:
         graph: Static, without preprocessing; not changed.
         form: Its outputs.
         input_hw: Its input's (height, width), pixels.
+
+    Returns:
+        The head; or what keeps it from being understood, in words that name the operation, and "" where none was
+        looked for.
     """
     if form.is_rewritten or form.family not in FAMILIES or form.task not in TASKS:
-        return None
+        return ""
+    end = graph.outputs[form.outputs[0]].get_node()
     ports = _find_ports(graph, form.outputs[0])
     by_cells: dict[tuple[int, int], list[ov.Output]] = {}
     for port in ports:
         shape = port.get_partial_shape()
         if shape.is_dynamic or len(shape) != 4:
-            return None
+            return f"{_words(port.get_node())} does not give one number per cell"
         _, _, height, width = (int(axis) for axis in port.get_shape())
         by_cells.setdefault((height, width), []).append(port)
     cells = sorted(by_cells, key=lambda hw: -hw[0] * hw[1])
-    strides = [input_hw[0] // height for height, _ in cells]
-    if not cells or any((hw[0] * s, hw[1] * s) != input_hw for hw, s in zip(cells, strides, strict=True)):
-        return None
+    if not cells:
+        return f"no convolution leads to {_words(end.input_value(0).get_node())}"
+    strides = [max(input_hw[0] // height, 1) for height, _ in cells]
+    for hw, stride in zip(cells, strides, strict=True):
+        if (hw[0] * stride, hw[1] * stride) != input_hw:
+            return f"{_words(by_cells[hw][0].get_node())} has no whole number of pixels per cell"
     levels = [sorted(by_cells[hw], key=lambda port: int(port.get_shape()[1])) for hw in cells]
-    quantization = read_quantization(ports, graph.outputs[form.outputs[0]].get_node())
-    if quantization is None:
-        return None
+    quantization = read_quantization(ports, end)
+    if isinstance(quantization, str):
+        return quantization
     form = dataclasses.replace(form, bins=quantization.bins)
     understand = {"yolov5": _yolov5_head, "yolov10": _selecting_head}.get(form.family, _yolov8_head)
     every = [port for level in levels for port in level]
@@ -97,9 +111,15 @@ def find_head(graph: ov.Model, form: OutputForm, input_hw: tuple[int, int]) -> H
             form = dataclasses.replace(form, share_steps=quantization.share_steps)
             probe = HeadProbe(graph, every, form.outputs[0], quantization.others)
             head = understand(probe, levels, strides, form)
-        return head and dataclasses.replace(head, num_dropped=len(quantization.others))
-    except RuntimeError:
-        return None  # It does not compile by itself: whether the whole graph does will be seen where it is used.
+    except RuntimeError:  # Whether the whole graph compiles will be seen where it is used.
+        return f"what leads to {_words(end.input_value(0).get_node())} does not compile by itself"
+    if head is None:
+        return f"{_words(end.input_value(0).get_node())} is not computed by a formula that is known"
+    return dataclasses.replace(head, num_dropped=len(quantization.others))
+
+
+def _words(node: ov.Node) -> str:
+    return f"{node.get_type_name()} {node.get_friendly_name()}"
 
 
 def _yolov5_head(probe: HeadProbe, levels: list[list[ov.Output]], strides: list[int], form: OutputForm) -> Head | None:

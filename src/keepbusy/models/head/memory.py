@@ -7,15 +7,21 @@ from typing import Any
 
 from keepbusy.cache.fingerprint import model_fingerprint
 from keepbusy.cache.notes import Notebook
-from keepbusy.models.head.find import Head, Level, find_head
+from keepbusy.models.head.find import Head, Level, look_for_head
 from keepbusy.models.load import Model
 
-_VERSION = 3
+_VERSION = 4
 """To be raised when the probe or a formula changes: what was noted before then no longer counts."""
 
 
 def recall_head(model: Model, notebook: Notebook) -> Head | None:
     """`find_head`, or what it found when this file was last seen."""
+    found = recall_search(model, notebook)
+    return None if isinstance(found, str) else found
+
+
+def recall_search(model: Model, notebook: Notebook) -> Head | str:
+    """`look_for_head`, or what it found when this file was last seen."""
     key = {
         "what": "graph",
         "version": _VERSION,
@@ -27,14 +33,14 @@ def recall_head(model: Model, notebook: Notebook) -> Head | None:
     known = notebook.read(key)
     if known is not None:
         return _from_record(known, model)
-    head = find_head(model.graph, model.output, model.input_hw)
+    head = look_for_head(model.graph, model.output, model.input_hw)
     notebook.write(key, _to_record(head))
     return head
 
 
-def _to_record(head: Head | None) -> dict[str, Any]:
-    if head is None:
-        return {"levels": []}
+def _to_record(head: Head | str) -> dict[str, Any]:
+    if isinstance(head, str):
+        return {"levels": [], "why": head}
     levels = [
         {
             "stride_px": level.stride_px,
@@ -54,13 +60,13 @@ def _to_record(head: Head | None) -> dict[str, Any]:
     }
 
 
-def _from_record(record: dict[str, Any], model: Model) -> Head | None:
+def _from_record(record: dict[str, Any], model: Model) -> Head | str:
     levels = tuple(
         Level(one["stride_px"], tuple(one["ports"]), tuple((w, h) for w, h in one["anchors_px"]))
         for one in record["levels"]
     )
     if not levels:
-        return None
+        return str(record["why"])
     lowest, highest, num_steps = record["share_steps"]
     form = dataclasses.replace(
         model.output,

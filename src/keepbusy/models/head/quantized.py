@@ -59,8 +59,8 @@ class Quantization:
     others: tuple[str, ...] = ()
 
 
-def read_quantization(ports: Collection[ov.Output], end: ov.Node) -> Quantization | None:
-    """How a head is quantized; None where it is in a way that is not understood.
+def read_quantization(ports: Collection[ov.Output], end: ov.Node) -> Quantization | str:
+    """How a head is quantized; where it is in a way that is not understood, what is not, in words.
 
     Args:
         ports: Where the head begins.
@@ -68,8 +68,9 @@ def read_quantization(ports: Collection[ov.Output], end: ov.Node) -> Quantizatio
     """
     nodes = _between(ports, end)
     roundings = [node for node in nodes if node.get_type_name() == "FakeQuantize"]
-    if not all(_only_rounds(node) for node in roundings):
-        return None
+    odd = next((node for node in roundings if not _only_rounds(node)), None)
+    if odd is not None:
+        return f"FakeQuantize {odd.get_friendly_name()} does more than round to 8 bits or finer"
     sums = [(node, bins) for node in nodes if (bins := bins_of(node)) is not None]
     if not sums:
         return Quantization(others=_names(roundings))
@@ -78,10 +79,10 @@ def read_quantization(ports: Collection[ov.Output], end: ov.Node) -> Quantizatio
     steps = {_uniform_steps(node) for node in shares}
     # One formula for all sums: the same bins, and all of their shares are rounded in the same way, or none.
     if len({bins for _, bins in sums}) > 1 or len(steps) > 1 or len(shares) not in (0, len(before)):
-        return None
+        return f"Convolution {sums[0][0].get_friendly_name()} is quantized in another way than others of its kind"
     own = steps.pop() if steps else NOT_ROUNDED
     if own is None:
-        return None
+        return f"FakeQuantize {shares[0].get_friendly_name()} rounds each channel in another way"
     bins = sums[0][1]
     names = _names(shares)
     return Quantization(

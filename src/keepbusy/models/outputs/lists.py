@@ -145,7 +145,7 @@ def _has_no_object(view: View, scores: Port, width: int, source: str) -> tuple[b
 
 def classes(view: View) -> OutputForm | None:
     """A classifier, [1, classes]."""
-    if len(view.ports) != 1 or view.said_task not in (None, "classify"):
+    if len(view.ports) != 1 or view.task not in (None, "classify"):
         return None
     port = view.ports[0]
     if port.shape[:1] not in ((1,), (None,)) or not port.is_float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keepbusy.models.outputs.graph import numbers_from, row_parts, tail_types
-from keepbusy.models.outputs.tasks import POSE_NUMBERS, Impossible, Split, names_doubt, split_rest
+from keepbusy.models.outputs.tasks import POSE_NUMBERS, Impossible, Split, has_keypoints, names_doubt, split_rest
 from keepbusy.models.outputs.view import STRIDES_PX, Port, View
 from keepbusy.values.forms import Family, OutputForm
 
@@ -151,6 +151,8 @@ def _split_selected(view: View, width: int, parts: tuple[int, ...]) -> Split:
     said, extra = view.said_task, width - 6
     num_points, num_values = view.words.keypoints
     prototypes = view.prototypes()
+    if view.task is None and _is_contrary(view, extra, prototypes):
+        said = None
     if said == "segment" or (said is None and prototypes is not None and prototypes.shape[1] == extra):
         if prototypes is None or prototypes.shape[1] != extra:
             raise Impossible(f"masks need a second output [1, {extra}, height/4, width/4], and there is none")
@@ -171,6 +173,16 @@ def _split_selected(view: View, width: int, parts: tuple[int, ...]) -> Split:
         raise Impossible(f"rows of boxes have 6 numbers, not {width}")
     # Who asks for boxes only of a model that says more gets them.
     return Split("detect", 0, extra)
+
+
+def _is_contrary(view: View, extra: int, prototypes: Port | None) -> bool:
+    """Whether selected rows show that the task in the metadata is another one than theirs: see `split_rest`."""
+    said = view.said_task
+    if extra and prototypes is not None and prototypes.shape[1] == extra:
+        return said != "segment"
+    if extra <= 1:
+        return said == "classify" or said in {0: ("segment", "pose", "obb"), 1: ("segment", "pose")}[extra]
+    return said == "classify" or (said in ("detect", "obb") and has_keypoints(view, extra))
 
 
 def _rival(width: int, split: Split) -> str:

@@ -12,6 +12,10 @@ POSE_NUMBERS = 17 * 3
 """COCO's keypoints of a person, which nearly all pose models have."""
 
 
+NAMES_DOUBT = "its metadata names"
+"""How `OutputForm.doubt` begins where nothing but the number of class names is doubtful."""
+
+
 class Impossible(Exception):  # noqa: N818 - never leaves the package: it becomes the error that says which file
     """A family or task that the outputs do not allow; the text says why."""
 
@@ -44,8 +48,8 @@ def split_rest(
 ) -> Split:
     """Tell classes from what the task adds.
 
-    The user's word and the model's metadata decide; then how the graph puts its rows together; then the number of
-    class names; then what is usual.
+    The user's word decides; then the model's metadata, unless the graph contradicts them; then how the graph puts its
+    rows together; then the number of class names; then what is usual.
 
     Args:
         view: The graph.
@@ -60,6 +64,8 @@ def split_rest(
     words = view.words
     said = view.said_task
     prototypes = view.prototypes()
+    if view.task is None and said is not None and _is_contrary(view, said, rest, parts, prototypes, has_angle):
+        said = None
     reason = "the user says so" if view.task else "its metadata says so"
     if said == "segment" or (said is None and prototypes is not None and (prototypes.shape[1] or 0) < rest):
         return _check_names(view, _segment(rest, prototypes, reason if said else "it has prototypes of masks"))
@@ -98,6 +104,33 @@ def split_rest(
     return _check_names(view, Split("detect", rest))
 
 
+def _is_contrary(
+    view: View, said: Task, rest: int, parts: tuple[int, ...], prototypes: Port | None, has_angle: bool
+) -> bool:
+    """Whether the graph shows that the task in its metadata is another one than its own.
+
+    A graph that only lacks what the task needs (masks without their prototypes) does not.
+    """
+    if said == "classify":
+        return True
+    if prototypes is not None and (prototypes.shape[1] or rest) < rest:
+        return said != "segment"
+    extra = sum(parts[1:]) if parts else 0
+    if not parts and view.words.num_names != rest:
+        return False
+    if extra == 0:
+        return said != "detect" and not (said == "obb" and has_angle)
+    if said == "detect":
+        return (extra == 1 and has_angle) or has_keypoints(view, extra)
+    return extra != 1 if said == "obb" else said == "pose" and extra == 1
+
+
+def has_keypoints(view: View, extra: int) -> bool:
+    """Whether so many numbers are the keypoints that the metadata tells of, or COCO's."""
+    num_points, num_values = view.words.keypoints
+    return extra == (num_points * num_values or POSE_NUMBERS)
+
+
 def _segment(rest: int, prototypes: Port | None, why: str) -> Split:
     if prototypes is None or prototypes.shape[1] is None:
         raise Impossible("masks need a second output [1, coefficients, height/4, width/4], and there is none")
@@ -108,7 +141,7 @@ def _segment(rest: int, prototypes: Port | None, why: str) -> Split:
 
 def _pose(view: View, rest: int, parts: tuple[int, ...], why: str) -> Split:
     num_points, num_values = view.words.keypoints
-    if num_points:
+    if num_points and sum(parts[1:]) in (0, num_points * num_values):
         num_classes = rest - num_points * num_values
         _need(num_classes >= 1, f"{num_points} keypoints of {num_values} do not fit into {rest} numbers")
         return Split("pose", num_classes, keypoints=(num_points, num_values), why=why)
@@ -154,7 +187,7 @@ def names_doubt(view: View, num_classes: int) -> str:
     num_names = view.words.num_names
     if num_names in (0, num_classes):
         return ""
-    return f"its metadata names {num_names} classes, its shape has {num_classes}"
+    return f"{NAMES_DOUBT} {num_names} classes, its shape has {num_classes}"
 
 
 def _check_names(view: View, split: Split) -> Split:

@@ -22,6 +22,7 @@ from keepbusy.errors import ConfigError, ModelError, first_line
 from keepbusy.files.parsing import parse_json
 from keepbusy.files.paths import sha256_of
 from keepbusy.files.whole import clear_place
+from keepbusy.models.files import model_in
 from keepbusy.models.onnx_size import check_onnx_size
 from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.store.catalogue import CATALOGUE, KnownModel, find_known, near_names
@@ -255,8 +256,9 @@ def find_model(
 ) -> Path:
     """The file of a model that is given by its path or its name.
 
-    A path that exists, or has a suffix or a separator, is returned as it is. A known name (`keepbusy models` lists
-    them) is fetched on first use. A folder does not hide a known name.
+    A path that exists, or has a suffix or a separator, gives the model that it leads to (`model_in`), or is returned
+    as it is where it leads to none. A known name (`keepbusy models` lists them) is fetched on first use. A folder does
+    not hide a known name.
 
     Args:
         model: The path, or the name.
@@ -274,13 +276,15 @@ def find_model(
     text = str(model)
     separators = {os.sep, os.altsep or os.sep}
     if path.suffix or any(separator in text for separator in separators) or os.path.isfile(path):
+        path = _path_of(path)
         check_onnx_size(path)
         return path
     store = store or ModelStore()
     known = find_known(text, store.catalogue)
     if known is None:
-        if os.path.exists(path):
-            return path
+        found = _path_of(path)
+        if os.path.exists(found):
+            return found
         near = near_names(text, store.catalogue)
         wanted = f"did you mean {' or '.join(near)}? " if near else ""
         raise ModelError(
@@ -291,6 +295,14 @@ def find_model(
         on_licence(known)
         store.licence_was_shown(known)
     return store.fetch(known, on_progress=on_progress, on_wait=on_wait)
+
+
+def _path_of(path: Path) -> Path:
+    """The model that a path leads to; the path itself where whoever loads it is to say why it leads to none."""
+    try:
+        return model_in(path)
+    except ModelError:
+        return path
 
 
 def _why_no_model(path: Path) -> str | None:
