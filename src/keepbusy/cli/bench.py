@@ -103,8 +103,7 @@ def bench(
 ) -> None:
     """Measure what the device does alone, what it does end to end, and what holds it back.
 
-    The model alone is measured twice: as exported, which is what OpenVINO's benchmark_app tells of the file, and as
-    keepbusy runs it, with the head and the input shape that it chooses.
+    The model alone comes twice: as exported (benchmark_app's figure), and as keepbusy runs it.
 
     \b
     keepbusy bench
