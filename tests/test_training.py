@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,37 +10,19 @@ import openvino as ov
 import pytest
 import torch
 
-from keepbusy.street import StreetScene
+from tests.small_training import CPU, SIZE, small_recipe, small_set
 from training.augment import draw_layout, move_boxes, recolour, sample
+from training.boxes import ciou
 from training.checkpoint import load_average
-from training.config import ANCHORS, STRIDES, VAL_SEED_START, AugmentConfig, LossConfig, Recipe
+from training.config import ANCHORS, STRIDES, VAL_SEED_START, AnchorLossConfig, AugmentConfig
 from training.data import FrameSet, Sampler
 from training.evaluate import evaluate
 from training.export import compare, convert, describe
-from training.loss import DetectionLoss, assign, ciou
-from training.model import Decoded, YoloV5n, decode, fold_batch_norm
-from training.render import Split, letterbox, render
+from training.layers import Decoded, fold_batch_norm
+from training.networks import NETWORKS
+from training.render import Split, render
 from training.train import Pace, Trainer
-
-CPU = torch.device("cpu")
-SIZE = 160
-
-
-def small_set(count: int = 12, size: int = SIZE) -> FrameSet:
-    """Make a letterboxed set of a few frames of four scenes."""
-    images = np.zeros((count, size, size, 3), np.uint8)
-    labels = np.full((count, 64, 5), -1, np.float32)
-    content = np.zeros((count, 4), np.float32)
-    scenes = [StreetScene(seed=10_000 + s, width=320, height=240, fps=30.0) for s in range(4)]
-    for row in range(count):
-        image, truth = scenes[row % 4].render(row * 20)
-        square, scale, left, top = letterbox(image, size)
-        images[row] = square[..., ::-1]
-        n = min(64, len(truth.class_id))
-        labels[row, :n, 0] = truth.class_id[:n]
-        labels[row, :n, 1:] = truth.boxes_xyxy[:n] * scale + np.array((left, top, left, top))
-        content[row] = (left, top, left + round(320 * scale), top + round(240 * scale))
-    return FrameSet(images, labels, content, CPU)
+from training.yolov5n import AnchorLoss, YoloV5n, assign, decode
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,15 +37,6 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def frames() -> FrameSet:
     return small_set()
-
-
-def small_recipe(**changes: object) -> Recipe:
-    calm = AugmentConfig(mosaic=0.5, untouched=0.5, min_sides=(2.0, 2.0))
-    base = Recipe(
-        batch=6, lr=4e-3, warmup_steps=2, ema_ramp=5.0, image_size=SIZE, augment=calm,
-        mosaic_until=0.5,
-    )  # fmt: skip
-    return replace(base, **changes)  # type: ignore[arg-type]
 
 
 def test_architecture_has_the_published_parameter_count() -> None:
@@ -139,15 +111,14 @@ def test_ciou_of_known_boxes() -> None:
 
 
 def test_perfect_predictions_lose_less_than_wrong_ones() -> None:
-    loss = DetectionLoss(LossConfig(), 8)
-    anchors = torch.tensor(ANCHORS)
+    loss = AnchorLoss(AnchorLossConfig(), YoloV5n())
     targets = torch.tensor([[[2.0, 40.0, 40.0, 70.0, 90.0], [-1.0, 0.0, 0.0, 0.0, 0.0]]])
     raw = [torch.full((1, 39, 160 // s, 160 // s), -4.0) for s in STRIDES]
-    wrong = float(loss(raw, anchors, targets)[0])
-    empty = float(loss(raw, anchors, torch.full((1, 2, 5), -1.0))[0])
+    wrong = float(loss(raw, targets)[0])
+    empty = float(loss(raw, torch.full((1, 2, 5), -1.0))[0])
     assert empty < 0.2 < wrong
     hidden = torch.tensor([[[0.0, 0.0, 160.0, 160.0]]])
-    assert float(loss(raw, anchors, torch.full((1, 2, 5), -1.0), hidden)[0]) == 0
+    assert float(loss(raw, torch.full((1, 2, 5), -1.0), hidden)[0]) == 0
 
 
 @pytest.mark.parametrize("mosaic", [0.0, 1.0])
@@ -248,20 +219,21 @@ def test_time_pace_spans_calls() -> None:
 
 def test_export_matches_the_model(frames: FrameSet, tmp_path: Path) -> None:
     torch.manual_seed(1)
+    network = NETWORKS["yolov5n"]
     model = YoloV5n()
     model.train()
     model(frames.plain(0, 4)[0])
     model.eval()
     kept = {k: v.clone() for k, v in model.state_dict().items()}
     converted = convert(model, SIZE)
-    describe(converted, {"step": 1}, {"map50": 0.5})
+    describe(converted, network, {"step": 1}, {"map50": 0.5})
     same = YoloV5n()
     same.load_state_dict(kept)
     pictures = frames.plain(0, 2)[0].numpy()
     for half, limit in ((False, 1e-3), (True, 2e-2)):
         xml = tmp_path / f"m{half:d}.xml"
         ov.save_model(converted, xml, compress_to_fp16=half)
-        assert compare(xml, same, pictures) < limit
+        assert compare(xml, same, network, pictures) < limit
     read = ov.Core().read_model(xml)
     assert read.inputs[0].any_name == "images"
     assert read.outputs[0].any_name == "output"
@@ -286,7 +258,7 @@ def test_a_predictor_that_knows_the_truth_scores_one(tmp_path: Path) -> None:
         rows[0, np.arange(len(known)), 5 + known[:, 0].astype(int)] = 1
         return rows
 
-    metrics = evaluate(oracle, tmp_path)
+    metrics = evaluate(oracle, NETWORKS["yolov5n"].form, tmp_path)
     assert metrics["frames"] == 2 and metrics["boxes"] == (labels[..., 0] >= 0).sum() > 4
     # Overlapping objects of one class suppress each other at an IoU of 0.6: not every box survives.
     assert metrics["map50_95"] > 0.9

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.model import YoloV5n
+from training.layers import Detector
+from training.networks import network_of
 
 _STATE = "state.json"
 
@@ -79,7 +80,11 @@ def save(
 
 
 def restore(folder: Path, model: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Load what ``save`` wrote into a model, its average and its optimiser; return the state."""
+    """Load what ``save`` wrote into a model, its average and its optimiser; return the state.
+
+    Raises:
+        RuntimeError: the checkpoint is of another network.
+    """
     state: dict[str, Any] = json.loads((folder / _STATE).read_text())
     model.load_state_dict(torch.load(folder / "model.pt", map_location="cpu"))
     for key, value in torch.load(folder / "ema.pt", map_location="cpu").items():
@@ -94,9 +99,9 @@ def restore(folder: Path, model: nn.Module, average: Average, optimizer: torch.o
     return state
 
 
-def load_average(folder: Path) -> tuple[YoloV5n, dict[str, Any]]:
+def load_average(folder: Path) -> tuple[Detector, dict[str, Any]]:
     """Build the averaged model of a checkpoint, ready for inference, with the run's state."""
-    model = YoloV5n()
-    model.load_state_dict(torch.load(folder / "ema.pt", map_location="cpu"))
     state: dict[str, Any] = json.loads((folder / _STATE).read_text())
+    model = network_of(state).build()
+    model.load_state_dict(torch.load(folder / "ema.pt", map_location="cpu"))
     return model.eval(), state

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 IMAGE_SIZE = 640
 PAD_VALUE = 114
+NetworkName = Literal["yolov5n", "yolov8n"]
 STRIDES: tuple[int, int, int] = (8, 16, 32)
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
 ANCHORS: Anchors = (
@@ -27,8 +28,8 @@ VAL_SEED_START = 1_000_000
 
 
 @dataclass(frozen=True)
-class LossConfig:
-    """Gains and thresholds of the loss.
+class AnchorLossConfig:
+    """Gains and thresholds of YOLOv5n's loss.
 
     Attributes:
         box: gain of the CIoU term.
@@ -45,6 +46,33 @@ class LossConfig:
     balance: tuple[float, float, float] = (4.0, 1.0, 0.4)
     max_ratio: float = 4.0
     label_smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class AnchorFreeLossConfig:
+    """Gains and thresholds of YOLOv8n's loss.
+
+    Attributes:
+        box: gain of the CIoU term.
+        classification: gain of the class term.
+        distribution: gain of the distribution focal loss.
+        num_chosen: cells that each box asks for.
+        score_power: exponent of the class score in the alignment metric.
+        iou_power: exponent of the IoU in the alignment metric.
+        min_side: a shorter side in pixels counts as this long when the cells inside a box are
+            looked for, so that every box has some.
+        boxes_per_image: boxes that an image has on average at most; a batch of B images that takes
+            tables of N rows keeps B times this and N more of them, and the rest are not taught.
+    """
+
+    box: float = 7.5
+    classification: float = 0.5
+    distribution: float = 1.5
+    num_chosen: int = 10
+    score_power: float = 0.5
+    iou_power: float = 6.0
+    min_side: float = 12.0
+    boxes_per_image: int = 64
 
 
 @dataclass(frozen=True)
@@ -104,6 +132,7 @@ class Recipe:
     """One training run.
 
     Attributes:
+        network: what is trained.
         batch: images per step.
         optimizer: ``adamw`` or ``sgd`` (Nesterov momentum).
         lr: peak learning rate.
@@ -117,11 +146,13 @@ class Recipe:
         mosaic_until: share of the schedule after which ``final_augment`` applies.
         seed: seed of initialisation, order and augmentation.
         image_size: side of the square input in pixels.
-        loss: gains of the loss.
+        anchor_loss: gains of YOLOv5n's loss.
+        anchor_free_loss: gains of YOLOv8n's loss.
         augment: augmentation of the first part.
         final_augment: augmentation of the last part.
     """
 
+    network: NetworkName = "yolov5n"
     batch: int = 128
     optimizer: str = "adamw"
     lr: float = 3e-3
@@ -135,7 +166,8 @@ class Recipe:
     mosaic_until: float = 0.65
     seed: int = 0
     image_size: int = IMAGE_SIZE
-    loss: LossConfig = field(default_factory=LossConfig)
+    anchor_loss: AnchorLossConfig = field(default_factory=AnchorLossConfig)
+    anchor_free_loss: AnchorFreeLossConfig = field(default_factory=AnchorFreeLossConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     final_augment: AugmentConfig = FINAL_AUGMENT
 

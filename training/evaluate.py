@@ -24,7 +24,6 @@ from keepbusy.values.forms import OutputForm
 from training.config import IMAGE_SIZE
 
 Predict = Callable[[np.ndarray], np.ndarray]
-FORM = OutputForm("yolov5", "detect", (0,), len(CLASS_NAMES))
 SETTINGS = DetectConfig(conf=0.001, iou=0.6, max_det=300, multi_label=True)
 
 
@@ -33,11 +32,12 @@ def available() -> bool:
     return importlib.util.find_spec("faster_coco_eval") is not None
 
 
-def evaluate(predict: Predict, folder: Path, limit: int | None = None) -> dict[str, Any]:
+def evaluate(predict: Predict, form: OutputForm, folder: Path, limit: int | None = None) -> dict[str, Any]:
     """Evaluate a predictor on a rendered split, in the pixels of the scenes.
 
     Args:
-        predict: maps float32 [1, 3, S, S] RGB 0..1 to float32 [1, R, 5 + C].
+        predict: maps float32 [1, 3, S, S] RGB 0..1 to the network's output, float32.
+        form: what that output is.
         folder: a split that ``training.render`` wrote.
         limit: most frames to use.
 
@@ -53,7 +53,7 @@ def evaluate(predict: Predict, folder: Path, limit: int | None = None) -> dict[s
         rows = labels[number][labels[number, :, 0] >= 0]
         truth = letterbox.boxes_to_frame(rows[:, 1:].astype(np.float32))
         tensor = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-        detections = to_detections((predict(tensor),), letterbox, FORM, SETTINGS, CLASS_NAMES)
+        detections = to_detections((predict(tensor),), letterbox, form, SETTINGS, CLASS_NAMES)
         evaluation.add((width, height), truth, rows[:, 0].astype(np.int64), detections)
         if (number + 1) % 100 == 0:
             print(f"evaluate: {number + 1}/{len(images)} frames", file=sys.stderr, flush=True)
@@ -84,9 +84,11 @@ def as_metrics(accuracy: Accuracy) -> dict[str, Any]:
     }
 
 
-def openvino_predictor(xml: Path, device: str = "CPU") -> Predict:
-    """Compile an exported model and return its predictor."""
+def openvino_predictor(xml: Path, device: str = "CPU") -> tuple[Predict, OutputForm]:
+    """Compile an exported model and return its predictor and the form of its output."""
     import openvino as ov
+
+    from keepbusy.models import load_model
 
     compiled = ov.Core().compile_model(xml, device)
 
@@ -94,25 +96,27 @@ def openvino_predictor(xml: Path, device: str = "CPU") -> Predict:
         result: np.ndarray = compiled(images)[0]
         return result
 
-    return predict
+    return predict, load_model(xml).output
 
 
-def torch_predictor(checkpoint: Path) -> Predict:
-    """Return the predictor of a checkpoint's averaged weights, on a GPU when there is one."""
+def torch_predictor(checkpoint: Path) -> tuple[Predict, OutputForm]:
+    """Return the predictor of a checkpoint's averaged weights, on a GPU when there is one, and its form."""
     import torch
 
     from training.checkpoint import load_average
-    from training.model import Decoded
+    from training.layers import Decoded
+    from training.networks import network_of
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Decoded(load_average(checkpoint)[0]).to(device).eval()
+    average, state = load_average(checkpoint)
+    model = Decoded(average).to(device).eval()
 
     @torch.inference_mode()
     def predict(images: np.ndarray) -> np.ndarray:
         result: np.ndarray = model(torch.from_numpy(images).to(device)).cpu().numpy()
         return result
 
-    return predict
+    return predict, network_of(state).form
 
 
 def write_results(metrics: dict[str, Any], what: str, out: Path) -> None:
@@ -149,10 +153,10 @@ def main() -> None:
     parser.add_argument("--device", default="CPU", help="OpenVINO device of an .xml file")
     args = parser.parse_args()
     if args.model.suffix == ".xml":
-        predict = openvino_predictor(args.model, args.device)
+        predict, form = openvino_predictor(args.model, args.device)
     else:
-        predict = torch_predictor(args.model)
-    metrics = evaluate(predict, args.data, args.limit)
+        predict, form = torch_predictor(args.model)
+    metrics = evaluate(predict, form, args.data, args.limit)
     write_results(metrics, args.model.name, args.out)
     print((args.out / "results.md").read_text())
 

@@ -19,14 +19,14 @@ from openvino.passes import ConstantFolding, Manager
 from keepbusy.street import CLASS_NAMES
 from training.checkpoint import load_average
 from training.config import IMAGE_SIZE
-from training.model import Decoded, YoloV5n, fold_batch_norm
+from training.layers import Decoded, Detector, fold_batch_norm
+from training.networks import Network, network_of
 
-NAME = "street-yolov5n"
 INFO = "model_info"
 
 
-def convert(model: YoloV5n, size: int = IMAGE_SIZE) -> ov.Model:
-    """Convert a model to OpenVINO: ``images`` [1, 3, S, S] to ``output`` [1, R, 5 + C].
+def convert(model: Detector, size: int = IMAGE_SIZE) -> ov.Model:
+    """Convert a model to OpenVINO: ``images`` [1, 3, S, S] to ``output``, what its ``decode`` gives.
 
     The model's batch normalisations are folded in place.
     """
@@ -51,11 +51,11 @@ def convert(model: YoloV5n, size: int = IMAGE_SIZE) -> ov.Model:
     return converted
 
 
-def describe(converted: ov.Model, state: dict[str, Any], metrics: dict[str, Any]) -> None:
+def describe(converted: ov.Model, network: Network, state: dict[str, Any], metrics: dict[str, Any]) -> None:
     """Write the metadata under ``model_info`` of the model's runtime information."""
     recipe = state.get("recipe", {})
     summary = {
-        "architecture": "YOLOv5n (width 0.25, depth 0.33), trained from scratch",
+        "architecture": f"{network.title}, trained from scratch",
         "steps": state.get("step"),
         "training_seconds": round(float(state.get("seconds", 0)), 1),
         "train_frames": state.get("train_frames"),
@@ -63,7 +63,7 @@ def describe(converted: ov.Model, state: dict[str, Any], metrics: dict[str, Any]
     }
     height, width = converted.inputs[0].shape[2], converted.inputs[0].shape[3]
     info = {
-        "model_type": "YOLOv5",
+        "model_type": network.model_type,
         "labels": " ".join(name.replace(" ", "_") for name in CLASS_NAMES),
         "names": json.dumps(list(CLASS_NAMES)),
         "stride": "32",
@@ -76,31 +76,33 @@ def describe(converted: ov.Model, state: dict[str, Any], metrics: dict[str, Any]
         converted.set_rt_info(value, [INFO, key])
 
 
-def compare(xml: Path, model: YoloV5n, frames: np.ndarray) -> float:
+def compare(xml: Path, model: Detector, network: Network, frames: np.ndarray) -> float:
     """Return the largest difference between IR and PyTorch, relative to the value plus one.
 
-    Every row's objectness counts, the other values only where either objectness exceeds 0.001:
+    Every row's confidence counts, the other values only where either confidence exceeds 0.001:
     the boxes of rows that say "nothing here" are never used, and fp16 weights move them freely.
 
     Args:
         xml: the saved model.
         model: the PyTorch model.
+        network: what it is.
         frames: float32 [F, 3, S, S], RGB 0..1.
     """
     compiled = ov.Core().compile_model(xml, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     decoded, worst = Decoded(model.eval()), 0.0
     for frame in frames:
         with torch.inference_mode():
-            wanted = decoded(torch.from_numpy(frame[None])).numpy()
-        got = compiled(frame[None])[0]
+            wanted = network.rows(decoded(torch.from_numpy(frame[None])).numpy())
+        got = network.rows(compiled(frame[None])[0])
         error = np.abs(got - wanted) / (np.abs(wanted) + 1)
-        used = np.maximum(got[..., 4], wanted[..., 4]) > 1e-3
-        worst = max(worst, float(error[..., 4].max()), float(error[used].max(initial=0)))
+        sure = [network.confidence(rows) for rows in (got, wanted)]
+        used = np.maximum(*sure) > 1e-3
+        worst = max(worst, float(np.abs(sure[0] - sure[1]).max()), float(error[used].max(initial=0)))
     return worst
 
 
 def export(checkpoint: Path, out: Path, metrics: dict[str, Any], frames: np.ndarray | None = None) -> Path:
-    """Write ``street-yolov5n.xml`` and ``.bin`` into a folder and check them.
+    """Write the network's ``street-NAME.xml`` and ``.bin`` into a folder and check them.
 
     Args:
         checkpoint: folder of a checkpoint.
@@ -115,14 +117,15 @@ def export(checkpoint: Path, out: Path, metrics: dict[str, Any], frames: np.ndar
         RuntimeError: the exported model differs from the PyTorch model.
     """
     model, state = load_average(checkpoint)
+    network = network_of(state)
     converted = convert(model)
-    describe(converted, state, metrics)
+    describe(converted, network, state, metrics)
     out.mkdir(parents=True, exist_ok=True)
-    xml = out / f"{NAME}.xml"
+    xml = out / f"{network.file_name}.xml"
     ov.save_model(converted, xml, compress_to_fp16=True)
     if frames is None:
         frames = np.random.default_rng(0).random((1, 3, IMAGE_SIZE, IMAGE_SIZE), np.float32)
-    worst = compare(xml, load_average(checkpoint)[0], frames)
+    worst = compare(xml, load_average(checkpoint)[0], network, frames)
     size = sum(xml.with_suffix(s).stat().st_size for s in (".xml", ".bin")) / 2**20
     print(f"export: {xml}, {size:.2f} MiB, difference {worst:.2g}", file=sys.stderr)
     if not worst <= 0.05:

@@ -7,9 +7,9 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from training.config import Recipe
+from training.config import NetworkName, Recipe
 
 _BEGUN = time.monotonic()
 
@@ -18,6 +18,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/training"))
+    parser.add_argument(
+        "--network",
+        choices=get_args(NetworkName),
+        default=Recipe.network,
+        help="what to train; finish takes the checkpoint's",
+    )
     parser.add_argument("--data", type=Path, help="folder of the frames (default: OUT/data)")
     parser.add_argument(
         "--stage",
@@ -67,7 +73,9 @@ def _train(args: argparse.Namespace, data: Path) -> None:
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    recipe = replace(Recipe(), batch=args.batch, optimizer=args.optimizer, lr=args.lr, seed=args.seed)
+    recipe = replace(
+        Recipe(), network=args.network, batch=args.batch, optimizer=args.optimizer, lr=args.lr, seed=args.seed
+    )
     train = FrameSet.load(data / "train", device)
     val = FrameSet.load(data / "val", device)
     trainer = Trainer(recipe, train, args.out, args.resume, args.compile)
@@ -77,32 +85,30 @@ def _train(args: argparse.Namespace, data: Path) -> None:
     print(f"train: {len(train)} frames on {device}, ready after {spent:.0f} s", file=sys.stderr)
     trainer.run(Pace(args.steps, left, args.until))
     trainer.model.load_state_dict(trainer.average.values)
-    names = ("box", "obj", "cls", "iou")
-    parts = zip(names, validate(trainer.model, val, trainer.loss), strict=True)
+    parts = zip(trainer.loss.parts, validate(trainer.model, val, trainer.loss), strict=True)
     print("\nvalidation: " + " ".join(f"{n} {v:.4f}" for n, v in parts), file=sys.stderr)
 
 
-def _evaluate(args: argparse.Namespace, data: Path) -> dict[str, Any]:
+def _evaluate(args: argparse.Namespace, data: Path, xml: Path) -> dict[str, Any]:
     from training import evaluate as ev
 
     if not ev.available():
         print("evaluate: faster-coco-eval is not installed, left out", file=sys.stderr)
         return {}
-    predict = ev.openvino_predictor(args.out / "street-yolov5n.xml")
-    metrics = ev.evaluate(predict, data / "val")
-    ev.write_results(metrics, "street-yolov5n (OpenVINO IR, fp16 weights)", args.out)
+    metrics = ev.evaluate(*ev.openvino_predictor(xml), data / "val")
+    ev.write_results(metrics, f"{xml.stem} (OpenVINO IR, fp16 weights)", args.out)
     print((args.out / "results.md").read_text())
     return metrics
 
 
-def _export(args: argparse.Namespace, data: Path, metrics: dict[str, Any]) -> None:
+def _export(args: argparse.Namespace, data: Path, metrics: dict[str, Any]) -> Path:
     import numpy as np
 
     from training.export import export
 
     images = np.load(data / "val" / "images.npy", mmap_mode="r")[:4]
     frames = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
-    export(args.out, args.out, metrics, frames)
+    return export(args.out, args.out, metrics, frames)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -113,8 +119,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.stage in ("all", "train"):
         _train(args, data)
     if args.stage in ("all", "finish"):
-        _export(args, data, {})
-        metrics = _evaluate(args, data)
+        metrics = _evaluate(args, data, _export(args, data, {}))
         if metrics:
             _export(args, data, metrics)  # again, with the measured metrics in the metadata
 

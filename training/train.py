@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from training.checkpoint import Average, restore, save
 from training.config import Recipe
 from training.data import FrameSet, Sampler
-from training.loss import DetectionLoss
-from training.model import YoloV5n
+from training.layers import Detector
+from training.networks import NETWORKS, Loss
 
 Forward = Callable[[Tensor], list[Tensor]]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -105,15 +105,15 @@ def _must_agree(got: Tensor, wanted: Tensor, limit: float) -> None:
 
 
 @torch.no_grad()
-def validate(model: YoloV5n, data: FrameSet, loss: DetectionLoss, batch: int = 50) -> list[float]:
-    """Return the mean [box, objectness, class, IoU] over a split (see ``DetectionLoss``)."""
+def validate(model: Detector, data: FrameSet, loss: Loss, batch: int = 50) -> list[float]:
+    """Return the means of the loss's parts over a split (see ``Loss.parts``)."""
     model.eval()
     parts = []
     for start in range(0, len(data), batch):
         images, labels = data.plain(start, start + batch)
         with _precision(data.device):
             raw = model(images.contiguous(memory_format=torch.channels_last))
-        parts.append(loss(raw, model.anchors, labels)[1])
+        parts.append(loss(raw, labels)[1])
     return torch.stack(parts).mean(0).tolist()
 
 
@@ -138,11 +138,12 @@ class Trainer:
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.data, self.out = recipe, data, out
-        self.model = YoloV5n().to(data.device)
+        network = NETWORKS[recipe.network]
+        self.model = network.build().to(data.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema_decay, recipe.ema_ramp)
-        self.loss = DetectionLoss(recipe.loss, self.model.num_classes)
+        self.loss = network.loss(recipe, self.model)
         self.sampler = Sampler(data, recipe.batch, recipe.seed)
         self.step, self.progress, self.seconds = 0, 0.0, 0.0
         if resume is not None:
@@ -184,7 +185,7 @@ class Trainer:
 
         def slopes(criterion: Callable[..., tuple[Tensor, Tensor]]) -> list[Tensor]:
             maps = [m.clone().requires_grad_() for m in raw]
-            total = criterion(maps, self.model.anchors, targets, ignore)[0]
+            total = criterion(maps, targets, ignore)[0]
             return [total.detach(), *torch.autograd.grad(total, maps)]
 
         def judges(fast: Callable[..., tuple[Tensor, Tensor]]) -> None:
@@ -199,7 +200,7 @@ class Trainer:
         images, targets, ignore = self.sampler.draw(self.step, augment)
         with _precision(self.data.device):
             raw = self.forward(images.contiguous(memory_format=torch.channels_last))
-        total, parts = self.criterion(raw, self.model.anchors, targets, ignore)
+        total, parts = self.criterion(raw, targets, ignore)
         # Times the batch, so that SGD's learning rate and the clip mean what they do for YOLOv5.
         (total * self.recipe.batch).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
@@ -232,7 +233,7 @@ class Trainer:
             save_every: seconds between checkpoints.
 
         Returns:
-            For each line of the log, the mean [box, objectness, class, IoU] since the last.
+            For each line of the log, the means of the loss's parts since the last.
         """
         pace.start = self.progress
         begun = last = saved = time.monotonic()
@@ -270,7 +271,7 @@ class Trainer:
         goal = 1.0 if pace.steps else pace.until
         eta = elapsed * (goal - self.progress) / done if done > 0 else float("nan")
         epoch = self.step / self.sampler.steps_per_epoch
-        names = ("box", "obj", "cls", "iou")
+        names = self.loss.parts
         line = {"step": self.step, "progress": round(self.progress, 4), "lr": lr, "rate": rate}
         log.write(json.dumps({**line, **dict(zip(names, means, strict=True))}) + "\n")
         log.flush()
