@@ -15,6 +15,7 @@ import pytest
 from openvino import opset13 as ops
 
 import keepbusy as kb
+from keepbusy.cli.notes import Notes
 from keepbusy.errors import ConfigError
 from keepbusy.models import load_model
 from keepbusy.models.head import find_head, look_for_head
@@ -214,3 +215,14 @@ def test_what_keeps_a_networks_shape_is_named_once(tmp_path: Path, caplog: pytes
     with caplog.at_level(logging.INFO, "keepbusy"), kb.Pipeline(tmp_path / "m.xml", shape="square") as pipeline:
         list(pipeline.run([square_picture()]))
     assert not [note for note in notes(caplog) if "places" in note]
+
+
+def test_a_program_says_it_once_however_often_it_compiles(capsys: pytest.CaptureFixture[str]) -> None:
+    notes = Notes()
+    for extra in ({"once": True}, {"once": True}, None, None):
+        record = logging.getLogger("keepbusy").makeRecord(
+            "keepbusy", logging.INFO, __file__, 1, "m.xml: %s" % ("kept" if extra else "again"), (), None, extra=extra
+        )
+        notes.emit(record)
+    lines = capsys.readouterr().err.splitlines()
+    assert [text.split()[-1] for text in lines] == ["kept", "again", "again"]

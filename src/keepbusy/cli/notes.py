@@ -12,11 +12,20 @@ _WORDS = {logging.INFO: "note", logging.WARNING: "warning", logging.ERROR: "erro
 
 
 class Notes(logging.Handler):
-    """Prints warnings, and notes unless they are hidden."""
+    """Prints warnings, and notes unless they are hidden. What is logged with `once` in its `extra` comes once a text:
+    some commands compile a model several times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         from keepbusy.cli.option_names import with_options
 
+        if getattr(record, "once", False):
+            if record.getMessage() in self._shown:
+                return
+            self._shown.add(record.getMessage())
         text = line(_WORDS.get(record.levelno, "note"), with_options(record.getMessage()))
         Console(stderr=True).print(text, soft_wrap=True)
 

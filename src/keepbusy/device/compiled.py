@@ -144,7 +144,15 @@ class CompiledModel:
             self._is_kept_noted = True
             how = "runs as exported" if self.strategy == "stock" else "runs without its exported head"
             height, width = self.model.input_hw
-            log.info("%s: %s; %s keeps its input at %dx%d", self.model.path.name, how, kept_by, height, width)
+            log.info(
+                "%s: %s; %s keeps its input at %dx%d",
+                self.model.path.name,
+                how,
+                kept_by,
+                height,
+                width,
+                extra={"once": True},
+            )
 
     @property
     def input_hw(self) -> SizeHW:
@@ -270,5 +278,6 @@ def _find_head(model: Model, device: DeviceConfig, detect: DetectConfig) -> Head
     if device.head not in ("auto", "stock"):
         log.warning("%s: its head is not one that can be replaced%s; it runs as exported", model.path, why)
     elif found:
-        log.info("%s: its head is not one that can be replaced%s; it runs as exported", model.path.name, why)
+        text = "%s: its head is not one that can be replaced%s; it runs as exported"
+        log.info(text, model.path.name, why, extra={"once": True})
     return None

@@ -19,7 +19,7 @@ MAX_CANDIDATES = 30_000
 MANY_CANDIDATES = 3_000
 """From here on OpenCV's suppression, which grows with the square of the number, is slower than rows in NumPy."""
 
-SWEPT_CANDIDATES = 300
+SWEPT_CANDIDATES = 500
 """From here on it pays to find the pairs that can overlap before any is compared."""
 
 _MAX_PAIRS = 40
