@@ -17,6 +17,7 @@ from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess import Outputs
 from keepbusy.testing import ScriptedDevice, ScriptedSource, encoded_index, index_detected, scripted_run
 from keepbusy.values.detections import Detections
+from tests.waiting import wait_until
 
 MS = st.integers(0, 3).map(lambda n: n / 1000)
 MODES = st.sampled_from(["async", "sync"])
@@ -104,6 +105,18 @@ def test_the_right_frame_and_stage_is_blamed(
     snapshot = run.stats.snapshot()
     assert snapshot.num_frames == 30
     assert snapshot.num_errors == sum(result.error is not None for result in results)
+
+
+@pytest.mark.parametrize("by", ["close", "a failure"])
+def test_a_run_that_was_closed_hands_over_nothing_more_though_all_was_done(by: str) -> None:
+    run = scripted_run([ScriptedSource(3, fails={0})], ScriptedDevice(), config("async", 2, "raise"))
+    wait_until(lambda: run.stats.snapshot().is_finished)
+    if by == "close":
+        run.close()
+    else:
+        with pytest.raises(FrameError):
+            next(run)
+    assert next(run, None) is None
 
 
 @prove

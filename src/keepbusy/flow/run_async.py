@@ -133,6 +133,7 @@ class _Flow:
         """Stop everything. Safe to call again, from any thread, and where nothing or only a part was started."""
         if self._workers.is_forked:
             return
+        self.results.close()  # Also where all is done: what nobody has taken yet is not handed over any more.
         if not self._is_over:
             self._stop()
         # Where the garbage collector ran in one of our own threads, this goes on, and the last one finishes.
@@ -146,7 +147,6 @@ class _Flow:
         self.is_closing = True
         self.streams.end()
         self._break_off()
-        self.results.close()
         self.readers.interrupt()
         for slot in self.engine.slots:
             if slot.frame is not None:
