@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
+from keepbusy.threads.channel import Gate
 from keepbusy.threads.workers import Workers
 from tests.interrupted_waits import WAITS
 
@@ -77,3 +79,9 @@ def test_a_forked_child_cannot_go_on_with_the_run_of_its_parent(tmp_path: Path) 
         check=False,
     )
     assert "the run belongs to the process that this one was forked from" in done.stderr
+
+
+def test_a_gate_is_waited_for_no_longer_than_was_said_however_short_that_is() -> None:
+    begin_s = time.monotonic()
+    assert not any(Gate().wait(1e-6) for _ in range(5000))
+    assert time.monotonic() - begin_s < 60

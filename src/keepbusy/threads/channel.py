@@ -129,6 +129,20 @@ def put_all(channels: Sequence[Channel[T]], item: T) -> None:
             channel._room.put(True)
 
 
+def take_within(queue: SimpleQueue[T], timeout_s: float | None) -> T:
+    """The queue's next item, waiting for it some seconds at most; None for as long as it takes.
+
+    First without waiting: CPython's `get` takes the queue's own lock then, and computes what is left of the time anew.
+    Where that is over by then, it is below zero, and `get` would wait for ever.
+
+    Raises:
+        Empty: None came.
+    """
+    with contextlib.suppress(Empty):
+        return queue.get_nowait()
+    return queue.get(timeout=timeout_s)
+
+
 class Gate:
     """Lets threads wait until something has been done. Thread-safe.
 
@@ -160,7 +174,7 @@ class Gate:
             return True
         opened = self._opened
         try:
-            opened.get(timeout=timeout_s)
+            take_within(opened, timeout_s)
         except Empty:
             return False
         opened.put(True)

@@ -22,6 +22,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from keepbusy.models.store.limits import FetchError, Limits
+from keepbusy.threads.channel import take_within
 from keepbusy.threads.workers import Workers, close_at_exit
 
 
@@ -143,7 +144,7 @@ class _Watch:
                     _close(connection)
                     connection = order.connection
                 try:
-                    order = self.orders.get(timeout=None if end_s is None else max(0.0, end_s - time.monotonic()))
+                    order = take_within(self.orders, None if end_s is None else max(0.0, end_s - time.monotonic()))
                 except Empty:
                     self.reached = self.reached or reason
                     order = _Order()
