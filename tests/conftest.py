@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,10 @@ def the_log_stays_as_it_was() -> Iterator[None]:
 def no_thread_is_leaked() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    started = [thread for thread in threading.enumerate() if thread not in before]
-    for thread in started:
-        # Rich tells the thread of a spinner to end, and does not wait for it.
-        thread.join(5)
-    leaked = [thread for thread in started if thread.is_alive()]
+    # Rich tells the thread of a spinner to end, and does not wait for it.
+    until_s = time.monotonic() + 5
+    while (leaked := set(threading.enumerate()) - before) and time.monotonic() < until_s:
+        time.sleep(0.005)
     assert not leaked, f"leaked threads: {leaked}"
 
 

@@ -23,6 +23,7 @@ from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result, Timings
 from tests.interrupts import NUM_PLACES, interrupted_everywhere
 from tests.test_sinks import result
+from tests.waiting import wait_until
 
 SOON = Retry(first_wait_s=0.001, max_wait_s=0.002, max_attempts=3)
 
@@ -278,9 +279,7 @@ def test_a_runner_with_all_policies_interrupted_anywhere_closes_its_sinks_once()
     num_places = 0
     for place, sinks in interrupted_everywhere(prepare, work, num_places=NUM_PLACES):
         num_places += 1
-        left = [one for one in threading.enumerate() if one.name.startswith("keepbusy-")]
-        for thread in left:
-            thread.join(20)
+        wait_until(lambda: not any(one.name.startswith("keepbusy-") for one in threading.enumerate()), place)
         assert {one.num_closed for one in sinks} in ({1}, {0}), place
         if sinks[0].indices:
             assert {len(one.outcomes) for one in sinks} == {1}, place
