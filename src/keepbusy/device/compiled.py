@@ -246,7 +246,7 @@ class CompiledModel:
 
     def _has_earned(self, num_frames: int | None, frame_sizes: Mapping[SizeHW, int]) -> bool:
         """Whether what was chosen without a measurement is to be chosen with one now."""
-        shapes = InputShapes(self.model, self._compiler.config, self._compiler.head).plan(frame_sizes)
+        shapes = self._shapes.plan_replaced(frame_sizes)
         return self._earning.is_enough(num_frames, self._compiler.key(shapes[0]))
 
     def _needs_fallback(self, input_hw: SizeHW) -> bool:

@@ -45,7 +45,7 @@ class InputShapes:
         if model.input.is_fixed and head is not None:
             self.kept_by = fixed_by(model.graph, head, model.input_hw, model.input.shape)
         self._can_reshape = not model.input.is_fixed or (head is not None and not self.kept_by)
-        self._are_rectangles = self._wants_rectangles(config)
+        self._could_be_rectangles = self._are_rectangles = self._wants_rectangles(config)
         self._planned: list[SizeHW] = []
         self._chosen: dict[SizeHW, SizeHW] = {}
         self._were_told = False
@@ -95,7 +95,14 @@ class InputShapes:
         Args:
             frame_sizes: (height, width) → how many frames have it; empty where nothing is known.
         """
-        if self._are_rectangles and frame_sizes:
+        return self._shapes_for(frame_sizes, are_rectangles=self._are_rectangles)
+
+    def plan_replaced(self, frame_sizes: Mapping[SizeHW, int]) -> list[SizeHW]:
+        """What `plan` would give had `keep_fixed` not been heard: the shapes of a head that is replaced."""
+        return self._shapes_for(frame_sizes, are_rectangles=self._could_be_rectangles)
+
+    def _shapes_for(self, frame_sizes: Mapping[SizeHW, int], *, are_rectangles: bool) -> list[SizeHW]:
+        if are_rectangles and frame_sizes:
             return plan_shapes(frame_sizes, self.nominal_hw)
         return [self.fixed_hw]
 
