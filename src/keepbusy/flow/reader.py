@@ -209,13 +209,16 @@ class Reader:
             stream.go_on_to("opening")
         return None
 
+    def _arrived(self, timings: Timings) -> None:
+        timings.read_end_ns = self.lane.was_busy()
+        self.lane.num_frames += 1
+        self.stream.counters.arrived()
+
     def _frame(self, frame: Frame, timings: Timings) -> Parcel:
         """A frame that can be started at once, or the error in its place. A new size is waited for here, not behind."""
-        stream, lane, frame_hw = self.stream, self.lane, (0, 0)
+        stream, frame_hw = self.stream, (0, 0)
         self._num_failures = 0
-        timings.read_end_ns = lane.was_busy()
-        lane.num_frames += 1
-        stream.counters.arrived()
+        self._arrived(timings)
         if frame.picture is not None:
             # Behind the lane's mark: it is the device that is waited for, not the source.
             try:
@@ -233,9 +236,7 @@ class Reader:
 
     def _error(self, error: FrameError, timings: Timings) -> Parcel:
         """The error of a frame that could not be read."""
-        timings.read_end_ns = self.lane.was_busy()
-        self.lane.num_frames += 1
-        self.stream.counters.arrived()
+        self._arrived(timings)
         return self._in_its_place(error, timings)
 
     def _in_its_place(self, error: FrameError, timings: Timings) -> Parcel:
