@@ -55,6 +55,17 @@ def the_log_stays_as_it_was() -> Iterator[None]:
     assert (log.level, log.disabled, log.propagate, list(log.handlers), log.manager.disable) == before
 
 
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """Keep PyTorch to one thread: its workers spin when other tests want the cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(autouse=True)
 def no_thread_is_leaked() -> Iterator[None]:
     before = set(threading.enumerate())
