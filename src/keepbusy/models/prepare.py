@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from keepbusy.errors import ConfigError, ModelError, first_line
 from keepbusy.models.head import Head, raw_graph, tail_graph
 from keepbusy.models.load import Model
+from keepbusy.models.parts import concatenate_wholes
+from keepbusy.models.rounding import keep_last_sums
 from keepbusy.models.stem import take_rows
 from keepbusy.values.forms import HeadStrategy, InputForm, OutputForm
 
@@ -77,7 +79,9 @@ def prepare(
             graph, output = raw_graph(model.graph, head, shape)
         if not take_rows(graph, model.input):
             _add_preprocessing(graph, model.input)
+        concatenate_wholes(graph)
     graph = _with_float_outputs(graph)
+    keep_last_sums(graph)
     _name_by_place(graph)
     return Prepared(graph, model.path, wanted_hw, model.input, output)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.config import DetectConfig
-from keepbusy.postprocess.candidates import Candidates, Outputs, make_candidates, pick_classes
+from keepbusy.postprocess.candidates import Candidates, Outputs, make_candidates, no_candidates, pick_classes
 from keepbusy.postprocess.finite import check_finite, passing
 from keepbusy.postprocess.logits import logit, sigmoid
 from keepbusy.values.forms import OutputForm
@@ -34,27 +36,33 @@ def yolov8_raw_candidates(
     Raises:
         ValueError: A cell that passes the threshold has a number that is not finite.
     """
-    has_extra = bool(form.num_coefficients or form.keypoints[0])
-    num_ports = 3 if has_extra else 2
-    parts: list[tuple[Array, Array, NDArray[np.intp], Array]] = []
+    num_ports = 3 if form.num_coefficients or form.keypoints[0] else 2
+    found: list[list[Array]] = []
     for level, stride in enumerate(form.strides_px):
         ports = outputs[level * num_ports : (level + 1) * num_ports]
-        grid_w = ports[0].shape[2]
-        sides, logits = (port.reshape(-1, port.shape[-1]) for port in ports[:2])
-        cell = passing(logits.max(axis=1), logit(config.conf))
-        check_finite(logits[cell])
-        row, confidence, class_id = pick_classes(sigmoid(logits[cell]), config)
-        cell = cell[row]
-        centres = np.stack((cell % grid_w, cell // grid_w), axis=1).astype(np.float32) + np.float32(0.5)
-        distances = _distances(sides[cell].reshape(len(cell), 4, form.num_bins), form)
-        boxes = np.concatenate((centres - distances[:, :2], centres + distances[:, 2:]), axis=1) * np.float32(stride)
-        extra = ports[2].reshape(-1, ports[2].shape[-1])[cell] if has_extra else np.empty((len(cell), 0), np.float32)
-        if form.keypoints[0]:
-            check_finite(extra)
-            extra = _points(extra, centres, stride, form)
-        parts.append((boxes, confidence, class_id, extra))
-    boxes, confidence, class_id, extra = (np.concatenate(column) for column in zip(*parts, strict=True))
+        rows = [port.reshape(-1, port.shape[-1]) for port in ports]
+        cell = passing(rows[1].max(axis=1), logit(config.conf))
+        if len(cell):
+            found.append([*(row[cell] for row in rows), *_places(cell, ports[0].shape[2], stride)])
+    if not found:
+        return no_candidates(form.num_coefficients + math.prod(form.keypoints))
+    sides, logits, *extras, centres, strides_px = (np.concatenate(column) for column in zip(*found, strict=True))
+    check_finite(logits)
+    row, confidence, class_id = pick_classes(sigmoid(logits), config)
+    centres, strides_px = centres[row], strides_px[row]
+    distances = _distances(sides[row].reshape(len(row), 4, form.num_bins), form)
+    boxes = np.concatenate((centres - distances[:, :2], centres + distances[:, 2:]), axis=1) * strides_px
+    extra = extras[0][row] if extras else None
+    if extra is not None and form.keypoints[0]:
+        check_finite(extra)
+        extra = _points(extra, centres, strides_px, form)
     return make_candidates(boxes, confidence, class_id, extra, config)
+
+
+def _places(cell: NDArray[np.intp], grid_w: int, stride_px: int) -> tuple[Array, Array]:
+    """Cells' centres in cells, float32 (N, 2), and their stride in pixels, float32 (N, 1)."""
+    centres = np.stack((cell % grid_w, cell // grid_w), axis=1).astype(np.float32) + np.float32(0.5)
+    return centres, np.full((len(cell), 1), stride_px, np.float32)
 
 
 def _distances(bins: Array, form: OutputForm) -> Array:
@@ -73,11 +81,11 @@ def _distances(bins: Array, form: OutputForm) -> Array:
     return mean
 
 
-def _points(extra: Array, centres: Array, stride_px: int, form: OutputForm) -> Array:
+def _points(extra: Array, centres: Array, strides_px: Array, form: OutputForm) -> Array:
     shape, scale = form.keypoints, np.float32(form.point_scale)
     points = extra.reshape(-1, *shape).copy()
     origins = centres - (scale - 1) / 2
-    points[:, :, :2] = (points[:, :, :2] * scale + origins[:, None]) * np.float32(stride_px)
+    points[:, :, :2] = (points[:, :, :2] * scale + origins[:, None]) * strides_px[:, None]
     points[:, :, 2:] = sigmoid(points[:, :, 2:])
     rows: Array = points.reshape(len(extra), shape[0] * shape[1])
     return rows
