@@ -55,8 +55,8 @@ fuzz: $(DEV) ## Damaged models, videos, pictures, texts and answers of servers: 
 demo: $(BASE) ## Run the main job on what the repository contains
 	$(BIN)/python -m keepbusy demo
 
-bench: $(DEV) ## Run all benchmarks and renew the figures in docs/performance.md
-	$(BIN)/python benchmarks/run_all.py
+bench: $(DEV) ## Run all benchmarks and renew the figures in docs/performance.md: make bench EXPORTS="a.xml b.xml" VIDEOS=clip.mp4
+	$(BIN)/python benchmarks/run_all.py $(if $(EXPORTS),--exports $(EXPORTS)) $(if $(VIDEOS),--videos $(VIDEOS))
 
 lock: ## Renew the pinned versions and hashes (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \

@@ -1,6 +1,7 @@
 """Run all benchmarks and renew their figures in docs/performance.md.
 
     python benchmarks/run_all.py [--quick] [--only NAME ...] [--video VIDEO] [--model MODEL.xml]
+                                 [--exports MODEL.xml ...] [--videos VIDEO ...]
 
 The figures of each benchmark stand between `<!-- figures:NAME begin -->` and `<!-- figures:NAME end -->`; all other
 text stays as it is. `--quick` shows that everything works: its figures mean nothing, and go to build/bench/ instead.
@@ -30,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench"
 CHART = ROOT / "docs" / "images" / "peers.svg"
 NAMES = (
-    *("environment", "main-job", "heads", "peers", "model-only"),
+    *("environment", "exports", "main-job", "heads", "peers", "model-only"),
     *("engine-only", "streams", "scripted-bound", "predicted-bound", "memory"),
 )
 
@@ -64,15 +65,23 @@ def commands(name: str, options: argparse.Namespace) -> list[Command]:
     if name == "predicted-bound":
         length = ["--seconds", "0.2", "--rounds", "1"] if is_quick else ["--seconds", "2", "--rounds", "3"]
         return [["benchmarks/predicted_bound.py", *length]]
+    if name == "exports":
+        videos = [str(path) for path in options.videos or [options.video]]
+        length = ["--rounds", "1", "--seconds", "1"] if is_quick else ["--rounds", "5", "--seconds", "4"]
+        command = ["-m", "benchmarks.peers.exports", "--models", *map(str, options.exports), "--videos", *videos]
+        return [[*command, *device, *length, *peers_python(options)]]
     assert name == "peers"
     length = ["--rounds", "1", "--seconds", "1"] if is_quick else ["--rounds", "7", "--seconds", "6"]
     command = ["-m", "benchmarks.peers.compare", "--video", video, "--model", model, *device, *length]
-    command += ["--output", str(OUTPUT)]
-    if options.peers_python is not None:
-        command += ["--peers-python", str(options.peers_python)]
+    command += ["--output", str(OUTPUT), *peers_python(options)]
     if options.without_peers:
         command += ["--without-peers"]
     return [command]
+
+
+def peers_python(options: argparse.Namespace) -> Command:
+    """The option that names the other contenders' interpreter, if there is one."""
+    return [] if options.peers_python is None else ["--peers-python", str(options.peers_python)]
 
 
 def environment(options: argparse.Namespace) -> str:
@@ -109,7 +118,7 @@ def run_one(name: str, options: argparse.Namespace) -> str:
             raise RuntimeError(f"{command[0]} ended with exit status {ended.returncode}: see above")
         output = without_paths(ended.stdout, options).strip("\n")
         shown = without_paths(" ".join(["python", *command]), options)
-        if name in ("peers", "heads"):
+        if name in ("peers", "heads", "exports"):
             parts.append(output)
         else:
             parts.append(f"`{shown}`, {time.strftime('%Y-%m-%d')}:\n\n```text\n{output}\n```")
@@ -121,7 +130,7 @@ def run_one(name: str, options: argparse.Namespace) -> str:
 
 def without_paths(text: str, options: argparse.Namespace) -> str:
     """The text with file names instead of this machine's paths."""
-    for path in (options.video, options.model, options.peers_python):
+    for path in (options.video, options.model, options.peers_python, *options.exports, *options.videos):
         if path is not None:
             text = text.replace(str(path), path.name)
     return text.replace(f"{ROOT}{os.sep}", "")
@@ -166,6 +175,12 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=NAMES, help="only this one; may be given several times")
     parser.add_argument("--video", type=Path, help="default: the clip that the package carries")
     parser.add_argument("--model", type=Path, help="default: the model that the package carries")
+    parser.add_argument(
+        "--exports", type=Path, nargs="+", default=[], metavar="MODEL", help="exports of Ultralytics, for `exports`"
+    )
+    parser.add_argument(
+        "--videos", type=Path, nargs="+", default=[], metavar="VIDEO", help="for `exports`; default: --video"
+    )
     parser.add_argument("--device", default="CPU")
     parser.add_argument("--peers-python", type=Path, help="interpreter of the other contenders; default: build/peers")
     parser.add_argument("--without-peers", action="store_true", help="compare with benchmark_app only")
@@ -173,6 +188,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.video = Path(os.path.abspath(options.video or embedded_clip()))
     options.model = Path(os.path.abspath(options.model or embedded_model()))
+    options.exports = [Path(os.path.abspath(path)) for path in options.exports]
+    options.videos = [Path(os.path.abspath(path)) for path in options.videos]
     if options.peers_python is not None:
         options.peers_python = Path(os.path.abspath(options.peers_python))
     return options
@@ -182,6 +199,9 @@ def main() -> None:
     """Run them, writing each one's figures when it ends, so that a later failure loses nothing."""
     options = parse_options()
     names = [name for name in NAMES if name in (options.only or NAMES)]
+    if "exports" in names and not options.exports:
+        print("exports: not renewed: name models that Ultralytics has exported with --exports", file=sys.stderr)
+        names.remove("exports")
     OUTPUT.mkdir(parents=True, exist_ok=True)
     target: Path = OUTPUT / options.document.name if options.quick else options.document
     try:

@@ -13,7 +13,7 @@ import pytest
 
 import keepbusy as kb
 from benchmarks import model_only, run_all
-from benchmarks.peers import compare
+from benchmarks.peers import compare, exports
 from benchmarks.peers.article_picture import letterbox, to_blob, to_frame
 from benchmarks.peers.bound import parse
 from benchmarks.peers.environment import preprocess_python
@@ -310,3 +310,22 @@ def test_commands_and_outputs_name_no_folders_of_the_machine() -> None:
     for name in run_all.NAMES[1:]:
         for command in run_all.commands(name, options):
             assert str(run_all.ROOT) not in run_all.without_paths(" ".join(command), options)
+
+
+def test_a_line_of_the_exports_has_medians_and_ratios_by_round(tmp_path: Path) -> None:
+    model = tmp_path / "yolov8n.xml"
+    model.write_text('<layer type="FakeQuantize"/>')
+    rounds = {
+        exports.KEEPBUSY: [{"fps": 90.0}, {"fps": 100.0}, {"fps": 110.0}],
+        "Ultralytics predict": [{"fps": 45.0}, {"fps": 40.0}, {"fps": 50.0}],
+        "bound": [{"fps": 60.0}, {"fps": 50.0}, {"fps": 55.0}],
+    }
+    assert exports.to_row(model, Path("people.mp4"), rounds, "bound") == (
+        "| yolov8n INT8 | people | **100.0** | 45.0 | – | 55.0 | 2.00 (1.50 to 2.00) | 2.20 (2.00 to 2.50) |"
+    )
+
+
+def test_exports_are_measured_where_some_are_named() -> None:
+    options = run_all.parse_options(["--quick", "--exports", "a.xml", "b.xml", "--videos", "c.mp4"])
+    (command,) = run_all.commands("exports", options)
+    assert [Path(word).name for word in command[2:7]] == ["--models", "a.xml", "b.xml", "--videos", "c.mp4"]
