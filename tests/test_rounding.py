@@ -21,10 +21,10 @@ def quantized(node: Any, low: float, high: float) -> Any:
     return ops.fake_quantize(node, *(np.float32(value) for value in (low, high, low, high)), 256)
 
 
-def network(*, is_quantized: bool) -> ov.Model:
+def network(*, is_quantized: bool, height: int = 16) -> ov.Model:
     """Two convolutions of eight channels, the second one the last."""
     rng = np.random.default_rng(0)
-    node: Any = ops.parameter([1, 8, 16, 16], np.float32, name="given")
+    node: Any = ops.parameter([1, 8, height, 16], np.float32, name="given")
     given = node
     for name in ("first", "last"):
         weights: Any = ops.constant(rng.integers(-127, 128, (8, 8, 3, 3), np.int8))
@@ -47,6 +47,10 @@ def test_the_last_quantized_convolution_is_marked_and_computes_the_same() -> Non
         "last",
     ]
     np.testing.assert_allclose(run(graph), run(plain), rtol=1e-6)
+
+
+def test_a_network_of_no_fixed_height_stays_as_it_is() -> None:
+    assert keep_last_sums(network(is_quantized=True, height=-1)) == 0
 
 
 def test_a_plain_network_stays_as_it_is() -> None:

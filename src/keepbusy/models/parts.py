@@ -21,7 +21,7 @@ def concatenate_wholes(graph: ov.Model) -> int:
     """Have concatenations take a tensor instead of its parts; returns how many do so now.
 
     Args:
-        graph: Static; changed in place.
+        graph: Changed in place. What is of no fixed shape in it stays as it is.
     """
     changed = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Concat" and _take_whole(node)]
     if changed:
@@ -35,12 +35,17 @@ def _take_whole(concat: ov.Node) -> bool:
 
     sources = [concat.input_value(index) for index in range(concat.get_input_size())]
     split = sources[0].get_node()
-    axis = int(concat.get_attributes()["axis"])
     num_parts = split.get_output_size()
     parts = [split.output(index) for index in range(num_parts)]
-    if split.get_type_name() not in _SPLITS or sources[:num_parts] != parts or _axis_of(split) != axis:
+    if split.get_type_name() not in _SPLITS or sources[:num_parts] != parts:
         return False
     whole = split.input_value(0)
+    if whole.get_partial_shape().is_dynamic or any(part.get_partial_shape().is_dynamic for part in parts):
+        return False
+    num_axes = len(whole.get_shape())
+    axis = int(concat.get_attributes()["axis"]) % num_axes
+    if _axis_of(split, num_axes) != axis:
+        return False
     new = ops.concat([whole, *sources[num_parts:]], axis)
     new.set_friendly_name(concat.get_friendly_name())
     for target in list(concat.output(0).get_target_inputs()):
@@ -57,10 +62,7 @@ def _take_whole(concat: ov.Node) -> bool:
     return True
 
 
-def _axis_of(split: ov.Node) -> int | None:
+def _axis_of(split: ov.Node, num_axes: int) -> int | None:
     """Along which axis a tensor is taken apart, counted from the front; None where that is not written down."""
     axis = split.input_value(1).get_node()
-    if axis.get_type_name() != "Constant":
-        return None
-    number = int(np.asarray(axis.get_data()).item())
-    return number + len(split.input_value(0).get_shape()) if number < 0 else number
+    return int(np.asarray(axis.get_data()).item()) % num_axes if axis.get_type_name() == "Constant" else None

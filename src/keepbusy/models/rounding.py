@@ -33,7 +33,7 @@ def keep_last_sums(graph: ov.Model) -> int:
     whole for YOLOv8n.
 
     Args:
-        graph: Static; changed in place.
+        graph: Changed in place. What is of no fixed shape in it stays as it is.
     """
     found = [node for node in _last_of(graph) if _is_plain(node) and (_is_quantized(node) or _is_small(node))]
     if not found:
@@ -66,7 +66,9 @@ def _last_of(graph: ov.Model) -> list[ov.Node]:
 
 
 def _is_plain(node: ov.Node) -> bool:
-    return bool(node.get_type_name() == "Convolution" and node.get_element_type().get_type_name() == "f32")
+    if node.get_type_name() != "Convolution" or node.get_element_type().get_type_name() != "f32":
+        return False
+    return not any(node.input_value(index).get_partial_shape().is_dynamic for index in range(2))
 
 
 def _is_quantized(node: ov.Node) -> bool:
