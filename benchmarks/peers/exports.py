@@ -13,8 +13,10 @@ import copy
 import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
+from benchmarks.peers.bound import run_alone
 from benchmarks.peers.compare import Field, bound_name, finished_rounds
 from benchmarks.peers.environment import preprocess_python
 from benchmarks.peers.figures import Contender, Rounds, Spread, ratios
@@ -38,7 +40,7 @@ def gather(options: argparse.Namespace, stack: ExitStack) -> Field:
     bound = bound_name("async", model.stem)
     here = Path(sys.executable)
     field.start(stack, Contender(KEEPBUSY, model.stem, bound), here, "keepbusy_run", model, mode="async")
-    field.add_bounds(model, model.stem)
+    field.add(Contender(bound, model.stem), partial(run_alone, model, "async", options.device, options.seconds))
     try:
         python = preprocess_python(options.peers_python)
     except ContenderError as error:
