@@ -21,6 +21,7 @@ OnFull = Literal["wait", "drop_oldest"]
 OnSinkError = Literal["stop", "retry", "count"]
 OnStreamError = Literal["raise", "skip", "end"]
 Precision = Literal["f32", "f16", "bf16"]
+QuantizedChoice = Literal["auto", "keep", "drop"]
 HeadChoice = HeadStrategy | Literal["auto"]
 ShapeChoice = Literal["auto", "square", "rect"] | tuple[int, int]
 
@@ -137,6 +138,9 @@ class DeviceConfig:
         cache_dir: Folder for compiled models; None for the user's cache folder, False for no cache.
         imgsz: Input size (height, width) in pixels, or one side of a square; None for the model's own, or 640x640
             where it has none. Another than its own needs a dynamic input, or a head that keepbusy can take off.
+        quantized: INT8 models: `keep` computes them as they were quantized; `drop` leaves the roundings of activations
+            out, and computes the same weights in floating point; `auto` measures once whether that is faster on this
+            device, and does it only where it finds the same.
         head: Where the detection head is computed; `auto` measures once for a model, device and shape, in
             the first run of 500 frames or more, or of unknown length, and remembers; shorter runs before take it as
             exported.
@@ -153,13 +157,14 @@ class DeviceConfig:
     precision: Precision | None = None
     cache_dir: Path | Literal[False] | None = None
     imgsz: tuple[int, int] | None = None
+    quantized: QuantizedChoice = "keep"
     head: HeadChoice = "auto"
     shape: ShapeChoice = "auto"
     family: Family | None = None
     task: Task | None = None
 
     def __post_init__(self) -> None:
-        for name in ("hint", "precision", "head", "family", "task"):
+        for name in ("hint", "precision", "quantized", "head", "family", "task"):
             check_choice(self, name)
         if not self.device.strip():
             raise ConfigError("device: is empty", hint="`keepbusy devices` lists what there is")
@@ -365,6 +370,7 @@ class Options(TypedDict, total=False):
     nstreams: int | None
     threads: int | None
     precision: Precision | None
+    quantized: QuantizedChoice
     cache_dir: Path | Literal[False] | None
     imgsz: int | Sequence[int] | None
     head: HeadChoice

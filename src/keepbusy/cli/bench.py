@@ -22,6 +22,7 @@ from keepbusy.cli.options import (
     MaxPixelsOption,
     ModelOption,
     PrecisionOption,
+    QuantizedOption,
     ShapeOption,
     conf_option,
     hint_option,
@@ -33,7 +34,7 @@ from keepbusy.cli.options import (
     trace_option,
 )
 from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
-from keepbusy.config import HeadChoice, Hint, Options, Precision
+from keepbusy.config import HeadChoice, Hint, Options, Precision, QuantizedChoice
 from keepbusy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def bench(
     ] = None,
     nstreams: Annotated[int | None, nstreams_option("Device streams, of async.")] = None,
     precision: PrecisionOption = None,
+    quantized: QuantizedOption = "keep",
     conf: Annotated[float, conf_option(RUN_PANEL)] = 0.25,
     max_pixels: MaxPixelsOption = None,
     cache_dir: CacheDirOption = None,
@@ -153,6 +155,7 @@ def bench(
         head=cast(HeadChoice, head),
         hint=cast("Hint | None", hint),
         precision=cast("Precision | None", precision),
+        quantized=cast("QuantizedChoice", quantized),
         conf=conf,
         max_pixels=parse_pixels(max_pixels),
         cache_dir=parse_cache_dir(cache_dir),

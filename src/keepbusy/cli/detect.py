@@ -21,6 +21,7 @@ from keepbusy.cli.options import (
     MaxPixelsOption,
     ModelOption,
     PrecisionOption,
+    QuantizedOption,
     ShapeOption,
     TaskOption,
 )
@@ -43,7 +44,17 @@ if TYPE_CHECKING:
     from keepbusy.sinks.encoders import EncoderName
     from keepbusy.values.forms import Family, Task
 
-_NOT_PARSED = ("head", "mode", "hint", "nstreams", "threads", "precision", "read_threads", "preprocess_threads")
+_NOT_PARSED = (
+    "head",
+    "mode",
+    "hint",
+    "nstreams",
+    "threads",
+    "precision",
+    "quantized",
+    "read_threads",
+    "preprocess_threads",
+)
 """The options that a profile may have, and that the pipeline takes as they are given."""
 
 _RUN, _OUT = RUN_PANEL, OUTPUT_PANEL
@@ -217,6 +228,7 @@ def detect(
         ),
     ] = None,
     precision: PrecisionOption = None,
+    quantized: QuantizedOption = "keep",
     cache_dir: CacheDirOption = None,
     on_error: Annotated[
         str,

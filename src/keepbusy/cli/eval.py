@@ -27,6 +27,7 @@ from keepbusy.cli.options import (
     ModelOption,
     NireqOption,
     PrecisionOption,
+    QuantizedOption,
     QuietTableOption,
     ShapeOption,
     TaskOption,
@@ -41,7 +42,7 @@ from keepbusy.cli.options import (
 )
 from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
 from keepbusy.cli.progress import progress_line
-from keepbusy.config import Mode, OnError, Options, Precision
+from keepbusy.config import Mode, OnError, Options, Precision, QuantizedChoice
 from keepbusy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def evaluate(
     mode: Annotated[str, mode_option("The scores are the same.")] = "async",
     nireq: NireqOption = "auto",
     precision: PrecisionOption = None,
+    quantized: QuantizedOption = "keep",
     cache_dir: CacheDirOption = None,
     on_error: Annotated[str, on_error_option("Stop at the first picture that fails, or score the others.")] = "raise",
     debug: DebugOption = False,
@@ -194,6 +196,7 @@ def evaluate(
             mode=cast(Mode, mode),
             nireq=parse_nireq(nireq),
             precision=cast("Precision | None", precision),
+            quantized=cast("QuantizedChoice", quantized),
             cache_dir=parse_cache_dir(cache_dir),
             on_error=cast(OnError, on_error),
             max_pixels=most_pixels,

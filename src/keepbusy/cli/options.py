@@ -150,6 +150,15 @@ PrecisionOption = Annotated[
         metavar="f32|f16|bf16", help="Number type on the device; by default its fastest.", rich_help_panel=RUN_PANEL
     ),
 ]
+QuantizedOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|keep|drop",
+        help="INT8 models: keep the roundings of activations, or compute the same weights in floating point. auto "
+        "measures once which is faster.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
 CacheDirOption = Annotated[
     Path | None,
     typer.Option(

@@ -27,12 +27,13 @@ from keepbusy.cli.options import (
     ModelOption,
     NumbersOption,
     PrecisionOption,
+    QuantizedOption,
     TaskOption,
     mode_option,
     share_option,
 )
 from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_shape, parse_size, share
-from keepbusy.config import HeadChoice, Mode, Options, Precision
+from keepbusy.config import HeadChoice, Mode, Options, Precision, QuantizedChoice
 from keepbusy.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def verify(
     json: NumbersOption = None,
     imgsz: ImgszOption = None,
     precision: PrecisionOption = None,
+    quantized: QuantizedOption = "keep",
     head: HeadOption = "auto",
     shape: Annotated[
         str,
@@ -161,6 +163,7 @@ def verify(
             )
             of_candidate = Options(
                 precision=cast("Precision | None", precision),
+                quantized=cast("QuantizedChoice", quantized),
                 imgsz=parse_size(imgsz),
                 head=cast("HeadChoice", head),
                 shape=parse_shape(shape),

@@ -7,6 +7,7 @@ Each of these is a class of its own, and knows only those before it:
     compiler.py       graphs put together and compiled
     fallback.py       a frame that has too many candidates, inferred again
     heads.py          which head: measured, proved, remembered
+    rounding.py       whether an INT8 model keeps its roundings: likewise
     earning.py        when measuring it pays
     sharing.py        how many cores inference leaves to the other stages
     postprocessor.py  outputs → detections
@@ -19,7 +20,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keepbusy.cache.notes import Notebook
 from keepbusy.config import DetectConfig, DeviceConfig, Mode
@@ -30,6 +31,7 @@ from keepbusy.device.fallback import Fallback
 from keepbusy.device.heads import Heads
 from keepbusy.device.names import usable_device
 from keepbusy.device.postprocessor import OutputReader, Postprocessor
+from keepbusy.device.rounding import keeps_rounding
 from keepbusy.device.shapes import InputShapes
 from keepbusy.device.sharing import CoreShares, cores_beside
 from keepbusy.device.slots import ReadySlots, Seats, Slot, create_slots, num_requests
@@ -95,6 +97,7 @@ class CompiledModel:
     def _begin(self) -> None:
         """Have nothing planned or chosen. What was compiled before stays in the cache."""
         self._has_begun = False
+        self._compiler.keeps_rounding = True  # Until its head is known.
         model, compiler = self.model, self._compiler
         self._shapes = shapes = InputShapes(model, compiler.config, compiler.head)
         nominal_hw = shapes.nominal_hw if shapes.are_rectangles else None
@@ -125,9 +128,12 @@ class CompiledModel:
                 self._begin()
             shapes = self._shapes.plan(frame_sizes)
             if self._shapes.main_hw is None:
-                self.strategy = self._heads.choose(
-                    shapes[0], lambda key: is_to_be_measured or self._earning.is_enough(num_frames, key)
-                )
+
+                def may_measure(key: Mapping[str, Any]) -> bool:
+                    return is_to_be_measured or self._earning.is_enough(num_frames, key)
+
+                self.strategy = self._heads.choose(shapes[0], may_measure)
+                self._choose_rounding(shapes[0], may_measure)
                 if self.strategy == "stock":
                     self._shapes.keep_fixed()
                     shapes = self._shapes.plan(frame_sizes)
@@ -136,6 +142,14 @@ class CompiledModel:
             self._cores.measure(self.strategy, self.input_hw)
             for shape in self._shapes.planned:
                 self._seats.device(shape)
+
+    def _choose_rounding(self, input_hw: SizeHW, may_measure: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Choose whether an INT8 model keeps its roundings, unless its head is still to be chosen."""
+        compiler = self._compiler
+        if not self._heads.is_provisional:
+            compiler.keeps_rounding = keeps_rounding(
+                compiler, self._heads, self._laying, self.strategy, input_hw, may_measure
+            )
 
     def _note_what_keeps_it(self) -> None:
         """Say, once, which operation keeps a network to its own input where others would be quicker."""
@@ -171,6 +185,11 @@ class CompiledModel:
         found = self._seats.device(self._shapes.main_hw)
         assert isinstance(found, OpenVINODevice)  # nosec B101 # for mypy: no other device is made here
         return found
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the model is INT8."""
+        return self._compiler.is_quantized
 
     def graph(self) -> Prepared:
         """The graph that is compiled for its main shape, put together anew.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.cache.compiled import compiled_folder
@@ -13,7 +14,9 @@ from keepbusy.device.engine import OpenVINODevice
 from keepbusy.device.names import full_device_name
 from keepbusy.models.head import Head
 from keepbusy.models.load import Model
+from keepbusy.models.plain import without_rounding
 from keepbusy.models.prepare import Prepared, prepare
+from keepbusy.models.quantized import why_quantized
 from keepbusy.models.shapes import SizeHW
 from keepbusy.values.forms import HeadStrategy
 
@@ -35,6 +38,10 @@ class Compiler:
         detect: Thresholds: how many cells the tail decodes depends on them.
         head: The model's head, if it is one that can be replaced.
         core: The OpenVINO core.
+
+    Attributes:
+        is_quantized: Whether the model is INT8.
+        keeps_rounding: Whether an INT8 model runs with its roundings; False computes it in floating point.
     """
 
     def __init__(
@@ -45,14 +52,21 @@ class Compiler:
         self.detect = detect
         self.head = head
         self.core = core
+        self.keeps_rounding = True
         self._lock = threading.Lock()
+        self._plain: Model | None = None
 
-    def prepare(self, strategy: HeadStrategy, input_hw: SizeHW) -> Prepared:
+    @cached_property
+    def is_quantized(self) -> bool:
+        return bool(why_quantized(self.model.graph))
+
+    def prepare(self, strategy: HeadStrategy, input_hw: SizeHW, *, keeps_rounding: bool | None = None) -> Prepared:
         """A graph ready to compile.
 
         Args:
             strategy: How its head is computed.
             input_hw: Its input's (height, width), pixels.
+            keeps_rounding: Whether an INT8 model keeps its roundings; None for what is chosen.
 
         Raises:
             ConfigError: The graph cannot take this shape.
@@ -60,7 +74,14 @@ class Compiler:
         """
         max_cells = MANY_CELLS if self.detect.conf < LOW_CONF else None
         with self._lock:  # All of them are made from one graph.
-            return prepare(self.model, head=self.head, strategy=strategy, input_hw=input_hw, max_cells=max_cells)
+            keeps = self.keeps_rounding if keeps_rounding is None else keeps_rounding
+            model = self.model if keeps else self._without_rounding()
+            return prepare(model, head=self.head, strategy=strategy, input_hw=input_hw, max_cells=max_cells)
+
+    def _without_rounding(self) -> Model:
+        if self._plain is None:
+            self._plain = dataclasses.replace(self.model, graph=without_rounding(self.model.graph))
+        return self._plain
 
     def compile(self, graph: Prepared, mode: Mode, *, threads: int | None = None) -> OpenVINODevice:
         """Compile a graph, or find it in the cache.
@@ -99,6 +120,7 @@ class Compiler:
             "device": config.device,
             "device_name": full_device_name(config.device, self.core),
             "precision": config.precision,
+            "keeps_rounding": self.keeps_rounding,
             "hint": config.hint,
             "nstreams": config.nstreams,
             "threads": config.threads,

@@ -33,7 +33,7 @@ class Fallback:
 
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler
-        self._ready: dict[SizeHW, tuple[Seat, OutputForm]] = {}
+        self._ready: dict[tuple[SizeHW, bool], tuple[Seat, OutputForm]] = {}
         self._num_redone = 0
         # Two locks: frames of a shape that is ready do not wait for another one to be compiled.
         self._making = threading.Lock()
@@ -41,7 +41,7 @@ class Fallback:
 
     def is_ready(self, input_hw: SizeHW) -> bool:
         """Whether `redo` need not compile for an input shape."""
-        return input_hw in self._ready
+        return self._key(input_hw) in self._ready
 
     def make_ready(self, input_hw: SizeHW) -> None:
         """Compile for an input shape, which takes seconds where it is not in the cache; does nothing where it is ready.
@@ -53,13 +53,14 @@ class Fallback:
             ModelError: The graph does not compile.
             DeviceError: Its first inference fails.
         """
-        if input_hw in self._ready:
+        key = self._key(input_hw)
+        if key in self._ready:
             return
         with self._making:
-            if input_hw not in self._ready:
+            if key not in self._ready:
                 graph = self._compiler.prepare("host", input_hw)
                 device = self._compiler.compile(graph, "sync")
-                self._ready[input_hw] = (create_slots(device, 1)[0].seat, graph.output)
+                self._ready[key] = (create_slots(device, 1)[0].seat, graph.output)
 
     def try_to_make_ready(self, input_hw: SizeHW) -> None:
         """`make_ready` for a time when no frame needs it: a failure is logged, and left to the first frame that does.
@@ -92,7 +93,7 @@ class Fallback:
         if not self.is_ready(letterbox.input_hw):
             log.info("compiling a second graph, for frames with more than the usual number of candidates")
             self.make_ready(letterbox.input_hw)
-        own, form = self._ready[letterbox.input_hw]
+        own, form = self._ready[self._key(letterbox.input_hw)]
         with self._redoing:
             self._num_redone += 1
             if self._num_redone == MANY_REDONE:
@@ -104,3 +105,7 @@ class Fallback:
             own.request.input[...] = seat.request.input
             infer_once(own.request, self._compiler.config.device)
             return to_detections(own.request.outputs, letterbox, form, config, model.names)
+
+    def _key(self, input_hw: SizeHW) -> tuple[SizeHW, bool]:
+        """What a graph is kept by: it rounds as the one does whose frames it takes over."""
+        return input_hw, self._compiler.keeps_rounding

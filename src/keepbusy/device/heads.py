@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from keepbusy.cache.notes import Notebook
 from keepbusy.device.compiler import Compiler
@@ -30,10 +30,12 @@ ROUNDS = 5
 WINDOW_S = 0.2
 """Each strategy is measured in turn, in so many rounds of so long: three seconds for three of them, once."""
 
-_WORTH_IT = 1.02
-"""The head is changed only for more than this: within it, two measurements cannot be told apart."""
+WORTH_IT = 1.02
+"""A graph is changed only for more than this: within it, two measurements cannot be told apart."""
 
 _TIMEOUT_S = 60.0
+
+Name = TypeVar("Name", bound=str)
 
 PostprocessSeat = Callable[[Seat, Letterbox], Detections]
 
@@ -96,7 +98,7 @@ class Heads:
                 return "stock"
             return known or choose_head(
                 strategies,
-                lambda strategy: self._contender(strategy, input_hw),
+                lambda strategy: self.contender(strategy, input_hw),
                 self._is_proved,
                 test_picture,
                 key,
@@ -137,11 +139,17 @@ class Heads:
             Notebook().write(key, known)
         return bool(known["is_right"])
 
-    def _contender(self, strategy: HeadStrategy, input_hw: SizeHW) -> Contender:
-        """One strategy, compiled; the stock head of a graph with a fixed shape in that shape."""
+    def contender(self, strategy: HeadStrategy, input_hw: SizeHW, *, keeps_rounding: bool | None = None) -> Contender:
+        """One strategy, compiled; the stock head of a graph with a fixed shape in that shape.
+
+        Args:
+            strategy: How the head is computed.
+            input_hw: The input's (height, width), pixels.
+            keeps_rounding: See `Compiler.prepare`.
+        """
         compiler, model = self._compiler, self._compiler.model
         own_hw = model.input_hw if strategy == "stock" and model.input.is_fixed else input_hw
-        graph = compiler.prepare(strategy, own_hw)
+        graph = compiler.prepare(strategy, own_hw, keeps_rounding=keeps_rounding)
         # Always with several in flight: sync and async must come to the same choice, and so to the same bytes.
         device = compiler.compile(graph, "async")
         seats = [slot.seat for slot in create_slots(device, num_requests(device.optimal_requests), self._laying)]
@@ -178,23 +186,19 @@ def choose_head(
         return known
     log.info("measuring once how the head runs best on this device (%s)", ", ".join(strategies))
     contenders = {strategy: build(strategy) for strategy in strategies}
-    image = picture()
-    rounds: dict[HeadStrategy, list[float]] = {strategy: [] for strategy in strategies}
-    for _ in range(ROUNDS):
-        for strategy, contender in contenders.items():
-            try:
-                rounds[strategy].append(measure(contender, image))
-            except ValueError as error:
-                # What cannot be decoded is wrong; where the exported graph's is, each frame will say so.
-                log.warning("head %s: %s", strategy, first_line(error))
-                return "stock"
+    try:
+        rounds = measure_in_turn(contenders, picture())
+    except ValueError as error:
+        # What cannot be decoded is wrong; where the exported graph's is, each frame will say so.
+        log.warning("a head cannot be used: %s", first_line(error))
+        return "stock"
     gains = {
         strategy: statistics.median(own / stock for own, stock in zip(rounds[strategy], rounds["stock"], strict=True))
         for strategy in strategies
     }
     chosen: HeadStrategy = "stock"
     for strategy in sorted(strategies, key=lambda one: -gains[one]):
-        if gains[strategy] <= _WORTH_IT or strategy == "stock":
+        if gains[strategy] <= WORTH_IT or strategy == "stock":
             break
         if is_right(strategy):
             chosen = strategy
@@ -215,6 +219,19 @@ def remembered_head(
         return None
     chosen: HeadStrategy = known["strategy"]
     return chosen
+
+
+def measure_in_turn(contenders: Mapping[Name, Contender], image: Image) -> dict[Name, list[float]]:
+    """Frames a second of each of some contenders in each of the rounds.
+
+    Raises:
+        ValueError: What one of them gives cannot be decoded.
+    """
+    rounds: dict[Name, list[float]] = {name: [] for name in contenders}
+    for _ in range(ROUNDS):
+        for name, contender in contenders.items():
+            rounds[name].append(measure(contender, image))
+    return rounds
 
 
 def measure(contender: Contender, image: Image) -> float:
