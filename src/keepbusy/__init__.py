@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from keepbusy.sinks.open import open_sink
     from keepbusy.sources import Source, SourceInfo, open_source
     from keepbusy.sources.spec import SourceSpec
+    from keepbusy.steps import Step, StepFactory
     from keepbusy.values.detections import Detections
     from keepbusy.values.frame import Frame
     from keepbusy.values.result import Result, Timings
-    from keepbusy.values.step import Step, StepFactory
     from keepbusy.values.streams import Outcome, StreamInfo
 
 _HOMES = {
@@ -78,8 +78,8 @@ _HOMES = {
     "SourceInfo": "sources",
     "SourceSpec": "sources.spec",
     "StageStats": "flow.stats",
-    "Step": "values.step",
-    "StepFactory": "values.step",
+    "Step": "steps",
+    "StepFactory": "steps",
     "StopRun": "sinks",
     "Stream": "flow.stream",
     "StreamConfig": "config",

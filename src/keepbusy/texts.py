@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import PurePath
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
@@ -38,6 +39,11 @@ def valid_text(text: str) -> str:
 def shortened(text: str, max_chars: int = 120) -> str:
     """A name that fits into a line."""
     return text if len(text) <= max_chars else f"{text[: max_chars - 20]}...{text[-17:]}"
+
+
+def class_name(class_id: int, names: Sequence[str]) -> str:
+    """What a class is called; `class 3` where nothing says it."""
+    return names[class_id] if 0 <= class_id < len(names) else f"class {class_id}"
 
 
 def without_secrets(text: str) -> str:
