@@ -102,6 +102,7 @@ PLACES: dict[str, Any] = {
     "detections": kb.Detections,
     "frame": kb.Frame,
     "timings": kb.Timings,
+    "masks": Masks,
 }
 
 

@@ -78,6 +78,20 @@ def test_the_surface_is_flat_sorted_and_complete() -> None:
         _ = keepbusy.nonsense
 
 
+def test_public_modules_are_there_and_say_what_they_are() -> None:
+    check = "import keepbusy as kb; print([getattr(kb, n).__name__ for n in sorted(kb._MODULES)], kb.drawing.Style())"
+    shown = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
+    assert shown.startswith(str([f"keepbusy.{name}" for name in sorted(keepbusy._MODULES)]))
+    for name in keepbusy._MODULES:
+        module = getattr(keepbusy, name)
+        assert len((module.__doc__ or "").split()) > 10
+        exported = getattr(module, "__all__", [])
+        assert exported == sorted(exported, key=lambda one: (not one.isupper(), not one[0].isupper(), one))
+        for one in exported:
+            value = getattr(module, one)
+            assert not callable(value) or value.__doc__, f"keepbusy.{name}.{one} has no docstring"
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -7,6 +7,10 @@ with kb.Pipeline("yolov5n.xml", device="CPU") as pipeline:
         print(result.frame.index, result.detections.boxes_xyxy)
 ```
 
+Beside the names below, these modules are public: `keepbusy.drawing` (what was found, on a picture), `keepbusy.records`
+(as JSON and tables), `keepbusy.sinks`, `keepbusy.sources` and `keepbusy.steps` (what is there, and the classes for your
+own), `keepbusy.testing` (a scripted device, source and clock for your own tests).
+
 Importing this is quick: OpenVINO, OpenCV and NumPy are loaded when a name below is first used.
 """
 
@@ -18,6 +22,12 @@ from typing import TYPE_CHECKING, Any
 from keepbusy.version import __version__
 
 if TYPE_CHECKING:
+    from keepbusy import drawing as drawing
+    from keepbusy import records as records
+    from keepbusy import sinks as sinks
+    from keepbusy import sources as sources
+    from keepbusy import steps as steps
+    from keepbusy import testing as testing
     from keepbusy.api import AsyncResults, Detector, Pipeline
     from keepbusy.config import DetectConfig, DeviceConfig, OutletConfig, Retry, RunConfig, SelectConfig, StreamConfig
     from keepbusy.errors import (
@@ -92,6 +102,9 @@ _HOMES = {
     "open_source": "sources",
 }
 
+_MODULES = frozenset({"drawing", "records", "sinks", "sources", "steps", "testing"})
+"""Public modules, which are there as attributes without being imported first."""
+
 __all__ = [
     "AsyncResults",
     "ConfigError",
@@ -145,6 +158,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"keepbusy.{_HOMES[name]}"), name)
         globals()[name] = value
         return value
+    if name in _MODULES:
+        return importlib.import_module(f"keepbusy.{name}")
     raise AttributeError(f"module 'keepbusy' has no attribute {name!r}")
 
 

@@ -18,7 +18,7 @@ from keepbusy.values.foreign_words import OF_DETECTIONS, no_attribute
 from keepbusy.values.summary import summary_of
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas  # type: ignore[import-untyped, unused-ignore]
     import supervision
 
     from keepbusy.values.frame import Image
@@ -189,8 +189,9 @@ class Detections(DetectionArrays):
         """
         from keepbusy.drawing.write import new_place, write_image  # Loads OpenCV.
 
+        picture = self.plot(image, labels=labels, conf=conf, line_width=line_width)
         place = new_place(path, exist_ok=exist_ok)
-        write_image(place, self.plot(image, labels=labels, conf=conf, line_width=line_width))
+        write_image(place, picture)
         return place
 
     def to_supervision(self) -> supervision.Detections:

@@ -72,7 +72,7 @@ class Result:
 
     def __repr__(self) -> str:
         outcome = summary_of(self.detections) if self.error is None else f"{self.error.stage}: {self.error.reason}"
-        return f"Result({self.frame.summary()}: {fit(shortened(outcome, 200))})"
+        return f"Result({self.frame.summary()}; {fit(shortened(outcome, 200))})"
 
     if not TYPE_CHECKING:  # A type checker is to find what is not there.
 
