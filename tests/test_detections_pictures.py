@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ REFUSED: list[tuple[Any, str, str]] = [
 
 @pytest.mark.parametrize(("image", "message", "hint"), REFUSED, ids=[message for _, message, _ in REFUSED])
 def test_what_is_no_picture_of_them_is_refused(image: Any, message: str, hint: str, tmp_path: Path) -> None:
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "plot": lambda: found().plot(image),
         "crops": lambda: found().crops(image),
         "save": lambda: found().save(tmp_path / "out.jpg", image),
@@ -237,10 +238,3 @@ def test_the_public_drawing_draws_what_has_the_attributes() -> None:
     canvas = drawing.as_bgr("draw", picture())
     drawing.draw(canvas, Own(), throughput_fps=None)
     np.testing.assert_array_equal(canvas, found().plot(picture()))
-
-
-def test_every_public_name_of_the_drawing_has_a_text() -> None:
-    for name in drawing.__all__:
-        assert hasattr(drawing, name)
-        if callable(getattr(drawing, name)) and name != "Colour":
-            assert getattr(drawing, name).__doc__

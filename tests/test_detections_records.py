@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
+import pandas  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
 import keepbusy as kb
@@ -156,6 +156,13 @@ def test_without_pandas_the_error_names_the_extra() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ("to_pandas() needs packages that are not installed | pip install 'keepbusy[pandas]'")
+
+
+def test_tracks_come_along_to_supervision() -> None:
+    theirs = found(track_id=TRACKS).to_supervision()
+    assert theirs.tracker_id is not None and theirs.tracker_id.tolist() == [7, 3]
+    assert found().to_supervision().tracker_id is None
+    assert found(names=()).to_supervision().data["class_name"].tolist() == ["class 0", "class 1"]
 
 
 def test_records_need_neither_opencv_nor_pandas() -> None:

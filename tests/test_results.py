@@ -44,6 +44,7 @@ LINES: list[tuple[object, str]] = [
     (failed(has_picture=False), "Result(street.mp4, frame 3 at 0.120 s; read: cannot be decoded)"),
     (failed(has_picture=True), "Result(street.mp4, frame 3 at 0.120 s, 160x120; read: cannot be decoded)"),
     (result().frame, "Frame(street.mp4, frame 12 at 0.480 s, 160x120)"),
+    (result(source="/data/clips/street.mp4").frame, "Frame(street.mp4, frame 12 at 0.480 s, 160x120)"),
     (
         result(source="rtsp://admin:secret@door/live").frame,
         "Frame(rtsp://admin:***@door/live, frame 12 at 0.480 s, 160x120)",
@@ -133,16 +134,19 @@ def test_a_result_as_plain_values() -> None:
     assert error["error"] == {"stage": "read", "message": "cannot be decoded"} and "detections" not in error
 
 
-def test_notebooks_show_a_result_as_its_picture() -> None:
-    content = result()._repr_jpeg_()
+def shown_in_a_notebook(one: kb.Result) -> np.ndarray[Any, np.dtype[np.int64]]:
+    content = one._repr_jpeg_()
     assert content is not None and content[:3] == b"\xff\xd8\xff"
     shown = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    assert shown.shape == (120, 160, 3)
+    assert shown is not None
+    return shown.astype(np.int64)
+
+
+def test_notebooks_show_a_result_as_its_picture() -> None:
     smooth = kb.Result(kb.Frame(np.full((120, 160, 3), 90, np.uint8), 0, 0.0, 0, "a.jpg"), found(), kb.Timings())
-    content = smooth._repr_jpeg_()
-    assert content is not None
-    shown = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    assert np.abs(shown.astype(int) - smooth.plot()).mean() < 5 < np.abs(shown.astype(int) - 90).mean()
+    shown = shown_in_a_notebook(smooth)
+    assert shown.shape == (120, 160, 3)
+    assert np.abs(shown - smooth.plot()).mean() < 5 < np.abs(shown - 90).mean()
     assert failed(has_picture=False)._repr_jpeg_() is None
 
 

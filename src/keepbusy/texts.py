@@ -60,6 +60,12 @@ def short_name(source: str) -> str:
     return PurePath(name).name or name
 
 
+def line_name(source: str) -> str:
+    """A source within a line about it: a file's own name without its folders, an address whole but for passwords."""
+    name = without_secrets(source)
+    return fit(shortened(name if "://" in name else PurePath(name).name or name, 80))
+
+
 def _without_login(match: re.Match[str]) -> str:
     scheme, rest = match[1], match[2]
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]

@@ -19,7 +19,7 @@ from keepbusy.flow.stats import RunStats
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source, close_source
 from keepbusy.sources.spec import SourceSpec
-from keepbusy.texts import fit, shortened
+from keepbusy.texts import line_name
 from keepbusy.values.result import Result
 
 CANCEL_TIMEOUT_S = 5.0
@@ -215,7 +215,7 @@ class Run(Iterator[Result]):
 
     def __repr__(self) -> str:
         streams = list(self._streams.all.values())
-        shown = [f"{fit(shortened(one.name, 60))} {one.state}" for one in streams[:_STREAMS_SHOWN]]
+        shown = [f"{line_name(one.name)} {one.state}" for one in streams[:_STREAMS_SHOWN]]
         shown += [f"{len(streams) - len(shown)} more"] if len(streams) > len(shown) else []
         count = f"{len(streams)} stream{'' if len(streams) == 1 else 's'}"
         results = f"{self.stats.snapshot().num_frames} results"

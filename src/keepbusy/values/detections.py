@@ -197,7 +197,8 @@ class Detections(DetectionArrays):
     def to_supervision(self) -> supervision.Detections:
         """The same detections as a `supervision.Detections`, with `data["class_name"]` filled.
 
-        Masks become its `mask`, bool (N, H, W); the corners of rotated boxes `data["xyxyxyxy"]`, float32 (N, 4, 2).
+        Masks become its `mask`, bool (N, H, W); `track_id` its `tracker_id`; the corners of rotated
+        boxes `data["xyxyxyxy"]`, float32 (N, 4, 2).
         Keypoints have a class of their own there: `to_supervision_keypoints`.
 
         Raises:
@@ -215,6 +216,7 @@ class Detections(DetectionArrays):
             mask=None if self.masks is None else self.masks.to_array(),
             confidence=self.confidence,
             class_id=self.class_id,
+            tracker_id=self.track_id,
             data=data,
         )
 

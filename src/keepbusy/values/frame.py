@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.texts import fit, shortened, without_secrets
+from keepbusy.texts import line_name
 
 Image = NDArray[np.uint8]
 """A picture: uint8, shape (H, W, 3), colour order BGR, C-contiguous."""
@@ -59,8 +59,7 @@ class Frame:
         """Which frame it is, in a few words: `street.mp4, frame 12 at 0.480 s, 1280x720`."""
         height, width = self.shape_hw
         size = f", {width}x{height}" if width and height else ""
-        name = fit(shortened(without_secrets(self.source), 100))
-        return f"{name}, frame {self.index} at {self.timestamp_s:.3f} s{size}"
+        return f"{line_name(self.source)}, frame {self.index} at {self.timestamp_s:.3f} s{size}"
 
     @property
     def image(self) -> Image | None:
