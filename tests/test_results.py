@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,21 @@ def test_notebooks_show_a_result_as_its_picture() -> None:
     assert shown.shape == (120, 160, 3)
     assert np.abs(shown - smooth.plot()).mean() < 5 < np.abs(shown - 90).mean()
     assert failed(has_picture=False)._repr_jpeg_() is None
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "shown_hw"), [((1600, 3), (1600, 3)), ((90, 3200), (45, 1600)), ((1, 70000), (1, 1600))]
+)
+def test_notebooks_show_large_pictures_smaller(size_hw: tuple[int, int], shown_hw: tuple[int, int]) -> None:
+    frame = kb.Frame(np.full((*size_hw, 3), 90, np.uint8), 0, 0.0, 0, "a.jpg")
+    shown = shown_in_a_notebook(kb.Result(frame, kb.Detections.empty(), kb.Timings()))
+    assert shown.shape == (*shown_hw, 3) and np.abs(shown - 90).max() <= 1
+
+
+def test_results_can_be_copied_and_sent() -> None:
+    for one in (result(), failed(has_picture=False)):
+        twin = pickle.loads(pickle.dumps(one))
+        assert repr(copy.copy(one)) == repr(twin) == repr(one) and twin.to_dict() == one.to_dict()
 
 
 WORDS = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from keepbusy.drawing.picture import Pixels
 from keepbusy.errors import ConfigError, SinkError, first_line, reason_of
@@ -35,6 +36,21 @@ def encode_picture(suffix: str, picture: Pixels, quality: int | None = None) -> 
     if not is_encoded:
         raise SinkError("cannot be encoded", hint=_HINT)
     return content.tobytes()
+
+
+def encode_preview(picture: Pixels, max_side_px: int = 1600, quality: int = 90) -> bytes:
+    """A picture as a JPEG to look at, as notebooks show it: made smaller where a side is too long.
+
+    Args:
+        picture: uint8 (H, W, 3), BGR.
+        max_side_px: The longest side that it may have, pixels.
+        quality: 1 to 100.
+    """
+    height, width = picture.shape[:2]
+    if (longest := max(height, width)) > max_side_px:
+        size_wh = [max(1, round(side * max_side_px / longest)) for side in (width, height)]
+        picture = np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+    return encode_picture(".jpg", picture, quality)
 
 
 def write_image(path: Path, picture: Pixels, *, follows_link: bool = True) -> None:

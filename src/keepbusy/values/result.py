@@ -15,8 +15,6 @@ from keepbusy.values.foreign_words import OF_RESULT, no_attribute
 from keepbusy.values.frame import Frame, Image
 from keepbusy.values.summary import summary_of
 
-_NOTEBOOK_QUALITY = 90
-
 
 @dataclass(slots=True)
 class Timings:
@@ -126,12 +124,12 @@ class Result:
         return self.detections.save(path, image, exist_ok=exist_ok, labels=labels, conf=conf, line_width=line_width)
 
     def _repr_jpeg_(self) -> bytes | None:
-        """What notebooks show: the frame with what was found on it; None where there is no picture."""
+        """What notebooks show: the frame with what was found on it, of 1600 pixels at most; None without a picture."""
         if self.frame.picture is None:
             return None
-        from keepbusy.drawing.write import encode_picture  # Loads OpenCV.
+        from keepbusy.drawing.write import encode_preview  # Loads OpenCV.
 
-        return encode_picture(".jpg", self.plot(), quality=_NOTEBOOK_QUALITY)
+        return encode_preview(self.plot())
 
     def _image(self, name: str) -> Image:
         image = self.frame.image
