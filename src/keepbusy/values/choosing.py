@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -74,6 +73,8 @@ def _ids_of_one(one: object, names: Sequence[str]) -> list[int]:
 def _hint_for(given: str, names: Sequence[str]) -> str:
     if not names:
         return "its classes have no names: give ids, such as classes=[0, 2]"
+    import difflib  # Only where something is wrong.
+
     near = difflib.get_close_matches(given.casefold(), [name.casefold() for name in names], 1)
     if near:
         meant = next(name for name in names if name.casefold() == near[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import MissingExtraError
-from keepbusy.records.record import record_of_detections
 from keepbusy.values.arrays import DetectionArrays
 from keepbusy.values.foreign_words import OF_DETECTIONS, no_attribute
 from keepbusy.values.summary import summary_of
@@ -71,6 +69,8 @@ class Detections(DetectionArrays):
         `confidence`, `box_xyxy` and what the task adds; `probabilities` for a classification: see
         `keepbusy.records.record_of_detections`.
         """
+        from keepbusy.records.record import record_of_detections  # Programs that only count need none.
+
         size = {} if self.frame_hw is None else {"width": self.frame_hw[1], "height": self.frame_hw[0]}
         return {**size, **record_of_detections(self)}
 
@@ -83,6 +83,8 @@ class Detections(DetectionArrays):
         Raises:
             ValueError: A number is not finite, which JSON cannot have.
         """
+        import json
+
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
 
     def to_csv(self, *, header: bool = True) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import FrameError, KeepbusyError
-from keepbusy.records.record import record
 from keepbusy.texts import fit, shortened
 from keepbusy.values.detections import Detections
 from keepbusy.values.foreign_words import OF_RESULT, no_attribute
@@ -85,6 +84,8 @@ class Result:
         Args:
             stream: The name that its stream was given; empty where it has none but its source's.
         """
+        from keepbusy.records.record import record  # Programs that only count need none.
+
         return record(self, stream)
 
     def crops(self) -> list[Image]:
