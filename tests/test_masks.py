@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from keepbusy.drawing.outlines import outlines
 from keepbusy.pictures.letterbox import Letterbox
 from keepbusy.postprocess.segment import make_masks
 from keepbusy.values.forms import Fit
-from keepbusy.values.masks import outlines
 
 INPUT_HW = (96, 160)
 CELL_PX = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -22,9 +23,12 @@ ORDER = (
     "errors",
     "checks",
     "telemetry",
-    "values",
-    "config",
     "files",
+    "drawing",
+    "records",
+    "values",
+    "steps",
+    "config",
     "embedded",
     "cache",
     "threads",
@@ -73,6 +77,21 @@ def test_the_surface_is_flat_sorted_and_complete() -> None:
     assert dir(keepbusy) == names
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = keepbusy.nonsense
+
+
+def test_public_modules_are_there_and_say_what_they_are() -> None:
+    check = "import keepbusy as kb; print([getattr(kb, n).__name__ for n in sorted(kb._MODULES)], kb.drawing.Style())"
+    shown = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
+    assert shown.startswith(str([f"keepbusy.{name}" for name in sorted(keepbusy._MODULES)]))
+    for name in keepbusy._MODULES:
+        module = getattr(keepbusy, name)
+        assert len((module.__doc__ or "").split()) > 10
+        exported = getattr(module, "__all__", [])
+        assert exported == sorted(exported, key=lambda one: (not one.isupper(), not one[0].isupper(), one))
+        for one in exported:
+            value = getattr(module, one)
+            is_documented = not (inspect.isclass(value) or inspect.isfunction(value)) or bool(value.__doc__)
+            assert is_documented, f"keepbusy.{name}.{one} has no docstring"
 
 
 @pytest.mark.parametrize(

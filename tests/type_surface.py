@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,25 @@ def result_of_a_frame(result: kb.Result) -> None:
         assert_type(one, kb.Detections)
     assert_type(found[0], kb.Detections)
     assert_type(found[found.confidence > 0.5], kb.Detections)
+
+
+def what_becomes_of_detections(found: kb.Detections, result: kb.Result, image: NDArray[np.uint8]) -> None:
+    assert_type(found.where(classes=["person", 2], conf=0.5), kb.Detections)
+    assert_type(found.where(classes="person"), kb.Detections)
+    assert_type(found.boxes_xywh, NDArray[np.float32])
+    assert_type(found.boxes_xyxyn, NDArray[np.float32])
+    assert_type(found.frame_hw, tuple[int, int] | None)
+    assert_type(found.to_dict(), dict[str, Any])
+    assert_type(found.to_csv(), str)
+    assert_type(found.plot(image, labels=False), NDArray[np.uint8])
+    assert_type(found.crops(image), list[NDArray[np.uint8]])
+    assert_type(found.save("a.jpg", image, exist_ok=True), Path)
+    assert_type(result.plot(line_width=2), NDArray[np.uint8])
+    assert_type(result.save(Path("a.jpg")), Path)
+    kb.drawing.draw(image, found, kb.drawing.Style(has_labels=False))
+    assert_type(kb.records.record(result), dict[str, Any])
+    found.xyxy  # type: ignore[attr-defined]  # noqa: B018
+    result.boxes  # type: ignore[attr-defined]  # noqa: B018
 
 
 async def asyncio_programs(pipeline: kb.Pipeline) -> None:

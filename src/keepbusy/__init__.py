@@ -7,6 +7,10 @@ with kb.Pipeline("yolov5n.xml", device="CPU") as pipeline:
         print(result.frame.index, result.detections.boxes_xyxy)
 ```
 
+Beside the names below, these modules are public: `keepbusy.drawing` (what was found, on a picture), `keepbusy.records`
+(as JSON and tables), `keepbusy.sinks`, `keepbusy.sources` and `keepbusy.steps` (what is there, and the classes for your
+own), `keepbusy.testing` (a scripted device, source and clock for your own tests).
+
 Importing this is quick: OpenVINO, OpenCV and NumPy are loaded when a name below is first used.
 """
 
@@ -18,6 +22,12 @@ from typing import TYPE_CHECKING, Any
 from keepbusy.version import __version__
 
 if TYPE_CHECKING:
+    from keepbusy import drawing as drawing
+    from keepbusy import records as records
+    from keepbusy import sinks as sinks
+    from keepbusy import sources as sources
+    from keepbusy import steps as steps
+    from keepbusy import testing as testing
     from keepbusy.api import AsyncResults, Detector, Pipeline
     from keepbusy.config import DetectConfig, DeviceConfig, OutletConfig, Retry, RunConfig, SelectConfig, StreamConfig
     from keepbusy.errors import (
@@ -40,10 +50,10 @@ if TYPE_CHECKING:
     from keepbusy.sinks.open import open_sink
     from keepbusy.sources import Source, SourceInfo, open_source
     from keepbusy.sources.spec import SourceSpec
+    from keepbusy.steps import Step, StepFactory
     from keepbusy.values.detections import Detections
     from keepbusy.values.frame import Frame
     from keepbusy.values.result import Result, Timings
-    from keepbusy.values.step import Step, StepFactory
     from keepbusy.values.streams import Outcome, StreamInfo
 
 _HOMES = {
@@ -78,8 +88,8 @@ _HOMES = {
     "SourceInfo": "sources",
     "SourceSpec": "sources.spec",
     "StageStats": "flow.stats",
-    "Step": "values.step",
-    "StepFactory": "values.step",
+    "Step": "steps",
+    "StepFactory": "steps",
     "StopRun": "sinks",
     "Stream": "flow.stream",
     "StreamConfig": "config",
@@ -91,6 +101,9 @@ _HOMES = {
     "open_sink": "sinks.open",
     "open_source": "sources",
 }
+
+_MODULES = frozenset({"drawing", "records", "sinks", "sources", "steps", "testing"})
+"""Public modules, which are there as attributes without being imported first."""
 
 __all__ = [
     "AsyncResults",
@@ -145,6 +158,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"keepbusy.{_HOMES[name]}"), name)
         globals()[name] = value
         return value
+    if name in _MODULES:
+        return importlib.import_module(f"keepbusy.{name}")
     raise AttributeError(f"module 'keepbusy' has no attribute {name!r}")
 
 

@@ -12,7 +12,7 @@ from keepbusy.errors import ConfigError
 from keepbusy.values.forms import Family, HeadStrategy, Task
 
 if TYPE_CHECKING:
-    from keepbusy.values.step import StepFactory
+    from keepbusy.steps import StepFactory
 
 Mode = Literal["async", "sync"]
 Hint = Literal["latency", "throughput"]

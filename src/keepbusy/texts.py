@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import PurePath
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
@@ -40,6 +41,11 @@ def shortened(text: str, max_chars: int = 120) -> str:
     return text if len(text) <= max_chars else f"{text[: max_chars - 20]}...{text[-17:]}"
 
 
+def class_name(class_id: int, names: Sequence[str]) -> str:
+    """What a class is called; `class 3` where nothing says it."""
+    return names[class_id] if 0 <= class_id < len(names) else f"class {class_id}"
+
+
 def without_secrets(text: str) -> str:
     """A text without the passwords and keys of the addresses in it: `rtsp://admin:***@host/stream?token=***`.
 
@@ -52,6 +58,12 @@ def short_name(source: str) -> str:
     """A source for a report: the last part of its path or address, without passwords."""
     name = without_secrets(source)
     return PurePath(name).name or name
+
+
+def line_name(source: str) -> str:
+    """A source within a line about it: a file's own name without its folders, an address whole but for passwords."""
+    name = without_secrets(source)
+    return fit(shortened(name if "://" in name else PurePath(name).name or name, 80))
 
 
 def _without_login(match: re.Match[str]) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from keepbusy.drawing.scripts import drawn_name
+from keepbusy.drawing.write import write_image
 from keepbusy.evaluate.verify import WorstFrame
-from keepbusy.sinks.images import write_image
 from keepbusy.sinks.naming import make_folder
-from keepbusy.sinks.scripts import drawn_name
 from keepbusy.values.compare import floor_of
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Image

@@ -19,6 +19,7 @@ from keepbusy.flow.stats import RunStats
 from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source, close_source
 from keepbusy.sources.spec import SourceSpec
+from keepbusy.texts import line_name
 from keepbusy.values.result import Result
 
 CANCEL_TIMEOUT_S = 5.0
@@ -28,6 +29,10 @@ READ_TIMEOUT_S = 15.0
 """How long closing waits for reads that are going on. Network streams and cameras give up after 10 s. A source of your
 own that takes longer, and has no `interrupt` that ends it, is left behind: its thread closes it when it returns. So is
 a model that is being compiled for frames of a new size."""
+
+
+_STREAMS_SHOWN = 3
+"""In a `repr`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,6 +212,14 @@ class Run(Iterator[Result]):
 
     stats: RunStats
     _streams: Streams
+
+    def __repr__(self) -> str:
+        streams = list(self._streams.all.values())
+        shown = [f"{line_name(one.name)} {one.state}" for one in streams[:_STREAMS_SHOWN]]
+        shown += [f"{len(streams) - len(shown)} more"] if len(streams) > len(shown) else []
+        count = f"{len(streams)} stream{'' if len(streams) == 1 else 's'}"
+        results = f"{self.stats.snapshot().num_frames} results"
+        return f"{type(self).__name__}({': '.join([count, ', '.join(shown)][: 1 + bool(shown)])}; {results})"
 
     def __next__(self) -> Result:
         raise NotImplementedError

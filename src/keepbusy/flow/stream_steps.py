@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 from keepbusy.errors import first_line
 from keepbusy.flow import stages
+from keepbusy.steps import Step, StepFactory
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result
-from keepbusy.values.step import Step, StepFactory
 from keepbusy.values.streams import StreamInfo
 
 log = logging.getLogger("keepbusy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,13 +13,16 @@ from keepbusy.values.detections import Detections
 from keepbusy.values.forms import OutputForm
 
 
-def classify(outputs: Outputs, form: OutputForm, names: Sequence[str]) -> Detections:
+def classify(
+    outputs: Outputs, form: OutputForm, names: Sequence[str], frame_hw: tuple[int, int] | None = None
+) -> Detections:
     """Detections without boxes, with the probability of each class.
 
     Args:
         outputs: float32 (1, C): probabilities, or with `form.is_logits` what comes before their softmax.
         form: `is_logits`.
         names: The model's class names.
+        frame_hw: The frame's (height, width), pixels; None where they are not known.
 
     Raises:
         ValueError: The output has numbers that are not finite.
@@ -28,10 +32,5 @@ def classify(outputs: Outputs, form: OutputForm, names: Sequence[str]) -> Detect
     if form.is_logits:
         scores = np.exp(scores - scores.max())
         scores /= scores.sum()
-    return Detections(
-        np.empty((0, 4), np.float32),
-        np.empty(0, np.float32),
-        np.empty(0, np.int64),
-        names,
-        probabilities=scores.astype(np.float32),
-    )
+    found = Detections.empty(names, frame_hw=frame_hw)
+    return replace(found, probabilities=scores.astype(np.float32))

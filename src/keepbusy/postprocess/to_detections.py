@@ -65,7 +65,7 @@ def to_detections(
     # What is not finite is reported by name; NumPy's warnings about it would go to the terminal.
     with np.errstate(all="ignore"):
         if form.task == "classify":
-            return classify(outputs, form, names)
+            return classify(outputs, form, names, letterbox.frame_hw)
         find = tail_candidates if form.is_tail else CANDIDATES[form.family]
         candidates = find(outputs, form, letterbox.input_hw, config)
         if config.region is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 
+from keepbusy.drawing.cut import cut_boxes
+from keepbusy.drawing.write import write_image
 from keepbusy.sinks.base import Sink
-from keepbusy.sinks.images import write_image
 from keepbusy.sinks.naming import OutputNames, make_folder
 from keepbusy.texts import valid_text
 from keepbusy.values.result import Result
@@ -35,10 +35,7 @@ class Crops(Sink):
         stem = self._names.frame_stem(frame)
         if frame.image is None or not len(detections):
             return
-        for index, (left, top, right, bottom) in enumerate(detections.boxes_xyxy.tolist()):
-            # Clipped to the frame already; a box thinner than a pixel is one pixel.
-            x, y = min(int(left), frame.width - 1), min(int(top), frame.height - 1)
-            crop = frame.image[y : max(y + 1, math.ceil(bottom)), x : max(x + 1, math.ceil(right))]
+        for index, crop in enumerate(cut_boxes(frame.image, detections.boxes_xyxy)):
             path = self._folder / _folder_name(detections.name(index)) / f"{stem}_{index}.jpg"
             make_folder(path.parent)
             write_image(path, crop, follows_link=False)

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import cv2
 
-from keepbusy.errors import SinkError, first_line
-from keepbusy.files.whole import clear_output, write_whole
+from keepbusy.drawing.write import write_image
+from keepbusy.files.whole import clear_output
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.draw import PLAIN, Style, annotate
 from keepbusy.sinks.encoders import EncoderName, choose_encoder
 from keepbusy.sinks.naming import OutputNames, check_file, make_folder
 from keepbusy.sinks.video import VideoFile
 from keepbusy.sources.images import is_picture
-from keepbusy.values.frame import Image
 from keepbusy.values.result import Result
 from keepbusy.values.streams import Outcome, StreamInfo
 
@@ -131,23 +130,3 @@ def _suffix_for(source: str) -> str:
     """The ending of a picture's copy: its own, or JPEG's where OpenCV only reads such pictures."""
     suffix = Path(source).suffix
     return suffix if cv2.haveImageWriter(f"x{suffix.lower()}") else ".jpg"
-
-
-def write_image(path: Path, picture: Image, *, follows_link: bool = True) -> None:
-    """Encode a picture and write it: whole, or not at all.
-
-    Args:
-        path: The file; its ending chooses the format.
-        picture: uint8 (H, W, 3), BGR.
-        follows_link: As for `write_whole`.
-
-    Raises:
-        SinkError: The ending is not a format that can be written, or the file cannot be.
-    """
-    try:
-        is_encoded, content = cv2.imencode(path.suffix.lower(), picture)
-    except cv2.error as error:
-        raise SinkError(f"{path}: cannot be encoded: {first_line(error)}", hint="use .jpg, .png or .webp") from error
-    if not is_encoded:
-        raise SinkError(f"{path}: cannot be encoded", hint="use .jpg, .png or .webp")
-    write_whole(path, content.tobytes(), follows_link=follows_link)

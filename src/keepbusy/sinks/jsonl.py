@@ -6,90 +6,16 @@ import io
 import json
 import os
 import sys
-import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from keepbusy.files.whole import write_all, write_error
+from keepbusy.records import record
 from keepbusy.sinks.base import Sink, StopRun
 from keepbusy.sinks.naming import check_file, check_stdout
-from keepbusy.texts import valid_text
 from keepbusy.values.result import Result
 from keepbusy.values.streams import Outcome, StreamInfo
-
-
-def record(result: Result, stream: str = "") -> dict[str, Any]:
-    """A result as one JSON object.
-
-    `stream` is there where the stream was given a name of its own, and `time` where the frame is live: when it arrived,
-    by the machine's own clock (ISO 8601, UTC).
-
-    Boxes are rounded to a hundredth of a pixel, confidences and angles to five digits: far below what a model can
-    tell. What a task adds:
-
-    - masks: `segmentation`, polygons as in COCO, [[x1, y1, x2, y2, ...], ...], the mask's outer edge in pixels of the
-      frame, largest part first; holes are not in it;
-    - keypoints: `keypoints`, [[x, y, confidence], ...];
-    - rotated boxes: `box_xywhr`, [cx, cy, w, h, angle in radians];
-    - classification: `probabilities` of the frame in place of boxes, the five most probable classes.
-
-    Args:
-        result: The result.
-        stream: The name that its stream was given; empty where it has none but its source's.
-    """
-    frame, detections = result.frame, result.detections
-    content: dict[str, Any] = {
-        **({"stream": valid_text(stream)} if stream else {}),
-        "source": valid_text(frame.source),
-        "index": frame.index,
-        "timestamp_s": round(frame.timestamp_s, 6),
-        "width": frame.width,
-        "height": frame.height,
-    }
-    if frame.is_live and result.timings.read_end_ns:
-        content["time"] = _wall_clock(result.timings.read_end_ns)
-    if result.error is not None:
-        content["error"] = {"stage": result.error.stage, "message": valid_text(result.error.reason)}
-        return content
-    found: list[dict[str, Any]] = [
-        {
-            "class_id": class_id,
-            "name": valid_text(detections.names[class_id]),
-            "confidence": round(confidence, 5),
-            "box_xyxy": [round(value, 2) for value in box],
-        }
-        for class_id, confidence, box in zip(
-            detections.class_id.tolist(),
-            detections.confidence.tolist(),
-            detections.boxes_xyxy.tolist(),
-            strict=True,
-        )
-    ]
-    for index, one in enumerate(found):
-        if detections.boxes_xywhr is not None:
-            *box, angle = detections.boxes_xywhr[index].tolist()
-            one["box_xywhr"] = [*(round(value, 2) for value in box), round(angle, 5)]
-        if detections.keypoints is not None:
-            points = detections.keypoints[index].tolist()
-            one["keypoints"] = [[round(x, 2), round(y, 2), round(confidence, 5)] for x, y, confidence in points]
-        if detections.masks is not None:
-            polygons = detections.masks.polygons(index)
-            one["segmentation"] = [polygon.reshape(-1).tolist() for polygon in polygons if len(polygon) >= 3]
-    content["detections"] = found
-    if detections.probabilities is not None:
-        content["probabilities"] = [
-            {"class_id": class_id, "name": valid_text(detections.names[class_id]), "probability": round(probability, 5)}
-            for class_id, probability in detections.top(5)
-        ]
-    return content
-
-
-def _wall_clock(at_ns: int) -> str:
-    """A moment of the run's monotonic clock as a time of day, ISO 8601, UTC, to a millisecond."""
-    seconds = time.time() - (time.perf_counter_ns() - at_ns) / 1e9
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 class JsonLines(Sink):

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import MissingExtraError
-from keepbusy.texts import shortened
-from keepbusy.values.masks import Masks
+from keepbusy.values.arrays import DetectionArrays
+from keepbusy.values.foreign_words import OF_DETECTIONS, no_attribute
+from keepbusy.values.summary import summary_of
 
 if TYPE_CHECKING:
+    import pandas  # type: ignore[import-untyped, unused-ignore]
     import supervision
 
-
-Chosen: TypeAlias = "int | slice | Sequence[int] | NDArray[np.integer[Any]] | NDArray[np.bool_]"
-"""What detections are chosen by."""
-
-
-_NAMES_SHOWN = 3
-"""In a `repr`; most models have 80 class names."""
+    from keepbusy.values.frame import Image
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Detections:
+class Detections(DetectionArrays):
     """What was found in one frame, most confident first.
 
     Attributes:
@@ -47,108 +43,164 @@ class Detections:
 
     They can be chosen from, as an array can: `found[0]`, `found[:5]`, `found[found.confidence > 0.5]`,
     `found[[2, 0]]`. What comes of it are detections again, also of a single number, and share no memory that one could
-    change through. Iterating gives them one by one.
+    change through. Iterating gives them one by one. `where` chooses by class and confidence.
+
+    ```python
+    found = detector("street.jpg")
+    print(found)  # Detections(5: 4 person 0.36-0.89, 1 bus 0.87)
+    for person in found.where(classes="person", conf=0.5):
+        print(person.boxes_xyxy, person.confidence)
+    found.save("out.jpg", image)
+    ```
     """
 
-    boxes_xyxy: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-    class_id: NDArray[np.int64]
-    names: Sequence[str] = field(default=())
-    masks: Masks | None = None
-    keypoints: NDArray[np.float32] | None = None
-    boxes_xywhr: NDArray[np.float32] | None = None
-    probabilities: NDArray[np.float32] | None = None
-    track_id: NDArray[np.int64] | None = None
-
-    @classmethod
-    def empty(cls, names: Sequence[str] = ()) -> Detections:
-        """Nothing found."""
-        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), names)
-
-    def __len__(self) -> int:
-        return int(self.class_id.shape[0])
-
     def __repr__(self) -> str:
-        num = len(self)
-        parts = [f"{num} box{'' if num == 1 else 'es'}"]
-        extras = ("masks", "keypoints", "boxes_xywhr", "probabilities", "track_id")
-        parts += [name for name in extras if getattr(self, name) is not None]
-        if shown := [repr(shortened(str(name), 40)) for name in self.names[:_NAMES_SHOWN]]:
-            rest = f", ... {len(self.names)} in all" if len(self.names) > len(shown) else ""
-            parts.append(f"names=({', '.join(shown)}{rest})")
-        return f"Detections({', '.join(parts)})"
+        return f"Detections({summary_of(self)})"
 
-    def __getitem__(
-        self, chosen: int | slice | Sequence[int] | NDArray[np.integer[Any]] | NDArray[np.bool_]
-    ) -> Detections:
-        """Some of them.
+    if not TYPE_CHECKING:  # A type checker is to find what is not there.
+
+        def __getattr__(self, name: str) -> Any:
+            no_attribute(self, name, OF_DETECTIONS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The detections as plain Python values, in the words, units and roundings of the JSON records.
+
+        `width` and `height` of the frame, pixels, where they are known; `detections`, a list with `class_id`, `name`,
+        `confidence`, `box_xyxy` and what the task adds; `probabilities` for a classification: see
+        `keepbusy.records.record_of_detections`.
+        """
+        from keepbusy.records.record import record_of_detections  # Programs that only count need none.
+
+        size = {} if self.frame_hw is None else {"width": self.frame_hw[1], "height": self.frame_hw[0]}
+        return {**size, **record_of_detections(self)}
+
+    def to_json(self, indent: int | None = None) -> str:
+        """`to_dict` as JSON text.
 
         Args:
-            chosen: A number, negative from the end; a slice; numbers; or bool (N,), which of them.
+            indent: Spaces by which each level is set in; None for one line.
 
         Raises:
-            IndexError: A number is beyond the last one, or the bools are not one for each.
-            TypeError: It is something else, such as a single bool.
+            ValueError: A number is not finite, which JSON cannot have.
         """
-        every = np.arange(len(self))
-        if isinstance(chosen, slice):
-            return self.take(every[chosen])
-        index = _as_index(chosen)
-        if index is None or (index.dtype == np.bool_ and index.ndim == 0):
-            raise TypeError(
-                "detections are chosen by a number, a slice, numbers, or one bool for each, not by " + _form(chosen)
-            )
-        return self.take(np.atleast_1d(every[index]))
+        import json
 
-    def __iter__(self) -> Iterator[Detections]:
-        """Each by itself."""
-        return (self[index] for index in range(len(self)))
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
 
-    def take(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> Detections:
-        """Those of some numbers, in that order; one may come several times.
+    def to_csv(self, *, header: bool = True) -> str:
+        """A table as comma-separated values, a line for each detection: see `keepbusy.records.table` for the columns.
 
         Args:
-            indices: From 0 to N - 1, or negative from the end.
+            header: Whether the names of the columns are the first line.
+        """
+        from keepbusy.records.table import csv_of
+
+        return csv_of(self, has_header=header)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A table as a `pandas.DataFrame`, a row for each detection: see `keepbusy.records.table` for the columns.
+
+        Numbers are not rounded, and share no memory with the detections.
 
         Raises:
-            IndexError: One is beyond the last one.
-            TypeError: They are something else, such as bools.
+            MissingExtraError: pandas is not installed.
         """
-        index = _as_index(indices)
-        if index is None or index.dtype == np.bool_ or index.ndim == 0:
-            raise TypeError(f"take: a sequence of numbers is expected, not {_form(indices)}; bools go into found[...]")
-        order = np.arange(len(self))[index]
-        return dataclasses.replace(
-            self,
-            boxes_xyxy=self.boxes_xyxy[order],
-            confidence=self.confidence[order],
-            class_id=self.class_id[order],
-            masks=None if self.masks is None else self.masks.take(order),
-            keypoints=None if self.keypoints is None else self.keypoints[order],
-            boxes_xywhr=None if self.boxes_xywhr is None else self.boxes_xywhr[order],
-            track_id=None if self.track_id is None else self.track_id[order],
-        )
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingExtraError("to_pandas()", extra="pandas") from error
+        from keepbusy.records.table import table
 
-    def name(self, index: int) -> str:
-        """The class name of detection `index`."""
-        return self.names[int(self.class_id[index])]
+        return pandas.DataFrame(table(self), copy=True)
 
-    @property
-    def boxes_xyxyxyxy(self) -> NDArray[np.float32] | None:
-        """The corners of rotated boxes: float32 (N, 4, 2), pixels of the frame, in order around the box; else None."""
-        return None if self.boxes_xywhr is None else corners_of_rotated(self.boxes_xywhr)
+    def crops(self, image: Image) -> list[Image]:
+        """What was found, cut out of the picture: one picture for each detection, in their order.
 
-    def top(self, k: int = 5) -> list[tuple[int, float]]:
-        """The k most probable classes of a classification: (class id, probability); empty for other tasks."""
-        if self.probabilities is None:
-            return []
-        best = np.argsort(-self.probabilities, kind="stable")[: max(0, k)]
-        return [(int(class_id), float(self.probabilities[class_id])) for class_id in best]
+        Of rotated boxes the upright ones are cut. A box that is thinner than a pixel is one pixel.
+
+        Args:
+            image: The picture that they were found in: uint8 (H, W, 3) BGR, (H, W) grey, or (H, W, 4).
+
+        Returns:
+            Copies: uint8 (h, w, 3), BGR, or what `image` is.
+
+        Raises:
+            ConfigError: It is no picture, or one of another size.
+        """
+        from keepbusy.drawing.cut import cut_boxes  # Loads OpenCV.
+        from keepbusy.drawing.picture import check_picture
+
+        pixels = check_picture("crops", image, self.frame_hw)
+        return [part.copy() for part in cut_boxes(pixels, self.boxes_xyxy)]
+
+    def plot(self, image: Image, *, labels: bool = True, conf: bool = True, line_width: int | None = None) -> Image:
+        """The picture with what was found on it: boxes, masks, keypoints, rotated boxes, classes.
+
+        It is drawn as in the videos and pictures that keepbusy writes: see `keepbusy.drawing.draw`.
+
+        Args:
+            image: The picture that they were found in: uint8 (H, W, 3) BGR, (H, W) grey, or (H, W, 4) BGRA. It is not
+                changed.
+            labels: Whether boxes have the names of their classes.
+            conf: Whether labels tell the confidence.
+            line_width: Width of lines, 1 to 100 pixels; None to go by the picture's size.
+
+        Returns:
+            uint8 (H, W, 3), BGR, a new array.
+
+        Raises:
+            ConfigError: It is no picture, or one of another size, or `line_width` is out of range.
+        """
+        from keepbusy.drawing.draw import draw  # Loads OpenCV.
+        from keepbusy.drawing.picture import as_bgr
+        from keepbusy.drawing.style import style_of
+
+        style = style_of(labels=labels, conf=conf, line_width=line_width)
+        picture = as_bgr("plot", image, self.frame_hw)
+        draw(picture, self, style)
+        return picture
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        image: Image,
+        *,
+        exist_ok: bool = False,
+        labels: bool = True,
+        conf: bool = True,
+        line_width: int | None = None,
+    ) -> Path:
+        """Write the picture with what was found on it.
+
+        The file is there whole, or not at all. Folders are made where they are missing.
+
+        Args:
+            path: The file; its ending chooses the format: .jpg, .png, .webp, ...
+            image: As for `plot`.
+            exist_ok: Whether a file that is there is replaced; otherwise it is an error.
+            labels: As for `plot`.
+            conf: As for `plot`.
+            line_width: As for `plot`.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            ConfigError: As for `plot`, or `path` is no path.
+            SinkError: The file is there already, its ending names no picture, or it cannot be written.
+        """
+        from keepbusy.drawing.write import new_place, write_image  # Loads OpenCV.
+
+        picture = self.plot(image, labels=labels, conf=conf, line_width=line_width)
+        place = new_place(path, exist_ok=exist_ok)
+        write_image(place, picture)
+        return place
 
     def to_supervision(self) -> supervision.Detections:
         """The same detections as a `supervision.Detections`, with `data["class_name"]` filled.
 
-        Masks become its `mask`, bool (N, H, W); the corners of rotated boxes `data["xyxyxyxy"]`, float32 (N, 4, 2).
+        Masks become its `mask`, bool (N, H, W); `track_id` its `tracker_id`; the corners of rotated
+        boxes `data["xyxyxyxy"]`, float32 (N, 4, 2).
         Keypoints have a class of their own there: `to_supervision_keypoints`.
 
         Raises:
@@ -166,6 +218,7 @@ class Detections:
             mask=None if self.masks is None else self.masks.to_array(),
             confidence=self.confidence,
             class_id=self.class_id,
+            tracker_id=self.track_id,
             data=data,
         )
 
@@ -188,40 +241,4 @@ class Detections:
         )
 
     def _class_names(self) -> NDArray[np.str_]:
-        return np.array([self.names[i] for i in self.class_id], dtype=np.str_)
-
-
-def _as_index(chosen: object) -> NDArray[np.integer[Any]] | NDArray[np.bool_] | None:
-    """Numbers or bools, one or a row of them; None where it is something else."""
-    try:
-        index: NDArray[Any] = np.asarray(chosen)
-    except ValueError:  # Rows of several lengths.
-        return None
-    if index.size == 0 and index.ndim == 1 and index.dtype != np.bool_:
-        index = index.astype(np.intp)
-    is_row = index.ndim <= 1 and (index.dtype == np.bool_ or np.issubdtype(index.dtype, np.integer))
-    return index if is_row else None
-
-
-def _form(chosen: object) -> str:
-    """What was given, for messages."""
-    if isinstance(chosen, np.ndarray):
-        return f"an array of {chosen.dtype} with the shape {chosen.shape}"
-    return shortened(repr(chosen), 80)
-
-
-def corners_of_rotated(boxes_xywhr: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The corners of rotated boxes, in order around each.
-
-    Args:
-        boxes_xywhr: float32 (N, 5): centre, width, height, angle in radians, clockwise.
-
-    Returns:
-        float32 (N, 4, 2): x and y.
-    """
-    half, angle = boxes_xywhr[:, 2:4] / 2, boxes_xywhr[:, 4]
-    cos, sin = np.cos(angle), np.sin(angle)
-    along = np.stack((cos * half[:, 0], sin * half[:, 0]), axis=1)
-    across = np.stack((-sin * half[:, 1], cos * half[:, 1]), axis=1)
-    offsets = np.stack((along + across, along - across, -along - across, across - along), axis=1)
-    return (boxes_xywhr[:, None, :2] + offsets).astype(np.float32, copy=False)
+        return np.array([self.name(index) for index in range(len(self))], dtype=np.str_)

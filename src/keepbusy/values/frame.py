@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.texts import line_name
+
 Image = NDArray[np.uint8]
 """A picture: uint8, shape (H, W, 3), colour order BGR, C-contiguous."""
 
@@ -26,7 +28,7 @@ class Picture(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame:
     """One picture of one source.
 
@@ -49,6 +51,15 @@ class Frame:
     source: str
     missing_hw: tuple[int, int] = (0, 0)
     is_live: bool = False
+
+    def __repr__(self) -> str:
+        return f"Frame({self.summary()})"
+
+    def summary(self) -> str:
+        """Which frame it is, in a few words: `street.mp4, frame 12 at 0.480 s, 1280x720`."""
+        height, width = self.shape_hw
+        size = f", {width}x{height}" if width and height else ""
+        return f"{line_name(self.source)}, frame {self.index} at {self.timestamp_s:.3f} s{size}"
 
     @property
     def image(self) -> Image | None:

@@ -12,7 +12,7 @@ _CACHED_PX = 32_768
 """Pixels of a mask that are enlarged at once: 128 kB of float32."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Masks:
     """One mask a detection, in the order of the detections.
 
@@ -42,6 +42,9 @@ class Masks:
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    def __repr__(self) -> str:
+        return f"Masks({len(self)} of a frame of {self.frame_hw[1]}x{self.frame_hw[0]})"
 
     def take(self, indices: NDArray[np.intp]) -> Masks:
         """Some of them, in the order of the indices."""
@@ -92,6 +95,8 @@ class Masks:
         Returns:
             int32 (P, 2) each: the (x, y) of pixels on the edge, in the frame; several where the mask is in parts.
         """
+        from keepbusy.drawing.outlines import outlines  # Loads OpenCV.
+
         mask, corner_xy = self.crop(index)
         return outlines(mask, corner_xy)
 
@@ -121,24 +126,3 @@ def covered_pixels(boxes_xyxy: NDArray[np.float32], frame_hw: tuple[int, int]) -
     pixels: NDArray[np.int32] = np.ceil(boxes_xyxy).astype(np.int32)
     np.clip(pixels, 0, np.array([width, height] * 2, np.int32), out=pixels)
     return pixels
-
-
-def outlines(mask: NDArray[np.bool_], corner_xy: tuple[int, int] = (0, 0)) -> list[NDArray[np.int32]]:
-    """The outer outlines of a mask's parts, largest area first.
-
-    Args:
-        mask: bool (h, w).
-        corner_xy: Where its top left pixel lies.
-
-    Returns:
-        int32 (P, 2) each: (x, y) of pixels on the edge.
-    """
-    import cv2
-
-    if mask.size == 0:
-        return []
-    found, _ = cv2.findContours(
-        mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(int(corner_xy[0]), int(corner_xy[1]))
-    )
-    ordered = sorted(found, key=cv2.contourArea, reverse=True)
-    return [np.asarray(outline, np.int32).reshape(-1, 2) for outline in ordered]

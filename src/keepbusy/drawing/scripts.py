@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.texts import class_name
+
 _LOG = logging.getLogger(__name__)
 _MAX_NAMED = 5
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -22,7 +24,7 @@ _HEBREW = re.compile("[\u05d0-\u05ea\u05f3\u05f4\u05be -]+")
 
 def drawn_name(class_id: int, names: Sequence[str]) -> str:
     """A class's name as it is given to OpenCV, or `class 3` where OpenCV would draw question marks or a wrong order."""
-    text = as_drawn(names[class_id])
+    text = as_drawn(class_name(class_id, names))
     if text is not None:
         return text
     _warn(tuple(names))

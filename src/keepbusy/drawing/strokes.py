@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.values.frame import Image
-from keepbusy.values.masks import outlines
+from keepbusy.drawing.outlines import outlines
+from keepbusy.drawing.picture import Pixels
 
 Colour = tuple[int, int, int]
 """Blue, green, red, 0 to 255."""
@@ -56,7 +56,7 @@ _PERSON_COLOURS: tuple[Colour, ...] = (_FACE,) * 5 + (_LEFT, _RIGHT) * 6
 
 
 def draw_mask(
-    picture: Image, mask: NDArray[np.bool_], corner_xy: tuple[int, int], colour: Colour, thickness: int
+    picture: Pixels, mask: NDArray[np.bool_], corner_xy: tuple[int, int], colour: Colour, thickness: int
 ) -> None:
     """Tint a mask's pixels and draw its outline, in place; only the mask's own box is touched.
 
@@ -79,7 +79,7 @@ def draw_mask(
     cv2.polylines(picture, smooth, True, colour, thickness, cv2.LINE_AA)
 
 
-def draw_polygon(picture: Image, points_xy: NDArray[np.float32], colour: Colour, thickness: int) -> None:
+def draw_polygon(picture: Pixels, points_xy: NDArray[np.float32], colour: Colour, thickness: int) -> None:
     """A closed line through points, in place.
 
     Args:
@@ -97,7 +97,7 @@ def highest_corner(points_xy: NDArray[np.float32]) -> tuple[int, int]:
     return max(0, x), max(0, y)
 
 
-def draw_keypoints(picture: Image, points: NDArray[np.float32], unit: float) -> None:
+def draw_keypoints(picture: Pixels, points: NDArray[np.float32], unit: float) -> None:
     """One detection's keypoints, in place: a skeleton for COCO's 17, else dots.
 
     Args:
@@ -119,7 +119,7 @@ def draw_keypoints(picture: Image, points: NDArray[np.float32], unit: float) -> 
             cv2.circle(picture, places[index], round(size * (1 << _SHIFT)), colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
-def draw_label(picture: Image, text: str, anchor_xy: tuple[int, int], colour: Colour, scale: float) -> int:
+def draw_label(picture: Pixels, text: str, anchor_xy: tuple[int, int], colour: Colour, scale: float) -> int:
     """Text on a filled ground, above the anchor where there is room, else below it; returns where it ends below."""
     thickness = max(1, round(1.5 * scale))
     (width, height), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
@@ -133,7 +133,7 @@ def draw_label(picture: Image, text: str, anchor_xy: tuple[int, int], colour: Co
     return top + ground_h
 
 
-def draw_classes(picture: Image, classes: Sequence[tuple[str, float, Colour]], top: int, unit: float) -> None:
+def draw_classes(picture: Pixels, classes: Sequence[tuple[str, float, Colour]], top: int, unit: float) -> None:
     """A list of classes with a bar for each probability, in the left corner, in place.
 
     Args:
