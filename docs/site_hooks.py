@@ -23,6 +23,7 @@ OUTSIDE = {
     "CONTRIBUTING.md": "contributing.md",
     "NOTICE": "licences.md",
     "benchmarks/README.md": "benchmarks.md",
+    "examples/README.md": "examples.md",
     "training/README.md": "training.md",
 }
 """Files outside of docs/ → the page of the site that shows them. Links to them are turned to that page."""
@@ -94,7 +95,13 @@ def outside_page(source: str, page: str) -> str:
         text = f"```text\n{text}```\n"
     if source in TITLES:
         text = f"# {TITLES[source]}\n\n" + re.sub(r"\A# .*\n+", "", text)
+    if source == "examples/README.md":
+        text += "".join(_program(path) for path in sorted((ROOT / "examples").glob("*.py")))
     return relinked(text, source, page)
+
+
+def _program(path: Path) -> str:
+    return f"\n## {path.name}\n\n```python\n{path.read_text(encoding='utf-8')}```\n"
 
 
 def relinked(text: str, source: str, page: str) -> str:
@@ -112,6 +119,8 @@ def relinked(text: str, source: str, page: str) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[2]))
         if not (ROOT / target).exists():
             return link[0]  # For MkDocs to complain of, unless it is a page that is made here.
+        if posixpath.dirname(target) == "examples" and target.endswith(".py"):
+            return f"[{link[1]}](#{posixpath.basename(target).replace('.', '')})"
         if target in OUTSIDE:
             target = f"docs/{OUTSIDE[target]}"
         elif not target.startswith("docs/"):

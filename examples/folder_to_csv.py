@@ -21,8 +21,7 @@ def make_pictures(folder: Path) -> None:
     (folder / "damaged.jpg").write_bytes(b"this is no picture")
 
 
-def main() -> None:
-    """Run the example."""
+if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("photos")
     if not folder.exists():
         make_pictures(folder)
@@ -33,10 +32,5 @@ def main() -> None:
             found = result.detections
             if result.error is not None:
                 rows.writerow([result.frame.source, "", "", "", "", "", "", result.error])
-            for class_id, confidence, box in zip(found.class_id, found.confidence, found.boxes_xyxy, strict=True):
-                rows.writerow([result.frame.source, found.names[class_id], f"{confidence:.3f}", *box.round(1), ""])
-    print("found.csv")
-
-
-if __name__ == "__main__":
-    main()
+            for one in zip(found.class_id, found.confidence, found.boxes_xyxy, strict=True):
+                rows.writerow([result.frame.source, found.names[one[0]], f"{one[1]:.3f}", *one[2].round(1), ""])
