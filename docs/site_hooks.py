@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,8 @@ API = {
     "sinks": ("Sinks", ("open_sink", "drain", "Sink", "StopRun")),
     "streams": ("Runs, streams and steps", ("Run", "Stream", "Step", "StepFactory", "StreamInfo", "Outcome")),
     "numbers": ("Numbers of a run", ("Snapshot", "StageStats", "StreamStats", "OutletStats")),
-    "errors": ("Errors", ()),
 }
-"""Page → its title and its names, in their order. Errors, and names that have no page here, are added by themselves."""
+"""Page → its title and its names, in their order. Errors, and names that have no page here, get pages by themselves."""
 
 MODULES = ("drawing", "records", "steps", "testing")
 """Public modules beside the flat surface, each with a page of its own; those that are there."""
@@ -54,7 +53,7 @@ _LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#:]+)((?:#[^)\s]*)?)\)
 
 def on_config(config: Any) -> Any:
     """Add the generated pages of the API to the navigation."""
-    pages: list[Any] = [{title: f"reference/api/{name}.md"} for name, (title, _) in API.items()]
+    pages: list[Any] = [{title: f"reference/api/{name}.md"} for name, (title, _) in api_pages().items()]
     pages += [{f"keepbusy.{name}": f"reference/api/{name}.md"} for name in _modules()]
     for section in config.nav:
         if "Reference" in section:
@@ -77,8 +76,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 def generated_pages() -> Iterator[tuple[str, str]]:
     """Path within docs/ and Markdown of each page that is no file there."""
     yield "reference/commands.md", commands_page()
-    for name, (title, names) in API.items():
-        yield f"reference/api/{name}.md", api_page(title, names or _error_names())
+    for name, (title, names) in api_pages().items():
+        yield f"reference/api/{name}.md", api_page(title, names)
     for name in _modules():
         yield f"reference/api/{name}.md", f"# keepbusy.{name}\n\n::: keepbusy.{name}\n"
     for source, page in OUTSIDE.items():
@@ -119,7 +118,7 @@ def relinked(text: str, source: str, page: str) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[2]))
         if not (ROOT / target).exists():
             return link[0]  # For MkDocs to complain of, unless it is a page that is made here.
-        if posixpath.dirname(target) == "examples" and target.endswith(".py"):
+        if source == "examples/README.md" and target.endswith(".py"):
             return f"[{link[1]}](#{posixpath.basename(target).replace('.', '')})"
         if target in OUTSIDE:
             target = f"docs/{OUTSIDE[target]}"
@@ -204,14 +203,15 @@ def api_page(title: str, names: Sequence[str]) -> str:
     return "\n\n".join([f"# {title}", *(f"::: keepbusy.{name}" for name in names)]) + "\n"
 
 
-def _error_names() -> tuple[str, ...]:
-    """The errors, the one that all others are first, and every public name that has no page in `API`."""
+def api_pages() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The pages of all public names: those of `API`, the errors, and the rest if there is one."""
     import keepbusy
 
     placed = {name for _, names in API.values() for name in names} | {"__version__"}
     rest = [name for name in keepbusy.__all__ if name not in placed]
-    is_first: Callable[[str], bool] = lambda name: name != "KeepbusyError"  # noqa: E731
-    return tuple(sorted(rest, key=lambda name: (not name.endswith("Error"), is_first(name), name)))
+    errors = sorted((name for name in rest if name.endswith("Error")), key=lambda name: (name != "KeepbusyError", name))
+    others = tuple(name for name in rest if not name.endswith("Error"))
+    return {**API, "errors": ("Errors", tuple(errors)), **({"others": ("Others", others)} if others else {})}
 
 
 def _modules() -> list[str]:
