@@ -8,14 +8,18 @@ A comment before a block of code says what is done with it:
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import typer
 
 import keepbusy as kb
-from keepbusy.cli.commands import COMMANDS
+from keepbusy.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -86,17 +90,29 @@ def snippets_of(page: str) -> list[Snippet]:
 
 
 def is_there(needed: str) -> bool:
-    """Whether the library has an attribute (`Detections.where`) or the program a command (`command predict`)."""
-    if needed.startswith("command "):
-        return needed.removeprefix("command ") in COMMANDS
-    if needed.startswith("make "):
-        return needed.removeprefix("make ") in make_targets()
+    """Whether the library has an attribute, `Detections.where`; or `command predict`, `package pandas`, `make check`."""
+    kind, _, name = needed.rpartition(" ")
+    if kind == "command":
+        return find_command([name]) is not None
+    if kind == "package":
+        return importlib.util.find_spec(name) is not None
+    if kind == "make":
+        return name in make_targets()
     found: object = kb
     for name in needed.split("."):
         if not hasattr(found, name):
             return False
         found = getattr(found, name)
     return True
+
+
+def find_command(words: list[str]) -> tuple[str, Any, list[str]] | None:
+    """What the program makes of a call: a command's name, the command, and the words behind it."""
+    group: Any = typer.main.get_command(app)
+    try:
+        return group.resolve_command(group.make_context("keepbusy", [*words]), words)  # type: ignore[no-any-return]
+    except Exception:
+        return None
 
 
 def make_targets() -> set[str]:
