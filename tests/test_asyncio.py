@@ -18,7 +18,7 @@ from keepbusy.config import Mode
 from keepbusy.testing import ScriptedSource, numbered_image
 from tests.build import build_blob_model, write_video
 
-PAGE = (Path(__file__).parents[1] / "docs" / "streams.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "concepts" / "streams.md").read_text(encoding="utf-8")
 
 MODES: list[Mode] = ["async", "sync"]
 
@@ -227,12 +227,12 @@ def test_the_examples_of_the_docs_run(
         write_video(tmp_path / f"{name}.mp4", num_frames=num_frames)
     examples = re.findall(r"```python\n(.*?)```", PAGE.partition("## asyncio")[2], re.DOTALL)
     short, whole = (re.sub(r"rtsp://(\w+)/stream", r"\1.mp4", example) for example in examples)
-    exec(compile(whole, "docs/streams.md", "exec"), {})
+    exec(compile(whole, "docs/concepts/streams.md", "exec"), {})
     lines = capsys.readouterr().out.split("\n")[:-1]
     assert sorted(line.split()[0] for line in lines) == ["door"] * 5 + ["yard"] * 7
 
     names: dict[str, Any] = {}
-    exec(compile(f"async def main(pipeline):\n{textwrap.indent(short, ' ')}", "docs/streams.md", "exec"), names)
+    exec(compile(f"async def main(pipeline):\n{textwrap.indent(short, ' ')}", "docs/concepts/streams.md", "exec"), names)
     with kb.Pipeline("yolov5n.xml") as pipeline:
         asyncio.run(names["main"](pipeline))
     assert len(capsys.readouterr().out.splitlines()) == 5

@@ -1,4 +1,4 @@
-"""What docs/sinks.md shows works as it stands there."""
+"""What docs/reference/sinks.md shows works as it stands there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keepbusy.errors import ConfigError
 from keepbusy.sinks.spec import OPTIONS, parse_sink
 from tests.build import build_blob_model, write_video
 
-PAGE = (Path(__file__).parents[1] / "docs" / "sinks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "sinks.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +26,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     names: dict[str, Any] = {"kb": kb, "pipeline": None}
     for example in examples:
         names["pipeline"] = kb.Pipeline("yolov5n.xml")
-        exec(compile(example, "docs/sinks.md", "exec"), names)
+        exec(compile(example, "docs/reference/sinks.md", "exec"), names)
         if isinstance(sink := names.pop("sink", None), kb.Sink):
             sink.close()
     assert {path.name for path in (tmp_path / "tables").iterdir()} == {"0.csv", "1.csv"}

@@ -129,7 +129,7 @@ def test_imports_point_one_way() -> None:
         place = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         if place == "__init__":
             continue
-        assert place in rank, f"{place} has no place in ORDER: add it, and to docs/architecture.md"
+        assert place in rank, f"{place} has no place in ORDER: add it, and to docs/concepts/architecture.md"
         for imported in imports_of(path) - {place}:
             assert imported in rank, f"{path.relative_to(PACKAGE)} imports {imported}, which is not in ORDER"
             assert rank[imported] < rank[place], f"{path.relative_to(PACKAGE)} imports {imported} from behind it"

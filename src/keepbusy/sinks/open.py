@@ -36,7 +36,7 @@ def open_sink(spec: str | Path | SinkSpec, *, sources: Sequence[Source] = (), na
     Args:
         spec: A file (`out.jsonl`, `out.mp4`, `out.jpg`), a folder (`out/`) for annotated pictures and videos, `-` for
             JSON Lines on standard output, or a kind and its place: `json:`, `video:`, `picture:`, `images:`, `labels:`,
-            `crops:`, `window:`. Options follow a `?`: see docs/sinks.md.
+            `crops:`, `window:`. Options follow a `?`: see docs/reference/sinks.md.
         sources: What is read, where that is known: a video's sound is copied from it.
         names: Names shared with the run's other sinks.
 
