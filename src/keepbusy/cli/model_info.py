@@ -30,7 +30,9 @@ _FITS = {
 
 def model_info(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="OpenVINO IR (.xml) or ONNX file.")],
-    device: Annotated[str, typer.Option("--device", "-d", help="For --profile: CPU, GPU, GPU.1, NPU.")] = "CPU",
+    device: Annotated[
+        str, typer.Option("--device", "-d", metavar="DEVICE", help="For --profile: CPU, GPU, GPU.1, NPU.")
+    ] = "CPU",
     imgsz: Annotated[
         str | None, typer.Option(metavar="N|HxW", help="Input size, for models that leave it open.")
     ] = None,
@@ -39,7 +41,9 @@ def model_info(
     profile: Annotated[
         bool, typer.Option("--profile", help="Measure the time of each layer type on the device.")
     ] = False,
-    inferences: Annotated[int, typer.Option(min=1, help="For --profile: how many to take the median of.")] = 30,
+    inferences: Annotated[
+        int, typer.Option(min=1, metavar="N", help="For --profile: how many to take the median of.")
+    ] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     debug: DebugOption = False,
 ) -> None:
