@@ -19,6 +19,7 @@ PACKAGE = Path(keepbusy.__file__).parent
 ORDER = (
     "version",
     "texts",
+    "terminal",
     "errors",
     "checks",
     "telemetry",
