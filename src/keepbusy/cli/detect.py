@@ -68,7 +68,7 @@ def detect(
         typer.Option(
             metavar="SINK",
             help="Where results go: out.jsonl, - (JSON Lines on standard output), out.mp4, out.jpg, a folder (out/), "
-            "labels:out/, crops:out/, window:. Options behind a ?: out.mp4?encoder=vp9. May be repeated.",
+            "labels:out/, crops:out/, window: (as --show). Options behind a ?: out.mp4?encoder=vp9. May be repeated.",
             rich_help_panel=_OUT,
             show_default=False,
         ),
@@ -116,7 +116,8 @@ def detect(
         bool, typer.Option("--hide-conf", help="Draw names without confidences.", rich_help_panel=_OUT)
     ] = False,
     hide_throughput: Annotated[
-        bool, typer.Option("--hide-throughput", help="Draw no frames per second.", rich_help_panel=_OUT)
+        bool,
+        typer.Option("--hide-throughput", help="Leave the frames per second out of the corner.", rich_help_panel=_OUT),
     ] = False,
     line_width: Annotated[
         int | None,
@@ -133,7 +134,15 @@ def detect(
             metavar="FILE", help="The last frames' timeline, for Perfetto or chrome://tracing.", rich_help_panel=_OUT
         ),
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Show a live window; q stops.", rich_help_panel=_OUT)] = False,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show",
+            help="Show a live window; q stops. It needs a screen, and opencv-python in place of the "
+            "opencv-python-headless that keepbusy is installed with.",
+            rich_help_panel=_OUT,
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel=_OUT)
     ] = False,

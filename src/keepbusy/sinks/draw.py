@@ -57,6 +57,9 @@ class Style:
     line_width_px: int | None = None
 
 
+STAMP_SCALE = 0.4
+"""Size of the throughput's letters: smaller than the labels' of boxes, which are 0.55."""
+
 PLAIN = Style()
 """Everything is drawn, sized by the picture."""
 
@@ -126,8 +129,8 @@ def annotate(result: Result, throughput_fps: float | None = None, style: Style =
         draw_keypoints(picture, points, unit)
     end = 0
     if throughput_fps and style.has_throughput:
-        text = f"Throughput: {throughput_fps:.1f} FPS"
-        end = draw_label(picture, text, (0, 0), _BLACK, 0.8 * unit)
+        text = f"{throughput_fps:.1f} FPS"
+        end = draw_label(picture, text, (0, 0), _BLACK, STAMP_SCALE * unit)
     if detections.probabilities is not None:
         classes = [
             (drawn_name(class_id, detections.names), probability, _PALETTE[class_id % len(_PALETTE)])

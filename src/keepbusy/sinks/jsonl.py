@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from keepbusy.files.whole import write_all, write_error
 from keepbusy.sinks.base import Sink, StopRun
 from keepbusy.sinks.naming import check_file, check_stdout
+from keepbusy.sources.images import is_picture
 from keepbusy.texts import valid_text
 from keepbusy.values.result import Result
 from keepbusy.values.streams import Outcome, StreamInfo
@@ -23,8 +24,10 @@ from keepbusy.values.streams import Outcome, StreamInfo
 def record(result: Result, stream: str = "") -> dict[str, Any]:
     """A result as one JSON object.
 
-    `stream` is there where the stream was given a name of its own, and `time` where the frame is live: when it arrived,
-    by the machine's own clock (ISO 8601, UTC).
+    `source_id` is the stream's number in the run, and `stream` its name where it was given one of its own.
+    `timestamp_s` is there where the frame has a time: not for pictures, and not for frames that could not be read and
+    whose time is not known. `time` is there where the frame is live: when it arrived, by the machine's own clock (ISO
+    8601, UTC).
 
     Boxes are rounded to a hundredth of a pixel, confidences and angles to five digits: far below what a model can
     tell. What a task adds:
@@ -43,8 +46,9 @@ def record(result: Result, stream: str = "") -> dict[str, Any]:
     content: dict[str, Any] = {
         **({"stream": valid_text(stream)} if stream else {}),
         "source": valid_text(frame.source),
+        "source_id": frame.source_id,
         "index": frame.index,
-        "timestamp_s": round(frame.timestamp_s, 6),
+        **({"timestamp_s": round(frame.timestamp_s, 6)} if _has_time(result) else {}),
         "width": frame.width,
         "height": frame.height,
     }
@@ -84,6 +88,14 @@ def record(result: Result, stream: str = "") -> dict[str, Any]:
             for class_id, probability in detections.top(5)
         ]
     return content
+
+
+def _has_time(result: Result) -> bool:
+    """Whether the frame's time is one that its source has told: a picture's is only its place among others."""
+    frame, error = result.frame, result.error
+    if error is not None and error.stage == "read" and error.timestamp_s is None:
+        return False
+    return frame.is_live or not is_picture(frame.source)
 
 
 def _wall_clock(at_ns: int) -> str:
