@@ -1,6 +1,6 @@
 """Run a model over a video, and write JSON Lines and an annotated MP4.
 
-    python examples/video_to_files.py street.mp4
+python examples/video_to_files.py street.mp4
 """
 
 import sys

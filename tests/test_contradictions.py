@@ -14,6 +14,7 @@ import pytest
 import keepbusy as kb
 from keepbusy.models import load_model
 from keepbusy.models.saved_form import SECTION
+from keepbusy.values.forms import Task
 from tests.graphs import concat, constant, image_input, save
 
 Suffix = Literal[".xml", ".onnx"]
@@ -180,6 +181,10 @@ def test_names_that_do_not_fit_are_one_line(
 def test_a_users_word_is_no_contradiction(tmp_path: Path, suffix: Suffix, caplog: pytest.LogCaptureFixture) -> None:
     path = exported(tmp_path, suffix, f"task: pose\nkpt_shape: [5, 3]\n{NAMES}", (4, 3, 15))
     assert load_model(path, task="detect").output.task == "detect"
+    assert [line.partition(": ")[2] for line in warned(caplog)] == [
+        "read as detect, as `task` says, though its metadata says pose: boxes only"
+    ]
+    caplog.clear()
     path = exported(tmp_path, suffix, "task: detect\nnames: [x]\n")
     assert load_model(path, names=("a", "b", "c")).names == ("a", "b", "c")
     assert warned(caplog) == []
@@ -219,3 +224,23 @@ def test_what_keepbusy_has_rewritten_is_as_it_says(tmp_path: Path, caplog: pytes
     caplog.clear()
     assert load_model(tmp_path / "own.xml").input_hw == (128, 192)
     assert warned(caplog) == []
+
+
+def test_a_task_that_nothing_but_the_user_says_is_warned_of(blob_model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # Its graph does not show where the classes end: their three numbers can be read as one class and a point.
+    assert load_model(blob_model, task="pose").output.task == "pose"
+    (line,) = [record for record in caplog.records if "as `task` says" in record.getMessage()]
+    assert line.levelno == logging.WARNING
+    assert line.getMessage().endswith("though it looks like detect: what is found may mean nothing")
+    caplog.clear()
+    load_model(blob_model, task="detect")
+    load_model(blob_model)
+    assert not [record for record in caplog.records if "as `task` says" in record.getMessage()]
+
+
+@pytest.mark.parametrize("task", ["segment", "pose", "obb", "classify"])
+@pytest.mark.parametrize("name", ["yolov8n_openvino_model", "yolo11n_openvino_model", "yolov5n.xml"])
+def test_a_detector_is_not_read_as_anything_else(data: Path, name: str, task: Task) -> None:
+    with pytest.raises(kb.ConfigError, match=f"`task` {task}: .* has no such output") as caught:
+        load_model(data / "models" / name, task=task)
+    assert caught.value.hint is not None and ", detect: leave `task` out" in caught.value.hint

@@ -60,7 +60,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("head", ["stock", "host"])
-def test_an_int8_model_without_roundings_is_closer_to_its_original(models: tuple[Path, Path], head: HeadStrategy) -> None:
+def test_without_roundings_a_model_is_closer_to_its_original(models: tuple[Path, Path], head: HeadStrategy) -> None:
     options: Any = {"precision": "f32", "shape": "square", "conf": 0.1, "iou": 0.45}
     picture = np.random.default_rng(2).integers(0, 256, (64, 96, 3), np.uint8)
     original = kb.Detector(models[0], head="stock", **options)(picture)

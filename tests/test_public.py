@@ -20,6 +20,7 @@ PACKAGE = Path(keepbusy.__file__).parent
 ORDER = (
     "version",
     "texts",
+    "terminal",
     "errors",
     "checks",
     "telemetry",

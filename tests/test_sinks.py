@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import resource
 import signal
@@ -18,13 +19,15 @@ from numpy.typing import NDArray
 import keepbusy as kb
 from keepbusy.errors import ConfigError, FrameError, SinkError
 from keepbusy.flow.stats import RunStats
+from keepbusy.records import record
 from keepbusy.sinks import Sink, SinkRunner, StopRun, drain
-from keepbusy.sinks.draw import ThroughputMeter, annotate
+from keepbusy.sinks.draw import Style, ThroughputMeter, annotate
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.naming import OutputNames
 from keepbusy.sinks.outlet import MAX_WAITING
 from keepbusy.sinks.video import VideoFile
+from keepbusy.sinks.window import why_no_window
 from keepbusy.sinks.yolo_txt import YoloTxt, join_polygons
 from keepbusy.testing import ScriptedDevice, ScriptedSource, scripted_run
 from keepbusy.threads.channel import Gate
@@ -81,16 +84,30 @@ def test_a_json_line_for_each_frame(tmp_path: Path) -> None:
     # Readable before it is closed: each line is flushed.
     lines = [json.loads(line) for line in (tmp_path / "new" / "out.jsonl").read_text().splitlines()]
     sink.close()
-    common = {"source": "a.mp4", "width": 96, "height": 64}
+    common = {"source": "a.mp4", "source_id": 0, "width": 96, "height": 64}
     box = {"class_id": 1, "name": "stop sign", "confidence": 0.875, "box_xyxy": [16.0, 16.0, 48.0, 48.0]}
     assert lines == [
         {**common, "index": 0, "timestamp_s": 0.0, "detections": [box]},
         {**common, "index": 1, "timestamp_s": 0.1, "detections": []},
         {
-            **{"source": "a.mp4", "index": 2, "timestamp_s": 0.0, "width": 0, "height": 0},
+            **{"source": "a.mp4", "source_id": 0, "index": 2, "width": 0, "height": 0},
             "error": {"stage": "read", "message": "is damaged"},
         },
     ]
+
+
+def test_a_record_has_no_time_that_nobody_knows() -> None:
+    assert record(result(1))["timestamp_s"] == 0.1
+    assert "timestamp_s" not in record(result(1, "folder/photo.jpg"))
+    assert "timestamp_s" not in record(failed(2))
+    known = FrameError("is damaged", stage="read", source="a.mp4", frame_index=2, timestamp_s=0.2)
+    unread = Frame(None, 2, 0.2, 3, "a.mp4")
+    told = record(Result(unread, Detections.empty(), Timings(), known))
+    assert (told["timestamp_s"], told["source_id"]) == (0.2, 3)
+    later = FrameError("the device failed", stage="infer", source="a.mp4", frame_index=2)
+    assert record(Result(unread, Detections.empty(), Timings(), later))["timestamp_s"] == 0.2
+    live = dataclasses.replace(unread, is_live=True, source="http://camera/now.jpg")
+    assert record(Result(live, Detections.empty(), Timings()))["timestamp_s"] == 0.2
 
 
 def test_yolo_labels(tmp_path: Path) -> None:
@@ -503,6 +520,24 @@ def test_keypoints_are_drawn_where_the_model_is_sure(num_points: int) -> None:
         # The skeleton: halfway between left shoulder and left elbow.
         x, y = (points[5, :2] + points[7, :2]) / 2
         assert changed[round(y), round(x)]
+
+
+def test_the_throughput_is_small_and_can_be_left_out() -> None:
+    item = result(0, size_wh=(1280, 720), found=False)
+    plain, stamped = annotate(item), annotate(item, throughput_fps=1234.5)
+    changed = (plain != stamped).any(axis=2)
+    assert changed.any() and not changed[40:].any() and not changed[:, 200:].any()
+    assert np.array_equal(plain, annotate(item, 1234.5, Style(has_throughput=False)))
+
+
+def test_a_window_says_what_it_lacks() -> None:
+    with_gui, without = "  GUI:   QT5\n", "  GUI:                           NONE\n"
+    screen = {"DISPLAY": ":0"}
+    assert why_no_window(with_gui, screen, "linux") == ""
+    assert why_no_window(with_gui, {}, "darwin") == why_no_window(with_gui, {}, "win32") == ""
+    assert "pip install opencv-python" in why_no_window(without, screen, "linux")
+    assert "pip install opencv-python" in why_no_window("", screen, "linux")
+    assert "there is no screen" in why_no_window(with_gui, {"DISPLAY": ""}, "linux")
 
 
 def test_classes_are_listed_below_the_throughput() -> None:

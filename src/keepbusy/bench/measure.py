@@ -10,6 +10,7 @@ from typing import Any
 from keepbusy.api import Pipeline
 from keepbusy.bench.cost import measuring_cost_s
 from keepbusy.bench.exported import Exported
+from keepbusy.bench.possible import EVERYTHING, Possible
 from keepbusy.bench.report import NAMES, Measurement, Name, Report, StageRow, names_of
 from keepbusy.bench.rounds import measure_rounds
 from keepbusy.bench.samples import MAX_DRIFT, MAX_SPREAD, MIN_ROUNDS, Ratio, drift, latency, ratio
@@ -43,6 +44,7 @@ def benchmark(
     num_rounds: int = 5,
     seconds: float = 3.0,
     warnings: Sequence[str] = (),
+    can: Possible = EVERYTHING,
     on_begin: Callable[[int, str], None] = lambda _index, _name: None,
 ) -> Report:
     """Measure, and judge.
@@ -57,6 +59,7 @@ def benchmark(
         num_rounds: How often each measurement is made.
         seconds: Length of each end-to-end measurement; one of the model alone has `MODEL_SHARE` of it.
         warnings: Known already.
+        can: What model and machine can do, for the advice.
         on_begin: Told the round's index and the measurement's name before each measurement.
 
     Raises:
@@ -94,6 +97,7 @@ def benchmark(
         num_servers=_num_servers(environment),
         one_measurement=[mode for mode, plain in exported.items() if plain is None],
         warnings=[*known, *_loop_warnings(num_frames, windows["end-to-end async"])],
+        can=can,
     )
 
 
@@ -106,6 +110,7 @@ def evaluate(
     num_servers: int,
     one_measurement: Sequence[Mode] = (),
     warnings: Sequence[str] = (),
+    can: Possible = EVERYTHING,
 ) -> Report:
     """Rounds → report.
 
@@ -117,6 +122,7 @@ def evaluate(
         num_servers: Inferences that the device works on at once.
         one_measurement: Modes in which the measurement of the model as run is that of the model as exported, too.
         warnings: Known already.
+        can: What model and machine can do, for the advice.
     """
     measurements = {name: _measurement(windows[name], num_requests[name]) for name in NAMES if name in windows}
     for mode in one_measurement:
@@ -148,6 +154,7 @@ def evaluate(
             profile,
             measurements["end-to-end async"].fps,
             to_exported=apart.median if apart is not None else None,
+            can=can,
         ),
         warnings=[*warnings, *_warnings(measurements)],
         measuring_us=measuring_cost_s() * 1e6,

@@ -19,11 +19,13 @@ from keepbusy.bench.environment import describe
 from keepbusy.bench.exported import Exported, runs_as_exported
 from keepbusy.bench.measure import benchmark
 from keepbusy.bench.page import write_page
+from keepbusy.bench.possible import possible
 from keepbusy.bench.report import Report, write_json
 from keepbusy.bench.timeline import draw_report
 from keepbusy.bench.trace import write_trace
-from keepbusy.config import Mode, Options
+from keepbusy.config import DetectConfig, Mode, Options
 from keepbusy.errors import ModelError
+from keepbusy.telemetry import import_openvino
 
 NUM_ROUNDS = 5
 SECONDS = 3.0
@@ -95,6 +97,14 @@ def bench_model(
             num_rounds=num_rounds,
             seconds=seconds,
             warnings=warnings,
+            can=possible(
+                asynchronous.model,
+                device,
+                import_openvino().Core().available_devices,
+                sources,
+                conf=of_async.get("conf", DetectConfig().conf),
+                num_cores=environment["usable_cores"],
+            ),
             on_begin=on_begin,
         )
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from keepbusy.bench.report import NAMES, RATIOS, Report, StageRow
 from keepbusy.bench.samples import Ratio
+from keepbusy.terminal.table import FigureTable
 
 SAME = "the same"
 """In place of the numbers of a measurement that is another one, too."""
@@ -56,7 +56,7 @@ def short_version(version: str) -> str:
     return version.partition("-")[0]
 
 
-def throughput_table(report: Report) -> Table:
+def throughput_table(report: Report) -> FigureTable:
     """How fast each of the measurements was."""
     table = _table("throughput", ("frames/s", "range", "device busy", "CPU ms/frame"))
     for name in report.names:
@@ -75,7 +75,7 @@ def throughput_table(report: Report) -> Table:
     return table
 
 
-def latency_table(report: Report) -> Table:
+def latency_table(report: Report) -> FigureTable:
     """How long a frame took in each of the measurements."""
     table = _table("latency, ms", ("min", "p50", "p90", "p99", "max"))
     for name in report.names:
@@ -89,11 +89,10 @@ def latency_table(report: Report) -> Table:
     return table
 
 
-def _table(first: str, columns: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+def _table(first: str, columns: Sequence[str]) -> FigureTable:
+    table = FigureTable(header_style="dim")
     table.add_column(first, no_wrap=True)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+    table.add_figures(*columns)
     return table
 
 
@@ -120,10 +119,10 @@ def same_lines(report: Report) -> list[str]:
     ]
 
 
-def stage_table(rows: Sequence[StageRow]) -> Table:
+def stage_table(rows: Sequence[StageRow]) -> FigureTable:
     """Where the time of the end-to-end runs goes."""
     table = _table("stage", ("sync ms/frame", "async ms/frame", "CPU ms/frame", "busy"))
-    table.add_column("waiting (async)")
+    table.add_words("waiting (async)")
     for row in rows:
         table.add_row(
             row.stage,
@@ -170,12 +169,9 @@ def footnote(report: Report) -> str:
     )
 
 
-def compare_table(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[str, str]) -> Table:
+def compare_table(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[str, str]) -> FigureTable:
     """Two reports, read from JSON, side by side."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("frames/s")
-    for column in (*names, "ratio", "p50 ms", "p99 ms"):
-        table.add_column(column, justify="right")
+    table = _table("frames/s", (*names, "ratio", "p50 ms", "p99 ms"))
     for name in NAMES:
         found = [content["measurements"].get(name) for content in (first, second)]
         if None in found:

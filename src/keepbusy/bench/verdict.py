@@ -19,6 +19,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from keepbusy.bench.advice import Advice, advice_for
+from keepbusy.bench.possible import EVERYTHING, Possible
 from keepbusy.errors import STAGES, Stage
 
 Limit = Literal["read", "preprocess", "infer", "postprocess", "sink", "slots", "cores"]
@@ -95,7 +97,7 @@ class Verdict:
         bounds: All bounds, lowest first.
         sentence: All this in words.
         advice: What to try next.
-        flag: The option to try it with.
+        flag: The option to try it with, one of `keepbusy detect`, or the command that makes another model.
     """
 
     bottleneck: Limit
@@ -122,26 +124,6 @@ _NAMES: dict[Limit, str] = {
 }
 
 _SHORT: dict[Limit, str] = {**{stage: stage for stage in STAGES}, "slots": "the slots", "cores": "the cores"}
-
-_ADVICE: dict[Limit, tuple[str, str]] = {
-    "read": ("read fewer or smaller frames, or split the work over several sources", "--stride 2"),
-    "preprocess": (
-        "give frames nearer to the input's size, or make that smaller, where the model allows it",
-        "--imgsz 480",
-    ),
-    "infer": (
-        "a faster device, INT8 (keepbusy optimize --int8), or a smaller input, where the model allows it",
-        "--imgsz 480",
-    ),
-    "postprocess": ("fewer candidates: a higher confidence, fewer classes", "--conf 0.4"),
-    "sink": ("write less: leave the video or the window out, or write on a faster disk", "--save-txt"),
-    "slots": ("more frames in flight", "--nireq {more_slots}"),
-    "cores": (
-        "take the inference off the CPU with --device GPU or NPU, make it cheaper (keepbusy optimize --int8), or "
-        "make its input smaller, where the model allows it",
-        "--imgsz 480",
-    ),
-}
 
 
 def bounds(profile: Profile) -> tuple[Bound, ...]:
@@ -186,13 +168,20 @@ def without(profile: Profile, limit: Limit) -> Profile:
     return dataclasses.replace(profile, stages=stages, cpu_s=cpu_s)
 
 
-def judge(profile: Profile, measured_fps: float | None = None, *, to_exported: float | None = None) -> Verdict:
+def judge(
+    profile: Profile,
+    measured_fps: float | None = None,
+    *,
+    to_exported: float | None = None,
+    can: Possible = EVERYTHING,
+) -> Verdict:
     """Name the bottleneck.
 
     Args:
         profile: What the stages cost; at least one of them must cost something.
         measured_fps: The throughput that was measured, to check the bound against.
         to_exported: That throughput ÷ what the model as exported does alone, where that is another graph.
+        can: What model and machine can do: only that is advised.
     """
     all_bounds = bounds(profile)
     lowest = all_bounds[0]
@@ -208,7 +197,7 @@ def judge(profile: Profile, measured_fps: float | None = None, *, to_exported: f
         confidence = "likely"
     if explained is not None and explained > CONTRADICTED:
         confidence = "doubtful"
-    advice, flag = _advise(profile, lowest.limit)
+    advice, flag = _advise(profile, lowest.limit, can)
     return Verdict(
         bottleneck=lowest.limit,
         confidence=confidence,
@@ -224,16 +213,15 @@ def judge(profile: Profile, measured_fps: float | None = None, *, to_exported: f
     )
 
 
-def _advise(profile: Profile, limit: Limit) -> tuple[str, str]:
+def _advise(profile: Profile, limit: Limit, can: Possible) -> Advice:
     cpu_s = {stage: cost.cpu_s for stage, cost in profile.stages.items() if cost.cpu_s}
     around: dict[Stage, float] = {stage: spent_s for stage, spent_s in cpu_s.items() if stage != "infer"}
     if limit == "cores" and profile.cpu_s and around and cpu_s.get("infer", 0.0) < MOSTLY * profile.cpu_s:
         # The device is not what fills the cores: look at the costliest stage around it.
         stage, spent_s = max(around.items(), key=lambda item: item[1])
-        advice, flag = _ADVICE[stage]
+        advice, flag = advice_for(stage, can, num_slots=profile.num_slots)
         return f"{stage} costs most of the stages around the device ({_ms(spent_s)} of CPU time): {advice}", flag
-    advice, flag = _ADVICE[limit]
-    return advice, flag.format(more_slots=profile.num_slots + 2)
+    return advice_for(limit, can, num_slots=profile.num_slots)
 
 
 def _sentence(

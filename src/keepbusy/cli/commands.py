@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from keepbusy.cli.command import Command
+from keepbusy.cli.command import Command, UsageError, hide_type
 
 COMMANDS = {
     "bench": ("bench", "Measure what the device does alone, what it does end to end, and what holds it back."),
@@ -49,8 +49,36 @@ class Commands(TyperGroup):
         super().__init__(**options)
         self.commands = {name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()}
 
+    def get_help_option(self, ctx: Any) -> Any:
+        return hide_type(super().get_help_option(ctx))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [hide_type(param) for param in super().get_params(ctx)]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            if not hasattr(error, "possibilities"):
+                raise
+            from keepbusy.cli.usage import no_command
+
+            raise no_command(str(getattr(error, "option_name", "")), list(COMMANDS)) from error
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Which command some arguments begin with, and the arguments behind it."""
+        """Which command some arguments begin with, and the arguments behind it.
+
+        Raises:
+            ConfigError: There is no such command.
+        """
+        if not ctx.resilient_parsing:
+            from keepbusy.cli.habit_commands import meant
+
+            args = meant(args, list(COMMANDS))
+            if args and args[0] not in COMMANDS:
+                from keepbusy.cli.usage import no_command
+
+                raise no_command(args[0], list(COMMANDS))
         if args and args[0] in COMMANDS:
             self.commands[args[0]] = load_command(args[0])
         return super().resolve_command(ctx, args)

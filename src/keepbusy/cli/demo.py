@@ -28,8 +28,10 @@ _MODES: tuple[Mode, ...] = ("sync", "async")
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the annotated video and the records.")] = Path("demo"),
-    device: Annotated[str, typer.Option("--device", "-d", help="CPU, GPU, NPU, ...")] = "CPU",
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the annotated video and the records.")] = Path(
+        "demo"
+    ),
+    device: Annotated[str, typer.Option("--device", "-d", metavar="DEVICE", help="CPU, GPU, NPU, ...")] = "CPU",
     debug: DebugOption = False,
 ) -> None:
     """Show the main job on what the package carries: its own clip and its own model, nothing to download.

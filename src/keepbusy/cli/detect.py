@@ -79,7 +79,7 @@ def detect(
         typer.Option(
             metavar="SINK",
             help="Where results go: out.jsonl, - (JSON Lines on standard output), out.mp4, out.jpg, a folder (out/), "
-            "labels:out/, crops:out/, window:. Options behind a ?: out.mp4?encoder=vp9. May be repeated.",
+            "labels:out/, crops:out/, window: (as --show). Options behind a ?: out.mp4?encoder=vp9. May be repeated.",
             rich_help_panel=_OUT,
             show_default=False,
         ),
@@ -127,7 +127,8 @@ def detect(
         bool, typer.Option("--hide-conf", help="Draw names without confidences.", rich_help_panel=_OUT)
     ] = False,
     hide_throughput: Annotated[
-        bool, typer.Option("--hide-throughput", help="Draw no frames per second.", rich_help_panel=_OUT)
+        bool,
+        typer.Option("--hide-throughput", help="Leave the frames per second out of the corner.", rich_help_panel=_OUT),
     ] = False,
     line_width: Annotated[
         int | None,
@@ -144,7 +145,15 @@ def detect(
             metavar="FILE", help="The last frames' timeline, for Perfetto or chrome://tracing.", rich_help_panel=_OUT
         ),
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Show a live window; q stops.", rich_help_panel=_OUT)] = False,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show",
+            help="Show a live window; q stops. It needs a screen, and opencv-python in place of the "
+            "opencv-python-headless that keepbusy is installed with.",
+            rich_help_panel=_OUT,
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel=_OUT)
     ] = False,
@@ -164,10 +173,12 @@ def detect(
         float,
         typer.Option(parser=share(), metavar="0..1", help="Overlap above which boxes are one.", rich_help_panel=_POST),
     ] = 0.45,
-    max_det: Annotated[int, typer.Option(min=1, help="Most detections in a frame.", rich_help_panel=_POST)] = 300,
+    max_det: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Most detections in a frame.", rich_help_panel=_POST)
+    ] = 300,
     classes: Annotated[
         str | None,
-        typer.Option(help="Only these, by id or name: 0,2 or person,car.", rich_help_panel=_POST),
+        typer.Option(metavar="CLASS,...", help="Only these, by id or name: 0,2 or person,car.", rich_help_panel=_POST),
     ] = None,
     region: Annotated[
         str | None,
@@ -183,7 +194,9 @@ def detect(
         bool,
         typer.Option("--agnostic-nms", help="Boxes suppress each other across classes.", rich_help_panel=_POST),
     ] = False,
-    names: Annotated[Path | None, typer.Option(help="Class names: text or YOLO YAML.", rich_help_panel=_POST)] = None,
+    names: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Class names: text or YOLO YAML.", rich_help_panel=_POST)
+    ] = None,
     family: FamilyOption = None,
     task: TaskOption = None,
     imgsz: ImgszOption = None,
@@ -209,15 +222,23 @@ def detect(
             rich_help_panel=_RUN,
         ),
     ] = None,
-    nstreams: Annotated[int | None, typer.Option(min=1, help="Device streams.", rich_help_panel=_RUN)] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for inference.", rich_help_panel=_RUN)] = None,
+    nstreams: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Device streams.", rich_help_panel=_RUN)
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads for inference.", rich_help_panel=_RUN)
+    ] = None,
     read_threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads that decode ahead; by default as many as pay.", rich_help_panel=_RUN),
+        typer.Option(
+            min=1, metavar="N", help="Threads that decode ahead; by default as many as pay.", rich_help_panel=_RUN
+        ),
     ] = None,
     preprocess_threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads that lay frames out; by default as many as pay.", rich_help_panel=_RUN),
+        typer.Option(
+            min=1, metavar="N", help="Threads that lay frames out; by default as many as pay.", rich_help_panel=_RUN
+        ),
     ] = None,
     profile: Annotated[
         Path | None,
@@ -245,9 +266,10 @@ def detect(
         bool, typer.Option("--loop", help="Begin files again at their end.", rich_help_panel=_READ)
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many frames a source.", rich_help_panel=_READ)
+        int | None,
+        typer.Option(min=1, metavar="FRAMES", help="At most so many frames per source.", rich_help_panel=_READ),
     ] = None,
-    stride: Annotated[int, typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=_READ)] = 1,
+    stride: Annotated[int, typer.Option(min=1, metavar="N", help="Only every n-th frame.", rich_help_panel=_READ)] = 1,
     max_pixels: MaxPixelsOption = None,
     reduce_jpegs: Annotated[
         bool,

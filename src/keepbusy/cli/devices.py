@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from keepbusy.cli.options import AsJsonOption, DebugOption
+from keepbusy.terminal.table import FigureTable
 
 _GPU_HINT = (
     "An Intel GPU is present, but OpenVINO cannot use it: install Intel's compute runtime (Debian and Ubuntu: "
@@ -40,9 +40,10 @@ def devices(
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    table = Table(title=f"OpenVINO {openvino.__version__}", title_justify="left")
-    for column in ("device", "name", "capabilities", "streams"):
-        table.add_column(column)
+    table = FigureTable("device", title=f"OpenVINO {openvino.__version__}", title_justify="left")
+    table.add_words("name")
+    table.add_words("capabilities")
+    table.add_figures("streams")
     for device in found:
         table.add_row(
             device["device"],

@@ -62,6 +62,7 @@ def evaluate(
     data: Annotated[
         str,
         typer.Option(
+            metavar="DATA",
             help="YOLO dataset file (.yaml), folder or list (.txt) of pictures with YOLO labels, COCO annotations "
             "(.json), or synth:street?frames=N.",
             rich_help_panel=_DATA,

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from keepbusy.cli.options import DebugOption, FamilyOption, TaskOption
 from keepbusy.cli.parse import parse_size
+from keepbusy.terminal.table import FigureTable
 from keepbusy.texts import fit
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ _FITS = {
 
 def model_info(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="OpenVINO IR (.xml) or ONNX file.")],
-    device: Annotated[str, typer.Option("--device", "-d", help="For --profile: CPU, GPU, GPU.1, NPU.")] = "CPU",
+    device: Annotated[
+        str, typer.Option("--device", "-d", metavar="DEVICE", help="For --profile: CPU, GPU, GPU.1, NPU.")
+    ] = "CPU",
     imgsz: Annotated[
         str | None, typer.Option(metavar="N|HxW", help="Input size, for models that leave it open.")
     ] = None,
@@ -39,7 +42,9 @@ def model_info(
     profile: Annotated[
         bool, typer.Option("--profile", help="Measure the time of each layer type on the device.")
     ] = False,
-    inferences: Annotated[int, typer.Option(min=1, help="For --profile: how many to take the median of.")] = 30,
+    inferences: Annotated[
+        int, typer.Option(min=1, metavar="N", help="For --profile: how many to take the median of.")
+    ] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     debug: DebugOption = False,
 ) -> None:
@@ -150,7 +155,7 @@ def _print(info: dict[str, Any]) -> None:
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim")
-    table.add_column()
+    table.add_column(overflow="fold")
 
     def add(what: str, value: str) -> None:
         table.add_row(what, Text(fit(value)))
@@ -178,10 +183,8 @@ def _print(info: dict[str, Any]) -> None:
 def _print_profile(console: Console, profile: dict[str, Any], gflops: float) -> None:
     rows = profile["layer_types"]
     total_ms = sum(row["ms"] for row in rows)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(f"layer type on {profile['device']}")
-    for column in ("layers", "ms", "share"):
-        table.add_column(column, justify="right")
+    table = FigureTable(f"layer type on {profile['device']}", header_style="dim")
+    table.add_figures("layers", "ms", "share")
     for row in rows[:_ROWS_SHOWN]:
         table.add_row(row["layer_type"], str(row["num_layers"]), f"{row['ms']:.3f}", f"{row['share']:.1%}")
     console.print()

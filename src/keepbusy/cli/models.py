@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
 from keepbusy.cli.options import AsJsonOption, DebugOption
 
@@ -33,14 +32,16 @@ def models(
     keepbusy detect street.mp4 -m yolov5s
     """
     from keepbusy.models.store import ModelStore
+    from keepbusy.terminal.table import FigureTable
 
     store = ModelStore()
     if as_json:
         print(json.dumps([_record(store, known) for known in store.catalogue], indent=2))
         return
-    table = Table()
-    for column in ("name", "family", "MB", "licence", "in the cache", "verified by"):
-        table.add_column(column, justify="right" if column == "MB" else "left")
+    table = FigureTable("name", "family")
+    table.add_figures("MB")
+    for column in ("licence", "in the cache", "verified by"):
+        table.add_words(column, least=8)
     for known in store.catalogue:
         table.add_row(
             known.name,

@@ -88,7 +88,7 @@ def optimize(
         ),
     ] = None,
     calibration_frames: Annotated[
-        int, typer.Option(min=1, help="At most so many, from all over.", rich_help_panel=_INT8)
+        int, typer.Option(min=1, metavar="FRAMES", help="At most so many, from all over.", rich_help_panel=_INT8)
     ] = 128,
     head: Annotated[
         str,

@@ -35,22 +35,22 @@ def conf_option(panel: str = DETECTION_PANEL, *, help: str = "Lowest confidence.
 
 def names_option(panel: str) -> Any:
     """A file of class names."""
-    return typer.Option(help="The model's class names: text or YOLO YAML.", rich_help_panel=panel)
+    return typer.Option(metavar="FILE", help="The model's class names: text or YOLO YAML.", rich_help_panel=panel)
 
 
 def split_option(panel: str) -> Any:
     """The part of a data set."""
-    return typer.Option(help="Which part of a YOLO data set.", rich_help_panel=panel)
+    return typer.Option(metavar="val|train|test", help="Which part of a YOLO data set.", rich_help_panel=panel)
 
 
 def limit_option(help: str, panel: str) -> Any:
     """How many frames there are at most."""
-    return typer.Option(min=1, help=help, rich_help_panel=panel)
+    return typer.Option(min=1, metavar="FRAMES", help=help, rich_help_panel=panel)
 
 
 def stride_option(panel: str) -> Any:
     """How many frames are passed over."""
-    return typer.Option(min=1, help="Only every n-th frame.", rich_help_panel=panel)
+    return typer.Option(min=1, metavar="N", help="Only every n-th frame.", rich_help_panel=panel)
 
 
 def mode_option(help: str) -> Any:
@@ -65,7 +65,7 @@ def nireq_option(help: str = "Infer requests in flight.") -> Any:
 
 def nstreams_option(help: str = "Device streams.") -> Any:
     """The number of the device's streams."""
-    return typer.Option(min=1, help=help, rich_help_panel=RUN_PANEL)
+    return typer.Option(min=1, metavar="N", help=help, rich_help_panel=RUN_PANEL)
 
 
 def hint_option(help: str) -> Any:
@@ -80,12 +80,12 @@ def on_error_option(help: str) -> Any:
 
 def rounds_option(help: str, panel: str | None = None) -> Any:
     """How often something is measured."""
-    return typer.Option(min=1, help=help, rich_help_panel=panel)
+    return typer.Option(min=1, metavar="N", help=help, rich_help_panel=panel)
 
 
 def seconds_option(help: str = "Length of each measurement.", panel: str | None = None) -> Any:
     """How long something is measured."""
-    return typer.Option(min=0.1, help=help, rich_help_panel=panel)
+    return typer.Option(min=0.1, metavar="SECONDS", help=help, rich_help_panel=panel)
 
 
 def json_option(help: str) -> Any:
@@ -114,8 +114,10 @@ def quiet_option(help: str) -> Any:
 
 
 ModelArgument = Annotated[Path | None, typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)]
-ModelOption = Annotated[Path | None, typer.Option("--model", "-m", help=_MODEL, show_default=False)]
-DeviceOption = Annotated[str, typer.Option("--device", "-d", help="CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...")]
+ModelOption = Annotated[Path | None, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL, show_default=False)]
+DeviceOption = Annotated[
+    str, typer.Option("--device", "-d", metavar="DEVICE", help="CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...")
+]
 ImgszOption = Annotated[
     str | None,
     typer.Option(metavar="N|HxW", help="Input size; by default the model's own.", rich_help_panel=RUN_PANEL),
@@ -139,7 +141,10 @@ ShapeOption = Annotated[
 ]
 FamilyOption = Annotated[
     str | None,
-    typer.Option(help="How the model's outputs are read, where the guess is wrong: yolov5, yolov8, yolox, ..."),
+    typer.Option(
+        metavar="NAME",
+        help="How the model's outputs are read, where the guess is wrong: yolov5, yolov8, yolox, ...",
+    ),
 ]
 TaskOption = Annotated[
     str | None, typer.Option(metavar="detect|segment|pose|obb|classify", help="What the model says; else found out.")
@@ -176,7 +181,9 @@ MaxPixelsOption = Annotated[
     ),
 ]
 IouOption = Annotated[float, share_option("Overlap above which boxes are one.", DETECTION_PANEL)]
-MaxDetOption = Annotated[int, typer.Option(min=1, help="Most detections in a frame.", rich_help_panel=DETECTION_PANEL)]
+MaxDetOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Most detections in a frame.", rich_help_panel=DETECTION_PANEL)
+]
 NireqOption = Annotated[str, nireq_option()]
 NumbersOption = Annotated[str | None, json_option("All numbers.")]
 QuietTableOption = Annotated[bool, quiet_option("No progress, no table.")]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
 
+from keepbusy.terminal.table import FigureTable
 from keepbusy.texts import fit
 
 if TYPE_CHECKING:
@@ -147,12 +147,10 @@ def _missing(outlet: OutletStats) -> Iterator[str]:
         yield f"{outlet.num_failed} results could not be written to {outlet.name}"
 
 
-def stage_table(numbers: Snapshot) -> Table:
+def stage_table(numbers: Snapshot) -> FigureTable:
     """Busy and waiting time of the five stages."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("stage")
-    for column in ("frames", "ms a frame", "busy", "waiting for input", "waiting for output"):
-        table.add_column(column, justify="right")
+    table = FigureTable("stage")
+    table.add_figures("frames", "ms per frame", "busy", "waiting for input", "waiting for output")
     for stage in numbers.stages:
         if stage.num_frames == 0:
             continue

@@ -65,7 +65,13 @@ def tune(
     ] = None,
     percentile: Annotated[
         float,
-        typer.Option(min=1, max=100, help="Which latency: that of so many frames in 100.", rich_help_panel=_GOAL),
+        typer.Option(
+            min=1,
+            max=100,
+            metavar="PERCENT",
+            help="Which latency: that of so many frames in 100.",
+            rich_help_panel=_GOAL,
+        ),
     ] = 90.0,
     budget: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="How long it may search.", rich_help_panel=_GOAL)

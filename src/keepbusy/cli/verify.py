@@ -80,7 +80,8 @@ def verify(
         typer.Option(metavar="N|HxW", help="Its input size; by default that of --imgsz.", rich_help_panel=_REF),
     ] = None,
     frames: Annotated[
-        int, typer.Option(min=1, help="Frames compared, from all over the sources.", rich_help_panel=_REF)
+        int,
+        typer.Option(min=1, metavar="FRAMES", help="Frames compared, from all over the sources.", rich_help_panel=_REF),
     ] = 32,
     min_matched: Annotated[float, share_option("Share of either side's detections the other has.", _LIMITS)] = 0.96,
     min_iou: Annotated[float, share_option("Overlap that nine in ten boxes reach.", _LIMITS)] = 0.90,

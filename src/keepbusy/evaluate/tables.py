@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from keepbusy.terminal.table import FigureTable
 from keepbusy.texts import fit
 
 CLASSES_SHOWN = 10
@@ -26,10 +26,8 @@ def render(content: Mapping[str, Any], *, all_classes: bool = False, say: Callab
     found = [(name, row) for name, row in content["by_class"].items() if row["num_objects"]]
     found.sort(key=lambda item: -item[1]["num_objects"])
     shown = found if all_classes else found[:CLASSES_SHOWN]
-    table = Table(box=None, pad_edge=False)
-    table.add_column("class")
-    for column in ("objects", "precision", "recall", "mAP50", "mAP50-95"):
-        table.add_column(column, justify="right")
+    table = FigureTable("class")
+    table.add_figures("objects", "precision", "recall", "mAP50", "mAP50-95")
     best = content["best_f1"] or {}
     table.add_row("all", *_cells({**content, **best}), style="bold")
     for name, row in shown:

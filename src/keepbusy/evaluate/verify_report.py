@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from keepbusy.evaluate.verify import ENOUGH, Verification
+from keepbusy.terminal.table import FigureTable
 from keepbusy.texts import fit
 from keepbusy.values.compare import Agreement, Floats, floor_of, percentile
 
@@ -105,10 +105,8 @@ def render(
 ) -> RenderableType:
     """A verification as a table, with the verdict under it; `say` makes what is shown of a text that names options."""
     found, limits = report.agreement, report.limits
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for name in ("half", "nine in ten", "99 in 100", "all", "wanted"):
-        table.add_column(name, justify="right")
+    table = FigureTable("")
+    table.add_figures("half", "nine in ten", "99 in 100", "all", "wanted")
 
     def spread(name: str, values: dict[str, Any], wanted: str, signs: str) -> None:
         if None not in values.values():
@@ -130,7 +128,7 @@ def render(
 
 
 def _heads(report: Verification, reference: Side, candidate: Side) -> list[RenderableType]:
-    table = Table(box=None, pad_edge=False, show_header=False)
+    table = FigureTable("", "", "", "", show_header=False)
     for name, side, (height, width) in zip(
         ("reference", "candidate"), (reference, candidate), report.input_hw, strict=True
     ):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from keepbusy.errors import KeepbusyError
+from keepbusy.models.outputs import recognise_output
 from keepbusy.models.outputs.view import STRIDES_PX, read_words
-from keepbusy.values.forms import InputForm, OutputForm, Task
+from keepbusy.values.forms import Family, InputForm, OutputForm, Task
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -58,6 +61,38 @@ def contradictions(
     if stride and own_stride and stride != own_stride:
         found.append(f"says a stride of {stride}, its coarsest cells have {own_stride}")
     return found
+
+
+def against_the_model(
+    graph: ov.Model,
+    input_hw: SizeHW,
+    metadata: Mapping[str, Any],
+    path: Path,
+    output: OutputForm,
+    *,
+    family: Family | None,
+) -> str:
+    """What to say where a model is read as another task than it would be without the user's word; "" where it is not.
+
+    Args:
+        graph: Static.
+        input_hw: Its input's (height, width), pixels.
+        metadata: What the model says of itself.
+        path: The model's file.
+        output: Its outputs, read as the user says.
+        family: The user's word for the family.
+    """
+    try:
+        own = recognise_output(graph, input_hw, metadata, path, family=family)
+    except KeepbusyError:
+        return ""  # Without the user's word it is not understood: nothing contradicts it.
+    if own.task == output.task:
+        return ""
+    words = read_words(metadata, "").task
+    says = f"its metadata says {words}" if words == own.task else f"it looks like {own.task}"
+    if output.task == "detect":
+        return f"read as detect, as `task` says, though {says}: boxes only"
+    return f"read as {output.task}, as `task` says, though {says}: what is found may mean nothing"
 
 
 def _told_stride(metadata: Mapping[str, Any]) -> int | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from keepbusy.errors import ModelError, first_line
 from keepbusy.files.parsing import parse_yaml
 from keepbusy.files.paths import beside, read_text
-from keepbusy.models.contradictions import contradictions, told_size
+from keepbusy.models.contradictions import against_the_model, contradictions, told_size
 from keepbusy.models.files import check_readable, model_in, notes_of
 from keepbusy.models.inputs import recognise_input, settle_size
 from keepbusy.models.inside import with_what_is_inside
@@ -86,6 +86,8 @@ def load_model(
     metadata = read_metadata(graph, path)
     input_hw, form = settle_size(graph, form, imgsz, told_size(metadata), path)
     output = recognise_output(graph, input_hw, metadata, path, family=family, task=task)
+    if task is not None and (told := against_the_model(graph, input_hw, metadata, path, output, family=family)):
+        log.log(logging.INFO if task == "detect" else logging.WARNING, "%s: %s", path.name, told)
     if output.doubt and not output.doubt.startswith(NAMES_DOUBT):  # That is for `choose_names` to say.
         log.info("%s: read as %s, %s (%s); %s", path.name, output.family, output.task, output.why, output.doubt)
     if not output.is_rewritten:

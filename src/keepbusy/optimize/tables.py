@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from keepbusy.optimize.report import Report, spread_of
+from keepbusy.terminal.table import FigureTable
 
 
 def render(report: Report) -> RenderableType:
     """What was measured, and in a line what it comes to."""
     has_labels = any(row.map50_95 is not None for row in report.rows)
     base = report.fastest_original
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for column in ("input", "frames/s", f"of {base.name}", *_accuracy_columns(has_labels), "MB"):
-        table.add_column(column, justify="right")
+    table = FigureTable("")
+    table.add_figures("input", "frames/s", f"of {base.name}", *_accuracy_columns(has_labels), "MB")
     for row in report.rows:
         accuracy = [_points(row.map50_95), _points(row.map50)] if has_labels else [_share(row.matched)]
         height, width = row.input_hw

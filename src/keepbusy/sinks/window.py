@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping
+
 import cv2
 
 from keepbusy.errors import SinkError, first_line
@@ -14,6 +18,7 @@ _HINT = (
     "the installed OpenCV has no windows: pip uninstall opencv-python-headless, pip install opencv-python; "
     "or write a video with `save`"
 )
+_NO_SCREEN = "there is no screen (DISPLAY and WAYLAND_DISPLAY are empty): write a video with `save`"
 
 
 class Window(Sink):
@@ -31,11 +36,8 @@ class Window(Sink):
         self._style = style
         self._meter = ThroughputMeter()
         self._titles: set[str] = set()
-        # Asked of OpenCV's own description: opening a window to find out kills the process where there is no screen.
-        build = cv2.getBuildInformation()
-        gui = next((line for line in build.splitlines() if line.strip().startswith("GUI:")), "GUI: NONE")
-        if gui.split(":", 1)[1].strip() == "NONE":
-            raise SinkError("`show`: no window can be opened", hint=_HINT)
+        if hint := why_no_window(cv2.getBuildInformation(), os.environ, sys.platform):
+            raise SinkError("`show`: no window can be opened", hint=hint)
 
     def write(self, result: Result) -> None:
         if result.frame.image is None:
@@ -55,3 +57,21 @@ class Window(Sink):
     def close(self) -> None:
         if self._titles:
             cv2.destroyAllWindows()
+
+
+def why_no_window(build: str, environment: Mapping[str, str], platform: str) -> str:
+    """What to do where no window can be opened; "" where one can.
+
+    Opening one to find out would end the process where there is no screen.
+
+    Args:
+        build: What OpenCV says of itself, `cv2.getBuildInformation`.
+        environment: The variables of this process.
+        platform: As `sys.platform` has it.
+    """
+    gui = next((line for line in build.splitlines() if line.strip().startswith("GUI:")), "GUI: NONE")
+    if gui.split(":", 1)[1].strip() == "NONE":
+        return _HINT
+    if platform.startswith("linux") and not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
+        return _NO_SCREEN
+    return ""

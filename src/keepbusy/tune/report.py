@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from keepbusy.bench.samples import MIN_ROUNDS
 from keepbusy.config import Options
+from keepbusy.terminal.table import FigureTable
 from keepbusy.tune.frontier import Point
 from keepbusy.tune.profile import TunedProfile
 from keepbusy.tune.search import Search
@@ -134,13 +134,11 @@ def render(report: TuneReport) -> RenderableType:
     return Group(*parts)
 
 
-def frontier_table(report: TuneReport) -> Table:
+def frontier_table(report: TuneReport) -> FigureTable:
     """The frontier, the default and the chosen one."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
-    for column in ("frames/s", f"p{report.percentile:g} ms", "÷ default", "interval", "rounds"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("options", overflow="fold")
+    table = FigureTable("", header_style="dim")
+    table.add_figures("frames/s", f"p{report.percentile:g} ms", "÷ default", "interval", "rounds")
+    table.add_words("options")
     for point in shown_points(report):
         interval = _interval(point)
         is_default = point.candidate == DEFAULT
