@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keepbusy.api.async_results import AsyncResults
@@ -272,10 +271,7 @@ class Pipeline:
         self._detect = dataclasses.replace(self._detect, classes=class_ids(classes, self.names))
 
     def warm_requests(self) -> list[Request]:
-        """The slots' warm requests in the main shape, for measuring the device alone; compiles where that is not done.
-
-        Not to be touched while a run goes on.
-        """
+        """The slots' warm requests in the main shape, to measure the device alone while no run goes on; may compile."""
         return self._slots.warm_requests()
 
     def close(self) -> None:
@@ -294,12 +290,7 @@ class Pipeline:
     def __enter__(self) -> Pipeline:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -11,8 +11,8 @@ from keepbusy.config import MAX_PIXELS, Channels
 from keepbusy.sources.base import Source, close_source
 from keepbusy.sources.generated import Generated
 from keepbusy.sources.open import open_sources
-from keepbusy.sources.pixels import Pixels, check_pixels, is_pixels
-from keepbusy.sources.refusals import no_source
+from keepbusy.sources.pixels import Pixels, is_odd_array, is_odd_text, is_pixels
+from keepbusy.sources.refusals import no_picture, no_source
 
 
 def flatten(sources: tuple[Any, ...]) -> list[Any]:
@@ -28,7 +28,10 @@ def flatten(sources: tuple[Any, ...]) -> list[Any]:
         elif isinstance(source, (str, int, Path, Source)) and not isinstance(source, bool):
             found.append(source)
         elif is_pixels(source):
-            check_pixels(source)
+            if is_odd_array(source):
+                raise no_picture(source)
+            if is_odd_text(source):
+                raise no_source(source)
             found.append(source)
         elif is_generator(source):
             found.append(source)

@@ -55,12 +55,12 @@ def how_else(array: np.ndarray[Any, Any]) -> str:
     return "give uint8, (height, width, 3), blue, green, red; (height, width) for grey"
 
 
-def is_text(content: bytes) -> bool:
+def is_text(content: bytes | bytearray | memoryview) -> bool:
     """Whether bytes are most likely a path, or nothing at all, and no encoded picture."""
     if len(content) > MAX_TEXT_BYTES:
         return False
     try:
-        return content.decode().isprintable()
+        return bytes(content).decode().isprintable()
     except UnicodeDecodeError:
         return False
 
