@@ -247,12 +247,13 @@ def test_slips_in_calls_are_told_what_is_taken(blob_model: Path, clip: Path) -> 
             with pytest.raises(kb.ConfigError, match=r"^classes: ") as caught:
                 pipeline.set_classes(classes)  # type: ignore[arg-type]
             assert caught.value.hint
-        for right in ((0,), "red", ["red", 1], None, (0,)):
+        rights: tuple[Any, ...] = ((0,), "red", ["red", 1], None, (0,))
+        for right in rights:
             pipeline.set_classes(right)
         pipeline.plan(Elsewhere(str(clip)))  # type: ignore[arg-type]
         assert len(list(pipeline.run(Elsewhere(str(clip))))) == 40  # type: ignore[arg-type]
     with pytest.raises(kb.ConfigError, match="a picture cannot be made of NoneType"):
-        kb.Detector(blob_model)(None)  # type: ignore[arg-type]
+        kb.Detector(blob_model)(None)  # type: ignore[call-overload]
 
 
 def test_a_device_that_is_not_there(blob_model: Path) -> None:

@@ -77,7 +77,12 @@ def test_many_callers_with_frames_of_many_sizes_find_what_one_finds(blob_model: 
 
 @pytest.mark.parametrize(
     ("options", "num_slots"),
-    [({"mode": "sync"}, 1), ({"nireq": 1}, 1), ({"hint": "latency", "nireq": 4}, 4), ({"mode": "async", "nireq": 3}, 3)],
+    [
+        ({"mode": "sync"}, 1),
+        ({"nireq": 1}, 1),
+        ({"hint": "latency", "nireq": 4}, 4),
+        ({"mode": "async", "nireq": 3}, 3),
+    ],
 )
 def test_how_many_requests_there_are_can_be_said(blob_model: Path, options: dict[str, Any], num_slots: int) -> None:
     with kb.Detector(blob_model, **options) as detector:

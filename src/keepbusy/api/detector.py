@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast, overload
 
 import numpy as np
 
@@ -123,16 +123,16 @@ class Detector:
         self._making = threading.RLock()
 
     @overload
-    def __call__(self, image: PictureLike) -> Detections: ...
+    def __call__(self, image: PictureLike) -> Detections: ...  # type: ignore[overload-overlap] # A text is a path.
 
     @overload
-    def __call__(self, image: list[PictureLike] | tuple[PictureLike, ...]) -> list[Detections]: ...
+    def __call__(self, image: Sequence[PictureLike]) -> list[Detections]: ...
 
     def __call__(self, image: Any) -> Detections | list[Detections]:
         """Detect.
 
         Args:
-            image: One picture, or a list or tuple of pictures. A picture is a path; an http or https address; an array,
+            image: One picture, or a sequence of pictures, such as a list. A picture is a path; an http or https address; an array,
                 uint8, (H, W, 3) in BGR, (H, W, 4) in BGRA, or (H, W) in grey, with `channels="rgb"` in RGB and RGBA; a
                 picture of Pillow; or the bytes of an encoded picture. An address is fetched by whoever runs this
                 program, wherever it leads: do not pass on addresses of strangers.
@@ -147,7 +147,7 @@ class Detector:
             KeepbusyError: The detector is closed.
         """
         self._check_open()
-        if not isinstance(image, (list, tuple)):
+        if not _are_several(image):
             return self._detect_one(image, 0)
         if len(image) < FEW_PICTURES:
             return [self._detect_one(one, index) for index, one in enumerate(image)]
@@ -178,10 +178,10 @@ class Detector:
         return InOrder(images, self._submit, self._num_threads)
 
     @overload
-    async def detect(self, image: PictureLike) -> Detections: ...
+    async def detect(self, image: PictureLike) -> Detections: ...  # type: ignore[overload-overlap] # A text is a path.
 
     @overload
-    async def detect(self, image: list[PictureLike] | tuple[PictureLike, ...]) -> list[Detections]: ...
+    async def detect(self, image: Sequence[PictureLike]) -> list[Detections]: ...
 
     async def detect(self, image: Any) -> Detections | list[Detections]:
         """The same as a call, for asyncio programs: the event loop goes on meanwhile.
@@ -196,7 +196,7 @@ class Detector:
             ConfigError, FrameError, DeviceTimeoutError, KeepbusyError: As for a call.
         """
         self._check_open()
-        if isinstance(image, (list, tuple)):
+        if _are_several(image):
             return list(await asyncio.gather(*map(self._detect_soon, image, range(len(image)))))
         return await self._detect_soon(image, 0)
 
@@ -289,6 +289,11 @@ class Detector:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _are_several(image: Any) -> TypeGuard[Sequence[Any]]:
+    is_one = isinstance(image, (str, bytes, bytearray, memoryview, np.ndarray))
+    return isinstance(image, Sequence) and not is_one
 
 
 def _make_first(compiled: CompiledModel, frame_hw: tuple[int, int]) -> Slot:
