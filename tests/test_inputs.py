@@ -147,7 +147,7 @@ def test_arrays_are_taken_as_rgb_where_that_is_said(blob_model: Path, detector: 
     with kb.Detector(blob_model, channels="rgb") as other, kb.Pipeline(blob_model, channels="rgb") as pipeline:
         rgba = np.dstack([rgb, np.full(rgb.shape[:2], 9, np.uint8)])
         for given in (rgb, rgba, path, path.read_bytes(), PIL.Image.open(path)):
-            assert same(other(given), expected)  # type: ignore[arg-type]
+            assert same(other(given), expected)
         results = list(pipeline.run(rgb, rgba, iter([rgb]), path))
         assert len(results) == 4 and all(same(one.detections, expected) for one in results)
         assert all(np.array_equal(one.frame.image, bgr) for one in results if one.frame.image is not None)
@@ -356,7 +356,8 @@ def test_classes_are_chosen_by_name_and_id(blob_model: Path) -> None:
     ):
         with kb.Detector(blob_model, classes=classes) as detector:  # type: ignore[arg-type]
             assert set(detector(picture).class_id.tolist()) == expected, classes
-    by_id, by_name = ({0: 0.9, 1: 0.3}, {"red": 0.9, "green": 0.3})
+    picture[:32, 64:] = (0, 170, 0)
+    by_id, by_name = ({0: 0.3, 1: 0.9}, {"red": 0.3, "green": 0.9})
     with (
         kb.Detector(blob_model) as plain,
         kb.Detector(blob_model, class_conf=by_id) as one,

@@ -132,10 +132,10 @@ class Detector:
         """Detect.
 
         Args:
-            image: One picture, or a sequence of pictures, such as a list. A picture is a path; an http or https address; an array,
-                uint8, (H, W, 3) in BGR, (H, W, 4) in BGRA, or (H, W) in grey, with `channels="rgb"` in RGB and RGBA; a
-                picture of Pillow; or the bytes of an encoded picture. An address is fetched by whoever runs this
-                program, wherever it leads: do not pass on addresses of strangers.
+            image: One picture, or a sequence of pictures, such as a list. A picture is a path; an http or https
+                address; an array, uint8, (H, W, 3) in BGR, (H, W, 4) in BGRA (RGB and RGBA with `channels="rgb"`), or
+                (H, W) in grey; a picture of Pillow; or the bytes of an encoded picture. An address is fetched by the
+                machine that this program runs on, wherever it leads: do not pass on addresses of strangers.
 
         Returns:
             The detections in a picture; for a list, a list of the same length and order.
