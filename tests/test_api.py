@@ -175,15 +175,21 @@ def test_options_that_cannot_be(blob_model: Path, options: dict[str, object], wo
 @pytest.mark.parametrize(
     ("options", "words", "hint"),
     [
-        ({"class_conf": {"person": 0.5}}, "class_conf: 'person' is not a class id", "give ids: {0: 0.5}"),
-        ({"class_conf": {True: 0.5}}, "class_conf: True is not a class id", "give ids: {0: 0.5}"),
-        ({"class_conf": ["person"]}, r"class_conf: \['person'\] names no thresholds", "give ids: {0: 0.5}"),
-        ({"class_conf": 0.5}, "class_conf: 0.5 names no thresholds", "give ids: {0: 0.5}"),
-        ({"class_conf": lambda names: 0.5}, "class_conf: 0.5 names no thresholds", "give ids: {0: 0.5}"),
-        ({"classes": ("person",)}, "classes: 'person' is not a class id", r"give ids: \(0, 2\)"),
-        ({"classes": "person"}, "classes: 'person' is no sequence of class ids", r"give ids: \(0, 2\)"),
-        ({"classes": 0}, "classes: 0 is no sequence of class ids", r"give ids: \(0, 2\)"),
-        ({"classes": lambda names: names}, "classes: '.*' is not a class id", r"give ids: \(0, 2\)"),
+        ({"class_conf": {"rad": 0.5}}, "class_conf: the model has no class 'rad'", "did you mean 'red'"),
+        ({"class_conf": {True: 0.5}}, "class_conf: True is neither a class's name nor its id", "give a threshold"),
+        ({"class_conf": ["red"]}, r"class_conf: \['red'\] names no thresholds", 'by its name or id: {"person": 0.5}'),
+        ({"class_conf": 0.5}, "class_conf: 0.5 names no thresholds", "give a threshold for each class"),
+        ({"class_conf": lambda names: 0.5}, "class_conf: 0.5 names no thresholds", "give a threshold for each class"),
+        ({"class_conf": {"red": "high"}}, "class_conf of class 0: 'high' is no number", "give a number"),
+        ({"class_conf": {"red": 2}}, "class_conf of class 0: 2 is out of range", "from 0.0 to 1.0"),
+        ({"classes": ("person",)}, "classes: the model has no class 'person'", "its 3 classes are red, green, blue"),
+        ({"classes": "grean"}, "classes: the model has no class 'grean'", "did you mean 'green'"),
+        ({"classes": ["red", True]}, "classes: True is neither a class's name nor its id", "give names or ids"),
+        ({"classes": 0.5}, "classes: 0.5 is no sequence of classes", "give names or ids"),
+        ({"classes": {"red": 1}}, "classes: {'red': 1} is no sequence of classes", "give names or ids"),
+        ({"classes": []}, "classes: is empty", "None for all classes"),
+        ({"classes": (-1,)}, "classes: -1 is out of range", "counted from 0"),
+        ({"classes": lambda names: object()}, "classes: <object object", "give names or ids"),
         ({"device": None}, "device: None is no device's name", "keepbusy devices"),
         ({"device": 0}, "device: 0 is no device's name", "keepbusy devices"),
         ({"names": 3}, "names: 3 is neither class names nor the file", "give names"),
@@ -237,15 +243,17 @@ def test_slips_in_calls_are_told_what_is_taken(blob_model: Path, clip: Path) -> 
         for nothing in nothings:
             with pytest.raises(kb.ConfigError, match="run: no source given"):
                 pipeline.run(nothing)
-        for classes in (0, "red", ("red",), (True,)):
+        for classes in (0.5, "person", ("rot",), (True,), (3,), ()):
             with pytest.raises(kb.ConfigError, match=r"^classes: ") as caught:
                 pipeline.set_classes(classes)  # type: ignore[arg-type]
-            assert "give ids" in (caught.value.hint or "")
-        pipeline.set_classes((0,))
+            assert caught.value.hint
+        rights: tuple[Any, ...] = ((0,), "red", ["red", 1], None, (0,))
+        for right in rights:
+            pipeline.set_classes(right)
         pipeline.plan(Elsewhere(str(clip)))  # type: ignore[arg-type]
         assert len(list(pipeline.run(Elsewhere(str(clip))))) == 40  # type: ignore[arg-type]
     with pytest.raises(kb.ConfigError, match="a picture cannot be made of NoneType"):
-        kb.Detector(blob_model)(None)  # type: ignore[arg-type]
+        kb.Detector(blob_model)(None)  # type: ignore[call-overload]
 
 
 def test_a_device_that_is_not_there(blob_model: Path) -> None:
@@ -332,9 +340,9 @@ def test_a_slot_that_hangs_is_replaced_for_the_next_run_and_the_next_picture(
     detector = Detector(blob_model, device_timeout_s=0.1)
     picture = np.full((64, 96, 3), (0, 0, 255), np.uint8)
     wanted = detector(picture).boxes_xyxy.tolist()
-    own = detector._slot
-    assert own is not None
+    (own,) = detector._calls.places.slots
     own.seat = own._seats[own.request.input.shape[:2]] = Seat(Hanging(own.request), own.seat.letterboxer)
     with pytest.raises(DeviceTimeoutError):
         detector(picture)
     assert detector(picture).boxes_xyxy.tolist() == wanted
+    assert own.is_lost and own not in detector._calls.places.slots

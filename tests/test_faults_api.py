@@ -37,7 +37,7 @@ def test_a_detector_takes_pictures_as_people_have_them(blob_model: Path, tmp_pat
 @pytest.mark.parametrize("given", [3.5, None, object(), {"a": 1}, b"x"])
 def test_what_is_no_picture_is_refused_by_its_type(blob_model: Path, given: object) -> None:
     with pytest.raises(ConfigError) as caught:
-        kb.Detector(blob_model)(given)  # type: ignore[arg-type]
+        kb.Detector(blob_model)(given)  # type: ignore[call-overload]
     assert caught.value.hint
     assert type(given).__name__ in caught.value.message
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
-from keepbusy.checks import check_choice, check_polygon, check_range, check_size
+from keepbusy.checks import (
+    check_choice,
+    check_class_ids,
+    check_count,
+    check_device,
+    check_flag,
+    check_folder,
+    check_polygon,
+    check_range,
+    check_size,
+    is_whole,
+)
 from keepbusy.errors import ConfigError
+from keepbusy.texts import shortened
 from keepbusy.values.forms import Family, HeadStrategy, Task
 
 if TYPE_CHECKING:
@@ -20,10 +32,17 @@ OnError = Literal["raise", "skip"]
 OnFull = Literal["wait", "drop_oldest"]
 OnSinkError = Literal["stop", "retry", "count"]
 OnStreamError = Literal["raise", "skip", "end"]
+Channels = Literal["bgr", "rgb"]
 Precision = Literal["f32", "f16", "bf16"]
 QuantizedChoice = Literal["auto", "keep", "drop"]
 HeadChoice = HeadStrategy | Literal["auto"]
 ShapeChoice = Literal["auto", "square", "rect"] | tuple[int, int]
+
+Classes: TypeAlias = "Collection[int] | Collection[str] | Collection[int | str] | int | str"
+"""Class ids and names, as `Pipeline` and `Detector` take them."""
+
+Thresholds: TypeAlias = "Mapping[int, float] | Mapping[str, float] | Mapping[int | str, float]"
+"""Thresholds by class id or name."""
 
 Point = tuple[float, float]
 """(x, y) as shares of a frame's width and height, 0 to 1."""
@@ -73,12 +92,12 @@ class DetectConfig:
             that it does not name, and becomes the lowest of all thresholds: what the model's outputs are searched by.
         class_conf: Thresholds of single classes, class id → 0 to 1, above or below `conf`; None for none. A box
             counts as its best class. One below the threshold of its class is dropped before boxes suppress each
-            other. `Pipeline` and `Detector` also take a function of the model's class names that gives them:
-            `lambda names: {names.index("person"): 0.5}`.
+            other. `Pipeline` and `Detector` also take names in place of ids, `{"person": 0.5}`, and a function of the
+            model's class names that gives the mapping.
         iou: Boxes of one class that overlap a better one by more than this are dropped; 0 to 1.
         max_det: At most this many detections a frame, the most confident ones.
-        classes: Only these class ids; None for all. `Pipeline` and `Detector` also take a function of the model's class
-            names that gives them.
+        classes: Only these class ids; None for all. `Pipeline` and `Detector` also take names, `["person", "bus"]`,
+            and a function of the model's class names that gives ids or names.
         region: Corners of a polygon, (x, y) as shares of the frame's width and height: only boxes whose foot, the
             middle of the lower side, lies in it (of rotated boxes, the centre), before they suppress each other; two
             corners are those of a rectangle; None for the whole frame.
@@ -99,24 +118,23 @@ class DetectConfig:
     def __post_init__(self) -> None:
         check_range("conf", self.conf, 0.0, 1.0)
         check_range("iou", self.iou, 0.0, 1.0)
-        check_range("max_det", self.max_det, 1, MAX_DETECTIONS)
-        for class_id in self.classes or ():
-            check_range("classes", class_id, 0, None)
+        check_count("max_det", self.max_det, 1, MAX_DETECTIONS)
+        check_flag("agnostic_nms", self.agnostic_nms)
+        check_flag("multi_label", self.multi_label)
+        if self.classes is not None:
+            object.__setattr__(self, "classes", check_class_ids(self.classes))
         if self.region is not None:
             object.__setattr__(self, "region", check_polygon(self.region))
         if self.class_conf is not None and not isinstance(self.class_conf, ClassConf):
             self._take_thresholds(self.class_conf)
 
     def _take_thresholds(self, by_id: Mapping[int, float]) -> None:
-        hint = (
-            "give ids: {0: 0.5}, or a function of the model's class names that gives them:"
-            ' lambda names: {names.index("person"): 0.5}; names themselves are taken on the command line only'
-        )
+        hint = 'give ids: {0: 0.5}; where the model is known, as in Detector and Pipeline, names: {"person": 0.5}'
         if not isinstance(by_id, Mapping):
-            raise ConfigError(f"class_conf: {by_id!r} names no thresholds by class id", hint=hint)
+            raise ConfigError(f"class_conf: {shortened(repr(by_id))} names no thresholds by class", hint=hint)
         for class_id, conf in by_id.items():
-            if isinstance(class_id, bool) or not hasattr(class_id, "__index__"):
-                raise ConfigError(f"class_conf: {class_id!r} is not a class id", hint=hint)
+            if not is_whole(class_id):
+                raise ConfigError(f"class_conf: {shortened(repr(class_id))} is not a class id", hint=hint)
             check_range("class_conf", class_id, 0, None)
             check_range(f"class_conf of class {class_id}", conf, 0.0, 1.0)
         # The dataclass is frozen, and a copy by `dataclasses.replace` comes here with what is set below.
@@ -166,11 +184,12 @@ class DeviceConfig:
     def __post_init__(self) -> None:
         for name in ("hint", "precision", "quantized", "head", "family", "task"):
             check_choice(self, name)
-        if not self.device.strip():
-            raise ConfigError("device: is empty", hint="`keepbusy devices` lists what there is")
+        object.__setattr__(self, "device", check_device(self.device))
+        if self.cache_dir is not None and self.cache_dir is not False:
+            object.__setattr__(self, "cache_dir", check_folder("cache_dir", self.cache_dir))
         for name in ("nstreams", "threads"):
             if getattr(self, name) is not None:
-                check_range(name, getattr(self, name), 1, MAX_COUNT)
+                check_count(name, getattr(self, name), 1, MAX_COUNT)
         if self.imgsz is not None:
             object.__setattr__(self, "imgsz", check_size("imgsz", self.imgsz))
         if isinstance(self.shape, str):
@@ -202,6 +221,8 @@ class RunConfig:
         channel_frames: Frames that may wait between a source and its preprocessing. Four evens out a decoder's
             bursts and is small enough for 4K frames (25 MB each).
         results_buffered: Finished results that may wait for the consumer.
+        channels: The order of the colours of NumPy arrays that are given: `bgr`, as OpenCV has them, or `rgb`. With a
+            fourth channel it is BGRA or RGBA. Files, encoded pictures and pictures of Pillow know their own.
     """
 
     mode: Mode = "async"
@@ -215,16 +236,20 @@ class RunConfig:
     fast_decode: bool = False
     channel_frames: int = 4
     results_buffered: int = 4
+    channels: Channels = "bgr"
 
     def __post_init__(self) -> None:
         check_choice(self, "mode")
         check_choice(self, "on_error")
+        check_choice(self, "channels")
         for name in ("nireq", "read_threads", "preprocess_threads"):
             if getattr(self, name) is not None:
-                check_range(name, getattr(self, name), 1, MAX_COUNT)
+                check_count(name, getattr(self, name), 1, MAX_COUNT)
         for name in ("channel_frames", "results_buffered"):
-            check_range(name, getattr(self, name), 1, MAX_COUNT)
-        check_range("max_pixels", self.max_pixels, 1, HIGHEST_PIXELS)
+            check_count(name, getattr(self, name), 1, MAX_COUNT)
+        for name in ("reduce_jpegs", "fast_decode"):
+            check_flag(name, getattr(self, name))
+        check_count("max_pixels", self.max_pixels, 1, HIGHEST_PIXELS)
         check_range("device_timeout_s", self.device_timeout_s, MIN_TIMEOUT_S, MAX_TIMEOUT_S)
         if self.mode == "sync" and self.nireq not in (None, 1):
             raise ConfigError(
@@ -258,9 +283,10 @@ class SelectConfig:
     stride: int = 1
 
     def __post_init__(self) -> None:
-        check_range("stride", self.stride, 1, None)
+        check_flag("loop", self.loop)
+        check_count("stride", self.stride, 1, None)
         if self.limit is not None:
-            check_range("limit", self.limit, 1, None)
+            check_count("limit", self.limit, 1, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +311,7 @@ class Retry:
         check_range("first_wait_s", self.first_wait_s, 0.0, MAX_TIMEOUT_S)
         check_range("max_wait_s", self.max_wait_s, self.first_wait_s, MAX_TIMEOUT_S)
         if self.max_attempts is not None:
-            check_range("max_attempts", self.max_attempts, 1, None)
+            check_count("max_attempts", self.max_attempts, 1, None)
 
     def wait_s(self, num_failures: int) -> float:
         """Seconds to wait behind so many failures in a row, before they are shortened."""
@@ -314,6 +340,8 @@ class OutletConfig:
     def __post_init__(self) -> None:
         check_choice(self, "on_full")
         check_choice(self, "on_error")
+        if not isinstance(self.retry, Retry):
+            raise ConfigError(f"retry: {shortened(repr(self.retry))} is no Retry", hint="give Retry(max_attempts=5)")
         if self.retry.max_attempts is None:
             raise ConfigError("retry: a sink is not tried for ever", hint="give max_attempts: Retry(max_attempts=5)")
 
@@ -378,10 +406,10 @@ class Options(TypedDict, total=False):
     family: Family | None
     task: Task | None
     conf: float
-    class_conf: Mapping[int, float] | ClassConf | Callable[[tuple[str, ...]], Mapping[int, float] | None] | None
+    class_conf: Thresholds | ClassConf | Callable[[tuple[str, ...]], Thresholds | None] | None
     iou: float
     max_det: int
-    classes: tuple[int, ...] | Callable[[tuple[str, ...]], tuple[int, ...] | None] | None
+    classes: Classes | Callable[[tuple[str, ...]], Classes | None] | None
     region: Sequence[Point] | None
     agnostic_nms: bool
     multi_label: bool
@@ -396,6 +424,7 @@ class Options(TypedDict, total=False):
     fast_decode: bool
     channel_frames: int
     results_buffered: int
+    channels: Channels
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[DeviceConfig, DetectConfig, RunConfig]:

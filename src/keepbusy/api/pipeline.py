@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keepbusy.api.async_results import AsyncResults
-from keepbusy.api.load import check_class_ids, check_classes, check_process, load, postprocess
+from keepbusy.api.classes import class_ids
+from keepbusy.api.load import check_process, load, postprocess
+from keepbusy.api.shown import told
 from keepbusy.api.slots import Slots
 from keepbusy.config import SelectConfig, StreamConfig
 from keepbusy.device.compiled import CompiledModel
@@ -23,7 +24,7 @@ from keepbusy.flow.create import begin, create_run
 from keepbusy.flow.run import Engine, Run, Turn
 from keepbusy.flow.stats import RunStats
 from keepbusy.sources import Source, close_source, frame_sizes
-from keepbusy.sources.given import flatten, open_mixed
+from keepbusy.sources.given import flatten, is_generator, open_mixed
 from keepbusy.sources.selection import num_selected
 from keepbusy.sources.spec import SourceSpec
 from keepbusy.values.frame import Image
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image as PillowImage
 
-    from keepbusy.config import Options
+    from keepbusy.config import Classes, Options
     from keepbusy.values.forms import HeadStrategy
 
 
-SourceLike: TypeAlias = "str | int | Path | Image | PillowImage | Source | Sequence[SourceLike]"
+SourceLike: TypeAlias = (
+    "str | int | Path | Image | PillowImage | bytes | bytearray | memoryview | Source | Sequence[SourceLike] | "
+    "Iterator[Any]"
+)
 """What `Pipeline.run` takes for a source."""
 
 
@@ -54,10 +58,12 @@ class Pipeline:
     One run at a time; a second one may follow when the first is exhausted or closed. Not thread-safe.
 
     Args:
-        model: OpenVINO IR (`.xml`) or ONNX file of a YOLO model.
-        device: OpenVINO's device name: CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...
+        model: OpenVINO IR (`.xml`) or ONNX file of a YOLO model, the folder that it was exported to, or the name of one
+            that `keepbusy models` lists.
+        device: OpenVINO's device name: CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, ...; `cpu` and `gpu:1` are understood.
         names: Class names, or the file that has them (text or YOLO YAML); None takes the model's own.
-        **options: Any attribute of `DetectConfig`, `DeviceConfig` and `RunConfig`, by its name.
+        **options: Any attribute of `DetectConfig`, `DeviceConfig` and `RunConfig`, by its name. `classes` and
+            `class_conf` take class names, `imgsz` one side, too; `channels="rgb"` takes arrays as RGB.
 
     Attributes:
         model: The model's input, outputs and family.
@@ -74,12 +80,12 @@ class Pipeline:
         model: str | Path,
         device: str = "CPU",
         *,
-        names: tuple[str, ...] | str | Path | None = None,
+        names: Sequence[str] | str | Path | None = None,
         **options: Unpack[Options],
     ) -> None:
         self._compiled, self._detect, self._config = load(model, names, {"device": device, **options})
         self._reading = self._config.reading
-        self._device_name = device
+        self._device_name = self._compiled.device_name
         self._process_id = os.getpid()
         self._turns: dict[str, Turn] = {}
         self._active: weakref.ref[Run] | None = None
@@ -99,14 +105,17 @@ class Pipeline:
         """Run over sources; iterate over what is returned for the results, in order for each source.
 
         Args:
-            *sources: What `open_source` takes, arrays, pictures of Pillow, lists of these, or opened sources of your
-                own; a run closes all of them.
+            *sources: What `open_source` takes; arrays (uint8, BGR, BGRA or grey), pictures of Pillow and bytes of
+                encoded pictures; lists and generators of these; or opened sources of your own. A run closes all of
+                them. Pictures in memory that follow each other are one source. A generator is a source of its own,
+                which is asked for its next picture when there is room for it.
             loop: Begin finite sources again when they end.
             limit: At most this many frames of each source.
             stride: Only every n-th frame of each source.
 
         Raises:
             SourceError: One of the sources cannot be opened.
+            ConfigError: Something is no source, or an option has a value that it cannot have.
             KeepbusyError: The pipeline is closed, or its last run is neither exhausted nor closed.
         """
         return self._run_behind(tuple(self._closings), sources, loop=loop, limit=limit, stride=stride)
@@ -150,7 +159,7 @@ class Pipeline:
         try:
             turn.take()
             if sources is not None:
-                opened = open_mixed(sources, **self._reading)
+                opened = open_mixed(sources, channels=self._config.channels, **self._reading)
             num_frames = None if opened is None else num_selected(opened, select)
             self._slots.plan(frame_sizes(opened or ()), num_frames)
             if self._config.reduce_jpegs:
@@ -193,7 +202,7 @@ class Pipeline:
             ModelError: The model does not compile.
         """
         self._check_open()
-        given = flatten(sources)
+        given = [one for one in flatten(sources) if not is_generator(one)]  # They tell nothing without being read.
         opened = open_mixed(given, read_ahead=False, read_threads=1, max_pixels=self._config.max_pixels)
         try:
             self._slots.plan(frame_sizes(opened))
@@ -253,22 +262,16 @@ class Pipeline:
         open_run = partial(self._run_behind, tuple(self._closings), sources, loop=loop, limit=limit, stride=stride)
         return AsyncResults(open_run, on_close=partial(_note, self._closings))
 
-    def set_classes(self, classes: tuple[int, ...] | None) -> None:
-        """From the next run on, detect only these class ids; None for all.
+    def set_classes(self, classes: Classes | None) -> None:
+        """From the next run on, detect only these classes, by their names or ids; None for all.
 
         Raises:
             ConfigError: The model has no such class.
         """
-        check_class_ids(classes)
-        detect = dataclasses.replace(self._detect, classes=classes)
-        check_classes(detect, self.names)
-        self._detect = detect
+        self._detect = dataclasses.replace(self._detect, classes=class_ids(classes, self.names))
 
     def warm_requests(self) -> list[Request]:
-        """The slots' warm requests in the main shape, for measuring the device alone; compiles where that is not done.
-
-        Not to be touched while a run goes on.
-        """
+        """The slots' warm requests in the main shape, to measure the device alone while no run goes on; may compile."""
         return self._slots.warm_requests()
 
     def close(self) -> None:
@@ -280,15 +283,14 @@ class Pipeline:
         self._slots.free()
         self._is_closed = True
 
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "idle" if self.num_slots else "not compiled yet"
+        return told(self, self._device_name, "running" if self._turns and not self._is_closed else state)
+
     def __enter__(self) -> Pipeline:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -11,7 +11,7 @@ from dataclasses import fields
 
 from keepbusy.config import DetectConfig, DeviceConfig, RunConfig, SelectConfig
 
-_NO_OPTIONS = frozenset({"multi_label", "channel_frames", "results_buffered"})
+_NO_OPTIONS = frozenset({"multi_label", "channel_frames", "channels", "results_buffered"})
 """Attributes that only programs can set."""
 
 _CONFIGURED = (

@@ -15,6 +15,7 @@ Each of these is a class of its own, and knows only those before it:
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import threading
@@ -106,6 +107,24 @@ class CompiledModel:
         self._reader = OutputReader(model)
         self._seats = Seats(shapes.input_hw_for, partial(self._compile, self._reader), self._laying)
         self._has_begun = True  # Last: what was interrupted is done again.
+
+    def in_mode(self, mode: Mode, nireq: int | None) -> CompiledModel:
+        """The same model with the same head, in the same shapes for the same frames, compiled for another mode.
+
+        To be called behind `plan`, while nothing is in flight: on many cores the cost of an inference is measured,
+        once. Compiling is left to `create_slots`.
+
+        Args:
+            mode: Chooses the performance hint, and the number of requests.
+            nireq: Requests in flight; None for what the device calls optimal and some more.
+        """
+        with self._lock:
+            other = copy.copy(self)
+            other._mode, other._nireq, other._lock = mode, nireq, threading.RLock()
+            other._cores = CoreShares(self._compiler, mode)
+            other._cores.measure(self.strategy, self.input_hw)
+            other._seats = Seats(self._shapes.input_hw_for, partial(other._compile, self._reader), self._laying)
+            return other
 
     def plan(self, frame_sizes: Mapping[SizeHW, int], num_frames: int | None = None) -> None:
         """Choose the head and compile for frames of some sizes, before any of them comes.
@@ -203,6 +222,11 @@ class CompiledModel:
     def shapes(self) -> list[SizeHW]:
         """The input shapes in use: (height, width), pixels."""
         return self._shapes.planned
+
+    @property
+    def device_name(self) -> str:
+        """OpenVINO's name of the device."""
+        return self._compiler.config.device
 
     @property
     def num_slots(self) -> int:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from keepbusy.api.load import check_model
 from keepbusy.api.pipeline import Pipeline, SourceLike
 from keepbusy.bench.trace import write_trace
 from keepbusy.config import Mode, RunConfig, SelectConfig
 from keepbusy.embedded import embedded_clip, embedded_model
+from keepbusy.errors import ConfigError
 from keepbusy.flow.run import Run
 from keepbusy.flow.stats import Snapshot
 from keepbusy.models.store import find_model
@@ -26,6 +28,7 @@ from keepbusy.sinks.spec import SinkSpec
 from keepbusy.sources import Source, close_source
 from keepbusy.sources.given import flatten, open_mixed
 from keepbusy.sources.selection import num_selected
+from keepbusy.texts import shortened
 from keepbusy.threads.cores import usable_cores
 from keepbusy.tune.profile import load_profile, merge_options, origin, warn_of_differences
 from keepbusy.values.result import Result, Timings
@@ -126,6 +129,7 @@ def detect_to(
     given: list[str | Path | SinkSpec | Sink] = []
     try:
         given = list_sinks(sinks)
+        _check_arguments(model, select, profile, trace, watch)
         trace = None if trace is None else Path(trace)
         specs = [spec_of(one) for one in given if not isinstance(one, Sink)]
         inputs = flatten((sources,)) or [embedded_clip()]
@@ -150,6 +154,26 @@ def detect_to(
     finally:
         for source in opened:
             close_source(source)
+
+
+def _check_arguments(model: Any, select: Any, profile: Any, trace: Any, watch: Any) -> None:
+    """See that what is given to `detect_to` is what it takes, before anything is opened.
+
+    Raises:
+        ConfigError: Something is not.
+    """
+    if model is not None:
+        check_model(model)
+    if select is not None and not isinstance(select, SelectConfig):
+        raise ConfigError(f"select: {shortened(repr(select))} is no SelectConfig", hint="give SelectConfig(limit=100)")
+    for name, path in (("profile", profile), ("trace", trace)):
+        is_path = isinstance(path, (str, os.PathLike)) and isinstance(os.fspath(path), str)
+        if path is not None and not (is_path and os.fspath(path)):
+            raise ConfigError(f"{name}: {shortened(repr(path))} is no file's path", hint=f'give a path, "{name}.json"')
+    if watch is not None and not all(callable(getattr(watch, name, None)) for name in ("begin", "result", "end")):
+        raise ConfigError(
+            f"watch: {shortened(repr(watch))} cannot look on", hint="give an object with `begin`, `result` and `end`"
+        )
 
 
 def _own_sources(given: Any) -> list[Source]:
@@ -215,8 +239,8 @@ def _conclude(
 
 
 def _open_sources(given: Iterable[Any], options: Mapping[str, Any]) -> list[Source]:
-    own = {one.name: options[one.name] for one in dataclasses.fields(RunConfig) if one.name in options}
-    return open_mixed(list(given), **RunConfig(**own).reading)
+    config = RunConfig(**{one.name: options[one.name] for one in dataclasses.fields(RunConfig) if one.name in options})
+    return open_mixed(list(given), channels=config.channels, **config.reading)
 
 
 def _with_profile(options: Options, profile: str | Path | None, model: Path, device: str) -> Options:

@@ -27,11 +27,11 @@ def list_sinks(
         ConfigError: Something is neither a sink nor names one, or an open sink is given twice. All open sinks are
             closed.
     """
-    listed: list[Any] = [given] if _is_one(given) else _several(given)
+    listed: list[Any] = [given] if is_one(given) else _several(given)
     try:
         for one in listed:
-            if not _is_one(one):
-                raise _no_sink(one)
+            if not is_one(one):
+                raise no_sink(one)
         _check_apart([one for one in listed if isinstance(one, Sink)])
     except ConfigError:
         close_all(one for one in listed if isinstance(one, Sink))
@@ -74,7 +74,8 @@ def close_all(sinks: Iterable[Sink]) -> None:
     to_the_end(close)
 
 
-def _is_one(given: Any) -> bool:
+def is_one(given: Any) -> bool:
+    """Whether something is a sink or names one."""
     if isinstance(given, (str, Sink)):
         return True
     if isinstance(given, type):
@@ -88,11 +89,12 @@ def _is_one(given: Any) -> bool:
 
 def _several(given: Any) -> list[Any]:
     if isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable):
-        raise _no_sink(given)
+        raise no_sink(given)
     return list(given)
 
 
-def _no_sink(given: Any) -> ConfigError:
+def no_sink(given: Any) -> ConfigError:
+    """The error of something that a sink cannot be made of."""
     what = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
     return ConfigError(
         f"sinks: a sink cannot be made of {what}",

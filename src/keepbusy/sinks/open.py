@@ -14,7 +14,7 @@ from keepbusy.sinks.apart import check_apart
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.crops import Crops
 from keepbusy.sinks.encoders import check_name, choose_encoder
-from keepbusy.sinks.given import close_all
+from keepbusy.sinks.given import close_all, is_one, no_sink
 from keepbusy.sinks.images import AnnotatedFolder, ImageFile
 from keepbusy.sinks.jsonl import JsonLines
 from keepbusy.sinks.label_folder import LabelMark, claim_labels
@@ -100,6 +100,8 @@ def spec_of(spec: str | Path | SinkSpec) -> SinkSpec:
         ConfigError: There is no such kind or option, or the kind does not write to such a place.
     """
     if not isinstance(spec, SinkSpec):
+        if not is_one(spec) or isinstance(spec, Sink):
+            raise no_sink(spec)
         return parse_sink(os.fspath(spec))
     check_place(spec)
     return spec

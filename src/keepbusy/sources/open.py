@@ -9,10 +9,12 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from keepbusy.config import MAX_PIXELS
-from keepbusy.errors import SourceError, reason_of
+from keepbusy.checks import check_count, check_flag
+from keepbusy.config import HIGHEST_PIXELS, MAX_COUNT, MAX_PIXELS
+from keepbusy.errors import ConfigError, SourceError, reason_of
 from keepbusy.files.endings import is_picture
 from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
@@ -21,6 +23,7 @@ from keepbusy.sources.images import ImageFiles
 from keepbusy.sources.listing import LIST_SUFFIXES, Entry, list_entries, list_folder, list_glob
 from keepbusy.sources.pipe import STDIN, Pipe, PipedPicture, is_pipe, picture_in
 from keepbusy.sources.video import Video
+from keepbusy.sources.web import fetch_picture, is_web
 from keepbusy.texts import shortened, without_secrets
 
 MAX_CAMERA = 999
@@ -57,7 +60,8 @@ def open_source(
     Args:
         spec: A picture, a folder, a glob (`"shots/*.jpg"`), a text file that lists sources (one a line, `#` for
             comments), a video file, a camera's number, a URL (rtsp, rtmp, http, https, udp, ...), or a synthetic
-            scene (`synth:street?seed=1&size=1280x720&fps=30&frames=300`).
+            scene (`synth:street?seed=1&size=1280x720&fps=30&frames=300`). An http or https URL whose path has a
+            picture's ending is one picture, which is fetched now.
         source_id: The source's number in the run.
         read_ahead: Let decoders work on the next frames of a video, and the next pictures of a folder, in the
             background.
@@ -67,15 +71,17 @@ def open_source(
 
     Raises:
         SourceError: It does not exist, cannot be opened or has nothing in it.
+        ConfigError: It is not of these types, or an option has a value that it cannot have.
     """
-    text = os.fspath(spec) if isinstance(spec, Path) else str(spec)
+    text = _text_of(spec)
+    _check_how(source_id, read_ahead, read_threads, max_pixels, fast_decode)
     how = _How(read_ahead, read_threads, max_pixels, fast_decode)
     if not text.strip():
         raise SourceError("the source is empty", hint=_WHAT_TO_GIVE)
     if text == STDIN:
         return _open_pipe(text, source_id, how)
     if "://" in text:
-        return _open_video(text, text, source_id, how)
+        return _open_address(text, source_id, how)
     path = _existing(text)
     if path is not None:
         return _open_path(path, source_id, how)
@@ -92,6 +98,40 @@ def open_source(
         f"{text}: no such file, folder or camera",
         hint=f"for numbered files give a glob: '{re.sub('%0?[0-9]*d', '*', text)}'" if is_pattern else _WHAT_TO_GIVE,
     )
+
+
+def _text_of(spec: Any) -> str:
+    """What names a source, as text.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if isinstance(spec, str) or (isinstance(spec, int) and not isinstance(spec, bool)):
+        return str(spec)
+    path = os.fspath(spec) if isinstance(spec, os.PathLike) else None
+    if not isinstance(path, str):
+        raise ConfigError(
+            f"open_source: a source cannot be opened by {type(spec).__name__}",
+            hint=f"{_WHAT_TO_GIVE}; Pipeline.run takes arrays, pictures of Pillow, lists and generators, too",
+        )
+    return path
+
+
+def _check_how(source_id: Any, read_ahead: Any, read_threads: Any, max_pixels: Any, fast_decode: Any) -> None:
+    check_count("source_id", source_id, 0, None)
+    check_flag("read_ahead", read_ahead)
+    check_flag("fast_decode", fast_decode)
+    check_count("max_pixels", max_pixels, 1, HIGHEST_PIXELS)
+    if read_threads is not None:
+        check_count("read_threads", read_threads, 1, MAX_COUNT)
+
+
+def _open_address(text: str, source_id: int, how: _How) -> Source:
+    if is_web(text) and is_picture(urlsplit(text).path):
+        answer = fetch_picture(text)
+        if answer.content:
+            return PipedPicture(answer.content, without_secrets(text), source_id, max_pixels=how.max_pixels)
+    return _open_video(text, text, source_id, how)
 
 
 def _existing(text: str) -> Path | None:

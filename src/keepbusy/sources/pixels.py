@@ -1,22 +1,24 @@
-"""Pictures that are in memory already: arrays, and pictures of Pillow."""
+"""Pictures that are in memory already: arrays, pictures of Pillow, and bytes of encoded pictures."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from keepbusy.errors import ConfigError
+from keepbusy.config import MAX_PIXELS, Channels
 from keepbusy.sources.base import Source, SourceInfo
+from keepbusy.sources.picture import blaming, decode_picture
+from keepbusy.sources.refusals import is_text, no_picture
 from keepbusy.values.frame import Frame, Image
-
-TAKEN = "a path, a NumPy array (uint8, (H, W, 3) in BGR, or (H, W) in grey), or a picture of Pillow"
-"""What can be made a picture, for messages."""
 
 
 def is_pixels(value: object) -> bool:
-    """Whether something is an array or a picture of Pillow."""
-    return isinstance(value, np.ndarray) or _is_pillow(value)
+    """Whether something is an array, a picture of Pillow, or bytes."""
+    return isinstance(value, (np.ndarray, bytes, bytearray, memoryview)) or _is_pillow(value)
 
 
 def is_odd_array(value: object) -> bool:
@@ -27,68 +29,129 @@ def is_odd_array(value: object) -> bool:
     return value.dtype != np.uint8 or not is_picture or not value.size
 
 
-def to_image(value: Any) -> Image:
-    """An array or a picture of Pillow as uint8 (H, W, 3), BGR, C-contiguous.
+def is_odd_text(value: object) -> bool:
+    """Whether something is bytes that are a text, such as a path, and no encoded picture."""
+    return isinstance(value, (bytes, bytearray, memoryview)) and is_text(value)
 
-    Grey becomes three equal channels, and a fourth channel (transparency) is dropped. Arrays are taken as BGR(A), as
-    OpenCV gives them; pictures of Pillow know their own colours.
+
+def check_pixels(value: Any) -> None:
+    """See that something can be a picture, without decoding it.
+
+    Raises:
+        ConfigError: It cannot; the message names what was given and what is taken.
+    """
+    if not is_pixels(value) or is_odd_array(value) or is_odd_text(value):
+        raise no_picture(value)
+
+
+def to_image(
+    value: Any, channels: Channels = "bgr", *, name: str = "image", index: int = 0, max_pixels: int = MAX_PIXELS
+) -> Image:
+    """An array, a picture of Pillow or the bytes of a picture as uint8 (H, W, 3), BGR, C-contiguous.
+
+    Grey becomes three equal channels, and a fourth channel (transparency) is dropped. Pictures of Pillow and encoded
+    pictures know their own colours.
+
+    Args:
+        value: uint8 (H, W, 3), (H, W, 4), (H, W) or (H, W, 1); a picture of Pillow; or the bytes of a picture's file.
+        channels: The order of an array's colours.
+        name: What to call the picture where it cannot be decoded.
+        index: The frame to blame for that.
+        max_pixels: An encoded picture that has more by its header is not decoded.
 
     Raises:
         ConfigError: It is something else; the message names what was given and what is taken.
+        FrameError: It is encoded, and cannot be decoded.
     """
-    if _is_pillow(value):
-        return np.ascontiguousarray(np.asarray(value.convert("RGB"), np.uint8)[:, :, ::-1])
-    if not isinstance(value, np.ndarray):
-        raise ConfigError(f"a picture cannot be made of {type(value).__name__}", hint=f"give {TAKEN}")
-    if is_odd_array(value):
-        raise ConfigError(
-            f"an array of {value.dtype} with the shape {value.shape} is no picture",
-            hint="give uint8, (height, width, 3), blue, green, red; multiply shares of 0 to 1 by 255",
-        )
+    check_pixels(value)
+    if isinstance(value, np.ndarray):
+        return _from_array(value, channels)
+    with blaming(name, index):
+        if _is_pillow(value):
+            return np.ascontiguousarray(np.asarray(value.convert("RGB"), np.uint8)[:, :, ::-1])
+        picture = decode_picture(bytes(value), name, index, max_pixels=max_pixels)
+    return picture if isinstance(picture, np.ndarray) else picture.image
+
+
+def _from_array(value: Image, channels: Channels) -> Image:
     if value.ndim == 2:
         value = value[:, :, None]
     if value.shape[2] == 1:
         value = np.repeat(value, 3, axis=2)
-    return np.ascontiguousarray(value[:, :, :3])
+    return np.ascontiguousarray(value[:, :, 2::-1] if channels == "rgb" else value[:, :, :3])
 
 
 class Pixels(Source):
-    """Pictures in memory as a source. Finite; each is one frame.
+    """Pictures in memory as a source. Finite; each is one frame, and becomes pixels when it is read.
 
     Args:
-        images: uint8 (H, W, 3) each, BGR.
+        pictures: What `to_image` takes.
         source_id: The source's number in the run.
+        channels: The order of the colours of arrays.
+        max_pixels: An encoded picture that has more by its header fails without being decoded.
+
+    Raises:
+        ConfigError: One of them is no picture.
     """
 
-    def __init__(self, images: list[Image], source_id: int = 0) -> None:
-        self.info = SourceInfo("array" if len(images) == 1 else f"{len(images)} arrays", num_frames=len(images))
-        self._images = images
+    def __init__(
+        self,
+        pictures: Sequence[Any],
+        source_id: int = 0,
+        *,
+        channels: Channels = "bgr",
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        for picture in pictures:
+            check_pixels(picture)
+        what = "array" if all(isinstance(one, np.ndarray) for one in pictures) else "picture"
+        name = what if len(pictures) == 1 else f"{len(pictures)} {what}s"
+        self.info = SourceInfo(name, num_frames=len(pictures))
+        self._pictures = list(pictures)
         self._source_id = source_id
+        self._channels: Channels = channels
+        self._max_pixels = max_pixels
         self._next = 0
 
     def frame_sizes(self) -> dict[tuple[int, int], int]:
         found: dict[tuple[int, int], int] = {}
-        for image in self._images:
-            size_hw = (int(image.shape[0]), int(image.shape[1]))
-            found[size_hw] = found.get(size_hw, 0) + 1
+        for picture in self._pictures:
+            if (size_hw := _size_of(picture)) is not None:
+                found[size_hw] = found.get(size_hw, 0) + 1
         return found
 
     def read(self) -> Frame | None:
-        if self._next >= len(self._images):
+        if self._next >= len(self._pictures):
             return None
         index = self._next
         self._next += 1
-        return Frame(self._images[index], index, float(index), self._source_id, self.info.name)
+        name = self.info.name
+        image = to_image(self._pictures[index], self._channels, name=name, index=index, max_pixels=self._max_pixels)
+        return Frame(image, index, float(index), self._source_id, name)
 
     def skip(self) -> bool:
         self._next += 1
-        return self._next <= len(self._images)
+        return self._next <= len(self._pictures)
 
     def rewind(self) -> None:
         self._next = 0
 
     def close(self) -> None:
-        self._next = len(self._images)
+        self._next = len(self._pictures)
+
+
+def _size_of(picture: Any) -> tuple[int, int] | None:
+    """Height and width, pixels; None where an encoded picture does not tell them."""
+    if isinstance(picture, np.ndarray):
+        return int(picture.shape[0]), int(picture.shape[1])
+    if _is_pillow(picture):
+        return int(picture.height), int(picture.width)
+    import imagesize
+
+    width, height = -1, -1
+    with contextlib.suppress(Exception):  # Decoding it says what is wrong.
+        width, height = imagesize.get(io.BytesIO(picture), exif_rotation=True)
+    return (height, width) if width > 0 and height > 0 else None
 
 
 def _is_pillow(value: object) -> bool:

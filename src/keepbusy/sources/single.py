@@ -1,0 +1,76 @@
+"""What callers give as one picture → its pixels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from keepbusy.config import MAX_PIXELS, Channels
+from keepbusy.errors import ConfigError, FrameError, SourceError
+from keepbusy.sources.images import is_picture
+from keepbusy.sources.listing import LIST_SUFFIXES, VIDEO_SUFFIXES
+from keepbusy.sources.picture import read_image
+from keepbusy.sources.pixels import is_pixels, to_image
+from keepbusy.sources.refusals import no_picture
+from keepbusy.sources.web import fetch_picture, is_web
+from keepbusy.texts import shortened, without_secrets
+from keepbusy.values.frame import Image
+
+_NOT_SINGLE = "give one picture here; Pipeline.run takes videos, folders, cameras and streams"
+
+
+def read_single(
+    value: Any, index: int = 0, *, channels: Channels = "bgr", max_pixels: int = MAX_PIXELS, name: str = "image"
+) -> tuple[str, Image]:
+    """One picture as people have it → what to call it, and its pixels: uint8 (H, W, 3), BGR, C-contiguous.
+
+    Args:
+        value: A path, an http(s) address, or what `to_image` takes.
+        index: The frame to blame.
+        channels: The order of the colours of arrays.
+        max_pixels: A picture that has more by its header is not decoded.
+        name: What to call it where it has no path.
+
+    Raises:
+        ConfigError: It is something else; the message names what was given and what is taken.
+        FrameError: It cannot be read or decoded.
+    """
+    if is_pixels(value):
+        return name, to_image(value, channels, name=name, index=index, max_pixels=max_pixels)
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ConfigError(f"a picture cannot be made of the number {value}", hint=f"{_NOT_SINGLE} by their numbers")
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str):
+        raise no_picture(value)
+    if not path.strip():
+        raise ConfigError("the picture's path is empty", hint='give the path of a picture: "bus.jpg"')
+    if is_web(path):
+        return without_secrets(path), _fetched(path, index, max_pixels)
+    if "://" in path:
+        raise ConfigError(f"{path}: is no picture's address", hint=f"http and https are fetched; {_NOT_SINGLE}")
+    try:
+        return path, read_image(Path(path), index, max_pixels=max_pixels)
+    except FrameError as error:
+        if _is_of_another_kind(path):
+            error.hint = _NOT_SINGLE
+        raise
+
+
+def _fetched(url: str, index: int, max_pixels: int) -> Image:
+    name = without_secrets(url)
+    try:
+        answer = fetch_picture(url)
+    except SourceError as error:
+        reason = error.message.removeprefix(f"{name}: ")
+        raise FrameError(reason, stage="read", source=name, frame_index=index, hint=error.hint) from error
+    if not answer.content:
+        what = f"the server sends {shortened(answer.content_type)}, which is not one picture"
+        raise FrameError(what, stage="read", source=name, frame_index=index, hint=_NOT_SINGLE)
+    return to_image(answer.content, name=name, index=index, max_pixels=max_pixels)
+
+
+def _is_of_another_kind(path: str) -> bool:
+    suffix = Path(path).suffix.lower()
+    is_named_so = suffix in VIDEO_SUFFIXES or suffix in LIST_SUFFIXES
+    return os.path.isdir(path) or (is_named_so and os.path.isfile(path) and not is_picture(path))
