@@ -1,8 +1,8 @@
 """The words of Ultralytics, YOLOv5, benchmark_app, DL Streamer and FFmpeg that people bring along.
 
 Keys are in lower case, without dashes in front, with hyphens for underscores. Each word either means the same as
-something here, or has one hint that names what does. `tests/habits_table.py` has a row for each, and `docs/reference/habits.md`
-shows them.
+something here, or has one hint that names what does. `tests/habits_table.py` has a row for each, and
+`docs/reference/habits.md` shows them.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 from keepbusy.config import MAX_PIXELS, Channels
 from keepbusy.errors import ConfigError, FrameError, SourceError
-from keepbusy.sources.images import is_picture
+from keepbusy.files.endings import is_picture
 from keepbusy.sources.listing import LIST_SUFFIXES, VIDEO_SUFFIXES
 from keepbusy.sources.picture import read_image
 from keepbusy.sources.pixels import is_pixels, to_image
