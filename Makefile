@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BASE := $(VENV)/.base-done
 DEV := $(VENV)/.dev-done
+PUBLISH := $(VENV)/.release-done
 
 # Hundreds of tests start the program: compiling it to bytecode each time would take longer than the rest of a start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup test lint fuzz signals schedules interrupts audit demo bench lock clean help
+.PHONY: setup check test lint fuzz signals schedules interrupts audit demo bench dist release lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,10 +24,17 @@ $(BASE): constraints/base.txt pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
+$(PUBLISH): $(BASE) constraints/release.txt
+	$(PIP) install --require-hashes --requirement constraints/release.txt
+	touch $@
+
 $(DEV): $(BASE) constraints/dev.txt training/requirements.txt
 	$(PIP) install --require-hashes --requirement constraints/dev.txt
 	$(PIP) install --requirement training/requirements.txt
 	touch $@
+
+check: $(DEV) ## Run the tests that need no time and touch every part (tests/quick.txt)
+	$(BIN)/python -m pytest --numprocesses $(or $(JOBS),2) --dist worksteal @tests/quick.txt
 
 test: $(DEV) ## Run the tests, on two processes: make test JOBS=2
 	$(BIN)/python -m pytest --numprocesses $(or $(JOBS),2) --dist worksteal
@@ -58,11 +66,19 @@ demo: $(BASE) ## Run the main job on what the repository contains
 bench: $(DEV) ## Run all benchmarks and renew the figures in docs/performance.md: make bench EXPORTS="a.xml b.xml" VIDEOS=clip.mp4
 	$(BIN)/python benchmarks/run_all.py $(if $(EXPORTS),--exports $(EXPORTS)) $(if $(VIDEOS),--videos $(VIDEOS))
 
+dist: $(PUBLISH) ## Build the packages into dist/ and check them
+	$(BIN)/python -m release --no-tag $(if $(HOME_URL),--home $(HOME_URL))
+
+release: $(PUBLISH) ## Build and check the packages of a committed version, and tag it: make release HOME_URL=https://...
+	$(BIN)/python -m release $(if $(HOME_URL),--home $(HOME_URL))
+
 lock: ## Renew the pinned versions and hashes (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 	  pyproject.toml constraints/build.in --extra eval --output-file constraints/base.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 	  pyproject.toml constraints/build.in --extra dev --constraint constraints/base.txt --output-file constraints/dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+	  constraints/release.in --constraint constraints/base.txt --output-file constraints/release.txt
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

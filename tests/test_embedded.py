@@ -17,6 +17,7 @@ from rich.console import Console
 
 import keepbusy as kb
 from keepbusy.cli import demo
+from keepbusy.cli.commands import COMMANDS, load_command
 from keepbusy.embedded import ASSETS, CLIP_SPEC, embedded_clip, embedded_model
 from keepbusy.evaluate import Accuracy, CocoEvaluation
 from keepbusy.sources import open_source
@@ -82,42 +83,37 @@ def test_detect_without_arguments_runs_the_embedded_model_on_the_embedded_clip()
     assert {"bus", "car", "person", "traffic light"} <= names <= set(CLASS_NAMES)
 
 
-def test_the_demo_compares_scores_and_draws(tmp_path: Path) -> None:
-    done = run("demo", "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    for words in (
-        "throughput",
-        "latency p50",
-        "device busy",
-        "mAP50-95",
-        "speed-up",
-        "sync",
-        "async",
-        "street.mp4",
-        "Both run the",
-    ):
-        assert words in done.stdout
-    assert len(read_video(tmp_path / "out" / "street.mp4")) == 300
-    assert len((tmp_path / "out" / "street.jsonl").read_text().splitlines()) == 300
+def test_what_the_demo_advises_exists() -> None:
+    advised = [line.split() for line in demo._next(Path("p"), Path("v")) if line.startswith("  keepbusy")]
+    assert {words[1] for words in advised} == {"detect", "bench", "optimize"} <= set(COMMANDS)
+    for words in advised:
+        options = {word for word in words if word.startswith("-")}
+        assert options <= {name for option in load_command(words[1]).params for name in option.opts}
 
 
-def test_both_modes_of_the_demo_run_one_graph(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ways_of_the_demo_differ_in_one_thing_each(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
-    ran: list[tuple[str, list[tuple[int, int]]]] = []
+    ran: list[tuple[str, str, list[tuple[int, int]]]] = []
     real = kb.Pipeline.run
 
     def watched(self: kb.Pipeline, *sources: Any, **selected: Any) -> Any:
-        ran.append((self.head, self.shapes))
+        ran.append((self._config.mode, self.head, self.shapes))
         return real(self, *sources, **selected)
 
     monkeypatch.setattr(kb.Pipeline, "run", watched)
-    speed, graph = demo._measure(Console(quiet=True), embedded_model(), clip, "CPU")
+    speed = demo._measure(Console(quiet=True), embedded_model(), clip, "CPU")
+    first = ran[: len(demo.WAYS)]
+    assert ran == first * demo.ROUNDS
+    assert first[0] == ("sync", "stock", [(640, 640)])
     # Chosen before the first run: one of so few frames would take the head as exported, and the next another one.
-    (head, shapes) = ran[0]
-    assert len(ran) == 4 and all(one == (head, shapes) for one in ran) and len(shapes) == 1
-    height, width = shapes[0]
-    assert graph.startswith(f"{width}x{height} ") and (graph.endswith(" as exported") or f"head {head} (" in graph)
-    assert f"Both run the model at {graph}." in demo._meaning(speed, graph)
+    assert [mode for mode, *_ in first[1:]] == ["sync", "async"] and first[1][1:] == first[2][1:]
+    ((height, width),) = first[2][2]
+    assert speed.graph.startswith(f"{width}x{height} ")
+    assert speed.graph.endswith(" as exported") or f"head {first[2][1]} (" in speed.graph
+    meaning = demo._meaning(speed)
+    assert f"It runs at {speed.graph}." in meaning or "as it is" in meaning
 
 
 def test_a_synthetic_street_as_a_source(tmp_path: Path) -> None:

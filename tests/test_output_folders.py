@@ -46,7 +46,7 @@ def test_a_report_that_the_user_names_may_be_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
 def test_no_link_in_the_folder_of_the_demo_is_followed(tmp_path: Path, kind: str, blob_model: Path, clip: Path) -> None:
-    victim, names = tmp_path / "victim", ("street.mp4", "street.jsonl")
+    victim, names = tmp_path / "victim", ("street.jpg", "street.mp4", "street.jsonl")
     victim.write_text("precious")
     (tmp_path / "out").mkdir()
     for name in names:
