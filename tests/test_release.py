@@ -16,7 +16,10 @@ from release.repository import ReleaseError, home_of, version_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HOME = "https://forge.example/people/keepbusy"
-README = "# keepbusy\n\n![a street](docs/street.jpg)\n\n[another language](README.zh-CN.md)\n\nSee [`heads`](docs/heads.md).\n"
+README = (
+    "# keepbusy\n\n![a street](docs/street.jpg)\n\n[another language](README.zh-CN.md)\n\n"
+    "See [`heads`](docs/heads.md).\n"
+)
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -155,7 +155,7 @@ def _save(console: Console, model: Path, clip: Path, device: str, out: Path) -> 
     from keepbusy.files.whole import clear_output
     from keepbusy.sinks import Sink, SinkRunner
     from keepbusy.sinks.draw import annotate
-    from keepbusy.sinks.images import write_image
+    from keepbusy.drawing.write import write_image
     from keepbusy.sinks.jsonl import JsonLines
     from keepbusy.sinks.video import VideoFile
 
@@ -205,16 +205,17 @@ def _meaning(speed: Speed) -> str:
     else:
         rewritten = (
             f"Rewritten: {speed.ratio(REWRITTEN, EXPORTED):.1f} times as fast. keepbusy leaves out the grey bars around "
-            f"the picture, and decodes boxes only where there may be one. It has checked the new graph against the "
+            "the picture, and decodes boxes only where there may be one. It has checked the new graph against the "
             f"exported one. It runs at {speed.graph}."
         )
     return (
         f"\n{rewritten}\n"
-        f"All at once: {speed.ratio(OVERLAPPED, REWRITTEN):.1f} times as fast again. While the device works on one frame, "
-        f"others are read, prepared and finished. It waits {idle[OVERLAPPED]:.0%} of the time, before {idle[REWRITTEN]:.0%}. "
-        f"On a CPU all stages share the cores with the device, so little waiting is left to win; a GPU or NPU gains more.\n"
-        f"mAP50-95 compares the boxes with the scene's exact truth, 1 is perfect: the rewritten graph finds what the "
-        f"exported one finds.\n"
+        f"All at once: {speed.ratio(OVERLAPPED, REWRITTEN):.1f} times as fast again. While the device works on one "
+        "frame, others are read, prepared and finished. It waits "
+        f"{idle[OVERLAPPED]:.0%} of the time, before {idle[REWRITTEN]:.0%}. On a CPU all stages share the cores with "
+        "the device, so little waiting is left to win; a GPU or NPU gains more.\n"
+        "mAP50-95 compares the boxes with the scene's exact truth, 1 is perfect: the rewritten graph finds what the "
+        "exported one finds.\n"
     )
 
 
