@@ -33,14 +33,14 @@ from tests.build import (
     write_video,
 )
 from tests.head_graphs import Kind, head_model
+from tests.starter import run_program
 from tests.test_heads import EXACT, pictures, same
 
 KEEPBUSY = [sys.executable, "-m", "keepbusy"]
 
 
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [*KEEPBUSY, *(str(argument) for argument in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload,no-any-return]
+    return run_program(*arguments, **options)  # type: ignore[arg-type]
 
 
 def records(text: str) -> list[dict[str, object]]:

@@ -24,14 +24,13 @@ from keepbusy.sources import open_source
 from keepbusy.sources.street import Street
 from keepbusy.street import CLASS_NAMES, StreetScene
 from tests.build import read_video
+from tests.starter import run_program
 
 KEEPBUSY = [sys.executable, "-m", "keepbusy"]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [*KEEPBUSY, *(str(argument) for argument in arguments)]
-    environment = {**os.environ, "COLUMNS": "120"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
+    return run_program(*arguments, env={**os.environ, "COLUMNS": "120"}, timeout_s=200)
 
 
 def accuracy(street: Street, results: kb.Run) -> Accuracy:

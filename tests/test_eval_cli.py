@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 import keepbusy as kb
 from keepbusy.evaluate import collect, open_dataset
 from tests.build import write_picture
+from tests.starter import run_program
 
 KEEPBUSY = [sys.executable, "-m", "keepbusy", "eval"]
 RED, GREEN = (0, 0, 255), (0, 255, 0)
 
 
 def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [*KEEPBUSY, *(str(argument) for argument in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    return run_program("eval", *arguments, **options)
 
 
 def scores(*arguments: object) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from keepbusy.sources.street import Street
 from keepbusy.values.forms import InputForm, OutputForm
 from tests.build import write_picture
 from tests.reference import infer, lay, overlap
+from tests.starter import run_program
 
 COMMAND = [sys.executable, "-m", "keepbusy", "optimize"]
 STREET = "synth:street?seed=2000001&size=640x360&frames=120"
@@ -40,8 +41,7 @@ QUICK = ("--limit", 6, "--calibration-frames", 6, "--rounds", 1, "--seconds", 0.
 
 
 def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *(str(argument) for argument in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, **options)
+    return run_program("optimize", *arguments, timeout_s=250, **options)
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,15 @@ from release.repository import ReleaseError, home_of, version_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HOME = "https://forge.example/people/keepbusy"
-README = (
-    "# keepbusy\n\n![a street](docs/street.jpg)\n\n[another language](README.zh-CN.md)\n\n"
-    "See [`heads`](docs/heads.md).\n"
-)
+README = """# keepbusy
+
+![a street](docs/street.jpg)
+
+[another language](README.zh-CN.md)
+
+See [`heads`](docs/heads.md).
+"""
+CHANGELOG = "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2030-01-31\n\n### Added\n\n- New.\n"
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -41,9 +46,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("pyproject.toml", "release/index_page.py", "LICENSE", "NOTICE", ".gitignore"):
         (root / name).write_bytes((REPOSITORY / name).read_bytes())
     (root / "README.md").write_text(README)
-    (root / "CHANGELOG.md").write_text(
-        "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2030-01-31\n\n### Added\n\n- A.\n"
-    )
+    (root / "CHANGELOG.md").write_text(CHANGELOG)
     (root / "src/keepbusy/version.py").write_text('"""."""\n\n__version__ = "1.2.3"\n')
     (root / "src/keepbusy/__init__.py").write_text("")
     for name in ("street.mp4", "street-yolov5n.xml", "street-yolov5n.bin", "checksums.json"):

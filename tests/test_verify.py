@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from keepbusy.evaluate.verify_report import Side, to_dict
 from keepbusy.sources import open_sources
 from tests import faults
 from tests.build import build_blob_model, square_picture, write_picture
+from tests.starter import run_program
 
 FRAMES = 8
 # As exported, and at the same size: a fault in the graph must not be optimised away, nor hidden by another shape.
@@ -195,9 +195,7 @@ def test_the_report_as_json_has_every_figure(tmp_path: Path) -> None:
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "keepbusy", "verify", *(str(argument) for argument in arguments)]
-    environment = {**os.environ, "COLUMNS": "120"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
+    return run_program("verify", *arguments, env={**os.environ, "COLUMNS": "120"}, timeout_s=200)
 
 
 def test_the_command_passes_on_what_the_package_carries(tmp_path: Path) -> None:

@@ -152,10 +152,10 @@ def _score(console: Console, model: Path, clip: Path, device: str) -> dict[str, 
 
 
 def _save(console: Console, model: Path, clip: Path, device: str, out: Path) -> tuple[Path, Path]:
+    from keepbusy.drawing.write import write_image
     from keepbusy.files.whole import clear_output
     from keepbusy.sinks import Sink, SinkRunner
     from keepbusy.sinks.draw import annotate
-    from keepbusy.drawing.write import write_image
     from keepbusy.sinks.jsonl import JsonLines
     from keepbusy.sinks.video import VideoFile
 
@@ -181,7 +181,7 @@ def _save(console: Console, model: Path, clip: Path, device: str, out: Path) -> 
 
 
 def _table(speed: Speed, accuracy: dict[str, Accuracy]) -> Table:
-    title = f"{NUM_FRAMES} frames of the embedded clip (1280x720), read, detected and handed over"
+    title = f"{NUM_FRAMES} frames of the embedded clip, from file to boxes"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="")
     table.add_column("")
     for heading in ("frames/s", "times", "device busy", "mAP50-95"):
@@ -199,23 +199,22 @@ def _table(speed: Speed, accuracy: dict[str, Accuracy]) -> Table:
 
 
 def _meaning(speed: Speed) -> str:
-    idle = {way: 1 - speed.median(way, "device_busy_share") for way in WAYS}
+    waits = {way: f"{1 - speed.median(way, 'device_busy_share'):.0%}" for way in WAYS}
     if speed.graph.endswith(" as exported"):
         rewritten = "Rewritten: on this device nothing is quicker than the graph as exported, so that it runs as it is."
     else:
         rewritten = (
-            f"Rewritten: {speed.ratio(REWRITTEN, EXPORTED):.1f} times as fast. keepbusy leaves out the grey bars around "
-            "the picture, and decodes boxes only where there may be one. It has checked the new graph against the "
-            f"exported one. It runs at {speed.graph}."
+            f"Rewritten: {speed.ratio(REWRITTEN, EXPORTED):.1f} times as fast. keepbusy leaves out the grey bars "
+            f"around the picture, and decodes boxes only where there may be one. It has checked the new graph against "
+            f"the exported one. It runs at {speed.graph}."
         )
     return (
         f"\n{rewritten}\n"
         f"All at once: {speed.ratio(OVERLAPPED, REWRITTEN):.1f} times as fast again. While the device works on one "
-        "frame, others are read, prepared and finished. It waits "
-        f"{idle[OVERLAPPED]:.0%} of the time, before {idle[REWRITTEN]:.0%}. On a CPU all stages share the cores with "
-        "the device, so little waiting is left to win; a GPU or NPU gains more.\n"
-        "mAP50-95 compares the boxes with the scene's exact truth, 1 is perfect: the rewritten graph finds what the "
-        "exported one finds.\n"
+        f"frame, others are read, prepared and finished. It waits {waits[OVERLAPPED]} of the time, before "
+        f"{waits[REWRITTEN]}. On a CPU all stages share the cores with the device, so little waiting is left to win; a "
+        f"GPU or NPU gains more.\n"
+        f"mAP50-95 compares the boxes with the scene's exact truth; 1 is perfect.\n"
     )
 
 
