@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import csv
 import importlib.util
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 
@@ -143,18 +145,25 @@ def test_int8(tmp_path: Path) -> None:
 
 def test_fastapi_server() -> None:
     need(*PROGRAMS["fastapi_server"])
-    from fastapi.testclient import TestClient
-
     image = kb.open_source("synth:street?seed=1&size=640x360&frames=1").read()
     assert image is not None and image.image is not None
     _, encoded = cv2.imencode(".jpg", image.image)
-    with TestClient(load("fastapi_server").app) as client:
-        answer = client.post("/detect", params={"conf": 0.4}, content=encoded.tobytes())
+    asyncio.run(ask(load("fastapi_server").app, encoded.tobytes()))
+
+
+async def ask(app: Any, picture: bytes) -> None:
+    """Requests to the server, within its lifetime."""
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://here") as client,
+    ):
+        answer = await client.post("/detect", params={"conf": 0.4}, content=picture)
         assert answer.status_code == 200
         detections = answer.json()["detections"]
         assert len(detections) > 5 and all(one["confidence"] >= 0.4 for one in detections)
-        assert client.post("/detect", content=b"no picture").status_code == 422
-        assert client.post("/detect", content=bytes(20_000_001)).status_code == 413
+        assert (await client.post("/detect", content=b"no picture")).status_code == 422
+        assert (await client.post("/detect", content=bytes(20_000_001))).status_code == 413
 
 
 def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
