@@ -81,13 +81,13 @@ def test_a_json_line_for_each_frame(tmp_path: Path) -> None:
     # Readable before it is closed: each line is flushed.
     lines = [json.loads(line) for line in (tmp_path / "new" / "out.jsonl").read_text().splitlines()]
     sink.close()
-    common = {"source": "a.mp4", "width": 96, "height": 64}
+    common = {"source": "a.mp4", "source_id": 0, "width": 96, "height": 64}
     box = {"class_id": 1, "name": "stop sign", "confidence": 0.875, "box_xyxy": [16.0, 16.0, 48.0, 48.0]}
     assert lines == [
         {**common, "index": 0, "timestamp_s": 0.0, "detections": [box]},
         {**common, "index": 1, "timestamp_s": 0.1, "detections": []},
         {
-            **{"source": "a.mp4", "index": 2, "timestamp_s": 0.0, "width": 0, "height": 0},
+            **{"source": "a.mp4", "source_id": 0, "index": 2, "width": 0, "height": 0},
             "error": {"stage": "read", "message": "is damaged"},
         },
     ]

@@ -13,8 +13,8 @@ import numpy as np
 import pillow_heif
 from PIL import Image as Pillow
 
+from keepbusy.files.kinds import IMAGE_SUFFIXES
 from keepbusy.sources import frame_sizes, open_source
-from keepbusy.sources.images import IMAGE_SUFFIXES
 from keepbusy.sources.picture import read_image
 from tests.build import square_picture
 from tests.fuzz.check import check_frames

@@ -24,6 +24,9 @@ from keepbusy.drawing.style import PLAIN, Style
 
 _BLACK = (0, 0, 0)
 
+STAMP_SCALE = 0.4
+"""Size of the throughput's letters: smaller than the labels' of boxes, which are 0.55."""
+
 # Twelve colours (BGR) that stay apart from each other, from grey roads and for most colour-blind people.
 _PALETTE: tuple[Colour, ...] = (
     (60, 76, 231),
@@ -142,7 +145,7 @@ def draw(picture: Pixels, found: Drawable, style: Style = PLAIN, *, throughput_f
         draw_keypoints(picture, points, unit)
     end = 0
     if throughput_fps and style.has_throughput:
-        end = draw_label(picture, f"Throughput: {throughput_fps:.1f} FPS", (0, 0), _BLACK, 0.8 * unit)
+        end = draw_label(picture, f"{throughput_fps:.1f} FPS", (0, 0), _BLACK, STAMP_SCALE * unit)
     if found.probabilities is not None:
         classes = [
             (drawn_name(class_id, found.names), probability, _PALETTE[class_id % len(_PALETTE)])

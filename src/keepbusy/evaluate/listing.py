@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from keepbusy.files.kinds import is_picture
 from keepbusy.files.paths import files_below, natural_key
-from keepbusy.sources.images import is_picture
 
 
 def pictures_below(folder: Path) -> list[Path]:

@@ -15,10 +15,10 @@ from keepbusy.errors import FrameError, SourceError
 from keepbusy.evaluate import Dataset, Labels, open_dataset
 from keepbusy.evaluate.listing import pictures_below
 from keepbusy.evaluate.yolo_data import label_path
+from keepbusy.files.kinds import is_picture
 from keepbusy.files.paths import read_text
 from keepbusy.pictures.letterbox import Laying, Letterbox, Letterboxer
 from keepbusy.sources import Selection, Source, frame_sizes, open_source
-from keepbusy.sources.images import is_picture
 from keepbusy.values.forms import InputForm
 
 SizeHW = tuple[int, int]

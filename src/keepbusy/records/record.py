@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from keepbusy.files.kinds import is_picture
 from keepbusy.records.found import Found, RecordedResult
 from keepbusy.texts import class_name, valid_text
 
@@ -13,8 +14,10 @@ from keepbusy.texts import class_name, valid_text
 def record(result: RecordedResult, stream: str = "") -> dict[str, Any]:
     """A result as one JSON object.
 
-    `stream` is there where the stream was given a name of its own, and `time` where the frame is live: when it arrived,
-    by the machine's own clock (ISO 8601, UTC). A frame that failed has an `error` instead of `detections`.
+    `source_id` is the stream's number in the run, and `stream` its name where it was given one of its own.
+    `timestamp_s` is there where the frame has a time: not for pictures, and not for frames that could not be read and
+    whose time is not known. `time` is there where the frame is live: when it arrived, by the machine's own clock (ISO
+    8601, UTC). A frame that failed has an `error` instead of `detections`.
 
     Args:
         result: The result.
@@ -24,8 +27,9 @@ def record(result: RecordedResult, stream: str = "") -> dict[str, Any]:
     content: dict[str, Any] = {
         **({"stream": valid_text(stream)} if stream else {}),
         "source": valid_text(frame.source),
+        "source_id": frame.source_id,
         "index": frame.index,
-        "timestamp_s": round(frame.timestamp_s, 6),
+        **({"timestamp_s": round(frame.timestamp_s, 6)} if _has_time(result) else {}),
         "width": frame.width,
         "height": frame.height,
     }
@@ -85,6 +89,14 @@ def record_of_detections(found: Found) -> dict[str, Any]:
             for class_id, probability in found.top(5)
         ]
     return content
+
+
+def _has_time(result: RecordedResult) -> bool:
+    """Whether the frame's time is one that its source has told: a picture's is only its place among others."""
+    frame, error = result.frame, result.error
+    if error is not None and error.stage == "read" and error.timestamp_s is None:
+        return False
+    return frame.is_live or not is_picture(frame.source)
 
 
 def _wall_clock(at_ns: int) -> str:

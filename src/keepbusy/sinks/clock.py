@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepbusy.sources.images import is_picture
+from keepbusy.files.kinds import is_picture
 from keepbusy.values.frame import Frame
 
 DEFAULT_FPS = 25.0

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from keepbusy.files.kinds import is_picture
 from keepbusy.files.paths import FileId, OutputFolder, check_outputs, file_id, files_below
 from keepbusy.models.files import model_files
 from keepbusy.sinks.apart import check_apart, labels_of
 from keepbusy.sinks.naming import check_file, check_stdout, keeps_sub_folders
 from keepbusy.sinks.spec import FOLDERS, SinkSpec
 from keepbusy.sources.base import Source
-from keepbusy.sources.images import is_picture
 from keepbusy.sources.listing import VIDEO_SUFFIXES
 from keepbusy.sources.named import named_files
 

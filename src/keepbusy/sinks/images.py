@@ -8,13 +8,13 @@ from pathlib import Path
 import cv2
 
 from keepbusy.drawing.write import write_image
+from keepbusy.files.kinds import is_picture
 from keepbusy.files.whole import clear_output
 from keepbusy.sinks.base import Sink
 from keepbusy.sinks.draw import PLAIN, Style, annotate
 from keepbusy.sinks.encoders import EncoderName, choose_encoder
 from keepbusy.sinks.naming import OutputNames, check_file, make_folder
 from keepbusy.sinks.video import VideoFile
-from keepbusy.sources.images import is_picture
 from keepbusy.values.result import Result
 from keepbusy.values.streams import Outcome, StreamInfo
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keepbusy.errors import SinkError, reason_of
-from keepbusy.sources.images import is_picture
+from keepbusy.files.kinds import is_picture
 from keepbusy.sources.listing import LIST_SUFFIXES
 from keepbusy.sources.named import named_files
 from keepbusy.sources.pipe import STDIN

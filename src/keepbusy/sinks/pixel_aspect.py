@@ -6,8 +6,8 @@ import os
 from fractions import Fraction
 from typing import Any
 
+from keepbusy.files.kinds import is_picture
 from keepbusy.files.paths import file_address
-from keepbusy.sources.images import is_picture
 from keepbusy.values.frame import Frame
 
 SQUARE = Fraction(1)

@@ -12,10 +12,10 @@ from typing import Any, Literal, cast, get_args
 
 from keepbusy.config import MAX_COUNT, OnFull, OnSinkError, OutletConfig
 from keepbusy.errors import ConfigError
+from keepbusy.files.kinds import is_picture
 from keepbusy.files.parsing import TextError, parse_query
 from keepbusy.sinks.draw import PLAIN, Style
 from keepbusy.sinks.encoders import VIDEO_SUFFIXES, EncoderName
-from keepbusy.sources.images import is_picture
 
 SinkKind = Literal["json", "video", "picture", "images", "labels", "crops", "window"]
 

@@ -15,22 +15,12 @@ from keepbusy.sources.picture import blaming, read_picture
 from keepbusy.threads.cores import usable_cores
 from keepbusy.values.frame import Frame, Image
 
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".jp2", ".mpo", ".png", ".pgm", ".ppm", ".pbm", ".pnm"}
-    | {".avif", ".heic", ".heif", ".hif", ".tga", ".tif", ".tiff", ".webp"}
-)
-
 MAX_AUTO_THREADS = 4
 """Threads that read pictures where nobody says how many: half of the cores, and no more than this. Four keep up with
 some hundred photographs a second; the rest is the device's."""
 
 MAX_SIZES = 500
 """At most so many files are asked for their size: it takes some tens of microseconds each."""
-
-
-def is_picture(name: str | Path) -> bool:
-    """Whether a file's ending is a picture's."""
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 class ImageFiles(Source):

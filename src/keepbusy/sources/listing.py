@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keepbusy.errors import SourceError, reason_of
+from keepbusy.files.kinds import is_picture
 from keepbusy.files.paths import FileId, file_id, files_below, natural_key, read_text
-from keepbusy.sources.images import is_picture
 
 log = logging.getLogger("keepbusy")
 

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import SourceError, reason_of
+from keepbusy.files.kinds import is_picture
 from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
 from keepbusy.sources.heif import START_BYTES, is_still
-from keepbusy.sources.images import ImageFiles, is_picture
+from keepbusy.sources.images import ImageFiles
 from keepbusy.sources.listing import LIST_SUFFIXES, Entry, list_entries, list_folder, list_glob
 from keepbusy.sources.pipe import STDIN, Pipe, PipedPicture, is_pipe, picture_in
 from keepbusy.sources.video import Video
