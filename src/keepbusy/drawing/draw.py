@@ -24,6 +24,9 @@ from keepbusy.drawing.style import PLAIN, Style
 
 _BLACK = (0, 0, 0)
 
+STAMP_SCALE = 0.4
+"""Size of the throughput's letters: smaller than the labels' of boxes, which are 0.55."""
+
 # Twelve colours (BGR) that stay apart from each other, from grey roads and for most colour-blind people.
 _PALETTE: tuple[Colour, ...] = (
     (60, 76, 231),
@@ -98,10 +101,6 @@ class Drawable(Protocol):
     def top(self, k: int = 5) -> list[tuple[int, float]]:
         """The k most probable classes of a classification: (class id, probability)."""
         ...
-
-
-STAMP_SCALE = 0.4
-"""Size of the throughput's letters: smaller than the labels' of boxes, which are 0.55."""
 
 
 def draw(picture: Pixels, found: Drawable, style: Style = PLAIN, *, throughput_fps: float | None = None) -> None:
