@@ -321,6 +321,64 @@ def test_a_device_that_hangs_is_an_error_for_its_call_and_its_slot_is_replaced(m
     calls.close()
 
 
+def test_calls_that_wait_for_a_device_that_hangs_get_a_new_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keepbusy.flow.run.CANCEL_TIMEOUT_S", 0.01)
+    device = ScriptedDevice(hangs={0})
+    calls = calls_on(device, timeout_s=0.3)
+    first = Caller(calls, 0)
+    until(lambda: device.num_in_flight == 1)
+    others = [Caller(calls, number) for number in (1, 2, 3)]
+    until(lambda: calls.num_now == 4)
+    join(first, *others)
+    assert isinstance(first.errors[0], DeviceTimeoutError)
+    assert [caller.found for caller in others] == [[1], [2], [3]]
+    assert (calls.num_slots, calls.num_now) == (1, 0)
+    calls.close()
+
+
+def test_calls_that_wait_for_a_device_that_cannot_be_had_again_end_with_its_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("keepbusy.flow.run.CANCEL_TIMEOUT_S", 0.01)
+    device = ScriptedDevice(hangs={0})
+    made: list[int] = []
+
+    def make(frame_hw: tuple[int, int]) -> Slot:
+        made.append(1)
+        if len(made) > 1:
+            raise KeepbusyError("the device is gone")
+        return slots_of(device, 1)[0]
+
+    calls = Calls(make, None, ScriptedPostprocess(index_detected), 0.3, device.name)
+    first = Caller(calls, 0)
+    until(lambda: device.num_in_flight == 1)
+    others = [Caller(calls, number) for number in (1, 2)]
+    join(first, *others)
+    for caller in others:
+        assert "the device is gone" in str(caller.errors[0])
+    assert calls.num_now == 0
+    calls.close()
+
+
+def test_where_the_slots_for_few_are_lost_those_for_many_are_used() -> None:
+    places = Places()
+    (few,), many = slots_of(ScriptedDevice(), 1), slots_of(ScriptedDevice(), 2)
+    places.add(few)
+    places.add_for_many(many, 2)
+    few.is_lost = True
+    call = Call()
+    assert places.take(call) in many
+    places.leave(call)
+    for slot in many:
+        slot.is_lost = True
+    call = Call()
+    assert places.take(call) is None
+    (new,) = slots_of(ScriptedDevice(), 1)
+    places.add(new)
+    assert places.take(call) is new
+    places.leave(call)
+
+
 def test_a_model_that_does_not_compile_fails_every_call_that_asks_for_it() -> None:
     def make(frame_hw: tuple[int, int]) -> Slot:
         raise KeepbusyError("it does not compile")

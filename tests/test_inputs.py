@@ -23,6 +23,8 @@ from keepbusy.sources.generated import Generated
 from keepbusy.sources.given import flatten, open_mixed
 from keepbusy.sources.single import read_single
 from tests.build import build_blob_model, square_picture, write_picture, write_video
+from tests.graphs import onnx_model
+from tests.http_server import ReleasePage, release_page
 
 NO_PICTURES: list[tuple[Any, str, str]] = [
     (None, "a picture cannot be made of NoneType", "give a path"),
@@ -685,3 +687,18 @@ def test_detect_to_takes_what_a_run_takes(blob_model: Path, tmp_path: Path) -> N
     assert report.numbers.num_frames == 7
     assert len(lines.read_text().splitlines()) == 7
     assert kb.detect_to(blob_model, write_video(tmp_path / "a.mp4", num_frames=3), []).numbers.num_frames == 3
+
+
+def test_a_model_that_has_a_name_is_fetched_and_its_licence_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = ReleasePage(files={"/yolov5s.onnx": onnx_model(2000, seed=1)})
+    with release_page(page):
+        monkeypatch.setenv("KEEPBUSY_MODELS_URL", page.url)
+        monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
+        for take in (kb.Detector, kb.Pipeline):
+            # It is no detector, which is said of the file that was fetched.
+            with pytest.raises(ModelError, match=r"models.yolov5s\.onnx: "):
+                take("YOLOv5s")
+    assert [path for path, _ in page.requests] == ["/yolov5s.onnx"]
+    assert caplog.text.count("yolov5s: the weights are under AGPL-3.0") == 1

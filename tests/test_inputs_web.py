@@ -16,10 +16,11 @@ import pytest
 
 import keepbusy as kb
 from keepbusy.errors import FrameError, SourceError
+from keepbusy.sources.address import is_web
 from keepbusy.sources.pipe import PipedPicture
 from keepbusy.sources.single import read_single
 from keepbusy.sources.video import Video
-from keepbusy.sources.web import MAX_REDIRECTS, fetch_picture, is_web
+from keepbusy.sources.web import MAX_REDIRECTS, fetch_picture
 from tests.build import square_picture
 from tests.http_server import serving
 

@@ -87,14 +87,25 @@ async def asyncio_programs(pipeline: kb.Pipeline) -> None:
 
 
 def detector_of_pictures(picture: NDArray[np.uint8]) -> None:
-    detector = kb.Detector("m.xml", conf=0.5)
-    for found in (detector(picture), detector("a.jpg"), detector(Path("a.jpg"))):
-        assert_type(found, kb.Detections)
+    with kb.Detector("m.xml", conf=0.5, classes=["person"], class_conf={"person": 0.5}, imgsz=640) as detector:
+        assert_type(detector, kb.Detector)
+        for found in (detector(picture), detector("a.jpg"), detector(Path("a.jpg")), detector(b"...")):
+            assert_type(found, kb.Detections)
+        assert_type(detector([picture, picture]), list[kb.Detections])
+        assert_type(detector(["a.jpg", picture, b"..."]), list[kb.Detections])
+        for found in detector.stream(picture for _ in range(3)):
+            assert_type(found, kb.Detections)
+
+
+async def detector_in_asyncio(detector: kb.Detector, picture: NDArray[np.uint8]) -> None:
+    assert_type(await detector.detect(picture), kb.Detections)
+    assert_type(await detector.detect([picture, "a.jpg"]), list[kb.Detections])
 
 
 def options_by_name() -> None:
     options: Options = {"precision": "f16", "hint": "latency", "class_conf": {0: 0.5}}
     kb.Pipeline("m.xml", **options)
+    kb.Pipeline("m.xml", classes=(0, 2), channels="rgb", imgsz=(480, 640), names=["a", "b"])
     kb.Pipeline("m.xml", precission="f16")  # type: ignore[call-arg]
     kb.Pipeline("m.xml", precision="f17")  # type: ignore[arg-type]
 
@@ -114,6 +125,7 @@ def sources(pipeline: kb.Pipeline) -> None:
     assert_type(source, kb.Source)
     assert_type(source.frame_sizes(), dict[tuple[int, int], int])
     pipeline.run(Microscope(), source)
+    pipeline.run((np.zeros((64, 96, 3), np.uint8) for _ in range(3)), b"...", [b"...", "a.jpg"])
 
 
 def errors(error: kb.KeepbusyError) -> None:

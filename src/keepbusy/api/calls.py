@@ -98,7 +98,8 @@ class Calls:
                 self._begin(frame.shape_hw)
             if self._growth is not None and places.num_calls:
                 self._growth.start()
-            slot = places.take(call)
+            while (slot := places.take(call)) is None:
+                self._begin(frame.shape_hw)
             timings = Timings()
             error = stages.start(slot, frame, timings, _no_clock)
             if error is None:

@@ -99,17 +99,22 @@ class Places:
             self._many, self._for_many = max(MANY, many), tuple(slots)
             self._hand_out()
 
-    def take(self, call: Call) -> Slot:
+    def take(self, call: Call) -> Slot | None:
         """Wait for a slot. Calls get theirs in the order in which they come here. `leave` is to follow in any case.
+
+        Returns:
+            None where there is no slot that could ever become free, because the device gave none of them back: `add`
+            one, and call this again, which does not cost the call its turn.
 
         Raises:
             KeepbusyError: It was closed.
         """
         with self._lock:
             self._calls[call] = None
+            call.is_told = False
             self._hand_out()
         call.told.get()
-        if call.slot is None:
+        if call.slot is None and self._is_closed:
             raise KeepbusyError(
                 "the detector was closed while a call was waiting", hint="close it behind the last call"
             )
@@ -124,10 +129,11 @@ class Places:
     def _hand_out(self) -> None:
         """Give free slots to the calls that wait, the oldest first, and tell those that need not wait any longer."""
         free = self._free()
+        is_hopeless = self._is_closed or not self.slots
         for call in self._calls:
             if call.slot is None and free:
                 call.slot = free.pop()
-            if (call.slot is not None or self._is_closed) and not call.is_told:
+            if (call.slot is not None or is_hopeless) and not call.is_told:
                 call.told.put(None)
                 call.is_told = True
         if self._waits_for_all and all(call.slot is None for call in self._calls):
@@ -137,12 +143,12 @@ class Places:
     def _free(self) -> list[Slot]:
         if self._is_closed or self._num_pauses:
             return []
-        group = self._for_few
-        if len(self._calls) >= self._many and any(not slot.is_lost for slot in self._for_many):
-            group = self._for_many
+        few = [slot for slot in self._for_few if not slot.is_lost]
+        many = [slot for slot in self._for_many if not slot.is_lost]
         held = {id(call.slot) for call in self._calls}
-        # The last one is taken first: of few slots the same one is used again and again, and is warm in the caches.
-        return [slot for slot in reversed(group) if not slot.is_lost and id(slot) not in held]
+        group = many if many and (len(self._calls) >= self._many or not few) else few
+        # They are taken from the end, the first slot first: a single caller uses the same one again and again.
+        return [slot for slot in reversed(group) if id(slot) not in held]
 
     @contextlib.contextmanager
     def paused(self, timeout_s: float) -> Iterator[bool]:

@@ -16,6 +16,7 @@ from keepbusy.checks import check_count, check_flag
 from keepbusy.config import HIGHEST_PIXELS, MAX_COUNT, MAX_PIXELS
 from keepbusy.errors import ConfigError, SourceError, reason_of
 from keepbusy.files.endings import is_picture
+from keepbusy.sources.address import is_web
 from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
 from keepbusy.sources.heif import START_BYTES, is_still
@@ -23,7 +24,6 @@ from keepbusy.sources.images import ImageFiles
 from keepbusy.sources.listing import LIST_SUFFIXES, Entry, list_entries, list_folder, list_glob
 from keepbusy.sources.pipe import STDIN, Pipe, PipedPicture, is_pipe, picture_in
 from keepbusy.sources.video import Video
-from keepbusy.sources.web import fetch_picture, is_web
 from keepbusy.texts import shortened, without_secrets
 
 MAX_CAMERA = 999
@@ -128,6 +128,8 @@ def _check_how(source_id: Any, read_ahead: Any, read_threads: Any, max_pixels: A
 
 def _open_address(text: str, source_id: int, how: _How) -> Source:
     if is_web(text) and is_picture(urlsplit(text).path):
+        from keepbusy.sources.web import fetch_picture  # Loads TLS and more, which few programs need.
+
         answer = fetch_picture(text)
         if answer.content:
             return PipedPicture(answer.content, without_secrets(text), source_id, max_pixels=how.max_pixels)

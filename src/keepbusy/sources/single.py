@@ -9,11 +9,11 @@ from typing import Any
 from keepbusy.config import MAX_PIXELS, Channels
 from keepbusy.errors import ConfigError, FrameError, SourceError
 from keepbusy.files.endings import is_picture
+from keepbusy.sources.address import is_web
 from keepbusy.sources.listing import LIST_SUFFIXES, VIDEO_SUFFIXES
 from keepbusy.sources.picture import read_image
 from keepbusy.sources.pixels import is_pixels, to_image
 from keepbusy.sources.refusals import no_picture
-from keepbusy.sources.web import fetch_picture, is_web
 from keepbusy.texts import shortened, without_secrets
 from keepbusy.values.frame import Image
 
@@ -58,6 +58,8 @@ def read_single(
 
 
 def _fetched(url: str, index: int, max_pixels: int) -> Image:
+    from keepbusy.sources.web import fetch_picture  # Loads TLS and more, which few programs need.
+
     name = without_secrets(url)
     try:
         answer = fetch_picture(url)

@@ -53,11 +53,6 @@ class Answer(NamedTuple):
     content_type: str
 
 
-def is_web(text: str) -> bool:
-    """Whether a text is an address of http or https."""
-    return text.lower().startswith(("http://", "https://"))
-
-
 def fetch_picture(
     url: str,
     *,
