@@ -476,7 +476,7 @@ def test_a_wrong_option_is_named_as_it_was_given(arguments: tuple[object, ...], 
 def test_a_share_that_is_none_is_called_so(option: str, text: str, words: str) -> None:
     done = run("detect", option, text)
     assert done.returncode == 2
-    assert f"Invalid value for '{option}': {text} {'is ' if words.startswith('out') else ''}{words}" in done.stderr
+    assert_one_clear_line(done, 2, f"{option}: {text} {'is ' if words.startswith('out') else ''}{words}")
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

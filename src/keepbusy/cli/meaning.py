@@ -99,18 +99,18 @@ def meant_option(word: str, options: Mapping[str, Iterable[str]], command: str) 
     """
     name = word.strip("-").partition("=")[0].lower().replace("_", "-")
     by_letters = {option.lstrip("-"): option for option in options if option.startswith("--")}
-    slips = difflib.get_close_matches(name, by_letters, 1, _SLIP)
+    slips = [other for other in by_letters if sorted(other) == sorted(name)]
+    slips = slips or difflib.get_close_matches(name, by_letters, 1, _SLIP)
     if slips:
         return [by_letters[slips[0]]]
-    found: list[str] = []
-    for part in dict.fromkeys((name, *name.split("-"), name.removesuffix("s"))):
+    parts = list(dict.fromkeys((name, *name.split("-"), name.removesuffix("s"))))
+    found = [f"--{part}" for part in parts if f"--{part}" in options]
+    for part in parts:
         found += [option for option in _OPTIONS.get(part, ()) if option in options and option not in found]
-        if f"--{part}" in options and f"--{part}" not in found:
-            found.append(f"--{part}")
     if found:
         return found[:2]
-    parts = {part for part in name.split("-") if len(part) > 3}
-    return [option for option, told in options.items() if option.startswith("--") and parts & set(told)][:2]
+    telling = {part for part in parts if len(part) > 3}
+    return [option for option, told in options.items() if option.startswith("--") and telling & set(told)][:2]
 
 
 def meant_command(word: str, commands: Sequence[str]) -> str:
