@@ -1,8 +1,8 @@
 """A web service that detects what is in the pictures that it is sent.
 
-    pip install fastapi uvicorn
-    uvicorn examples.fastapi_server:app
-    curl --data-binary @photo.jpg 'http://127.0.0.1:8000/detect?conf=0.4'
+pip install fastapi uvicorn
+uvicorn examples.fastapi_server:app
+curl --data-binary @photo.jpg 'http://127.0.0.1:8000/detect?conf=0.4'
 """
 
 from collections.abc import AsyncIterator
@@ -21,7 +21,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     with kb.Detector(embedded_model(), conf=0.1) as app.state.detector:
         yield
 
+
 app = FastAPI(lifespan=lifespan)
+
 
 @app.post("/detect")
 async def detect(request: Request, conf: float = 0.25) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A folder of pictures to one CSV table. A picture that cannot be read gets a row with its error.
 
-    python examples/folder_to_csv.py photos/
+python examples/folder_to_csv.py photos/
 """
 
 import csv

@@ -1,6 +1,6 @@
 """Detect what is in one picture, and save the picture with what was found drawn into it.
 
-    python examples/one_picture.py photo.jpg
+python examples/one_picture.py photo.jpg
 """
 
 import sys

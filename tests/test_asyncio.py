@@ -232,7 +232,9 @@ def test_the_examples_of_the_docs_run(
     assert sorted(line.split()[0] for line in lines) == ["door"] * 5 + ["yard"] * 7
 
     names: dict[str, Any] = {}
-    exec(compile(f"async def main(pipeline):\n{textwrap.indent(short, ' ')}", "docs/concepts/streams.md", "exec"), names)
+    exec(
+        compile(f"async def main(pipeline):\n{textwrap.indent(short, ' ')}", "docs/concepts/streams.md", "exec"), names
+    )
     with kb.Pipeline("yolov5n.xml") as pipeline:
         asyncio.run(names["main"](pipeline))
     assert len(capsys.readouterr().out.splitlines()) == 5

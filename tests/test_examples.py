@@ -77,10 +77,10 @@ def test_one_picture(tmp_path: Path) -> None:
 
 
 def test_video_to_files(tmp_path: Path) -> None:
-    assert run("video_to_files", tmp_path)[0].startswith("90 frames, ")
+    assert run("video_to_files", tmp_path)[0].startswith("45 frames, ")
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [record["index"] for record in records] == list(range(90))
-    assert count_playable(tmp_path / "out.mp4") == 90
+    assert [record["index"] for record in records] == list(range(45))
+    assert count_playable(tmp_path / "out.mp4") == 45
 
 
 def test_folder_to_csv(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_cameras(tmp_path: Path) -> None:
 
 def test_asyncio_results(tmp_path: Path) -> None:
     found, turns = run("asyncio_results", tmp_path)
-    assert int(found.split()[0]) > 90 and found.endswith("detections in 90 frames")
+    assert int(found.split()[0]) > 45 and found.endswith("detections in 45 frames")
     assert int(turns.split()[4]) > 1
 
 
@@ -118,7 +118,7 @@ def test_own_source(tmp_path: Path) -> None:
 
 def test_own_step(tmp_path: Path) -> None:
     run("own_step", tmp_path)
-    assert count_playable(tmp_path / "blurred.mp4") == 60
+    assert count_playable(tmp_path / "blurred.mp4") == 30
 
 
 def test_the_step_blurs_people_and_nothing_else() -> None:
