@@ -37,7 +37,7 @@ PROGRAMS = {
 }
 """Each program, and what it needs of the library."""
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_all_of_them_are_known_and_short() -> None:
@@ -57,7 +57,7 @@ def run(name: str, folder: Path, *arguments: str) -> list[str]:
     """Run a program in a folder; the lines that it prints."""
     need(*PROGRAMS[name])
     command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=270, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=580, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
