@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import csv
 import importlib.util
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 
@@ -143,18 +145,23 @@ def test_int8(tmp_path: Path) -> None:
 
 def test_fastapi_server() -> None:
     need(*PROGRAMS["fastapi_server"])
-    from fastapi.testclient import TestClient
+    frame = kb.open_source("synth:street?seed=1&size=640x360&frames=1").read()
+    assert frame is not None and frame.image is not None
+    _, encoded = cv2.imencode(".jpg", frame.image)
+    found, refused, too_large = asyncio.run(
+        post(load("fastapi_server"), [encoded.tobytes(), b"no picture", bytes(20_000_001)])
+    )
+    assert found.status_code == 200
+    detections = found.json()["detections"]
+    assert len(detections) > 5 and all(one["confidence"] >= 0.4 for one in detections)
+    assert (refused.status_code, too_large.status_code) == (422, 413)
 
-    image = kb.open_source("synth:street?seed=1&size=640x360&frames=1").read()
-    assert image is not None and image.image is not None
-    _, encoded = cv2.imencode(".jpg", image.image)
-    with TestClient(load("fastapi_server").app) as client:
-        answer = client.post("/detect", params={"conf": 0.4}, content=encoded.tobytes())
-        assert answer.status_code == 200
-        detections = answer.json()["detections"]
-        assert len(detections) > 5 and all(one["confidence"] >= 0.4 for one in detections)
-        assert client.post("/detect", content=b"no picture").status_code == 422
-        assert client.post("/detect", content=bytes(20_000_001)).status_code == 413
+
+async def post(server: Any, bodies: list[bytes]) -> list[httpx.Response]:
+    """What a web service answers, called without a network."""
+    transport = httpx.ASGITransport(app=server.app)
+    async with server.lifespan(server.app), httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        return [await client.post("/detect", params={"conf": 0.4}, content=body) for body in bodies]
 
 
 def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
