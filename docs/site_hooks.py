@@ -15,6 +15,9 @@ from typing import Any
 
 from mkdocs.structure.files import File
 
+import keepbusy
+from keepbusy.cli.commands import COMMANDS, load_command
+
 ROOT = Path(__file__).resolve().parents[1]
 
 OUTSIDE = {
@@ -135,8 +138,6 @@ def relinked(text: str, source: str, page: str) -> str:
 
 def commands_page() -> str:
     """All commands with all options, as the program itself knows them."""
-    from keepbusy.cli.commands import COMMANDS, load_command
-
     parts = [
         "# All options of all commands",
         "Made from the program when this site was built; `keepbusy COMMAND --help` prints the same.",
@@ -178,7 +179,8 @@ def _usage(param: Any) -> str:
     value = param.metavar or ("" if getattr(param, "is_flag", False) else param.name.upper())
     if not param.opts[0].startswith("-"):
         return _code(value)
-    return "<br>".join(_code(f"{name} {value}".strip()) for name in (*param.opts, *param.secondary_opts))
+    names = (_code(f"{name} {value}".strip()) for name in (*param.opts, *param.secondary_opts))
+    return "<br>".join(f'<span class="option">{name}</span>' for name in names)
 
 
 def _meaning(param: Any) -> str:
@@ -205,8 +207,6 @@ def api_page(title: str, names: Sequence[str]) -> str:
 
 def api_pages() -> dict[str, tuple[str, tuple[str, ...]]]:
     """The pages of all public names: those of `API`, the errors, and the rest if there is one."""
-    import keepbusy
-
     placed = {name for _, names in API.values() for name in names} | {"__version__"}
     rest = [name for name in keepbusy.__all__ if name not in placed]
     errors = sorted((name for name in rest if name.endswith("Error")), key=lambda name: (name != "KeepbusyError", name))

@@ -9,11 +9,11 @@ from keepbusy.embedded import embedded_clip, embedded_model
 async def watch(pipeline: kb.Pipeline, done: asyncio.Event) -> None:
     """Count what is found."""
     total = 0
-    async with pipeline.stream(embedded_clip(), limit=90) as results:
+    async with pipeline.stream(embedded_clip(), limit=45) as results:
         async for result in results:
             total += len(result.detections)
     done.set()
-    print(f"{total} detections in 90 frames")
+    print(f"{total} detections in 45 frames")
 
 
 async def live_on(done: asyncio.Event) -> None:

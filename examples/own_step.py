@@ -28,7 +28,7 @@ class BlurPeople(kb.Step):
 
 if __name__ == "__main__":
     with kb.Pipeline(embedded_model()) as pipeline, pipeline.start() as run:
-        select = kb.SelectConfig(limit=60)
+        select = kb.SelectConfig(limit=30)
         run.add(str(embedded_clip()), kb.StreamConfig(select=select, steps=(lambda info: BlurPeople(),)))
         run.end()  # No more streams come: the run ends when this one does.
         kb.drain(run, kb.open_sink("blurred.mp4"))

@@ -90,7 +90,7 @@ def snippets_of(page: str) -> list[Snippet]:
 
 
 def is_there(needed: str) -> bool:
-    """Whether there is `Detections.where` in the library; or `command predict`, `package pandas`, `make check`."""
+    """Whether there is an attribute, `Detections.where`; or `command predict`, `package pandas`, `make check`."""
     kind, _, name = needed.rpartition(" ")
     if kind == "command":
         return find_command([name]) is not None

@@ -39,7 +39,7 @@ PROGRAMS = {
 }
 """Each program, and what it needs of the library."""
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_all_of_them_are_known_and_short() -> None:
@@ -59,7 +59,7 @@ def run(name: str, folder: Path, *arguments: str) -> list[str]:
     """Run a program in a folder; the lines that it prints."""
     need(*PROGRAMS[name])
     command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=270, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=580, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -79,10 +79,10 @@ def test_one_picture(tmp_path: Path) -> None:
 
 
 def test_video_to_files(tmp_path: Path) -> None:
-    assert run("video_to_files", tmp_path)[0].startswith("90 frames, ")
+    assert run("video_to_files", tmp_path)[0].startswith("45 frames, ")
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [record["index"] for record in records] == list(range(90))
-    assert count_playable(tmp_path / "out.mp4") == 90
+    assert [record["index"] for record in records] == list(range(45))
+    assert count_playable(tmp_path / "out.mp4") == 45
 
 
 def test_folder_to_csv(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_cameras(tmp_path: Path) -> None:
 
 def test_asyncio_results(tmp_path: Path) -> None:
     found, turns = run("asyncio_results", tmp_path)
-    assert int(found.split()[0]) > 90 and found.endswith("detections in 90 frames")
+    assert int(found.split()[0]) > 45 and found.endswith("detections in 45 frames")
     assert int(turns.split()[4]) > 1
 
 
@@ -120,7 +120,7 @@ def test_own_source(tmp_path: Path) -> None:
 
 def test_own_step(tmp_path: Path) -> None:
     run("own_step", tmp_path)
-    assert count_playable(tmp_path / "blurred.mp4") == 60
+    assert count_playable(tmp_path / "blurred.mp4") == 30
 
 
 def test_the_step_blurs_people_and_nothing_else() -> None:
@@ -145,25 +145,23 @@ def test_int8(tmp_path: Path) -> None:
 
 def test_fastapi_server() -> None:
     need(*PROGRAMS["fastapi_server"])
-    image = kb.open_source("synth:street?seed=1&size=640x360&frames=1").read()
-    assert image is not None and image.image is not None
-    _, encoded = cv2.imencode(".jpg", image.image)
-    asyncio.run(ask(load("fastapi_server").app, encoded.tobytes()))
+    frame = kb.open_source("synth:street?seed=1&size=640x360&frames=1").read()
+    assert frame is not None and frame.image is not None
+    _, encoded = cv2.imencode(".jpg", frame.image)
+    found, refused, too_large = asyncio.run(
+        post(load("fastapi_server"), [encoded.tobytes(), b"no picture", bytes(20_000_001)])
+    )
+    assert found.status_code == 200
+    detections = found.json()["detections"]
+    assert len(detections) > 5 and all(one["confidence"] >= 0.4 for one in detections)
+    assert (refused.status_code, too_large.status_code) == (422, 413)
 
 
-async def ask(app: Any, picture: bytes) -> None:
-    """Requests to the server, within its lifetime."""
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://here") as client,
-    ):
-        answer = await client.post("/detect", params={"conf": 0.4}, content=picture)
-        assert answer.status_code == 200
-        detections = answer.json()["detections"]
-        assert len(detections) > 5 and all(one["confidence"] >= 0.4 for one in detections)
-        assert (await client.post("/detect", content=b"no picture")).status_code == 422
-        assert (await client.post("/detect", content=bytes(20_000_001))).status_code == 413
+async def post(server: Any, bodies: list[bytes]) -> list[httpx.Response]:
+    """What a web service answers, called without a network."""
+    transport = httpx.ASGITransport(app=server.app)
+    async with server.lifespan(server.app), httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        return [await client.post("/detect", params={"conf": 0.4}, content=body) for body in bodies]
 
 
 def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
