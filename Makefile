@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Modules are compiled when they are first imported: most never are, and compiling all takes as long as unpacking them.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 BASE := $(VENV)/.base-done
 DEV := $(VENV)/.dev-done
 PUBLISH := $(VENV)/.release-done
@@ -20,17 +21,17 @@ setup: $(BASE) ## Make .venv with the package and what it needs to run, nothing 
 $(BASE): constraints/base.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("keepbusy needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes --requirement constraints/base.txt
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes --requirement constraints/base.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(PUBLISH): $(BASE) constraints/release.txt
-	$(PIP) install --require-hashes --requirement constraints/release.txt
+	$(INSTALL) --require-hashes --requirement constraints/release.txt
 	touch $@
 
 $(DEV): $(BASE) constraints/dev.txt training/requirements.txt
-	$(PIP) install --require-hashes --requirement constraints/dev.txt
-	$(PIP) install --requirement training/requirements.txt
+	$(INSTALL) --require-hashes --requirement constraints/dev.txt
+	$(INSTALL) --requirement training/requirements.txt
 	touch $@
 
 check: $(DEV) ## Run the tests that need no time and touch every part (tests/quick.txt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import re
 import shutil
@@ -254,9 +255,14 @@ def preprocessed(source: Path, target: Path, *, number: str, colours: str, is_sc
     return target
 
 
+@functools.cache
+def as_exported(plain: Path, picture: Path) -> kb.Detections:
+    return kb.Detector(plain, head="stock", shape="square", precision="f32")(picture)
+
+
 def see_same_detections(model: Path, plain: Path, picture: Path) -> None:
     # Named heads: to measure which one is the fastest takes longer than the rest.
-    expected = kb.Detector(plain, head="stock", shape="square", precision="f32")(picture)
+    expected = as_exported(plain, picture)
     found = kb.Detector(model, head="host", shape="square", precision="f32")(picture)
     assert found.class_id.tolist() == expected.class_id.tolist() and len(found)
     np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=2)
