@@ -11,7 +11,7 @@ PUBLISH := $(VENV)/.release-done
 # Hundreds of tests start the program: compiling it to bytecode each time would take longer than the rest of a start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup check test lint fuzz signals schedules interrupts audit demo bench dist release lock clean help
+.PHONY: setup check test lint fuzz signals schedules interrupts audit demo docs bench dist release lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -63,6 +63,9 @@ fuzz: $(DEV) ## Damaged models, videos, pictures, texts and answers of servers: 
 
 demo: $(BASE) ## Run the main job on what the repository contains
 	$(BIN)/python -m keepbusy demo
+
+docs: $(DEV) ## Build the documentation's site in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(DEV) ## Run all benchmarks and renew the figures in docs/performance.md: make bench EXPORTS="a.xml b.xml" VIDEOS=clip.mp4
 	$(BIN)/python benchmarks/run_all.py $(if $(EXPORTS),--exports $(EXPORTS)) $(if $(VIDEOS),--videos $(VIDEOS))
