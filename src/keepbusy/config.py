@@ -38,10 +38,10 @@ QuantizedChoice = Literal["auto", "keep", "drop"]
 HeadChoice = HeadStrategy | Literal["auto"]
 ShapeChoice = Literal["auto", "square", "rect"] | tuple[int, int]
 
-Classes: TypeAlias = "Collection[int] | Collection[str] | Collection[int | str] | int | str"
+Classes: TypeAlias = Collection[int] | Collection[str] | Collection[int | str] | int | str
 """Class ids and names, as `Pipeline` and `Detector` take them."""
 
-Thresholds: TypeAlias = "Mapping[int, float] | Mapping[str, float] | Mapping[int | str, float]"
+Thresholds: TypeAlias = Mapping[int, float] | Mapping[str, float] | Mapping[int | str, float]
 """Thresholds by class id or name."""
 
 Point = tuple[float, float]
