@@ -20,7 +20,7 @@ SAME = {
 TASKS = ("segment", "pose", "obb", "classify")
 """Ultralytics has a command for each task; `detect` is one here as well."""
 
-_STEP = "a step of your own does: docs/streams.md; its trackers take result.detections.to_supervision()"
+_STEP = "a step of your own does: docs/guides/extend.md; its trackers take result.detections.to_supervision()"
 
 
 class _No(NamedTuple):
