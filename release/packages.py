@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -25,7 +24,7 @@ def build(root: Path, folder: Path, home: str | None) -> tuple[Path, Path]:
 
     Args:
         root: The repository.
-        folder: Where the packages go; emptied before.
+        folder: Where the packages go; packages that are there are removed before, and nothing else.
         home: The repository's address, for links in the page; None where it is not known.
 
     Returns:
@@ -34,17 +33,18 @@ def build(root: Path, folder: Path, home: str | None) -> tuple[Path, Path]:
     Raises:
         ReleaseError: One does not build.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for older in (*folder.glob("keepbusy-*.whl"), *folder.glob("keepbusy-*.tar.gz")):
+        older.unlink()
     _hatch(root, folder, "sdist", home)
-    (sdist,) = folder.glob("*.tar.gz")
+    (sdist,) = folder.glob("keepbusy-*.tar.gz")
     with tempfile.TemporaryDirectory() as unpacked:
         with tarfile.open(sdist) as archive:
             archive.extractall(unpacked, filter="data")
         (source,) = Path(unpacked).iterdir()
         # The page comes from the sdist's own metadata here.
         _hatch(source, folder, "wheel", None)
-    (wheel,) = folder.glob("*.whl")
+    (wheel,) = folder.glob("keepbusy-*.whl")
     return sdist, wheel
 
 

@@ -10,7 +10,7 @@ VERSION_FILE = "src/keepbusy/version.py"
 CHANGELOG = "CHANGELOG.md"
 
 _VERSION = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
-_SSH = re.compile(r"(?:ssh://)?git@(?P<host>[^:/]+)[:/](?P<path>.+)")
+_SSH = re.compile(r"(?:ssh://)?git@(?P<host>[^:/]+)(?::\d+/|[:/])(?P<path>.+)")
 
 
 class ReleaseError(Exception):
@@ -37,7 +37,7 @@ def git(root: Path, *arguments: str) -> str:
         raise ReleaseError(
             f"git {' '.join(arguments)} failed: {done.stderr.strip()}", "run the release in a clone of the repository"
         )
-    return done.stdout.strip()
+    return done.stdout.rstrip()
 
 
 def version_of(root: Path) -> str:
@@ -58,9 +58,10 @@ def check_tree(root: Path) -> None:
     Raises:
         ReleaseError: Files are changed, or not tracked.
     """
-    changed = git(root, "status", "--porcelain")
+    # Whatever the user's own configuration of git leaves out.
+    changed = git(root, "status", "--porcelain", "--untracked-files=all")
     if changed:
-        names = ", ".join(line[3:] for line in changed.splitlines()[:5])
+        names = ", ".join(line[2:].strip() for line in changed.splitlines()[:5])
         raise ReleaseError(f"the tree is not clean: {names}", "commit these files, or remove them")
 
 
@@ -105,7 +106,12 @@ def home_of(root: Path, given: str | None) -> str:
     ssh = _SSH.fullmatch(address or "")
     if ssh is not None:
         address = f"https://{ssh['host']}/{ssh['path']}"
-    if address is None or not address.startswith("https://"):
+    if address is not None and "@" in address.partition("://")[2].partition("/")[0]:
+        raise ReleaseError(
+            "the repository's address has a name or a password in it, which every page of the package would show",
+            "name it without: --home https://HOST/OWNER/NAME",
+        )
+    if address is None or not re.fullmatch(r"https://[^\s/]+/\S+", address):
         raise ReleaseError(
             f"the repository's address is not known: {address or 'there is no remote'!r} is no address on the web",
             "name it: --home https://HOST/OWNER/NAME",

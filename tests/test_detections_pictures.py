@@ -13,6 +13,7 @@ from PIL import Image as PilImage
 
 import keepbusy as kb
 from keepbusy import drawing
+from keepbusy.drawing import write
 from keepbusy.sinks.draw import annotate
 from keepbusy.sinks.images import ImageFile
 from keepbusy.values.masks import Masks
@@ -238,3 +239,28 @@ def test_the_public_drawing_draws_what_has_the_attributes() -> None:
     canvas = drawing.as_bgr("draw", picture())
     drawing.draw(canvas, Own(), throughput_fps=None)
     np.testing.assert_array_equal(canvas, found().plot(picture()))
+
+
+def test_a_file_that_comes_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "late.png"
+    encode = write.encode_picture
+
+    def encode_late(*arguments: Any) -> bytes:
+        place.write_text("somebody else's")
+        return encode(*arguments)
+
+    monkeypatch.setattr(write, "encode_picture", encode_late)
+    with pytest.raises(kb.SinkError, match="exists already"):
+        found().save(place, picture())
+    assert place.read_text() == "somebody else's" and len(list(tmp_path.iterdir())) == 1
+    found().save(place, picture(), exist_ok=True)
+    assert cv2.imread(str(place)) is not None
+
+
+def test_a_zero_byte_is_no_part_of_a_path(tmp_path: Path) -> None:
+    with pytest.raises(kb.ConfigError, match="zero byte"):
+        found().save(f"{tmp_path}/a\0.jpg", picture())
+
+
+def test_a_class_may_be_a_number_in_an_array() -> None:
+    assert found().where(classes=np.array(1)).class_id.tolist() == [1]

@@ -12,7 +12,7 @@ import pytest
 from release import __main__ as program
 from release.index_page import addresses, index_page
 from release.packages import build, check_wheel
-from release.repository import ReleaseError, home_of, version_of
+from release.repository import ReleaseError, check_tree, home_of, version_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HOME = "https://forge.example/people/keepbusy"
@@ -106,6 +106,24 @@ def test_an_unknown_address_is_refused(repository: Path, tmp_path: Path, capsys:
     assert "--home https://" in refused(repository, capsys)
     git(tmp_path, "clone", "--quiet", str(repository), "clone")
     assert "is no address on the web" in refused(tmp_path / "clone", capsys)
+
+
+@pytest.mark.parametrize("address", ["https://me:secret@forge.example/a/b.git", "https://token@forge.example/a/b"])
+def test_an_address_with_a_password_is_refused_and_not_shown(
+    repository: Path, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(repository, "remote", "add", "elsewhere", address)
+    git(repository, "remote", "rename", "elsewhere", "origin")
+    with pytest.raises(ReleaseError, match="has a name or a password in it") as failed:
+        home_of(repository, None)
+    assert "secret" not in str(failed.value) and "token" not in str(failed.value)
+
+
+def test_files_that_git_is_told_not_to_show_are_seen(repository: Path) -> None:
+    git(repository, "config", "status.showUntrackedFiles", "no")
+    (repository / "junk.py").write_text("")
+    with pytest.raises(ReleaseError, match=r"not clean: junk\.py"):
+        check_tree(repository)
 
 
 @pytest.mark.parametrize("address", [HOME, f"{HOME}.git", "git@forge.example:people/keepbusy.git"])

@@ -11,7 +11,7 @@ import numpy as np
 
 from keepbusy.drawing.picture import Pixels
 from keepbusy.errors import ConfigError, SinkError, first_line, reason_of
-from keepbusy.files.whole import write_whole
+from keepbusy.files.whole import write_new, write_whole
 
 _HINT = "use .jpg, .png or .webp"
 _RECORDS = {".json": "to_json", ".jsonl": "to_json", ".csv": "to_csv", ".txt": "to_csv"}
@@ -53,22 +53,33 @@ def encode_preview(picture: Pixels, max_side_px: int = 1600, quality: int = 90) 
     return encode_picture(".jpg", picture, quality)
 
 
-def write_image(path: Path, picture: Pixels, *, follows_link: bool = True) -> None:
-    """Encode a picture and write it: whole, or not at all. What stands there is replaced.
+def write_image(path: Path, picture: Pixels, *, follows_link: bool = True, replaces: bool = True) -> None:
+    """Encode a picture and write it: whole, or not at all.
 
     Args:
         path: The file; its ending chooses the format.
         picture: uint8 (H, W, 3), BGR.
         follows_link: As for `write_whole`.
+        replaces: Whether a file that is there is replaced; otherwise it is an error, also where it has just come.
 
     Raises:
-        SinkError: The ending is not a format that can be written, or the file cannot be.
+        SinkError: The ending is not a format that can be written, or the file cannot be, or is there.
     """
     try:
         content = encode_picture(path.suffix, picture)
     except SinkError as error:
         raise SinkError(f"{path}: {error.message}", hint=error.hint) from error.__cause__
-    write_whole(path, content, follows_link=follows_link)
+    if replaces:
+        write_whole(path, content, follows_link=follows_link)
+        return
+    try:
+        write_new(path, content)
+    except FileExistsError as error:
+        raise _exists(path) from error
+
+
+def _exists(place: Path) -> SinkError:
+    return SinkError(f"{place}: exists already", hint="give another name, or `exist_ok=True` to replace it")
 
 
 def new_place(path: Any, *, exist_ok: bool) -> Path:
@@ -84,6 +95,8 @@ def new_place(path: Any, *, exist_ok: bool) -> Path:
     """
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes) or not os.fspath(path):
         raise ConfigError(f"save: {path!r} is no path", hint="give the file to write: save('out.jpg')")
+    if "\0" in os.fspath(path):
+        raise ConfigError("save: a path cannot have a zero byte in it", hint="give the file to write: save('out.jpg')")
     place = Path(os.path.expanduser(path))
     suffix = place.suffix.lower()
     if suffix in _RECORDS:
@@ -96,7 +109,7 @@ def new_place(path: Any, *, exist_ok: bool) -> Path:
         named = f"{suffix} is no format that can be written" if suffix else "its ending says no format"
         raise SinkError(f"{place}: {named}", hint=_HINT)
     if not exist_ok and os.path.lexists(place):
-        raise SinkError(f"{place}: exists already", hint="give another name, or `exist_ok=True` to replace it")
+        raise _exists(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -14,6 +15,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 from keepbusy.errors import SinkError
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet. One that comes meanwhile stays, and is an error.
+
+    Raises:
+        FileExistsError: There is one.
+        SinkError: It cannot be written.
+    """
+    try:
+        _put(path, lambda file: file.write(content), replaces=False)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True) -> None:
@@ -54,10 +70,16 @@ def copy_whole(source: Path, place: Path) -> None:
         raise write_error(place, error) from error
 
 
-def _put(place: Path, write: Callable[[BinaryIO], object]) -> None:
+def _put(place: Path, write: Callable[[BinaryIO], object], *, replaces: bool = True) -> None:
     """Fill a file under another name, then give it its own.
 
+    Args:
+        place: The file.
+        write: Fills it.
+        replaces: Whether a file that is there is replaced.
+
     Raises:
+        FileExistsError: One is there that is not to be replaced.
         OSError: It cannot be written.
     """
     part = place.with_name(f".keepbusy-{os.getpid()}-{threading.get_ident()}.part")
@@ -66,11 +88,32 @@ def _put(place: Path, write: Callable[[BinaryIO], object]) -> None:
         part.unlink(missing_ok=True)
         with part.open("xb") as file:
             write(file)
-        part.replace(place)
+        if replaces:
+            part.replace(place)
+        else:
+            _rename_new(part, place)
     except BaseException:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def _rename_new(part: Path, place: Path) -> None:
+    """Give a file a name that nobody has.
+
+    Raises:
+        OSError: Somebody has it, or it cannot be given.
+    """
+    try:
+        os.link(part, place)
+    except FileExistsError:
+        raise
+    except OSError:  # A file system without hard links: look, then rename.
+        if os.path.lexists(place):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
+        part.replace(place)
+        return
+    part.unlink()
 
 
 def write_all(file: io.RawIOBase, content: bytes) -> None:

@@ -49,6 +49,8 @@ def ids_of(classes: Classes, names: Sequence[str]) -> list[int]:
     Raises:
         ConfigError: There is no such class, or it is neither a name nor an id.
     """
+    if isinstance(classes, np.ndarray) and classes.ndim == 0:
+        classes = [classes.item()]
     several = [classes] if isinstance(classes, (str, bytes)) or not isinstance(classes, Iterable) else classes
     return [class_id for one in several for class_id in _ids_of_one(one, names)]
 

@@ -193,7 +193,7 @@ class Detections(DetectionArrays):
 
         picture = self.plot(image, labels=labels, conf=conf, line_width=line_width)
         place = new_place(path, exist_ok=exist_ok)
-        write_image(place, picture)
+        write_image(place, picture, replaces=exist_ok)
         return place
 
     def to_supervision(self) -> supervision.Detections:
