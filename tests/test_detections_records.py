@@ -173,3 +173,12 @@ def test_records_need_neither_opencv_nor_pandas() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_table_of_nothing_has_the_types_of_one_of_something() -> None:
+    one = kb.Detections(
+        np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.zeros(1, np.int64), ("person",), frame_hw=(10, 10)
+    )
+    full, empty = one.to_pandas(), one[:0].to_pandas()
+    assert isinstance(empty, pandas.DataFrame) and len(empty) == 0
+    assert list(full.dtypes) == list(empty.dtypes)

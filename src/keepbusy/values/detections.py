@@ -111,7 +111,8 @@ class Detections(DetectionArrays):
             raise MissingExtraError("to_pandas()", extra="pandas") from error
         from keepbusy.records.table import table
 
-        return pandas.DataFrame(table(self), copy=True)
+        # An empty list says nothing of its type.
+        return pandas.DataFrame(table(self), copy=True).astype({"name": str})
 
     def crops(self, image: Image) -> list[Image]:
         """What was found, cut out of the picture: one picture for each detection, in their order.
