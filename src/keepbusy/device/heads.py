@@ -190,7 +190,7 @@ def choose_head(
         rounds = measure_in_turn(contenders, picture())
     except ValueError as error:
         # What cannot be decoded is wrong; where the exported graph's is, each frame will say so.
-        log.warning("a head cannot be used: %s", first_line(error))
+        log.warning("head %s", first_line(error))
         return "stock"
     gains = {
         strategy: statistics.median(own / stock for own, stock in zip(rounds[strategy], rounds["stock"], strict=True))
@@ -225,12 +225,15 @@ def measure_in_turn(contenders: Mapping[Name, Contender], image: Image) -> dict[
     """Frames a second of each of some contenders in each of the rounds.
 
     Raises:
-        ValueError: What one of them gives cannot be decoded.
+        ValueError: What one of them gives cannot be decoded; it begins with the name.
     """
     rounds: dict[Name, list[float]] = {name: [] for name in contenders}
     for _ in range(ROUNDS):
         for name, contender in contenders.items():
-            rounds[name].append(measure(contender, image))
+            try:
+                rounds[name].append(measure(contender, image))
+            except ValueError as error:
+                raise ValueError(f"{name}: {first_line(error)}") from error
     return rounds
 
 

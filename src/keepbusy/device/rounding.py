@@ -66,7 +66,7 @@ def _measured(
     try:
         rounds = measure_in_turn(contenders, test_picture())
     except ValueError as error:
-        log.warning("in floating point: %s", first_line(error))
+        log.warning("numbers %s", first_line(error))
         return {"keeps": True, "fps": {}}
     gain = statistics.median(new / old for new, old in zip(rounds["float"], rounds["int8"], strict=True))
     keeps = gain <= WORTH_IT or not _is_proved(compiler, laying, strategy)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keepbusy.models.operations import redirect
+
 if TYPE_CHECKING:
     import openvino as ov
 
@@ -48,8 +50,7 @@ def _take_whole(concat: ov.Node) -> bool:
         return False
     new = ops.concat([whole, *sources[num_parts:]], axis)
     new.set_friendly_name(concat.get_friendly_name())
-    for target in list(concat.output(0).get_target_inputs()):
-        target.replace_source_output(new.output(0))
+    redirect(concat.output(0), new.output(0))
     begin = 0
     for part in parts:
         end = begin + int(part.get_shape()[axis])

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepbusy.models.constants import numbers_of
+from keepbusy.models.operations import WEIGHTED, redirect
 
 if TYPE_CHECKING:
     import openvino as ov
-
-_NETWORK = frozenset({"Convolution", "ConvolutionBackpropData", "GroupConvolution", "MatMul"})
 
 
 def without_rounding(graph: ov.Model) -> ov.Model:
@@ -28,9 +27,9 @@ def without_rounding(graph: ov.Model) -> ov.Model:
     copy = graph.clone()
     for node in copy.get_ordered_ops():
         if node.get_type_name() == "FakeQuantize" and numbers_of(node) is None:
-            _redirect(node, node.input_value(0))
+            redirect(node.output(0), node.input_value(0))
     for node in copy.get_ordered_ops():
-        if node.get_type_name() in _NETWORK:
+        if node.get_type_name() in WEIGHTED:
             _fold_weights(node)
     copy.validate_nodes_and_infer_types()
     return copy
@@ -48,8 +47,3 @@ def _fold_weights(node: ov.Node) -> None:
     folded = ops.constant(numbers.astype(np.float32 if kind == "f32" else np.float16))
     folded.set_friendly_name(source.get_node().get_friendly_name())
     node.input(1).replace_source_output(folded.output(0))
-
-
-def _redirect(node: ov.Node, source: ov.Output) -> None:
-    for target in list(node.output(0).get_target_inputs()):
-        target.replace_source_output(source)

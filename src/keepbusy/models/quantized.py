@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepbusy.models.constants import numbers_of
+from keepbusy.models.operations import WEIGHTED
 
 if TYPE_CHECKING:
     import openvino as ov
 
 _BYTES = frozenset({"i8", "u8"})
-_NETWORK = frozenset({"Convolution", "ConvolutionBackpropData", "GroupConvolution", "MatMul"})
 
 
 def why_quantized(graph: ov.Model) -> str:
@@ -58,7 +58,7 @@ def odd_quantization(graph: ov.Model) -> list[str]:
 def _byte_weights(graph: ov.Model) -> Iterator[tuple[ov.Node, ov.Node, ov.Node | None]]:
     """Operations whose weights are stored as bytes: the operation, the constant, and its scale, if any."""
     for node in graph.get_ordered_ops():
-        if node.get_type_name() not in _NETWORK:
+        if node.get_type_name() not in WEIGHTED:
             continue
         weights, scale = node.input_value(1).get_node(), None
         for _ in range(6):  # Convert, Subtract, Multiply, Reshape, FakeQuantize, in any order.

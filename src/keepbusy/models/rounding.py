@@ -11,15 +11,14 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from keepbusy.models.operations import WEIGHTED, redirect
+
 if TYPE_CHECKING:
     import openvino as ov
 
 _MARK = '<attribute name="DisablePrecisionConversion" version="0" value="dynamic:f16"/>'
 """OpenVINO's word for an operation whose results are to stay float32. It can be read from an IR file, not set from
 Python; versions that do not know it read over it."""
-
-_LAST = frozenset({"Convolution", "ConvolutionBackpropData", "GroupConvolution", "MatMul"})
-"""Behind these the CPU keeps float32 by itself."""
 
 MAX_BINS = 32
 
@@ -42,8 +41,7 @@ def keep_last_sums(graph: ov.Model) -> int:
         for index in range(2):
             kept.input(index).replace_source_output(convolution.input_value(index))
         kept.set_friendly_name(convolution.get_friendly_name())
-        for target in list(convolution.output(0).get_target_inputs()):
-            target.replace_source_output(kept.output(0))
+        redirect(convolution.output(0), kept.output(0))
     graph.validate_nodes_and_infer_types()
     return len(found)
 
@@ -58,7 +56,7 @@ def _last_of(graph: ov.Model) -> list[ov.Node]:
         if name in seen:
             continue
         seen.add(name)
-        if node.get_type_name() in _LAST:
+        if node.get_type_name() in WEIGHTED:  # Behind these the CPU keeps float32 by itself.
             found.append(node)
         else:
             waiting += [node.input_value(index).get_node() for index in range(node.get_input_size())]

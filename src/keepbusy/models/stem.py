@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.models.operations import redirect
 from keepbusy.values.forms import InputForm, Sizes
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def take_rows(graph: ov.Model, form: InputForm) -> bool:
     kept = weights if form.is_bgr else weights[:, ::-1]
     sorted_weights = ops.constant(_grouped(kept, begin, group, place))
     sorted_weights.set_friendly_name(first.weights.get_friendly_name())
-    _redirect(first.weights.output(0), sorted_weights.output(0))
-    _redirect(parameter.output(0), planes.output(0))
+    redirect(first.weights.output(0), sorted_weights.output(0))
+    redirect(parameter.output(0), planes.output(0))
     convolution = first.convolution
     convolution.set_attribute("strides", [int(attributes["strides"][0]), 1])
     convolution.set_attribute("pads_begin", [int(attributes["pads_begin"][0]), place.begin])
@@ -172,8 +173,3 @@ def _row(values: Sizes, form: InputForm, group: int) -> ov.Node:
 
     own = np.array(values if form.is_bgr else values[::-1], np.float32)
     return ops.constant(own if len(own) == 1 else np.tile(own, group))
-
-
-def _redirect(old: ov.Output, new: ov.Output) -> None:
-    for target in list(old.get_target_inputs()):
-        target.replace_source_output(new)

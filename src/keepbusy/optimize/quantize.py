@@ -19,6 +19,7 @@ import numpy as np
 from keepbusy.errors import KeepbusyError, MissingExtraError, ModelError, first_line
 from keepbusy.models.head import Head, raw_graph
 from keepbusy.models.load import Model
+from keepbusy.models.operations import redirect
 from keepbusy.optimize.frames import Sample, network_input
 from keepbusy.postprocess import Outputs
 from keepbusy.telemetry import without_sender
@@ -217,8 +218,7 @@ def _with_exported_head(model: Model, head: Head, quantized: ov.Model) -> ov.Mod
     ports = [name for level in head.levels for name in level.ports]
     for name, result in zip(ports, results, strict=False):
         channels_last = result.input_value(0).get_node()
-        for target in by_name[name].output(0).get_target_inputs():
-            target.replace_source_output(channels_last.input_value(0))
+        redirect(by_name[name].output(0), channels_last.input_value(0))
     for index, result in zip(head.form.outputs[1:], results[len(ports) :], strict=True):
         exported.outputs[index].get_node().input(0).replace_source_output(result.input_value(0))
     return ov.Model(exported.get_results(), quantized.get_parameters(), model.graph.get_friendly_name())

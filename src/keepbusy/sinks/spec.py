@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from keepbusy.config import MAX_COUNT, OnFull, OnSinkError, OutletConfig
+from keepbusy.drawing.style import MAX_LINE_WIDTH_PX
 from keepbusy.errors import ConfigError
 from keepbusy.files.endings import is_picture
 from keepbusy.files.parsing import TextError, parse_query
@@ -25,7 +26,6 @@ FOLDERS: frozenset[SinkKind] = frozenset({"images", "labels", "crops"})
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 STDOUT = "-"
 
-MAX_LINE_WIDTH_PX = 100
 MAX_ATTEMPTS = MAX_COUNT
 
 _HINT = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.models.operations import redirect
 from keepbusy.values.forms import OutputForm
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ class HeadProbe:
         parameters = []
         for port in ports:
             parameter = ops.parameter(list(port.get_shape()), np.float32)
-            for target in by_name[port.get_node().get_friendly_name()].output(0).get_target_inputs():
-                target.replace_source_output(parameter.output(0))
+            redirect(by_name[port.get_node().get_friendly_name()].output(0), parameter.output(0))
             parameters.append(parameter)
         for name in without:
             by_name[name].output(0).replace(by_name[name].input_value(0))
