@@ -44,7 +44,7 @@ def advisories(service: list[str]) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "pip_audit", "--requirement", PINNED, "--require-hashes", "--disable-pip"]
     command += ["--format", "json", "--progress-spinner", "off", "--timeout", str(CONNECT_TIMEOUT_S), *service]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=LIMIT_S)
     except subprocess.TimeoutExpired as error:
         raise NotAtHandError(f"no answer within {LIMIT_S} s") from error
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

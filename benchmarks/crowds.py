@@ -113,7 +113,7 @@ def run_once(checkout: Path, num_frames: int) -> Figures:
     """One round in a process of its own, with the keepbusy of a checkout and the made-up outputs of this file."""
     command = [sys.executable, str(Path(__file__).resolve()), "--inner", "--frames", str(num_frames)]
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
-    done = subprocess.run(command, env=environment, cwd=checkout, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, cwd=checkout, check=True, capture_output=True, encoding="utf-8")
     figures: Figures = json.loads(done.stdout)
     return figures
 

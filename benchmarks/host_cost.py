@@ -108,7 +108,7 @@ def measure_checkout(checkout: Path, clip: Path, options: argparse.Namespace) ->
     command = [sys.executable, str(Path(__file__).resolve()), str(clip), str(options.model), "--worker"]
     command += ["--frames", str(options.frames), *(["--head", options.head] if options.head else [])]
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         sys.exit(f"{checkout}: {done.stderr.strip().splitlines()[-1] if done.stderr else 'failed'}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

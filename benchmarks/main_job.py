@@ -48,7 +48,7 @@ def benchmark_app(model: Path, api: str, device: str, seconds: float) -> float:
     hint = "throughput" if api == "async" else "latency"
     command = [str(Path(sys.executable).parent / "benchmark_app"), "-m", str(model), "-d", device, "-api", api]
     command += ["-t", str(round(seconds)), "-hint", hint]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     found = re.search(r"Throughput:\s+([\d.]+) FPS", text)
     assert found, text
     return float(found[1])

@@ -92,7 +92,7 @@ def theirs(model: Path, api: str, device: str, seconds: float, *, words: Sequenc
     hint = "throughput" if api == "async" else "latency"
     command = [str(Path(sys.executable).parent / "benchmark_app"), "-m", str(model), "-d", device, "-api", api]
     command += ["-t", str(max(1, round(seconds))), "-hint", hint, *words]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     found = re.search(r"Throughput:\s+([\d.]+) FPS", text)
     assert found, text
     return float(found[1])

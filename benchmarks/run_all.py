@@ -113,7 +113,9 @@ def run_one(name: str, options: argparse.Namespace) -> str:
         if command[0] != "-m" and not (ROOT / command[0]).is_file():
             raise RuntimeError(f"{command[0]} is not there")
         # What it reports on the way goes to the user at once, its results to the document.
-        ended = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        ended = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", check=False
+        )
         if ended.returncode != 0:
             raise RuntimeError(f"{command[0]} ended with exit status {ended.returncode}: see above")
         output = without_paths(ended.stdout, options).strip("\n")

@@ -53,7 +53,7 @@ def _hatch(root: Path, folder: Path, target: str, home: str | None) -> None:
     if home is not None:
         environment[HOME_VARIABLE] = home
     command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder.resolve())]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise ReleaseError(f"the {target} does not build:\n{done.stdout}{done.stderr}", "see the lines above")
 
@@ -92,7 +92,9 @@ def check_with_tools(packages: tuple[Path, Path]) -> None:
 
 
 def _tool(module: str, *arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], capture_output=True, encoding="utf-8", check=False
+    )
     if done.returncode:
         found = (done.stdout + done.stderr).strip()
         raise ReleaseError(f"{module} finds:\n{found}", "its tools come with `make dist` and `make release`")

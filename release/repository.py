@@ -32,7 +32,7 @@ def git(root: Path, *arguments: str) -> str:
     Raises:
         ReleaseError: It fails.
     """
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise ReleaseError(
             f"git {' '.join(arguments)} failed: {done.stderr.strip()}", "run the release in a clone of the repository"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import locale
 import logging
 import os
 import threading
@@ -53,6 +54,14 @@ def the_log_stays_as_it_was() -> Iterator[None]:
     before = (log.level, log.disabled, log.propagate, list(log.handlers), log.manager.disable)
     yield
     assert (log.level, log.disabled, log.propagate, list(log.handlers), log.manager.disable) == before
+
+
+@pytest.fixture(autouse=True)
+def the_locale_stays_as_it_was() -> Iterator[None]:
+    """What a library sets for the whole process changes how text is read everywhere else in it."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,9 @@ def disturb(inputs: Inputs, folder: Path, spans_s: list[float], seed: int, numbe
     choices = commands(inputs, out)
     chosen = dice.randrange(len(choices))
     one = dice.choice(SIGNALS)
-    process = subprocess.Popen(_program(choices[chosen]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        _program(choices[chosen]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
     time.sleep(dice.uniform(0.0, 1.2 * spans_s[chosen]))
     process.send_signal(one)
     if dice.random() < 0.3:  # Once more, as people do.

@@ -97,7 +97,7 @@ def run_program(
     if not sys.platform.startswith("linux") or _early(environment) != _early(os.environ):
         command = [sys.executable, "-m", "keepbusy", *words]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_s, check=False, env=environment, cwd=cwd
+            command, capture_output=True, encoding="utf-8", timeout=timeout_s, check=False, env=environment, cwd=cwd
         )
     if not _starter:
         _starter.append(Starter())

@@ -271,7 +271,9 @@ def test_a_program_that_ends_with_a_run_still_open_ends(blob_model: Path, clip: 
     program = (
         f"import keepbusy as kb; p = kb.Pipeline({str(blob_model)!r}); r = p.run({str(clip)!r}, loop=True); next(r)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -381,7 +381,9 @@ def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path: Path, blob_model:
         "--save",
         video,
     ]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
     assert_one_clear_line(done, 1, "cannot be written")
     assert len(records("\n".join(out.read_text().splitlines()[:-1]))) > 20
     assert count_playable(video) > 10
@@ -407,7 +409,7 @@ def test_quiet_hides_notes_also_where_flags_share_a_dash(clip: Path) -> None:
     )
     for flags, is_shown in (((), True), (("-q",), False), (("-qd", "CPU"), False), (("--quiet",), False)):
         command = [sys.executable, "-c", code, "detect", str(clip), *flags]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
         assert done.returncode == 3 and ("note: a note" in done.stderr) == is_shown, (flags, done.stderr)
 
 
@@ -428,7 +430,7 @@ def test_ctrl_c_leaves_a_video_that_plays_and_records_that_parse(
         "--save",
         str(video),
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8")
     until = time.monotonic() + 60
     while (not out.exists() or out.read_text().count("\n") < 50) and time.monotonic() < until:
         assert process.poll() is None
@@ -444,7 +446,7 @@ def test_ctrl_c_leaves_a_video_that_plays_and_records_that_parse(
 
 def test_a_reader_that_goes_away_ends_the_run(blob_model: Path, clip: Path) -> None:
     command = f"{' '.join(KEEPBUSY)} detect {clip} -m {blob_model} --loop --json - -q | head -n 3"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, encoding="utf-8", timeout=60, check=False)
     assert len(records(done.stdout)) == 3
     assert done.stderr == ""
 
@@ -493,7 +495,7 @@ def test_a_command_does_not_wait_for_what_the_others_import() -> None:
         "try: main()\n"
         "finally: print([one for one in sys.modules if one.startswith('keepbusy.cli.')])"
     )
-    done = subprocess.run([sys.executable, "-c", code, "models"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, "models"], capture_output=True, encoding="utf-8", check=True)
     assert "'keepbusy.cli.models'" in done.stdout and "keepbusy.cli.detect" not in done.stdout
-    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, encoding="utf-8", check=True)
     assert "verify" in done.stdout and "keepbusy.cli.verify" not in done.stdout

@@ -154,7 +154,7 @@ def test_without_pandas_the_error_names_the_extra() -> None:
         "try: kb.Detections.empty().to_pandas()\n"
         "except kb.MissingExtraError as error: print(error.message, '|', error.hint)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.strip() == ("to_pandas() needs packages that are not installed | pip install 'keepbusy[pandas]'")
 
 
@@ -171,7 +171,7 @@ def test_records_need_neither_opencv_nor_pandas() -> None:
         "kb.Detections.empty().to_dict(); kb.Detections.empty().to_csv(); repr(kb.Detections.empty())\n"
         "print([name for name in ('cv2', 'pandas', 'openvino', 'av') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -308,7 +308,9 @@ calls.places.slots[0].request.cancel()
 other.join()
 print(calls(frame).detections.class_id.tolist(), calls.num_now)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
     assert done.stdout.split("\n")[:2] == ["interrupted 1", "[7] 0"], done.stderr
 
 
@@ -351,5 +353,7 @@ import numpy as np
 detector = kb.Detector({str(blob_model)!r})
 print(len(detector([np.zeros((64, 96, 3), np.uint8)] * 30)))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "30\n", "")

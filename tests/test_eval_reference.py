@@ -110,7 +110,7 @@ def run_eval(model: Path, folder: Path, out: Path, mode: str) -> dict[str, Any]:
     # The reference lays every picture into 640x640. The head that is fastest may be another one in each mode, and heads
     # differ in the last bits of a float32: sync and async are compared with the same.
     command += ["--shape", "square", "--head", "host", "--mode", mode, "--save-dir", str(out), "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=250, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     content: dict[str, Any] = json.loads((out / "metrics.json").read_text())
     return content

@@ -59,7 +59,7 @@ def run(name: str, folder: Path, *arguments: str) -> list[str]:
     """Run a program in a folder; the lines that it prints."""
     need(*PROGRAMS[name])
     command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=580, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=580, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -650,7 +650,7 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path, blob_model: Pa
         if before is not None:
             (tmp_path / "out.png").write_bytes(before)
         command = f"ulimit -f 4; exec {sys.executable} -m keepbusy detect in.png -m {blob_model} --save link.png"
-        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
         assert done.returncode == 1 and "cannot be written" in done.stderr, done.stderr
         out = tmp_path / "out.png"
         assert (out.read_bytes() if out.exists() else None) == before

@@ -417,7 +417,9 @@ with rtsp_camera() as url:
 def test_a_killed_rtsp_server_is_an_error(blob_model: Path) -> None:
     root = Path(__file__).parent.parent
     piped = subprocess.PIPE
-    server = subprocess.Popen([sys.executable, "-c", RTSP_SERVER], stdin=piped, stdout=piped, cwd=root, text=True)
+    server = subprocess.Popen(
+        [sys.executable, "-c", RTSP_SERVER], stdin=piped, stdout=piped, cwd=root, encoding="utf-8"
+    )
     with server:
         assert server.stdout is not None
         url = server.stdout.readline().strip()

@@ -301,7 +301,7 @@ def test_two_processes_at_once_end_with_what_each_can_use(models: tuple[Path, Pa
                 [sys.executable, "-c", code, str(model), str(tmp_path / "given")],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
             )
             for model in (*models, *models)
         ]

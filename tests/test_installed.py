@@ -61,7 +61,7 @@ class Installed:
             cwd=cwd,
             env={**kept, "PATH": path, "COLUMNS": "100"},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=timeout_s,
             check=False,
         )

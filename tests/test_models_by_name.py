@@ -435,12 +435,12 @@ def test_a_read_only_cache_is_used_and_never_written(tmp_path: Path, page: Relea
     command = [*prefix, *fetch_command(folder, page, is_pinned=is_pinned)]
     folder.chmod(0o555)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=WAIT_S, check=False)
         assert done.stdout.startswith("error") and "cannot be written: Permission denied" in done.stdout, done.stderr
         folder.chmod(0o755)
         (folder / "tiny.onnx").write_bytes(CONTENT)
         folder.chmod(0o555)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=WAIT_S, check=False)
         assert done.stdout == f"found {folder / 'tiny.onnx'}\n", done.stderr
     finally:
         folder.chmod(0o755)
@@ -463,9 +463,9 @@ def lines_until(process: subprocess.Popen[str], last: str) -> list[str]:
 def test_of_two_processes_one_downloads(tmp_path: Path, page: ReleasePage) -> None:
     page.pause_at = HALF
     command = fetch_command(tmp_path, page)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as first:
         assert page.paused.wait(WAIT_S)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as second:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as second:
             lines_until(second, "waiting")
             page.gate.set()
             found = f"found {tmp_path / 'tiny.onnx'}"
@@ -477,7 +477,7 @@ def test_of_two_processes_one_downloads(tmp_path: Path, page: ReleasePage) -> No
 
 def test_a_killed_process_leaves_its_bytes_and_no_lock(tmp_path: Path, page: ReleasePage) -> None:
     page.pause_at = HALF
-    with subprocess.Popen(fetch_command(tmp_path, page), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(fetch_command(tmp_path, page), stdout=subprocess.PIPE, encoding="utf-8") as process:
         lines_until(process, f"have {HALF}")
         process.kill()
     page.gate.set()
@@ -506,7 +506,7 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "yolox_s.onnx").write_bytes(b"")
-    lines = {line.split()[1]: line for line in run_models().splitlines() if len(line.split()) > 5}
+    lines = {line.split()[0]: line for line in run_models().splitlines() if len(line.split()) > 5}
     assert set(lines) >= {known.name for known in CATALOGUE}
     assert "Apache-2.0" in lines["yolox_s"] and " yes " in lines["yolox_s"] and "35.9" in lines["yolox_s"]
     assert "AGPL-3.0" in lines["yolov5s"] and " yes " not in lines["yolov5s"] and "first download" in lines["yolov5s"]

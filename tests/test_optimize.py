@@ -387,7 +387,7 @@ def test_nncf_is_silent_and_sends_nothing() -> None:
     )
     environment = {key: value for key, value in os.environ.items() if key != "NNCF_CI"}
     done = subprocess.run(
-        [sys.executable, "-c", check], capture_output=True, text=True, check=True, env=environment, timeout=120
+        [sys.executable, "-c", check], capture_output=True, encoding="utf-8", check=True, env=environment, timeout=120
     )
     assert (done.stdout, done.stderr) == ("False False\n", "")
 

@@ -210,7 +210,7 @@ def test_what_is_no_video_says_that_it_came_through_standard_input(content: byte
 def test_a_terminal_is_no_source() -> None:
     of_program, of_user = pty.openpty()
     done = subprocess.run(
-        [*PROGRAM, "detect", "-"], stdin=of_user, capture_output=True, check=False, timeout=60, text=True
+        [*PROGRAM, "detect", "-"], stdin=of_user, capture_output=True, check=False, timeout=60, encoding="utf-8"
     )
     os.close(of_program)
     os.close(of_user)

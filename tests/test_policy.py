@@ -67,7 +67,7 @@ def asked_for(code: str, *arguments: str, folder: Path) -> tuple[str, str]:
     environment |= {"HOME": str(home), "LOCALAPPDATA": str(home), "USERPROFILE": str(home)}
     record = folder / "asked.txt"
     command = [sys.executable, "-c", AUDIT + code, str(record), *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     # OpenVINO's statistics keep an id and a count here.
     assert not (home / "intel").exists()
@@ -161,7 +161,7 @@ def audited(address: str) -> tuple[int, str]:
     pytest.importorskip("pip_audit")
     environment = {**os.environ, "AUDIT_OSV_URL": address, "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, str(REPOSITORY / ".ci" / "audit.py")]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert done.stderr == ""
     return done.returncode, done.stdout
 

@@ -82,7 +82,7 @@ def test_the_surface_is_flat_sorted_and_complete() -> None:
 
 def test_public_modules_are_there_and_say_what_they_are() -> None:
     check = "import keepbusy as kb; print([getattr(kb, n).__name__ for n in sorted(kb._MODULES)], kb.drawing.Style())"
-    shown = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run([sys.executable, "-c", check], capture_output=True, encoding="utf-8", check=True).stdout
     assert shown.startswith(str([f"keepbusy.{name}" for name in sorted(keepbusy._MODULES)]))
     for name in keepbusy._MODULES:
         module = getattr(keepbusy, name)
@@ -105,7 +105,7 @@ def test_public_modules_are_there_and_say_what_they_are() -> None:
 )
 def test_importing_pulls_in_no_heavy_library(statement: str) -> None:
     check = f"import sys; {statement}; print([n for n in ('openvino', 'cv2', 'av', 'numpy') if n in sys.modules])"
-    allowed = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
+    allowed = subprocess.run([sys.executable, "-c", check], capture_output=True, encoding="utf-8", check=True).stdout
     assert allowed.strip() == "[]"
 
 
@@ -208,5 +208,5 @@ def test_help_does_without_the_names_of_options() -> None:
         "import sys; sys.argv = ['keepbusy', '--help']\nfrom keepbusy.cli.app import main\ntry: main()\n"
         "except SystemExit: print('option_names' in ' '.join(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.splitlines()[-1] == "False"

@@ -60,7 +60,7 @@ def test_the_region_on_the_command_line(blob_model: Path, tmp_path: Path) -> Non
     command = [sys.executable, "-m", "keepbusy", "detect", str(tmp_path / "two.png"), "-m", str(blob_model)]
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*command, "--json", "-", *options], capture_output=True, text=True, check=False)
+        return subprocess.run([*command, "--json", "-", *options], capture_output=True, encoding="utf-8", check=False)
 
     whole, part = (json.loads(run(*options).stdout)["detections"] for options in ([], ["--region", "0,0 0.5,0.75"]))
     assert 0 < len(part) < len(whole)

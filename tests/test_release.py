@@ -32,7 +32,12 @@ def git(folder: Path, *arguments: str) -> str:
     for role in ("AUTHOR", "COMMITTER"):
         identity |= {f"GIT_{role}_NAME": "somebody", f"GIT_{role}_EMAIL": "somebody@forge.example"}
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, env={**os.environ, **identity}, capture_output=True, text=True, check=True
+        ["git", *arguments],
+        cwd=folder,
+        env={**os.environ, **identity},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
     )
     return done.stdout
 

@@ -97,7 +97,7 @@ def test_what_is_written_of_a_camera_has_none(blob_model: Path, tmp_path: Path) 
         done = subprocess.run(
             [sys.executable, "-m", "keepbusy", *command, *outputs],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=120,
             check=False,
         )

@@ -74,7 +74,7 @@ while core in taken_cores() and core not in before and time.monotonic() < until_
     time.sleep(0.001)
 print(core in meanwhile, core in before, core in taken_cores())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     single = len(allowed_cores()) == 1  # Then every thread is bound to it.
     assert done.stdout.split() == ["True", str(single), str(single)]
 

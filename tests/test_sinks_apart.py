@@ -121,7 +121,9 @@ def detect(folder: Path, words: str, redirection: str = "| cat") -> subprocess.C
     build_blob_model(folder / "model.xml")
     write_picture(folder / "in.jpg", square_picture())
     line = f"set -o pipefail; {sys.executable} -m keepbusy detect in.jpg -m model.xml --quiet {words} {redirection}"
-    return subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, capture_output=True, encoding="utf-8", timeout=100, check=False
+    )
 
 
 DEVICES = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]

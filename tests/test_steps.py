@@ -10,6 +10,7 @@ import pytest
 
 import keepbusy as kb
 from keepbusy.config import Mode
+from keepbusy.steps import Step, StreamInfo
 from keepbusy.testing import ScriptedDevice, ScriptedSource, scripted_run
 
 MODES = pytest.mark.parametrize("mode", ["async", "sync"])
@@ -19,10 +20,10 @@ def config(mode: Mode) -> kb.RunConfig:
     return kb.RunConfig(mode=mode, nireq=3 if mode == "async" else None)
 
 
-class Watcher(kb.Step):
+class Watcher(Step):
     """Remembers what it has seen, and fails where it is told to."""
 
-    def __init__(self, info: kb.StreamInfo, fails: tuple[int, ...] = ()) -> None:
+    def __init__(self, info: StreamInfo, fails: tuple[int, ...] = ()) -> None:
         self.info = info
         self.fails = fails
         self.seen: list[int] = []
@@ -48,12 +49,12 @@ class Makers:
         self.fails = fails
         self.made: list[Watcher] = []
 
-    def __call__(self, info: kb.StreamInfo) -> Watcher:
+    def __call__(self, info: StreamInfo) -> Watcher:
         self.made.append(Watcher(info, self.fails))
         return self.made[-1]
 
 
-class Nothing(kb.Step):
+class Nothing(Step):
     def process(self, result: kb.Result) -> kb.Result:
         keep = np.zeros(len(result.detections), np.bool_)
         return dataclasses.replace(result, detections=result.detections[keep])
@@ -72,7 +73,7 @@ def test_each_stream_has_steps_of_its_own_that_see_its_results_in_order(mode: Mo
     assert num_results == 18 and ended == [1, 1, 1]
     by_name = {one.info.name: one for one in makers.made}
     assert {name: one.seen for name, one in by_name.items()} == {f"s{n}": list(range(5 + n)) for n in range(3)}
-    assert by_name["s1"].info == kb.StreamInfo(id=1, name="s1", source="s1", num_frames=6, fps=30.0, size_wh=(64, 48))
+    assert by_name["s1"].info == StreamInfo(id=1, name="s1", source="s1", num_frames=6, fps=30.0, size_wh=(64, 48))
     assert len({name for one in makers.made for name in one.threads}) == 1
 
 
@@ -108,7 +109,7 @@ def test_a_step_that_fails_fails_one_frame(mode: Mode) -> None:
 
 @MODES
 def test_a_step_that_cannot_be_made_is_each_frames_error(mode: Mode) -> None:
-    def fail(info: kb.StreamInfo) -> kb.Step:
+    def fail(info: StreamInfo) -> Step:
         raise kb.ConfigError("no tracker", hint="install one")
 
     with scripted_run(None, ScriptedDevice(), config(mode)) as run:
@@ -157,7 +158,7 @@ def test_a_stream_that_is_opened_again_keeps_its_steps() -> None:
 
 @MODES
 def test_a_step_cannot_put_another_frame_or_other_times_in_place(mode: Mode) -> None:
-    class Forger(kb.Step):
+    class Forger(Step):
         def process(self, result: kb.Result) -> kb.Result:
             frame = dataclasses.replace(result.frame, index=99)
             return kb.Result(frame, result.detections, kb.Timings())
@@ -171,7 +172,7 @@ def test_a_step_cannot_put_another_frame_or_other_times_in_place(mode: Mode) -> 
 
 
 def test_what_is_documented_can_be_done() -> None:
-    class OnlyLarge(kb.Step):
+    class OnlyLarge(Step):
         def process(self, result: kb.Result) -> kb.Result:
             boxes = result.detections.boxes_xyxy
             is_large = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) > 10_000
@@ -205,7 +206,7 @@ def test_steps_are_told_of_the_end_while_the_other_streams_go_on(mode: Mode) -> 
 def test_steps_that_were_made_before_one_that_cannot_be_are_made_and_ended_once(mode: Mode) -> None:
     makers = Makers()
 
-    def fail(info: kb.StreamInfo) -> kb.Step:
+    def fail(info: StreamInfo) -> Step:
         raise kb.ConfigError("no tracker")
 
     with scripted_run(None, ScriptedDevice(), config(mode)) as run:
@@ -219,7 +220,7 @@ def test_steps_that_were_made_before_one_that_cannot_be_are_made_and_ended_once(
 @MODES
 @pytest.mark.parametrize("odd", [None, "result", 5])
 def test_a_step_that_gives_no_result_fails_the_frame(mode: Mode, odd: object) -> None:
-    class Odd(kb.Step):
+    class Odd(Step):
         def process(self, result: kb.Result) -> kb.Result:
             if odd == 5:
                 return dataclasses.replace(result, detections=odd)  # type: ignore[arg-type]

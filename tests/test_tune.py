@@ -513,7 +513,7 @@ def test_affinity_counts() -> None:
     code = (
         f"import os; os.sched_setaffinity(0, [{first}]); from keepbusy.threads import cores; print(cores.whole_cores())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.strip() == "1"
     assert 1 <= cores.whole_cores() <= max(1, cores.usable_cores()) <= (os.cpu_count() or 1)
 
@@ -674,7 +674,7 @@ app()
 def test_ctrl_c_keeps_the_best_until_then(tmp_path: Path) -> None:
     profile = tmp_path / "p.yaml"
     command = [sys.executable, "-c", textwrap.dedent(PROGRAM), "--budget", "12", "-o", str(profile)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     assert process.stderr is not None
     # The first stage is over, and something was found; most of the budget is still to come.
     before = []

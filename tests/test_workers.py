@@ -20,7 +20,7 @@ from tests.interrupted_waits import WAITS
 def test_a_wait_that_is_broken_off_does_no_harm(name: str) -> None:
     command = [sys.executable, "-m", "tests.interrupted_waits", name]
     root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", timeout=100, check=False)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
@@ -74,7 +74,7 @@ def test_a_forked_child_cannot_go_on_with_the_run_of_its_parent(tmp_path: Path) 
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script, "x", str(tmp_path / "out.jsonl")],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=100,
         check=False,
     )

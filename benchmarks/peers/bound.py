@@ -31,7 +31,12 @@ def run_alone(model: Path, api: str, device: str, seconds: float) -> dict[str, f
     try:
         # A session of its own, as the workers have: Ctrl-C is for the comparison.
         ended = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=seconds + 5 * GRACE_S, start_new_session=True
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=seconds + 5 * GRACE_S,
+            start_new_session=True,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ContenderError(f"benchmark_app: {error}") from error

@@ -79,7 +79,7 @@ def offline_env(cache: Path) -> dict[str, str]:
 
 def _call(command: list[str], extra_env: dict[str, str] | None = None) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), **(extra_env or {})}
-    ended = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    ended = subprocess.run(command, capture_output=True, encoding="utf-8", env=env, check=False)
     if ended.returncode != 0:
         lines = [line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
         raise ContenderError(lines[-1] if lines else f"{' '.join(command[1:4])}: exit status {ended.returncode}")

@@ -52,7 +52,6 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 env={**os.environ, "PYTHONPATH": str(ROOT), **(extra_env or {})},
-                text=True,
                 encoding="utf-8",
                 start_new_session=True,
             )

@@ -127,7 +127,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
+                encoding="utf-8",
             )
         self._process, self._answers = process, queue.SimpleQueue()
         self._reader = threading.Thread(target=_read, args=(process, self._answers))
