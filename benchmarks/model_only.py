@@ -3,7 +3,7 @@
     python benchmarks/model_only.py MODEL [MODEL ...] [--device CPU] [--rounds 5] [--seconds 5] [--same-graph]
 
 In each round each of the four contenders (ours and theirs, sync and async) runs once for each model, in an order that
-rotates, so that a machine that drifts favours nobody. Both measure the same graph:
+rotates, so that a machine that drifts favours nobody; each time in a process of its own. Both measure the same graph:
 
 - without `--same-graph` the model as exported: the row that `keepbusy bench` calls so, and `benchmark_app` on the file.
   Both give pixels as bytes in the layout of the model's input, with a conversion to its number type before it;
@@ -47,22 +47,13 @@ Contenders: TypeAlias = tuple[Callable[[float], float], Callable[[float], float]
 
 def as_exported(model: Path, api: Mode, device: str) -> Contenders:
     """The model as exported: ours, and `benchmark_app` on its file."""
-    one = Exported(load_model(model), device, api, Options())
-
-    def ours(seconds: float) -> float:
-        return one.measure(seconds).fps
-
-    return ours, partial(theirs, model, api, device)
+    return partial(apart, model, api, device), partial(theirs, model, api, device)
 
 
 def as_run(model: Path, api: Mode, device: str, folder: Path) -> Contenders:
     """The model as run: ours, and `benchmark_app` on the graph that runs."""
     pipeline = kb.Pipeline(model, device, mode=api)
     pipeline.plan()
-
-    def ours(seconds: float) -> float:
-        return measure_model_only(pipeline.warm_requests(), seconds).fps
-
     words = ["-nireq", str(pipeline.num_slots)] if api == "async" else []
     threads = pipeline.device.describe().get("threads", "0")
     if device == "CPU" and threads not in ("0", str(whole_cores())):
@@ -70,7 +61,32 @@ def as_run(model: Path, api: Mode, device: str, folder: Path) -> Contenders:
         config = folder / f"{model.stem}-{api}.json"
         config.write_text(json.dumps({device: {"INFERENCE_NUM_THREADS": threads}}))
         words += ["-load_config", str(config)]
-    return ours, partial(theirs, save_graph(pipeline, folder / f"{model.stem}-{api}.xml"), api, device, words=words)
+    graph = save_graph(pipeline, folder / f"{model.stem}-{api}.xml")
+    return partial(apart, model, api, device, words=["--same-graph"]), partial(theirs, graph, api, device, words=words)
+
+
+def apart(model: Path, api: Mode, device: str, seconds: float, *, words: Sequence[str] = ()) -> float:
+    """Ours, in a process of its own, as `benchmark_app` is: models that one process has compiled share its threads."""
+    command = [sys.executable, str(Path(__file__).resolve()), str(model), "--ours", api, "--device", device]
+    command += ["--seconds", str(seconds), *words]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True).stdout)
+
+
+def ours(model: Path, api: Mode, device: str, seconds: float, *, is_as_run: bool) -> float:
+    """Frames a second of our loop.
+
+    Args:
+        model: The model's file.
+        api: `sync` or `async`.
+        device: OpenVINO's device name.
+        seconds: How long.
+        is_as_run: The graph that keepbusy runs; otherwise the model as exported.
+    """
+    if not is_as_run:
+        return Exported(load_model(model), device, api, Options()).measure(seconds).fps
+    pipeline = kb.Pipeline(model, device, mode=api)
+    pipeline.plan()
+    return measure_model_only(pipeline.warm_requests(), seconds).fps
 
 
 def save_graph(pipeline: kb.Pipeline, path: Path) -> Path:
@@ -115,7 +131,12 @@ def main() -> None:
         action="store_true",
         help="measure the graph as keepbusy runs it, both with our number of requests",
     )
+    parser.add_argument("--ours", choices=("sync", "async"), help="print the frames a second of our loop alone, once")
     options = parser.parse_args()
+    if options.ours:
+        (model,) = options.models
+        print(ours(model, options.ours, options.device, options.seconds, is_as_run=options.same_graph))
+        return
     with tempfile.TemporaryDirectory() as folder:
         for model in options.models:
             compare(
