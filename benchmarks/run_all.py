@@ -32,7 +32,7 @@ OUTPUT = ROOT / "build" / "bench"
 CHART = ROOT / "docs" / "images" / "peers.svg"
 NAMES = (
     *("environment", "exports", "main-job", "heads", "peers", "model-only"),
-    *("engine-only", "streams", "scripted-bound", "predicted-bound", "memory"),
+    *("engine-only", "streams", "callers", "scripted-bound", "predicted-bound", "memory"),
 )
 
 Command = list[str]
@@ -53,6 +53,9 @@ def commands(name: str, options: argparse.Namespace) -> list[Command]:
     if name == "streams":
         length = ["--rounds", "1", "--frames", "640", "--seconds", "0.2"] if is_quick else []
         return [["-m", "benchmarks.streams", *length]]
+    if name == "callers":
+        length = ["--rounds", "1", "--seconds", "0.5"] if is_quick else ["--rounds", "7", "--seconds", "3"]
+        return [["-m", "benchmarks.callers", "--video", video, "--model", model, *device, *length]]
     if name == "scripted-bound":
         return [["benchmarks/scripted_bound.py", "--rounds", "1" if is_quick else "5"]]
     if name == "memory":
