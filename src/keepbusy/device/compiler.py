@@ -76,7 +76,14 @@ class Compiler:
         with self._lock:  # All of them are made from one graph.
             keeps = self.keeps_rounding if keeps_rounding is None else keeps_rounding
             model = self.model if keeps else self._without_rounding()
-            return prepare(model, head=self.head, strategy=strategy, input_hw=input_hw, max_cells=max_cells)
+            return prepare(
+                model,
+                head=self.head,
+                strategy=strategy,
+                input_hw=input_hw,
+                max_cells=max_cells,
+                is_for_cpu=self.config.device == "CPU",
+            )
 
     def _without_rounding(self) -> Model:
         if self._plain is None:

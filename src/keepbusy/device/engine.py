@@ -19,6 +19,7 @@ from keepbusy.cache.fingerprint import model_fingerprint
 from keepbusy.config import DeviceConfig, Mode
 from keepbusy.device.names import SINGLE, check_device, full_device_name
 from keepbusy.errors import DeviceError, DeviceTimeoutError, ModelError, first_line
+from keepbusy.models.compile import compile_graph
 from keepbusy.postprocess.candidates import Outputs
 
 if TYPE_CHECKING:
@@ -305,11 +306,11 @@ def _compile(
     """Compile, if need be without the cache: one that is full or damaged must not keep a model from running."""
     if kept is not None:
         try:
-            return core.compile_model(graph, device, {**properties, "CACHE_DIR": str(kept.path)})
+            return compile_graph(core, graph, device, {**properties, "CACHE_DIR": str(kept.path)})
         except RuntimeError as error:
             log.info("%s: the model does not compile with this cache: %s", kept.path, first_line(error))
             kept.discard()
-    return core.compile_model(graph, device, properties)
+    return compile_graph(core, graph, device, properties)
 
 
 def _key(model: Prepared, device: str, properties: dict[str, Any], core: ov.Core) -> dict[str, Any]:

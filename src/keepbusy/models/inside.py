@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepbusy.errors import first_line
+from keepbusy.models.compile import compile_graph
 from keepbusy.models.constants import numbers_of
 from keepbusy.values.forms import InputForm
 
@@ -151,7 +152,7 @@ def look_inside(graph: ov.Model, *, is_bgr: bool) -> Inside:
     if convolution is None:
         raise RuntimeError("it has no convolution")
     start = openvino.Model([convolution.input_value(0), convolution.output(0)], [parameter], "start")
-    run = openvino.Core().compile_model(start, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    run = compile_graph(openvino.Core(), start, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     shape = tuple(parameter.get_shape())
     axis = 1 if shape[1] == 3 else 3
 

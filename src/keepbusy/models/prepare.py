@@ -13,6 +13,7 @@ from keepbusy.models.load import Model
 from keepbusy.models.parts import concatenate_wholes
 from keepbusy.models.rounding import keep_last_sums
 from keepbusy.models.stem import take_rows
+from keepbusy.models.zero_points import without_zero_points
 from keepbusy.values.forms import HeadStrategy, InputForm, OutputForm
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def prepare(
     strategy: HeadStrategy = "stock",
     input_hw: tuple[int, int] | None = None,
     max_cells: int | None = None,
+    is_for_cpu: bool = False,
 ) -> Prepared:
     """Put a model's graph together.
 
@@ -62,6 +64,7 @@ def prepare(
             numbers to the host.
         input_hw: The input's (height, width); None for the model's own.
         max_cells: For `tail`: cells of the finest level that are decoded; None for the default.
+        is_for_cpu: Where the head changes, an INT8 network's zero points move to where they cost a CPU nothing.
 
     Raises:
         ConfigError: The graph cannot take this shape.
@@ -82,6 +85,8 @@ def prepare(
         concatenate_wholes(graph)
     graph = _with_float_outputs(graph)
     keep_last_sums(graph)
+    if is_for_cpu and head is not None and strategy != "stock":
+        without_zero_points(graph)
     _name_by_place(graph)
     return Prepared(graph, model.path, wanted_hw, model.input, output)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.models.compile import compile_graph
 from keepbusy.models.operations import redirect
 from keepbusy.values.forms import OutputForm
 
@@ -62,7 +63,7 @@ class HeadProbe:
         self._inputs = [part.get_parameters().index(parameter) for parameter in parameters]
         self._others = [index for index in range(len(part.inputs)) if index not in self._inputs]
         self._shapes = [tuple(part.inputs[index].get_shape()) for index in range(len(part.inputs))]
-        self._compiled = ov.Core().compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        self._compiled = compile_graph(ov.Core(), part, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def run(self, values: Sequence[Array]) -> Array:
         """The output for made-up numbers at the ports, each (1, channels, h, w); without its first axis."""
