@@ -14,6 +14,7 @@ from openvino import opset13 as ops
 from keepbusy.models import load_model
 from keepbusy.models.head import find_head
 from keepbusy.models.prepare import prepare
+from keepbusy.models.quantized import computes_in_bytes
 from keepbusy.models.zero_points import without_zero_points
 
 STEP = 0.03
@@ -33,7 +34,7 @@ def weights(shape: tuple[int, ...], seed: int) -> Any:
 def convolution(node: Any, seed: int, *, kernel: int = 3, stride: int = 1, pads: tuple[int, int] = (1, 1)) -> Any:
     """Eight channels from as many as there are, with a bias."""
     begin, end = ([side] * 2 for side in pads)
-    shape = (8, int(node.output(0).get_shape()[1]), kernel, kernel)
+    shape = (8, int(node.output(0).get_shape()[1] if hasattr(node, "output") else node.get_shape()[1]), kernel, kernel)
     made = ops.convolution(node, weights(shape, seed), [stride] * 2, begin, end, [1, 1])
     return ops.add(made, np.random.default_rng(seed).normal(0, 1, (1, 8, 1, 1)).astype(np.float32))
 
@@ -72,6 +73,11 @@ def network(kind: str) -> ov.Model:
         inner = quantized(ops.swish(convolution(half, 1, kernel=3)), 5)
         shorter = ops.slice(inner, np.array([0]), np.array([4]), np.array([1]), np.array([1]))
         node = convolution(ops.concat([node, quantized(ops.add(half, shorter), 9)], 1), 2, kernel=1, pads=(0, 0))
+    elif kind == "halves":
+        halves = ops.variadic_split(node, np.int32(1), np.array([3, 5]))
+        inner = convolution(halves.output(1), 1)
+        node = convolution(ops.concat([halves.output(1), halves.output(0)], 1), 2)
+        node = ops.add(ops.add(node, inner), ops.reduce_sum(halves.output(0), np.array([1]), keep_dims=True))
     elif kind == "pooled and enlarged":
         pooled = ops.max_pool(node, [1, 1], [1, 1], [2, 2], [2, 2], [5, 5]).output(0)
         larger = enlarged(pooled, "nearest")
@@ -89,7 +95,7 @@ def results(graph: ov.Model) -> Any:
 
 KINDS = {
     **dict.fromkeys(("3x3", "1x1", "stride, uneven pads", "each channel by itself", "bias first"), 1),
-    **{"no bias, two readers": 1, "a block": 2, "pooled and enlarged": 1},
+    **{"no bias, two readers": 1, "a block": 2, "halves": 2, "pooled and enlarged": 1},
 }
 
 
@@ -187,3 +193,25 @@ def test_trained_networks_have_none_left_before_their_convolutions(data: Path, s
             and node.input_value(0).get_node().get_type_name() == "FakeQuantize"
         ]
         assert len(padded) <= 1, (path, padded)  # The picture itself has none.
+
+
+def test_an_int8_network_is_computed_in_float32_where_that_is_free(data: Path) -> None:
+    for path in [*int8_models(data), data / "models" / "yolo11n_openvino_model" / "yolo11n.xml"]:
+        model = load_model(path)
+        head = find_head(model.graph, model.output, model.input_hw)
+        wanted = "f32" if "int8" in path.parent.name else None
+        assert prepare(model, head=head, strategy="tail", is_for_cpu=True).precision == wanted
+        assert prepare(model, head=head, strategy="tail").precision is None
+        assert prepare(model, head=head, strategy="stock", is_for_cpu=True).precision is None
+
+
+@pytest.mark.parametrize(("num_plain", "is_in_bytes"), [(0, True), (1, False)])
+def test_a_network_with_layers_in_floating_point_is_not_computed_in_bytes(num_plain: int, is_in_bytes: bool) -> None:
+    given, node = start()
+    for seed in range(3):
+        node = convolution(quantized(node, 9), seed)
+    for seed in range(num_plain):
+        node = convolution(node, seed)
+    graph = ov.Model([ops.result(node)], [given], "network")
+    without_zero_points(graph)
+    assert computes_in_bytes(graph) is is_in_bytes

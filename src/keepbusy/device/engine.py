@@ -252,8 +252,9 @@ class OpenVINODevice:
             properties["NUM_STREAMS"] = str(config.nstreams)
         if config.threads is not None:
             properties["INFERENCE_NUM_THREADS"] = str(config.threads)
-        if config.precision is not None:
-            properties["INFERENCE_PRECISION_HINT"] = config.precision
+        precision = config.precision or model.precision
+        if precision is not None:
+            properties["INFERENCE_PRECISION_HINT"] = precision
         if with_layer_times:
             properties["PERF_COUNT"] = "YES"
         check_device(config.device, core)

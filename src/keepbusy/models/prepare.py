@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keepbusy.config import Precision
 from keepbusy.errors import ConfigError, ModelError, first_line
 from keepbusy.models.head import Head, raw_graph, tail_graph
 from keepbusy.models.load import Model
 from keepbusy.models.parts import concatenate_wholes
+from keepbusy.models.quantized import computes_in_bytes
 from keepbusy.models.rounding import keep_last_sums
 from keepbusy.models.stem import take_rows
 from keepbusy.models.zero_points import without_zero_points
@@ -33,6 +35,8 @@ class Prepared:
         input: What the network wants its pixels to be, and how frames are laid into it.
         output: How its outputs are to be read.
         is_exported: It is for measuring only: `as_exported` made it.
+        precision: The number type that the device is to compute in where nobody has asked for one; None leaves it to
+            the device.
     """
 
     graph: ov.Model
@@ -41,6 +45,7 @@ class Prepared:
     input: InputForm
     output: OutputForm
     is_exported: bool = False
+    precision: Precision | None = None
 
 
 def prepare(
@@ -64,7 +69,8 @@ def prepare(
             numbers to the host.
         input_hw: The input's (height, width); None for the model's own.
         max_cells: For `tail`: cells of the finest level that are decoded; None for the default.
-        is_for_cpu: Where the head changes, an INT8 network's zero points move to where they cost a CPU nothing.
+        is_for_cpu: Where the head changes, an INT8 network's zero points move to where they cost a CPU nothing, and
+            what of it is not INT8 is computed in float32.
 
     Raises:
         ConfigError: The graph cannot take this shape.
@@ -85,10 +91,13 @@ def prepare(
         concatenate_wholes(graph)
     graph = _with_float_outputs(graph)
     keep_last_sums(graph)
+    precision: Precision | None = None
     if is_for_cpu and head is not None and strategy != "stock":
         without_zero_points(graph)
+        # What little is not in bytes is then not rounded to bfloat16's eight bits either: the same on every CPU.
+        precision = "f32" if computes_in_bytes(graph) else None
     _name_by_place(graph)
-    return Prepared(graph, model.path, wanted_hw, model.input, output)
+    return Prepared(graph, model.path, wanted_hw, model.input, output, precision=precision)
 
 
 def as_exported(model: Model) -> Prepared:

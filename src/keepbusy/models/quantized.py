@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _BYTES = frozenset({"i8", "u8"})
 
+MAX_FLOATING = 0.05
+"""Up to this share of its products an INT8 network may compute in floating point: for YOLO11's attention it is 1 %."""
+
 
 def why_quantized(graph: ov.Model) -> str:
     """What shows that a graph is INT8 already, in words; "" where nothing does."""
@@ -24,6 +28,41 @@ def why_quantized(graph: ov.Model) -> str:
     for node, weights, _ in _byte_weights(graph):
         return f"{node.get_type_name()} {node.get_friendly_name()} has weights of {_type(weights)}"
     return ""
+
+
+def computes_in_bytes(graph: ov.Model) -> bool:
+    """Whether next to nothing of a network is computed in floating point, so that its type costs no time."""
+    in_bytes = in_floats = 0
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() not in WEIGHTED:
+            continue
+        if any(port.get_partial_shape().is_dynamic for port in (node.output(0), node.input(1))):
+            return False
+        if all(_is_rounded(node.input_value(index).get_node()) for index in range(2)):
+            in_bytes += _num_products(node)
+        else:
+            in_floats += _num_products(node)
+    return in_bytes > 0 and in_floats <= MAX_FLOATING * (in_bytes + in_floats)
+
+
+def _is_rounded(node: ov.Node) -> bool:
+    """Whether it gives bytes that are scaled at most, or what has been rounded to be such."""
+    for _ in range(4):  # Multiply, Subtract, Convert.
+        if node.get_type_name() == "FakeQuantize" or node.output(0).get_element_type().get_type_name() in _BYTES:
+            return True
+        if node.get_type_name() not in ("Convert", "Multiply", "Subtract"):
+            return False
+        node = node.input_value(0).get_node()
+    return False
+
+
+def _num_products(node: ov.Node) -> int:
+    """So many products an operation with weights adds up for all of its results."""
+    factors: list[int] = list(node.input_value(1).get_shape())
+    results: list[int] = list(node.output(0).get_shape())
+    if node.get_type_name() == "MatMul":
+        return math.prod(results) * (factors[-1] if node.get_attributes()["transpose_b"] else factors[-2])
+    return math.prod(results) * (math.prod(factors) // results[1])
 
 
 def odd_quantization(graph: ov.Model) -> list[str]:

@@ -33,7 +33,7 @@ LEVELS = 256
 TOLERANCE = 1e-3
 """So far, in steps, a zero point may lie off a whole number: it is one, rounded."""
 
-_PASSING = frozenset({"Concat", "Interpolate", "MaxPool", "Slice"})
+_PASSING = frozenset({"Concat", "Interpolate", "MaxPool", "Slice", "Split", "VariadicSplit"})
 _CONVOLUTIONS = frozenset({"Convolution", "GroupConvolution"})
 
 
@@ -73,39 +73,46 @@ class _Activations:
     """A graph's activations as whole numbers, as far as they are asked for."""
 
     def __init__(self) -> None:
-        self._made: dict[str, tuple[ov.Output, _Bytes | None]] = {}
+        self._made: dict[str, tuple[ov.Node, list[_Bytes]]] = {}
 
     def as_bytes(self, output: ov.Output) -> _Bytes | None:
         """An activation as whole numbers, if it is quantized to bytes with one zero point."""
-        name = output.get_node().get_name()
-        if output.get_index():
-            return None
+        node = output.get_node()
+        name = node.get_name()
         if name not in self._made:
-            self._made[name] = output, self._make(output.get_node())
-        return self._made[name][1]
+            self._made[name] = node, self._make(node)
+        made = self._made[name][1]
+        return made[output.get_index()] if output.get_index() < len(made) else None
 
     def lead_others(self) -> None:
         """Have all that still take an activation take what its numbers stand for."""
         from openvino import opset13 as ops
 
-        for old, made in self._made.values():
-            if made is not None and old.get_target_inputs():
-                moved = ops.subtract(ops.convert(made.numbers, "f32"), ops.constant(np.float32(made.scale.zero)))
-                redirect(old, ops.multiply(moved, ops.constant(np.float32(made.scale.step))).output(0))
+        for node, made in self._made.values():
+            for index, one in enumerate(made):
+                old = node.output(index)
+                if old.get_target_inputs():
+                    moved = ops.subtract(ops.convert(one.numbers, "f32"), ops.constant(np.float32(one.scale.zero)))
+                    redirect(old, ops.multiply(moved, ops.constant(np.float32(one.scale.step))).output(0))
 
-    def _make(self, node: ov.Node) -> _Bytes | None:
+    def _make(self, node: ov.Node) -> list[_Bytes]:
+        """Each output as whole numbers; none where they are not."""
         if node.get_type_name() == "FakeQuantize":
-            return _quantized(node)
+            made = _quantized(node)
+            return [] if made is None else [made]
         if not _passes(node):
-            return None
+            return []
         num_given = node.get_input_size() if node.get_type_name() == "Concat" else 1
         given = [self.as_bytes(node.input_value(index)) for index in range(num_given)]
         found = [one for one in given if one is not None]
         if len(found) < len(given) or any(one.scale != found[0].scale for one in found):
-            return None
+            return []
         inputs = [one.numbers for one in found]
         inputs += [node.input_value(index) for index in range(num_given, node.get_input_size())]
-        return _Bytes(_like(node, inputs), found[0].scale)
+        outputs = _like(node, inputs)
+        # The places of the largest, a second output of MaxPool, are no activation.
+        outputs = outputs[:1] if node.get_type_name() == "MaxPool" else outputs
+        return [_Bytes(output, found[0].scale) for output in outputs]
 
 
 def _free(convolution: ov.Node, activations: _Activations) -> bool:
@@ -155,21 +162,22 @@ def _quantized(node: ov.Node) -> _Bytes | None:
 
 def _passes(node: ov.Node) -> bool:
     """Whether an operation gives numbers that it got, at other places, and nothing else."""
-    if node.get_type_name() not in _PASSING or node.output(0).get_partial_shape().is_dynamic:
+    outputs = [node.output(index) for index in range(node.get_output_size())]
+    if node.get_type_name() not in _PASSING or any(output.get_partial_shape().is_dynamic for output in outputs):
         return False
     attributes = node.get_attributes()
     is_padded = any(any(attributes.get(name, ())) for name in ("pads_begin", "pads_end"))
     return node.get_type_name() != "Interpolate" or (attributes["mode"] == "nearest" and not is_padded)
 
 
-def _like(node: ov.Node, inputs: list[ov.Output]) -> ov.Output:
-    """The first output of the same operation on other inputs."""
+def _like(node: ov.Node, inputs: list[ov.Output]) -> list[ov.Output]:
+    """The outputs of the same operation on other inputs."""
     from openvino.utils.node_factory import NodeFactory
 
     made: ov.Node = NodeFactory(node.get_type_info().version_id).create(
         node.get_type_name(), inputs, node.get_attributes()
     )
-    return made.output(0)
+    return list(made.outputs())
 
 
 def _sums(convolution: ov.Node) -> NDArray[np.float64] | None:
