@@ -210,8 +210,10 @@ class RunConfig:
         device_timeout_s: A device that takes longer for one frame is reported as not answering. Half a minute
             is far above any frame and below a person's patience.
         read_threads: Threads that decode pictures or one video ahead; None for as many as pay.
-        max_pixels: A picture, or a video's picture, that has more pixels by its header fails without being decoded.
-            Several are decoded at the same time where there are several `read_threads`.
+        max_pixels: A picture, or a video's picture, that has more pixels by its header fails without being decoded,
+            be it a file, an address, bytes, or a picture of Pillow. Arrays, and the frames of a source of your own,
+            are taken whatever their size: their memory is spent already. Several are decoded at the same time where
+            there are several `read_threads`.
         preprocess_threads: Threads that lay frames into their input; None for as many as pay.
         reduce_jpegs: Decode large JPEGs at a half, a quarter or an eighth of their size where the model's input is so
             much smaller: several times as fast, and boxes move a little. `frame.image` still is the whole picture: it

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast, overload
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast, overload
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from keepbusy.config import MAX_COUNT
 from keepbusy.device.compiled import CompiledModel
 from keepbusy.device.slots import EXTRA_REQUESTS, Slot, num_requests
 from keepbusy.errors import ConfigError, FrameError, KeepbusyError
-from keepbusy.sources.pixels import is_odd_array
+from keepbusy.sources.pixels import is_odd_array, is_pixels
 from keepbusy.sources.refusals import how_else
 from keepbusy.sources.single import read_single
 from keepbusy.threads.cores import usable_cores
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from keepbusy.models.load import Model
     from keepbusy.values.forms import HeadStrategy
 
-PictureLike: TypeAlias = "str | os.PathLike[str] | Image | PillowImage | bytes | bytearray | memoryview"
+PictureLike: TypeAlias = "str | os.PathLike[str] | Image | PillowImage | bytes | bytearray | memoryview | IO[bytes]"
 """What `Detector` takes for a picture."""
 
 FEW_PICTURES = 8
@@ -134,8 +134,9 @@ class Detector:
         Args:
             image: One picture, or a sequence of pictures, such as a list. A picture is a path; an http or https
                 address; an array, uint8, (H, W, 3) in BGR, (H, W, 4) in BGRA (RGB and RGBA with `channels="rgb"`), or
-                (H, W) in grey; a picture of Pillow; or the bytes of an encoded picture. An address is fetched by the
-                machine that this program runs on, wherever it leads: do not pass on addresses of strangers.
+                (H, W) in grey; a picture of Pillow; or an encoded picture, its bytes or its file, open for them, which
+                is read from where it stands. An address is fetched by the machine that this program runs on, wherever
+                it leads: do not pass on addresses of strangers.
 
         Returns:
             The detections in a picture; for a list, a list of the same length and order.
@@ -170,10 +171,10 @@ class Detector:
             KeepbusyError: The detector is closed.
         """
         self._check_open()
-        if isinstance(images, (str, bytes, os.PathLike, np.ndarray)) or not isinstance(images, Iterable):
+        if isinstance(images, (str, os.PathLike)) or is_pixels(images) or not isinstance(images, Iterable):
             raise ConfigError(
                 f"stream: {type(images).__name__} does not give pictures one by one",
-                hint="give a list or a generator of pictures; for a video, Pipeline.run(video)",
+                hint="give a list or a generator of pictures; videos, folders and cameras go to Pipeline.run",
             )
         return InOrder(images, self._submit, self._num_threads)
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from keepbusy.api.async_results import AsyncResults
 from keepbusy.api.classes import class_ids
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 
 SourceLike: TypeAlias = (
-    "str | int | Path | Image | PillowImage | bytes | bytearray | memoryview | Source | Sequence[SourceLike] | "
-    "Iterator[Any]"
+    "str | int | Path | Image | PillowImage | bytes | bytearray | memoryview | IO[bytes] | Source | "
+    "Sequence[SourceLike] | Iterator[Any]"
 )
 """What `Pipeline.run` takes for a source."""
 
@@ -105,10 +105,10 @@ class Pipeline:
         """Run over sources; iterate over what is returned for the results, in order for each source.
 
         Args:
-            *sources: What `open_source` takes; arrays (uint8, BGR, BGRA or grey), pictures of Pillow and bytes of
-                encoded pictures; lists and generators of these; or opened sources of your own. A run closes all of
-                them. Pictures in memory that follow each other are one source. A generator is a source of its own,
-                which is asked for its next picture when there is room for it.
+            *sources: What `open_source` takes; arrays (uint8, BGR, BGRA or grey), pictures of Pillow, and bytes or
+                open files of encoded pictures; lists and generators of these; or opened sources of your own. A run
+                closes all sources. Pictures in memory that follow each other are one source. A generator is a source of
+                its own, which is asked for its next picture when there is room for it.
             loop: Begin finite sources again when they end.
             limit: At most this many frames of each source.
             stride: Only every n-th frame of each source.
