@@ -20,7 +20,7 @@ from keepbusy.sources.picture import blaming, decode_picture, read_image
 from keepbusy.sources.pipe import STDIN
 from keepbusy.sources.pixels import is_pixels, to_image
 from keepbusy.sources.refusals import no_picture
-from keepbusy.texts import shortened, without_secrets
+from keepbusy.texts import told_by, without_secrets
 from keepbusy.values.frame import Image
 
 _NUMBERED = re.compile(r"%0?\d*d")
@@ -81,7 +81,7 @@ def _fetched(url: str, index: int, max_pixels: int) -> Image:
         reason = error.message.removeprefix(f"{name}: ")
         raise FrameError(reason, stage="read", source=name, frame_index=index, hint=error.hint) from error
     if not answer.content:
-        what = f"the server sends {shortened(answer.content_type)}, which is not one picture"
+        what = f"the server sends {told_by(answer.content_type)}, which is not one picture"
         raise FrameError(what, stage="read", source=name, frame_index=index, hint=_NOT_SINGLE)
     with blaming(name, index):
         picture = decode_picture(answer.content, name, index, max_pixels=max_pixels)
