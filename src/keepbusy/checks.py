@@ -151,7 +151,7 @@ def check_class_ids(classes: Any) -> tuple[int, ...]:
     Raises:
         ConfigError: They are something else, or there are none.
     """
-    hint = 'give ids: (0, 2); where the model is known, as in Detector and Pipeline, names: ["person", "bus"]'
+    hint = 'give ids, pipeline.names.index("person") for one; Detector and Pipeline also take names: ["person", "bus"]'
     if isinstance(classes, (str, bytes, Mapping)) or not isinstance(classes, Collection):
         raise ConfigError(f"classes: {_shown(classes)} is no sequence of class ids", hint=hint)
     if len(classes) == 0:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast, overload
 import numpy as np
 
 from keepbusy.api.calls import Calls
+from keepbusy.api.foreign_words import OF_DETECTOR, of_call
 from keepbusy.api.in_order import InOrder
 from keepbusy.api.load import check_process, load
 from keepbusy.api.places import Places
@@ -30,7 +31,9 @@ from keepbusy.sources.single import read_single
 from keepbusy.threads.cores import usable_cores
 from keepbusy.threads.workers import to_the_end
 from keepbusy.values.detections import Detections
+from keepbusy.values.foreign_words import no_attribute
 from keepbusy.values.frame import Frame, Image
+from keepbusy.values.misuse import explained
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -128,6 +131,7 @@ class Detector:
     @overload
     def __call__(self, image: Sequence[PictureLike]) -> list[Detections]: ...
 
+    @explained(of_call)
     def __call__(self, image: Any) -> Detections | list[Detections]:
         """Detect.
 
@@ -155,6 +159,7 @@ class Detector:
         with self.stream(image) as found:
             return list(found)
 
+    @explained(of_call)
     def stream(self, images: Iterable[PictureLike]) -> InOrder:
         """Detect in many pictures, several at once: an iterator over their detections, in order.
 
@@ -184,6 +189,7 @@ class Detector:
     @overload
     async def detect(self, image: Sequence[PictureLike]) -> list[Detections]: ...
 
+    @explained(of_call)
     async def detect(self, image: Any) -> Detections | list[Detections]:
         """The same as a call, for asyncio programs: the event loop goes on meanwhile.
 
@@ -270,6 +276,11 @@ class Detector:
         if executor is not None:
             # Pictures whose turn has not come begin, and fail at once.
             executor.shutdown()
+
+    if not TYPE_CHECKING:  # A type checker is to find what is not there.
+
+        def __getattr__(self, name: str) -> Any:
+            no_attribute(self, name, OF_DETECTOR)
 
     def __repr__(self) -> str:
         num_calls = self._calls.num_now

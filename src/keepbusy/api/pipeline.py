@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from keepbusy.api.async_results import AsyncResults
 from keepbusy.api.classes import class_ids
+from keepbusy.api.foreign_words import OF_PIPELINE, of_run
 from keepbusy.api.load import check_process, load, postprocess
 from keepbusy.api.shown import told
 from keepbusy.api.slots import Slots
@@ -27,7 +28,9 @@ from keepbusy.sources import Source, close_source, frame_sizes
 from keepbusy.sources.given import flatten, is_generator, open_mixed
 from keepbusy.sources.selection import num_selected
 from keepbusy.sources.spec import SourceSpec
+from keepbusy.values.foreign_words import no_attribute
 from keepbusy.values.frame import Image
+from keepbusy.values.misuse import explained
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -95,13 +98,8 @@ class Pipeline:
         self.model = self._compiled.model
         self.names = self.model.names
 
-    def run(
-        self,
-        *sources: SourceLike,
-        loop: bool = False,
-        limit: int | None = None,
-        stride: int = 1,
-    ) -> Run:
+    @explained(of_run)
+    def run(self, *sources: SourceLike, loop: bool = False, limit: int | None = None, stride: int = 1) -> Run:
         """Run over sources; iterate over what is returned for the results, in order for each source.
 
         Args:
@@ -246,12 +244,9 @@ class Pipeline:
         """How many frames can be in flight; 0 before the model has been compiled."""
         return len(self._slots.all)
 
+    @explained(of_run)
     def stream(
-        self,
-        *sources: SourceLike,
-        loop: bool = False,
-        limit: int | None = None,
-        stride: int = 1,
+        self, *sources: SourceLike, loop: bool = False, limit: int | None = None, stride: int = 1
     ) -> AsyncResults:
         """The same as `run`, for asyncio programs: `async for result in pipeline.stream(source)`.
 
@@ -282,6 +277,11 @@ class Pipeline:
             run.close()
         self._slots.free()
         self._is_closed = True
+
+    if not TYPE_CHECKING:  # A type checker is to find what is not there.
+
+        def __getattr__(self, name: str) -> Any:
+            no_attribute(self, name, OF_PIPELINE)
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "idle" if self.num_slots else "not compiled yet"
