@@ -182,3 +182,15 @@ def test_a_table_of_nothing_has_the_types_of_one_of_something() -> None:
     full, empty = one.to_pandas(), one[:0].to_pandas()
     assert isinstance(empty, pandas.DataFrame) and len(empty) == 0
     assert list(full.dtypes) == list(empty.dtypes)
+
+
+def test_what_is_written_into_theirs_stays_there() -> None:
+    own = found(**EVERYTHING)
+    before = own.to_dict()
+    theirs = own.to_supervision()
+    assert theirs.confidence is not None and theirs.class_id is not None
+    for array in (theirs.xyxy, theirs.confidence, theirs.class_id):
+        array[...] = 0
+    points = own.to_supervision_keypoints()
+    points.xy[...] = 0
+    assert own.to_dict() == before

@@ -48,6 +48,9 @@ class Detections(DetectionArrays):
     `found[[2, 0]]`. What comes of it are detections again, also of a single number, and share no memory that one could
     change through. Iterating gives them one by one. `where` chooses by class and confidence.
 
+    The arrays can be written to, as code that scales boxes in place does. Whoever has a result has the same arrays,
+    sinks in threads of their own included: copy before you write, `boxes = found.boxes_xyxy.copy()`.
+
     ```python
     found = detector("street.jpg")
     print(found)  # Detections(5: 4 person 0.36-0.89, 1 bus 0.87)
@@ -224,7 +227,8 @@ class Detections(DetectionArrays):
 
         Masks become its `mask`, bool (N, H, W); `track_id` its `tracker_id`; the corners of rotated
         boxes `data["xyxyxyxy"]`, float32 (N, 4, 2).
-        Keypoints have a class of their own there: `to_supervision_keypoints`.
+        Keypoints have a class of their own there: `to_supervision_keypoints`. Arrays are copies: what is written into
+        them stays there.
 
         Raises:
             MissingExtraError: supervision is not installed.
@@ -237,11 +241,11 @@ class Detections(DetectionArrays):
         if self.boxes_xywhr is not None:
             data["xyxyxyxy"] = self.boxes_xyxyxyxy
         return supervision.Detections(
-            xyxy=self.boxes_xyxy,
+            xyxy=self.boxes_xyxy.copy(),
             mask=None if self.masks is None else self.masks.to_array(),
-            confidence=self.confidence,
-            class_id=self.class_id,
-            tracker_id=self.track_id,
+            confidence=self.confidence.copy(),
+            class_id=self.class_id.copy(),
+            tracker_id=None if self.track_id is None else self.track_id.copy(),
             data=data,
         )
 
@@ -263,7 +267,10 @@ class Detections(DetectionArrays):
             )
         # The third is the confidence of each keypoint: by position, because its name differs between versions.
         return supervision.KeyPoints(
-            self.keypoints[..., :2], self.class_id, self.keypoints[..., 2], data={"class_name": self._class_names()}
+            self.keypoints[..., :2].copy(),
+            self.class_id.copy(),
+            self.keypoints[..., 2].copy(),
+            data={"class_name": self._class_names()},
         )
 
     def _class_names(self) -> NDArray[np.str_]:
