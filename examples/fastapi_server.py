@@ -35,6 +35,6 @@ async def detect(request: Request, conf: float = 0.25) -> dict[str, Any]:
             raise HTTPException(413, "more than 20 MB")
     try:
         found = await app.state.detector.detect(body)
-    except (kb.ConfigError, kb.FrameError) as error:
+    except kb.FrameError as error:
         raise HTTPException(422, str(error)) from error
     return found.where(conf=conf).to_dict()

@@ -43,7 +43,56 @@ class Told:
     code: int = 2
 
 
+@dataclass(frozen=True, slots=True)
+class InPython:
+    """An expression of Python that is answered by one error with one hint, or names our word.
+
+    Attributes:
+        typed: What is written.
+        error: What the error says, in part.
+        hint: What the hint, or the error itself, says of ours, in part.
+    """
+
+    typed: str
+    error: str
+    hint: str
+
+
 Row = Same | Told
+
+PYTHON = (
+    InPython("detector(image, conf=0.3)", "`conf` is an option of the Detector", "Detector(model, conf=0.3)"),
+    InPython("detector(image, classes=[0])", "`classes` is an option of the Detector", "found.where(classes=[0])"),
+    InPython("detector(image, 0.3)", "thresholds are options of the Detector", "Detector(model, conf=0.3)"),
+    InPython("detector(image, imgsz=640)", "`imgsz` is an option of the Detector", "Detector(model, imgsz=640)"),
+    InPython("detector(image, conf_thres=0.3)", "no option `conf_thres`", "`conf`"),
+    InPython("detector(image, half=True)", "no option `half`", '`precision="f16"`'),
+    InPython("detector(image, stream=True)", "no option `stream`", "`detector.stream(pictures)`"),
+    InPython("detector(image, save=True)", "no option `save`", "`found.save(path, image)`"),
+    InPython("detector(image, verbose=False)", "no option `verbose`", "logging.getLogger('keepbusy')"),
+    InPython("detector(source=image)", "no option `source`", "`detector(picture)`"),
+    InPython("detector(image, image)", "it takes one argument", "detector([a, b])"),
+    InPython("detector.stream([image], conf=0.3)", "`conf` is an option", "Detector(model, conf=0.3)"),
+    InPython("detector.predict(image)", "no attribute 'predict'", "`detector(picture)`"),
+    InPython("detector.track(image)", "no attribute 'track'", "`to_supervision()`"),
+    InPython("detector.val(data='coco.yaml')", "no attribute 'val'", "`keepbusy eval`"),
+    InPython("detector.to('cuda')", "no attribute 'to'", "`device`"),
+    InPython("detector.run('clip.mp4')", "no attribute 'run'", "`Pipeline.run(source)`"),
+    InPython("detector('clip.mp4')", "is not a picture", "Pipeline.run takes videos"),
+    InPython("detector('shots/*.jpg')", "is a pattern", "`keepbusy detect`"),
+    InPython("pipeline.predict('clip.mp4')", "no attribute 'predict'", "`run(source)`"),
+    InPython("pipeline.run('clip.mp4', conf=0.3)", "`conf` is an option of the Pipeline", "Pipeline(model, conf=0.3)"),
+    InPython("pipeline.run('clip.mp4', stream=True)", "no option `stream`", "one by one"),
+    InPython("pipeline.run('clip.mp4', vid_stride=2)", "no option `vid_stride`", "`stride` of `pipeline.run`"),
+    InPython("kb.Detector('m.xml', confidence=0.3)", "unknown option: confidence", "`conf`"),
+    InPython("kb.Pipeline('m.xml', batch=8)", "unknown option: batch", "`nireq`"),
+    InPython("kb.Detector('m.xml', classes='red,blue')", "no class 'red,blue'", "classes=['red', 'blue']"),
+    InPython("found.where(classes='red,blue')", "no class 'red,blue'", "classes=['red', 'blue']"),
+    InPython("found.boxes", "no attribute 'boxes'", "`boxes_xyxy`"),
+    InPython("found.plot()", "needs the picture", "found.plot(image)"),
+    InPython("found.save(filename='a.jpg')", "no argument `filename`", "`path`"),
+    InPython("found.to_csv('a.csv')", "writes no file", "write_text(found.to_csv())"),
+)
 
 ULTRALYTICS = (
     Same("predict model=m.xml source=clip.mp4 conf=0.4", "detect clip.mp4 --model m.xml --conf 0.4", is_run=True),
@@ -305,12 +354,25 @@ Every row is a test. Here `m.xml` is a model and `clip.mp4` a video.
 """
 
 
+_PYTHON_HEAD = """
+## In Python
+
+Options belong to the `Detector` or `Pipeline`, not to its calls. What is known of other libraries is answered by an
+error that names ours. Here `detector`, `pipeline`, `image` and `found` are what their names say.
+
+| Python | error | hint |
+| --- | --- | --- |
+"""
+
+
 def page() -> str:
     """`docs/reference/habits.md`."""
     parts = [_HEAD]
     for title, rows in SECTIONS:
         parts.append(f"\n## {title}\n\n| `keepbusy …` | what happens |\n| --- | --- |\n")
         parts += [f"| `{_cell(row.typed)}` | {_outcome(row)} |\n" for row in rows]
+    parts.append(_PYTHON_HEAD)
+    parts += [f"| `{_cell(row.typed)}` | *{_cell(row.error)}* | *{_cell(row.hint)}* |\n" for row in PYTHON]
     return "".join(parts)
 
 

@@ -183,6 +183,8 @@ def test_options_that_cannot_be(blob_model: Path, options: dict[str, object], wo
         ({"class_conf": {"red": "high"}}, "class_conf of class 0: 'high' is no number", "give a number"),
         ({"class_conf": {"red": 2}}, "class_conf of class 0: 2 is out of range", "from 0.0 to 1.0"),
         ({"classes": ("person",)}, "classes: the model has no class 'person'", "its 3 classes are red, green, blue"),
+        ({"classes": "red, green"}, "classes: the model has no class 'red, green'", r"classes=\['red', 'green'\]"),
+        ({"classes": "0,2"}, "classes: the model has no class '0,2'", r"classes=\[0, 2\]"),
         ({"classes": "grean"}, "classes: the model has no class 'grean'", "did you mean 'green'"),
         ({"classes": ["red", True]}, "classes: True is neither a class's name nor its id", "give names or ids"),
         ({"classes": 0.5}, "classes: 0.5 is no sequence of classes", "give names or ids"),
@@ -224,7 +226,7 @@ class Elsewhere:
         return self.path
 
 
-@pytest.mark.parametrize("source", [None, True, 1.5, b"a.mp4", {}, object(), [None], Elsewhere(b"a.mp4")])
+@pytest.mark.parametrize("source", [None, True, 1.5, {}, object(), [None], Elsewhere(b"a.mp4")])
 def test_what_is_no_source_is_told_what_is_taken(blob_model: Path, source: Any) -> None:
     async def awaited() -> None:
         async for _ in pipeline.stream(source):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +129,7 @@ def test_what_is_no_picture_of_them_is_refused(image: Any, message: str, hint: s
     for name, call in calls.items():
         with pytest.raises(kb.ConfigError) as caught:
             call()
-        assert caught.value.message.startswith("plot: " if name == "save" else f"{name}: ")
+        assert caught.value.message.startswith(f"{name}: ")
         assert message in caught.value.message and hint in (caught.value.hint or "")
     assert list(tmp_path.iterdir()) == []
 
@@ -204,6 +207,11 @@ PLACES: list[tuple[str, str, str]] = [
     ("out.csv", "save writes pictures, and .csv is none", "`to_csv()`"),
     ("", "is a folder, not a file", "out.jpg"),
     ("file.jpg/out.jpg", "cannot be made", "a folder that you may write to"),
+    ("new/out.pgm", ".pgm pictures are grey, and what is drawn has colours", ".ppm, .png or .jpg"),
+    ("new/out.PBM", ".pbm pictures are grey, and what is drawn has colours", ".ppm, .png or .jpg"),
+    ("new/out.jpg/", "names a folder, and one file is written", "leave out the end: "),
+    ("new/out.jpg/.", "names a folder, and one file is written", "leave out the end: "),
+    ("new/..", "names a folder, and one file is written", "add a file name to it: "),
 ]
 
 
@@ -211,7 +219,7 @@ PLACES: list[tuple[str, str, str]] = [
 def test_where_no_picture_can_be_is_said(name: str, message: str, hint: str, tmp_path: Path) -> None:
     (tmp_path / "file.jpg").touch()
     with pytest.raises(kb.SinkError) as caught:
-        found().save(tmp_path / name, picture())
+        found().save(f"{tmp_path}/{name}", picture())
     assert message in caught.value.message and hint in (caught.value.hint or "")
     assert [path.name for path in tmp_path.iterdir()] == ["file.jpg"]
 
@@ -264,3 +272,151 @@ def test_a_zero_byte_is_no_part_of_a_path(tmp_path: Path) -> None:
 
 def test_a_class_may_be_a_number_in_an_array() -> None:
     assert found().where(classes=np.array(1)).class_id.tolist() == [1]
+
+
+TOO_LARGE = [
+    (".jpg", (8, 65_501), "at most 65,500", ".png"),
+    (".JPEG", (65_501, 8), "at most 65,500", ".png"),
+    (".webp", (8, 16_384), "at most 16,383", ".png"),
+    (".gif", (8, 65_536), "at most 65,535", ".png"),
+    (".avif", (8, 65_537), "at most 65,536", ".png"),
+    (".jp2", (31, 200), "at least 32", ".png"),
+    (".png", (1, 1_000_001), "at most 1,000,000", ".tif"),
+]
+
+
+@pytest.mark.parametrize(("ending", "size_hw", "limit", "other"), TOO_LARGE)
+def test_a_picture_that_does_not_fit_into_its_format_is_one_line_and_no_file(
+    ending: str,
+    size_hw: tuple[int, int],
+    limit: str,
+    other: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    large = np.zeros((*size_hw, 3), np.uint8)
+    with pytest.raises(kb.SinkError, match=f"each side must have {limit} pixels") as caught:
+        kb.Detections.empty().save(tmp_path / f"new/out{ending}", large)
+    assert caught.value.hint == f"use {other}"
+    with pytest.raises(kb.SinkError, match=f"out{ending}: a picture of {size_hw[1]}x{size_hw[0]} cannot be a"):
+        drawing.write_image(tmp_path / f"out{ending}", large)
+    assert list(tmp_path.iterdir()) == [] and capfd.readouterr() == ("", "")
+    # One pixel less is written.
+    step = -1 if "most" in limit else 1
+    fitting = tuple(side + step if side in (max(size_hw), 31) and side > 8 else side for side in size_hw)
+    if ending != ".avif":  # Minutes of an encoder's time.
+        kb.Detections.empty().save(tmp_path / f"out{ending}", np.zeros((*fitting, 3), np.uint8))
+
+
+def test_a_home_folder_that_nobody_has_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        kb.SinkError, match=r"^~no-such-user/out\.jpg: there is no home folder ~no-such-user$"
+    ) as caught:
+        found().save("~no-such-user/out.jpg", picture())
+    assert "./~no-such-user/out.jpg" in (caught.value.hint or "") and list(tmp_path.iterdir()) == []
+    assert found().save("./~no-such-user/out.jpg", picture()).exists()
+    assert found().save("~no-such-user/other.jpg", picture()).exists(), "the folder is there, and is meant itself"
+    assert found().save("~backup.jpg", picture()).exists(), "a file's name may begin so"
+
+
+ODD = (np.nan, np.inf, -np.inf)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_numbers_that_are_none_are_one_clear_error(odd: float, tmp_path: Path) -> None:
+    boxes = BOXES.copy()
+    boxes[1, 2] = odd
+    points = np.full((2, 17, 3), (50, 60, 0.9), np.float32)
+    points[1, 3, 0] = odd
+    rotated = np.array([[40, 60, 40, 20, 0.4], [115, odd, 60, 90, 0.1]], np.float32)
+    with np.errstate(all="ignore"):
+        cases: dict[str, kb.Detections] = {
+            "boxes_xyxy": dataclasses.replace(found(), boxes_xyxy=boxes),
+            "keypoints": found(keypoints=points),
+            "boxes_xyxyxyxy": found(boxes_xywhr=rotated),
+            "probabilities": dataclasses.replace(TASKS["classes"], probabilities=np.array([0.1, odd], np.float32)),
+        }
+        for name, one in cases.items():
+            calls: list[Callable[[], object]] = [
+                partial(one.plot, picture()),
+                partial(one.save, tmp_path / "new/out.jpg", picture()),
+                result(one).plot,
+            ]
+            calls += [partial(one.crops, picture()), one.to_json] if name == "boxes_xyxy" else []
+            for call in calls:
+                with pytest.raises(kb.ConfigError, match="not finite") as caught:
+                    call()
+                assert "\n" not in caught.value.message and caught.value.hint
+            with pytest.raises(kb.ConfigError, match=f"^{name}: row "):
+                one.plot(picture())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_far_corners_are_drawn_and_cut_as_those_outside() -> None:
+    far, near = (np.array([[20, 30, end, end]], np.float32) for end in (1e30, 5000))
+    one = [
+        kb.Detections(box, np.ones(1, np.float32), np.zeros(1, np.int64), NAMES, frame_hw=(HEIGHT, WIDTH))
+        for box in (far, near)
+    ]
+    np.testing.assert_array_equal(one[0].plot(picture()), one[1].plot(picture()))
+    np.testing.assert_array_equal(one[0].crops(picture())[0], one[1].crops(picture())[0])
+    window = (np.ones((15, 20), np.float32),)
+    corner = np.zeros((1, 2), np.int32)
+    masks = [Masks(window, corner, (8.0, 8.0), (0.0, 0.0), box, (HEIGHT, WIDTH)) for box in (far, near)]
+    np.testing.assert_array_equal(masks[0].to_array(), masks[1].to_array())
+
+
+MISUSED: dict[str, tuple[Callable[[Any, Any], Any], str, str]] = {
+    "to_csv(path)": (lambda f, r: f.to_csv("a.csv"), "gives the text, and writes no file", "Path('a.csv').write_text("),
+    "to_json(path)": (lambda f, r: f.to_json("a.json"), "gives the text, and writes no file", "Path('a.json').write"),
+    "to_json(2.5)": (lambda f, r: f.to_json(2.5), "indent: 2.5 is no number of spaces", "give a number"),
+    "to_dict(path)": (lambda f, r: f.to_dict("a.json"), "gives plain values", "found.to_json()"),
+    "to_pandas(path)": (lambda f, r: f.to_pandas(Path("a.csv")), "gives the table", "to_pandas().to_csv('a.csv')"),
+    "plot()": (lambda f, r: f.plot(), "needs the picture", "found.plot(image)"),
+    "plot(img=)": (lambda f, r: f.plot(img=picture()), "no argument `img`", "called `image`"),
+    "plot(path)": (lambda f, r: f.plot("a.jpg"), "str is no array of pixels", "save(path, image)"),
+    "crops()": (lambda f, r: f.crops(), "needs the picture", "found.crops(image)"),
+    "save(path)": (lambda f, r: f.save("a.jpg"), "needs the picture", "found.save('a.jpg', image)"),
+    "save(image)": (lambda f, r: f.save(picture()), "needs a path", "found.save('out.jpg', image)"),
+    "save(image, path)": (
+        lambda f, r: f.save(picture(), "a.jpg"),
+        "the path comes first",
+        "found.save('a.jpg', image)",
+    ),
+    "save(path, path)": (lambda f, r: f.save("a.jpg", "bus.jpg"), "str is no array of pixels", "cv2.imread(path)"),
+    "save(filename=)": (lambda f, r: f.save(filename="a.jpg", image=picture()), "no argument `filename`", "`path`"),
+    "result.plot(path)": (lambda f, r: r.plot("a.jpg"), "writes no file", "result.save('a.jpg')"),
+    "result.plot(image)": (lambda f, r: r.plot(picture()), "has its own picture", "detections.plot(image)"),
+    "result.crops(path)": (lambda f, r: r.crops("out"), "writes no files", "keepbusy.open_sink('crops:out/')"),
+    "result.crops(image)": (lambda f, r: r.crops(picture()), "has its own picture", "detections.crops(image)"),
+    "result.save()": (lambda f, r: r.save(), "needs a path", "save('out.jpg')"),
+    "result.save(image)": (lambda f, r: r.save(picture()), "an array is no path", "save('out.jpg')"),
+    "result.save(path, image)": (lambda f, r: r.save("a.jpg", picture()), "its own picture", "write save('a.jpg')"),
+    "where(class)": (lambda f, r: f.where("person"), "its arguments have names", "where(classes='person')"),
+    "where(conf)": (lambda f, r: f.where(0.5), "its arguments have names", "where(conf=0.5)"),
+    "where(confidence=)": (lambda f, r: f.where(confidence=0.5), "no argument `confidence`", "called `conf`"),
+}
+
+
+@pytest.mark.parametrize("call", MISUSED)
+def test_a_call_with_other_arguments_is_answered_by_one_sentence_and_a_hint(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    use, message, hint = MISUSED[call]
+    with pytest.raises(kb.ConfigError) as caught:
+        use(found(), result(found()))
+    name = call.partition("(")[0].removeprefix("result.")
+    assert caught.value.message.startswith(f"{name}: ") and message in caught.value.message
+    assert "\n" not in caught.value.message and hint in (caught.value.hint or "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_mistakes_stay_pythons_own() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nonsense'"):
+        found().plot(picture(), nonsense=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="positional"):
+        found().to_dict(1)  # type: ignore[call-arg]
+    assert inspect.signature(kb.Detections.plot).parameters["line_width"].default is None

@@ -88,7 +88,7 @@ def test_json_text_is_the_same_and_keeps_letters() -> None:
     every = found(**EVERYTHING, names=("человек", "bus"))
     assert json.loads(every.to_json()) == every.to_dict()
     assert "человек" in every.to_json() and "\n" not in every.to_json() and "\n  " in every.to_json(indent=2)
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match="JSON has no such numbers"):
         kb.Detections(BOXES * np.float32("nan"), every.confidence, every.class_id).to_json()
 
 
@@ -182,3 +182,15 @@ def test_a_table_of_nothing_has_the_types_of_one_of_something() -> None:
     full, empty = one.to_pandas(), one[:0].to_pandas()
     assert isinstance(empty, pandas.DataFrame) and len(empty) == 0
     assert list(full.dtypes) == list(empty.dtypes)
+
+
+def test_what_is_written_into_theirs_stays_there() -> None:
+    own = found(**EVERYTHING)
+    before = own.to_dict()
+    theirs = own.to_supervision()
+    assert theirs.confidence is not None and theirs.class_id is not None
+    for array in (theirs.xyxy, theirs.confidence, theirs.class_id):
+        array[...] = 0
+    points = own.to_supervision_keypoints()
+    points.xy[...] = 0
+    assert own.to_dict() == before

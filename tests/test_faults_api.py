@@ -34,7 +34,7 @@ def test_a_detector_takes_pictures_as_people_have_them(blob_model: Path, tmp_pat
     assert detector(bgr[:, :, 0]) is not None
 
 
-@pytest.mark.parametrize("given", [3.5, None, object(), {"a": 1}, b"x"])
+@pytest.mark.parametrize("given", [3.5, None, object(), {"a": 1}])
 def test_what_is_no_picture_is_refused_by_its_type(blob_model: Path, given: object) -> None:
     with pytest.raises(ConfigError) as caught:
         kb.Detector(blob_model)(given)  # type: ignore[call-overload]

@@ -464,7 +464,7 @@ def test_any_file_name_can_be_saved_to_in_the_current_folder(
     assert os.listdir(".") == [name] and Path(name).stat().st_size > 300
 
 
-@pytest.mark.parametrize("name", ["out.heic", "out.TGA", "out.hif"])
+@pytest.mark.parametrize("name", ["out.heic", "out.TGA", "out.hif", "out.pgm", "out.PBM"])
 def test_a_picture_of_a_kind_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path, name: str) -> None:
     earlier = tmp_path / "earlier.jsonl"
     earlier.write_text("{}\n")
@@ -704,3 +704,25 @@ def test_names_are_asked_for_by_several_threads_at_once() -> None:
             answers = [future.result() for future in [executor.submit(ask) for _ in range(4)]]
         assert all(answer == answers[0] for answer in answers)
         assert len(set(answers[0])) == 40
+
+
+@pytest.mark.parametrize(("name", "copy"), [("a.pgm", "a.jpg"), ("a.PBM", "a.jpg"), ("a.ppm", "a.ppm")])
+def test_a_grey_picture_has_a_copy_with_colours(name: str, copy: str, tmp_path: Path) -> None:
+    write_picture(tmp_path / name.lower(), square_picture()[:, :, 0] if copy == "a.jpg" else square_picture())
+    (tmp_path / name.lower()).rename(tmp_path / name)
+    (source,) = open_sources([tmp_path / name])
+    frame = source.read()
+    assert frame is not None
+    sink = AnnotatedFolder(tmp_path / "out", OutputNames(), {})
+    sink.write(Result(frame, Detections.empty(), Timings()))
+    sink.close()
+    source.close()
+    assert os.listdir(tmp_path / "out") == [copy]
+
+
+def test_a_small_jpeg_2000_has_a_copy(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    frame = Frame(np.zeros((16, 200, 3), np.uint8), 0, 0.0, 0, "a.jp2")
+    sink = AnnotatedFolder(tmp_path / "out", OutputNames(), {})
+    sink.write(Result(frame, Detections.empty(), Timings()))
+    sink.close()
+    assert os.listdir(tmp_path / "out") == ["a.jpg"] and capfd.readouterr().err == ""

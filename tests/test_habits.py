@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+import keepbusy as kb
+from keepbusy.api.foreign_words import OF_DETECTOR, OF_OPTIONS, OF_PIPELINE
 from keepbusy.cli.app import app, main
 from keepbusy.cli.commands import COMMANDS, load_command
 from keepbusy.cli.habit_words import OF_COMMAND, SHORT, WORDS
+from keepbusy.config import Options
 from tests.build import square_picture, write_picture
-from tests.habits_table import PAGE, SECTIONS, Same, Told, page
+from tests.habits_table import PAGE, PYTHON, SECTIONS, InPython, Same, Told, page
 
 ROWS = [row for _, rows in SECTIONS for row in rows]
 SAME = [row for row in ROWS if isinstance(row, Same)]
@@ -102,6 +108,37 @@ def test_what_means_something_else_has_one_error_and_one_hint(
     assert (len(errors), len(hints)) == (1, 1), err
     assert row.error in errors[0], err
     assert row.hint in hints[0], err
+
+
+@pytest.fixture(scope="module")
+def words_in_python(blob_model: Path) -> Iterator[dict[str, Any]]:
+    image = square_picture()
+    with kb.Detector(blob_model) as detector, kb.Pipeline(blob_model) as pipeline:
+        yield {"kb": kb, "detector": detector, "pipeline": pipeline, "image": image, "found": detector(image)}
+
+
+@pytest.mark.parametrize("row", PYTHON, ids=lambda row: row.typed)
+def test_what_is_called_otherwise_in_python_is_answered_by_ours(row: InPython, words_in_python: dict[str, Any]) -> None:
+    with pytest.raises((kb.KeepbusyError, AttributeError)) as caught:
+        eval(row.typed, dict(words_in_python))
+    assert row.error in str(caught.value) and "\n" not in str(caught.value)
+    told = caught.value.hint if isinstance(caught.value, kb.KeepbusyError) else str(caught.value)
+    assert row.hint in (told or "")
+
+
+def test_awaited_calls_are_answered_alike_and_stay_coroutines(blob_model: Path) -> None:
+    with kb.Detector(blob_model) as detector:
+        assert inspect.iscoroutinefunction(detector.detect)
+        odd: Any = detector
+        with pytest.raises(kb.ConfigError, match="`conf` is an option of the Detector"):
+            asyncio.run(odd.detect(square_picture(), conf=0.3))
+        assert len(asyncio.run(detector.detect(square_picture())))
+
+
+def test_our_words_are_no_words_of_others() -> None:
+    for kind, words in ((kb.Detector, OF_DETECTOR), (kb.Pipeline, OF_PIPELINE)):
+        assert not [word for word in words if hasattr(kind, word)]
+    assert not [word for word in OF_OPTIONS if word in Options.__annotations__ or word == "names"]
 
 
 def test_the_page_shows_the_table() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import tempfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import keepbusy as kb
 from keepbusy.checks import check_choice, check_device
 from keepbusy.config import DetectConfig, DeviceConfig, OutletConfig, RunConfig, SelectConfig
 from keepbusy.errors import ConfigError, FrameError, KeepbusyError, ModelError, SourceError
+from keepbusy.sources import opened
 from keepbusy.sources.generated import Generated
 from keepbusy.sources.given import flatten, open_mixed
 from keepbusy.sources.single import read_single
@@ -34,13 +37,16 @@ NO_PICTURES: list[tuple[Any, str, str]] = [
     (object(), "a picture cannot be made of object", "give a path"),
     ({"a": square_picture()}, "a picture cannot be made of dict", r"list\(pictures.values\(\)\)"),
     ({"a.jpg"}, "a picture cannot be made of set", "give a path"),
-    (b"", "a picture cannot be made of bytes that are no encoded picture", "give a path as text"),
-    (b"bus.jpg", "a picture cannot be made of bytes that are no encoded picture", "give a path as text"),
-    (bytearray(b"bus.jpg"), "a picture cannot be made of bytearray", "give a path as text"),
+    (b"", "frame 0: the file is empty", "replace it"),
+    (b"bus.jpg", "frame 0: the bytes are no encoded picture, but a text", "give a path as text"),
+    (bytearray(b"bus.jpg"), "frame 0: the bytes are no encoded picture", "give a path as text"),
     ("", "the picture's path is empty", "bus.jpg"),
     ("rtsp://door/stream", "rtsp://door/stream: is no picture's address", "Pipeline.run takes"),
     (np.ndarray, "a picture cannot be made of the class ndarray", r"ndarray\(...\)"),
-    (io.BytesIO(b"x"), "a picture cannot be made of BytesIO", r"file.read\(\)"),
+    (io.StringIO("x" * 9), "frame 0: the file is open as text", r"open\(path, \"rb\"\)"),
+    (cv2.VideoCapture(), "a picture cannot be made of VideoCapture", "Pipeline.run"),
+    (Generated(iter(())), "a picture cannot be made of Generated", r"pipeline.run\(source\)"),
+    ((one for one in "ab"), "a picture cannot be made of generator", r"detector.stream\(pictures\)"),
     (torch.zeros(3, 8, 8), "a picture cannot be made of Tensor", r"permute\(1, 2, 0\).*channels=\"rgb\""),
     (
         np.zeros((8, 8, 3)),
@@ -65,8 +71,7 @@ NO_SOURCES: list[tuple[Any, str, str]] = [
     (1.5, "a source cannot be made of float", "give a path"),
     (object(), "a source cannot be made of object", "a generator of these"),
     ({}, "a source cannot be made of dict", "list of its values"),
-    (b"a.mp4", "a source cannot be made of bytes", "give a path as text"),
-    (io.BytesIO(b"x"), "a source cannot be made of BytesIO", r"file.read\(\)"),
+    (cv2.VideoCapture(), "a source cannot be made of VideoCapture", "Pipeline.run"),
     (kb.Source, "a source cannot be made of the class Source", r"Source\(...\)"),
     (torch.zeros(3, 8, 8), "a source cannot be made of Tensor", "permute"),
     (np.zeros((8, 8, 3), np.float32), "an array of float32 with the shape .* is no picture", "255"),
@@ -126,6 +131,9 @@ def test_every_form_of_a_picture_gives_the_same(detector: kb.Detector, tmp_path:
         bytearray(path.read_bytes()),
         memoryview(path.read_bytes()),
         encoded(".bmp"),
+        io.BytesIO(path.read_bytes()),
+        path.open("rb"),
+        path.open("rb", buffering=0),
         bgra,
         np.asfortranarray(bgr),
         PIL.Image.open(path),
@@ -133,7 +141,13 @@ def test_every_form_of_a_picture_gives_the_same(detector: kb.Detector, tmp_path:
     ]
     for given in forms:
         assert same(detector(given), expected), type(given)
+        if isinstance(given, io.IOBase):
+            assert not given.closed
+            given.seek(0)
     found = detector(forms)
+    for given in forms:
+        if isinstance(given, io.IOBase):
+            given.close()
     assert len(found) == len(forms) and all(same(one, expected) for one in found)
     grey = detector(bgr[:, :, 2])
     assert same(grey, detector(np.repeat(bgr[:, :, 2:], 3, axis=2))) and same(grey, detector(bgr[:, :, 2:]))
@@ -165,10 +179,24 @@ def test_a_list_names_the_picture_that_fails(detector: kb.Detector, tmp_path: Pa
 
 
 def test_a_video_or_a_folder_is_told_where_it_belongs(detector: kb.Detector, clip: Path, tmp_path: Path) -> None:
-    for given in (clip, tmp_path):
-        with pytest.raises(FrameError) as caught:
+    listed = tmp_path / "list.txt"
+    listed.write_text("a.jpg\n")
+    named: dict[Any, str] = {
+        clip: "is not a picture",
+        tmp_path: "is a folder, not a picture",
+        f"{tmp_path}/": "is a folder",
+        listed: "is not a picture",
+        "shots/*.jpg": "is a pattern",
+        "frame_%04d.png": "is a pattern",
+        "0": "is a camera's number",
+        "-": "is standard input",
+        "synth:street": "is a synthetic scene",
+    }
+    for given, words in named.items():
+        with pytest.raises(FrameError, match=words) as caught:
             detector(given)
         assert "Pipeline.run takes videos, folders" in (caught.value.hint or "")
+        assert "`keepbusy detect`" in (caught.value.hint or "")
     with pytest.raises(FrameError) as caught:
         detector(tmp_path / "gone.jpg")
     assert "Pipeline.run" not in (caught.value.hint or "")
@@ -211,7 +239,10 @@ def test_what_a_generator_fails_with_comes_behind_its_last_picture(detector: kb.
         next(stream)
 
 
-@pytest.mark.parametrize("given", [None, 3, "bus.jpg", b"bytes", square_picture(), Path("bus.jpg"), object()])
+NO_STREAMS = [None, 3, "bus.jpg", b"bytes", bytearray(b"a"), memoryview(b"a"), square_picture(), io.BytesIO(b"a\nb")]
+
+
+@pytest.mark.parametrize("given", [*NO_STREAMS, Path("bus.jpg"), object(), PIL.Image.new("RGB", (8, 8))])
 def test_a_stream_of_what_gives_no_pictures_is_refused(detector: kb.Detector, given: Any) -> None:
     with pytest.raises(ConfigError, match=r"stream: .* does not give pictures one by one") as caught:
         detector.stream(given)
@@ -329,12 +360,113 @@ def test_bytes_that_cannot_be_decoded_are_their_frames_error(blob_model: Path) -
 
 def test_max_pixels_holds_for_every_form(blob_model: Path, tmp_path: Path) -> None:
     path = write_picture(tmp_path / "a.png", square_picture())
-    for given in (path, path.read_bytes()):
-        with pytest.raises(FrameError, match="more than the 6,143 that are allowed"):
-            read_single(given, max_pixels=64 * 96 - 1)
-        assert read_single(given, max_pixels=64 * 96)[1].shape == (64, 96, 3)
-    with kb.Pipeline(blob_model, max_pixels=6143) as pipeline, pytest.raises(FrameError, match="allowed"):
-        list(pipeline.run(path.read_bytes()))
+    with path.open("rb") as file, PIL.Image.open(path) as picture:
+        for given in (path, path.read_bytes(), io.BytesIO(path.read_bytes()), file, picture):
+            with pytest.raises(FrameError, match="more than the 6,143 that are allowed"):
+                read_single(given, max_pixels=64 * 96 - 1)
+            if isinstance(given, io.IOBase):
+                given.seek(0)
+            assert read_single(given, max_pixels=64 * 96)[1].shape == (64, 96, 3)
+        file.seek(0)
+        with kb.Pipeline(blob_model, max_pixels=6143, on_error="skip") as pipeline:
+            for given in (path, path.read_bytes(), file, picture):
+                (result,) = pipeline.run(given)
+                assert result.error is not None and "allowed" in result.error.message
+            # An array is in memory already.
+            (result,) = pipeline.run(square_picture())
+            assert result.error is None
+    assert read_single(square_picture(), max_pixels=1)[1].shape == (64, 96, 3)
+
+
+class Upload:
+    """A file as web frameworks have it: `read` alone, in pieces of its own."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.num_read = 0
+
+    def read(self, size: int = -1) -> bytes:
+        piece, self.content = self.content[:100], self.content[100:]
+        self.num_read += len(piece)
+        return piece
+
+
+class Endless(Upload):
+    def read(self, size: int = -1) -> bytes:
+        self.num_read += size
+        return b"\xff" * size
+
+
+class AsyncUpload:
+    async def read(self, size: int = -1) -> bytes:
+        raise AssertionError
+
+
+def test_an_open_file_is_read_from_where_it_stands(detector: kb.Detector) -> None:
+    expected = detector(square_picture())
+    behind = io.BytesIO(b"12345" + encoded())
+    behind.seek(5)
+    assert same(detector(behind), expected)
+    with pytest.raises(FrameError, match="the file gives no bytes") as caught:
+        detector(behind)
+    assert "seek(0)" in (caught.value.hint or "")
+    assert same(detector(Upload(encoded())), expected)  # type: ignore[call-overload]
+    with zipfile.ZipFile(io.BytesIO(), "w") as archive:
+        archive.writestr("a.png", encoded())
+        with archive.open("a.png") as member:
+            assert same(detector(member), expected)
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        file.write(encoded())
+        file.seek(0)
+        assert same(detector(file), expected)
+
+
+def test_an_open_file_has_limits_and_is_told_what_it_lacks(detector: kb.Detector, monkeypatch: Any, clip: Path) -> None:
+    monkeypatch.setattr(opened, "MAX_PICTURE_BYTES", 1 << 22)
+    endless = Endless(b"")
+    with pytest.raises(FrameError, match="the file has more than 4,194,304 bytes") as caught:
+        detector(endless)  # type: ignore[call-overload]
+    assert endless.num_read < 1 << 23 and "Pipeline.run" in (caught.value.hint or "")
+    with pytest.raises(ConfigError, match="a picture cannot be made of AsyncUpload") as caught_async:
+        detector(AsyncUpload())  # type: ignore[call-overload]
+    assert caught_async.value.hint == "give the file's content: await file.read()"
+    with clip.open(encoding="utf-8") as text, pytest.raises(FrameError, match="the file is open as text"):
+        detector(text)  # type: ignore[arg-type]
+    with clip.open("rb") as video, pytest.raises(FrameError, match="is not a picture"):
+        detector(video)
+    closed = io.BytesIO(encoded())
+    closed.close()
+    with pytest.raises(FrameError, match="cannot be read: I/O operation on closed file"):
+        detector(closed)
+
+
+def test_a_run_takes_open_files_once_and_in_loops(pipeline: kb.Pipeline, tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "a.png", square_picture())
+    with path.open("rb") as first, path.open("rb") as second, path.open("rb") as third:
+        (source,) = open_mixed(flatten(([first, io.BytesIO(encoded()), square_picture()],)))
+        assert source.frame_sizes() == {(64, 96): 3}, "it stands where it stood"
+        pipeline.plan(first)
+        results = list(pipeline.run([first, square_picture()], (one for one in [second])))
+        assert len(results) == 3 and all(len(one.detections) for one in results)
+        assert len(list(pipeline.run(third, loop=True, limit=3))) == 3
+        with kb.Pipeline(pipeline.model.path, on_error="skip") as other:
+            assert [one.error is None for one in other.run([third, b"a.png", square_picture()])] == [False, False, True]
+
+
+def test_a_path_may_begin_with_the_home_folder(
+    detector: kb.Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "a.png", square_picture())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert same(detector("~/a.png"), detector(square_picture()))
+
+
+def test_a_large_video_is_not_read_to_find_out_that_it_is_no_picture(detector: kb.Detector, tmp_path: Path) -> None:
+    with (tmp_path / "a.mp4").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(FrameError, match="is a video or a list by its name") as caught:
+        detector(tmp_path / "a.mp4")
+    assert "Pipeline.run" in (caught.value.hint or "")
 
 
 # Classes, devices, sizes, models.

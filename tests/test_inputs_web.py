@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,8 @@ import numpy as np
 import pytest
 
 import keepbusy as kb
-from keepbusy.errors import FrameError, SourceError
+from keepbusy.errors import FrameError, KeepbusyError, SourceError
+from keepbusy.models.store.download import fetch_part
 from keepbusy.sources.address import is_web
 from keepbusy.sources.pipe import PipedPicture
 from keepbusy.sources.single import read_single
@@ -53,6 +56,16 @@ def send(
     request.send_header("Content-Length", str(len(content) if length is None else length))
     request.end_headers()
     request.wfile.write(content)
+
+
+def answer_raw(
+    request: BaseHTTPRequestHandler, status: int, reason: str, content: bytes = b"", header: str = "X-Nothing: 1"
+) -> None:
+    """An answer as no library writes it: nothing is checked."""
+    head = (
+        f"HTTP/1.0 {status} {reason}\r\nContent-Type: image/png\r\n{header}\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    request.wfile.write(head.encode("latin-1") + content)
 
 
 def redirect(request: BaseHTTPRequestHandler, location: str) -> None:
@@ -149,12 +162,54 @@ def test_redirects_come_to_an_end() -> None:
         (lambda request: send(request, b"x" * 2000), "more than 1,000 bytes"),
         (lambda request: request.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * 2000), "more than 1,000 bytes"),
         (lambda request: request.wfile.write(b"nonsense\r\n\r\n"), "cannot be fetched"),
+        (lambda request: answer_raw(request, 204, "No Content"), "the server answers 204 No Content, and no picture"),
+        (
+            lambda request: answer_raw(request, 206, "Partial Content", PICTURE[:9]),
+            "answers 206 Partial Content, and no",
+        ),
+        (lambda request: answer_raw(request, 200, "OK", b""), "the answer is empty"),
+        (
+            lambda request: answer_raw(request, 200, "OK", gzip.compress(PICTURE), "Content-Encoding: gzip"),
+            r"it comes compressed \(gzip\), though it was asked for as it is",
+        ),
     ],
 )
 def test_what_is_no_picture_is_not_taken(answer: Answering, words: str) -> None:
     with site(answer) as address, pytest.raises(SourceError, match=words) as caught:
         fetch_picture(f"{address}/a.png", max_bytes=1000)
     assert "picture" in (caught.value.hint or "")
+
+
+ODD = "\x1b[2J\x9b31m\x07evil"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda request: answer_raw(request, 404, ODD),
+        lambda request: answer_raw(request, 204, ODD),
+        lambda request: answer_raw(request, 200, "OK", PICTURE, f"Content-Encoding: {ODD}"),
+        lambda request: answer_raw(request, 302, "Found", b"", f"Location: http://127.0.0.1:1/{ODD}"),
+        lambda request: answer_raw(request, 302, "Found", b"", f"Location: http://{ODD}/a"),
+        lambda request: request.wfile.write(f"{ODD}\r\n\r\n".encode("latin-1")),
+        lambda request: request.wfile.write(f"HTTP/{ODD} 200 OK\r\n\r\n".encode("latin-1")),
+        lambda request: send(request, b"--frame", f"multipart/{ODD}"),
+        lambda request: answer_raw(request, 500, "x" * 5000),
+    ],
+)
+def test_what_a_server_says_controls_no_terminal_and_is_one_short_line(answer: Answering) -> None:
+    with site(answer) as address, pytest.raises(FrameError) as caught:
+        read_single(f"{address}/a.jpg")
+    assert caught.value.message.isprintable() and len(caught.value.message) < 400
+    with site(answer) as address, pytest.raises(KeepbusyError) as opening:
+        fetch_model(f"{address}/a.onnx")
+        raise KeepbusyError("a model may be of any other type")
+    assert opening.value.message.isprintable() and len(opening.value.message) < 400
+
+
+def test_what_is_asked_for_as_it_is_may_say_so() -> None:
+    with site(lambda request: answer_raw(request, 200, "OK", PICTURE, "Content-Encoding: Identity")) as address:
+        assert fetch_picture(f"{address}/a.png").content == PICTURE
 
 
 def test_motion_jpeg_is_not_read_for_a_picture() -> None:
@@ -164,6 +219,11 @@ def test_motion_jpeg_is_not_read_for_a_picture() -> None:
         with pytest.raises(FrameError, match=f"the server sends {kind}") as caught:
             read_single(f"{address}/a.jpg")
         assert "Pipeline.run" in (caught.value.hint or "")
+
+
+def fetch_model(url: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        fetch_part(url, Path(folder) / "a.onnx")
 
 
 def wait_for(event: threading.Event) -> None:
@@ -203,9 +263,19 @@ def drip_headers(request: BaseHTTPRequestHandler) -> None:
 
 @pytest.mark.parametrize("answer", [drip_body, drip_headers])
 def test_a_server_that_drips_is_given_up_when_the_whole_time_is_over(answer: Answering) -> None:
-    with site(answer) as address, pytest.raises(SourceError, match=r"longer than 0\.4 s|silent") as caught:
+    with site(answer) as address, pytest.raises(SourceError, match=r"it takes longer than 0\.4 s$") as caught:
         fetch_picture(f"{address}/a.png", silence_s=5.0, whole_s=0.4)
     assert caught.value.__cause__ is not None
+
+
+def test_a_wait_that_the_whole_time_cuts_short_is_no_silence() -> None:
+    end = threading.Event()
+    with site(lambda request: wait_for(end)) as address:
+        try:
+            with pytest.raises(SourceError, match=r"it takes longer than 0\.3 s$"):
+                fetch_picture(f"{address}/a.png", silence_s=5.0, whole_s=0.3)
+        finally:
+            end.set()
 
 
 def test_no_server_is_an_error_with_a_reason() -> None:

@@ -94,6 +94,13 @@ def test_damage_is_one_line_and_no_crash(name: str, tmp_path: Path, caplog: pyte
         kb.Detector(path, head="stock", precision="f32")(square_picture())
 
 
+@pytest.mark.parametrize(("levels", "words"), [(0, "0 levels"), (1, "1 level")])
+def test_a_rounding_to_less_than_two_levels_is_refused(levels: int, words: str, tmp_path: Path) -> None:
+    with pytest.raises(kb.ModelError, match=rf"FakeQuantize \S+ rounds to {words}, and 2 are the fewest") as caught:
+        kb.Detector(saved(tmp_path, rounding(0, 1, levels=levels)))
+    assert "m.xml: " in caught.value.message and "anew" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("change", [rounding(0, 4), byte_weights(0.01), byte_weights(0.01, is_all=True)])
 def test_sound_quantization_is_silent(change: Change, tmp_path: Path) -> None:
     graph = load_model(saved(tmp_path, change)).graph

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,3 +232,19 @@ def test_a_step_that_gives_no_result_fails_the_frame(mode: Mode, odd: object) ->
         run.end()
         errors = [one.error for one in run]
     assert [error is not None and error.stage for error in errors] == ["step", "step"]
+
+
+@MODES
+@pytest.mark.parametrize("name", ["boxes_xyxy", "confidence", "keypoints", "boxes_xywhr", "probabilities"])
+def test_a_step_that_makes_numbers_that_are_none_fails_the_frame(mode: Mode, name: str) -> None:
+    class Filter(Step):
+        def process(self, result: kb.Result) -> kb.Result:
+            odd: Any = {name: np.full((1, 4), np.nan, np.float32)}
+            return dataclasses.replace(result, detections=dataclasses.replace(result.detections, **odd))
+
+    with scripted_run(None, ScriptedDevice(), config(mode)) as run:
+        run.add(ScriptedSource(1, name="odd"), kb.StreamConfig(steps=(lambda _: Filter(),), on_error="skip"))
+        run.end()
+        (error,) = [one.error for one in run]
+    assert error is not None and error.stage == "step" and error.hint
+    assert error.reason.startswith(f"{name}: row 0 has numbers that are not finite")

@@ -57,6 +57,29 @@ def is_whole(value: object) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool) and not hasattr(value, "__len__")
 
 
+def check_numbers(name: str, rows: Any) -> None:
+    """See that what was found is there in numbers, and none of them is NaN or infinite.
+
+    Args:
+        name: The array's, for the message.
+        rows: Floating point, (N, ...); None is nothing to look at.
+
+    Raises:
+        ConfigError: A row has such a number.
+    """
+    if rows is None:
+        return
+    import numpy as np  # Options alone are checked without it.
+
+    is_finite = np.isfinite(rows)
+    if not is_finite.all():
+        row = int(np.argwhere(~is_finite)[0][0])
+        raise ConfigError(
+            f"{name}: row {row} has numbers that are not finite: {_shown(rows[row].tolist())}",
+            hint="leave such rows out: found[numpy.isfinite(found.boxes_xyxy).all(axis=1)]",
+        )
+
+
 def check_flag(name: str, value: Any) -> None:
     """See that something is True or False.
 
@@ -128,7 +151,7 @@ def check_class_ids(classes: Any) -> tuple[int, ...]:
     Raises:
         ConfigError: They are something else, or there are none.
     """
-    hint = 'give ids: (0, 2); where the model is known, as in Detector and Pipeline, names: ["person", "bus"]'
+    hint = 'give ids, pipeline.names.index("person") for one; Detector and Pipeline also take names: ["person", "bus"]'
     if isinstance(classes, (str, bytes, Mapping)) or not isinstance(classes, Collection):
         raise ConfigError(f"classes: {_shown(classes)} is no sequence of class ids", hint=hint)
     if len(classes) == 0:

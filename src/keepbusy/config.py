@@ -96,8 +96,8 @@ class DetectConfig:
             model's class names that gives the mapping.
         iou: Boxes of one class that overlap a better one by more than this are dropped; 0 to 1.
         max_det: At most this many detections a frame, the most confident ones.
-        classes: Only these class ids; None for all. `Pipeline` and `Detector` also take names, `["person", "bus"]`,
-            and a function of the model's class names that gives ids or names.
+        classes: Only these class ids, `pipeline.names.index("person")` for one; None for all. `Pipeline` and `Detector`
+            also take names, `["person", "bus"]`, and a function of the model's class names that gives ids or names.
         region: Corners of a polygon, (x, y) as shares of the frame's width and height: only boxes whose foot, the
             middle of the lower side, lies in it (of rotated boxes, the centre), before they suppress each other; two
             corners are those of a rectangle; None for the whole frame.
@@ -129,7 +129,7 @@ class DetectConfig:
             self._take_thresholds(self.class_conf)
 
     def _take_thresholds(self, by_id: Mapping[int, float]) -> None:
-        hint = 'give ids: {0: 0.5}; where the model is known, as in Detector and Pipeline, names: {"person": 0.5}'
+        hint = 'give ids: {pipeline.names.index("person"): 0.5}; Detector and Pipeline also take names: {"person": 0.5}'
         if not isinstance(by_id, Mapping):
             raise ConfigError(f"class_conf: {shortened(repr(by_id))} names no thresholds by class", hint=hint)
         for class_id, conf in by_id.items():
@@ -210,8 +210,9 @@ class RunConfig:
         device_timeout_s: A device that takes longer for one frame is reported as not answering. Half a minute
             is far above any frame and below a person's patience.
         read_threads: Threads that decode pictures or one video ahead; None for as many as pay.
-        max_pixels: A picture, or a video's picture, that has more pixels by its header fails without being decoded.
-            Several are decoded at the same time where there are several `read_threads`.
+        max_pixels: A picture, or a video's picture, that has more pixels by its header fails without being decoded,
+            be it a file, an address, bytes, or a picture of Pillow. Arrays, and frames of a source of your own, are
+            not limited: their memory is spent. Several are decoded at once where there are several `read_threads`.
         preprocess_threads: Threads that lay frames into their input; None for as many as pay.
         reduce_jpegs: Decode large JPEGs at a half, a quarter or an eighth of their size where the model's input is so
             much smaller: several times as fast, and boxes move a little. `frame.image` still is the whole picture: it
@@ -360,8 +361,8 @@ class StreamConfig:
             not one that was opened already.
         on_error: `raise` ends the run at a failed frame, `skip` yields it as a result with an error, `end` does, too,
             and ends the stream; None takes the run's `on_error`.
-        detect: Thresholds and classes of this stream; None for those of the pipeline. Options that change the graph
-            (`multi_label`, a `conf` far below the pipeline's) cost speed here.
+        detect: Thresholds and classes, by ids, of this stream; None for those of the pipeline. Options that change the
+            graph (`multi_label`, a `conf` far below the pipeline's) cost speed here.
         steps: What makes its own steps, in order: each result goes through them on its way to the sinks (`Step`).
     """
 

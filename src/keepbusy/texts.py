@@ -41,6 +41,11 @@ def shortened(text: str, max_chars: int = 120) -> str:
     return text if len(text) <= max_chars else f"{text[: max_chars - 20]}...{text[-17:]}"
 
 
+def told_by(text: object) -> str:
+    """What a server or a file has said, for a message: its first line, short, and fit to be shown."""
+    return fit(shortened((str(text).strip().splitlines() or [""])[0]))
+
+
 def class_name(class_id: int, names: Sequence[str]) -> str:
     """What a class is called; `class 3` where nothing says it."""
     return names[class_id] if 0 <= class_id < len(names) else f"class {class_id}"

@@ -11,6 +11,7 @@ from keepbusy.config import ClassConf, DetectConfig
 from keepbusy.errors import ConfigError
 from keepbusy.models.names import first_names
 from keepbusy.texts import shortened
+from keepbusy.values.choosing import meant_as_list
 
 _TAKEN = 'give names or ids: ["person", "bus"], (0, 5); None for all classes'
 _THRESHOLDS_TAKEN = 'give a threshold for each class, by its name or id: {"person": 0.5}, {0: 0.5}'
@@ -96,6 +97,8 @@ def _id_of_name(option: str, given: str, names: tuple[str, ...]) -> int:
     wanted = given.strip().casefold()
     if wanted in plain:
         return plain[wanted]
+    if option == "classes" and (hint := meant_as_list(given)):
+        raise ConfigError(f"{option}: the model has no class {shortened(given)!r}", hint=hint)
     near = difflib.get_close_matches(wanted, plain, 1)
     meant = f"did you mean {names[plain[near[0]]]!r}? " if near else ""
     raise ConfigError(

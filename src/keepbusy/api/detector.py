@@ -10,11 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast, overload
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast, overload
 
 import numpy as np
 
 from keepbusy.api.calls import Calls
+from keepbusy.api.foreign_words import OF_DETECTOR, of_call
 from keepbusy.api.in_order import InOrder
 from keepbusy.api.load import check_process, load
 from keepbusy.api.places import Places
@@ -24,13 +25,15 @@ from keepbusy.config import MAX_COUNT
 from keepbusy.device.compiled import CompiledModel
 from keepbusy.device.slots import EXTRA_REQUESTS, Slot, num_requests
 from keepbusy.errors import ConfigError, FrameError, KeepbusyError
-from keepbusy.sources.pixels import is_odd_array
+from keepbusy.sources.pixels import is_odd_array, is_pixels
 from keepbusy.sources.refusals import how_else
 from keepbusy.sources.single import read_single
 from keepbusy.threads.cores import usable_cores
 from keepbusy.threads.workers import to_the_end
 from keepbusy.values.detections import Detections
+from keepbusy.values.foreign_words import no_attribute
 from keepbusy.values.frame import Frame, Image
+from keepbusy.values.misuse import explained
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from keepbusy.models.load import Model
     from keepbusy.values.forms import HeadStrategy
 
-PictureLike: TypeAlias = "str | os.PathLike[str] | Image | PillowImage | bytes | bytearray | memoryview"
+PictureLike: TypeAlias = "str | os.PathLike[str] | Image | PillowImage | bytes | bytearray | memoryview | IO[bytes]"
 """What `Detector` takes for a picture."""
 
 FEW_PICTURES = 8
@@ -128,14 +131,16 @@ class Detector:
     @overload
     def __call__(self, image: Sequence[PictureLike]) -> list[Detections]: ...
 
+    @explained(of_call)
     def __call__(self, image: Any) -> Detections | list[Detections]:
         """Detect.
 
         Args:
             image: One picture, or a sequence of pictures, such as a list. A picture is a path; an http or https
                 address; an array, uint8, (H, W, 3) in BGR, (H, W, 4) in BGRA (RGB and RGBA with `channels="rgb"`), or
-                (H, W) in grey; a picture of Pillow; or the bytes of an encoded picture. An address is fetched by the
-                machine that this program runs on, wherever it leads: do not pass on addresses of strangers.
+                (H, W) in grey; a picture of Pillow; or an encoded picture, its bytes or its file, open for them, which
+                is read from where it stands. An address is fetched by the machine that this program runs on, wherever
+                it leads: do not pass on addresses of strangers.
 
         Returns:
             The detections in a picture; for a list, a list of the same length and order.
@@ -154,6 +159,7 @@ class Detector:
         with self.stream(image) as found:
             return list(found)
 
+    @explained(of_call)
     def stream(self, images: Iterable[PictureLike]) -> InOrder:
         """Detect in many pictures, several at once: an iterator over their detections, in order.
 
@@ -170,10 +176,10 @@ class Detector:
             KeepbusyError: The detector is closed.
         """
         self._check_open()
-        if isinstance(images, (str, bytes, os.PathLike, np.ndarray)) or not isinstance(images, Iterable):
+        if isinstance(images, (str, os.PathLike)) or is_pixels(images) or not isinstance(images, Iterable):
             raise ConfigError(
                 f"stream: {type(images).__name__} does not give pictures one by one",
-                hint="give a list or a generator of pictures; for a video, Pipeline.run(video)",
+                hint="give a list or a generator of pictures; videos, folders and cameras go to Pipeline.run",
             )
         return InOrder(images, self._submit, self._num_threads)
 
@@ -183,6 +189,7 @@ class Detector:
     @overload
     async def detect(self, image: Sequence[PictureLike]) -> list[Detections]: ...
 
+    @explained(of_call)
     async def detect(self, image: Any) -> Detections | list[Detections]:
         """The same as a call, for asyncio programs: the event loop goes on meanwhile.
 
@@ -269,6 +276,11 @@ class Detector:
         if executor is not None:
             # Pictures whose turn has not come begin, and fail at once.
             executor.shutdown()
+
+    if not TYPE_CHECKING:  # A type checker is to find what is not there.
+
+        def __getattr__(self, name: str) -> Any:
+            no_attribute(self, name, OF_DETECTOR)
 
     def __repr__(self) -> str:
         num_calls = self._calls.num_now

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.api.classes import check_classes, class_ids, thresholds
+from keepbusy.api.foreign_words import OF_OPTIONS
 from keepbusy.config import DetectConfig, RunConfig, split_options
 from keepbusy.device.compiled import CompiledModel
 from keepbusy.device.postprocessor import Postprocessor
@@ -33,6 +34,7 @@ def load(
     """Check the options, read the model, and see that they fit each other; nothing is compiled yet."""
     check_model(path)
     _check_names(names)
+    _check_words(options)
     by_names = {name: options[name] for name in ("classes", "class_conf") if options.get(name) is not None}
     device, detect, config = split_options({**options, **dict.fromkeys(by_names)})
     core = _core()
@@ -60,6 +62,13 @@ def postprocess(compiled: CompiledModel, default: DetectConfig, own: DetectConfi
     if own is not None:
         check_classes(own, compiled.model.names)
     return compiled.postprocessor(own or default)
+
+
+def _check_words(options: dict[str, Any]) -> None:
+    """See that no option is another library's word for one of ours."""
+    for word in options:
+        if word in OF_OPTIONS:
+            raise ConfigError(f"unknown option: {word}", hint=f"here it is {OF_OPTIONS[word]}")
 
 
 def _core() -> ov.Core:

@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from keepbusy.api.async_results import AsyncResults
 from keepbusy.api.classes import class_ids
+from keepbusy.api.foreign_words import OF_PIPELINE, of_run
 from keepbusy.api.load import check_process, load, postprocess
 from keepbusy.api.shown import told
 from keepbusy.api.slots import Slots
@@ -27,7 +28,9 @@ from keepbusy.sources import Source, close_source, frame_sizes
 from keepbusy.sources.given import flatten, is_generator, open_mixed
 from keepbusy.sources.selection import num_selected
 from keepbusy.sources.spec import SourceSpec
+from keepbusy.values.foreign_words import no_attribute
 from keepbusy.values.frame import Image
+from keepbusy.values.misuse import explained
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -39,8 +42,8 @@ if TYPE_CHECKING:
 
 
 SourceLike: TypeAlias = (
-    "str | int | Path | Image | PillowImage | bytes | bytearray | memoryview | Source | Sequence[SourceLike] | "
-    "Iterator[Any]"
+    "str | int | Path | Image | PillowImage | bytes | bytearray | memoryview | IO[bytes] | Source | "
+    "Sequence[SourceLike] | Iterator[Any]"
 )
 """What `Pipeline.run` takes for a source."""
 
@@ -95,20 +98,15 @@ class Pipeline:
         self.model = self._compiled.model
         self.names = self.model.names
 
-    def run(
-        self,
-        *sources: SourceLike,
-        loop: bool = False,
-        limit: int | None = None,
-        stride: int = 1,
-    ) -> Run:
+    @explained(of_run)
+    def run(self, *sources: SourceLike, loop: bool = False, limit: int | None = None, stride: int = 1) -> Run:
         """Run over sources; iterate over what is returned for the results, in order for each source.
 
         Args:
-            *sources: What `open_source` takes; arrays (uint8, BGR, BGRA or grey), pictures of Pillow and bytes of
-                encoded pictures; lists and generators of these; or opened sources of your own. A run closes all of
-                them. Pictures in memory that follow each other are one source. A generator is a source of its own,
-                which is asked for its next picture when there is room for it.
+            *sources: What `open_source` takes; arrays (uint8, BGR, BGRA or grey), pictures of Pillow, and bytes or
+                open files of encoded pictures; lists and generators of these; or opened sources of your own. A run
+                closes all sources. Pictures in memory that follow each other are one source. A generator is a source of
+                its own, which is asked for its next picture when there is room for it.
             loop: Begin finite sources again when they end.
             limit: At most this many frames of each source.
             stride: Only every n-th frame of each source.
@@ -246,12 +244,9 @@ class Pipeline:
         """How many frames can be in flight; 0 before the model has been compiled."""
         return len(self._slots.all)
 
+    @explained(of_run)
     def stream(
-        self,
-        *sources: SourceLike,
-        loop: bool = False,
-        limit: int | None = None,
-        stride: int = 1,
+        self, *sources: SourceLike, loop: bool = False, limit: int | None = None, stride: int = 1
     ) -> AsyncResults:
         """The same as `run`, for asyncio programs: `async for result in pipeline.stream(source)`.
 
@@ -282,6 +277,11 @@ class Pipeline:
             run.close()
         self._slots.free()
         self._is_closed = True
+
+    if not TYPE_CHECKING:  # A type checker is to find what is not there.
+
+        def __getattr__(self, name: str) -> Any:
+            no_attribute(self, name, OF_PIPELINE)
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "idle" if self.num_slots else "not compiled yet"

@@ -265,6 +265,8 @@ class OpenVINODevice:
             raise ModelError(
                 f"{model.path}: does not compile for device {config.device}: {first_line(error)}",
                 hint="export it as OpenVINO IR instead of ONNX"
+                if config.device == "CPU" and model.path.suffix.lower() == ".onnx"
+                else "export the model anew; `keepbusy model-info` shows what is in it"
                 if config.device == "CPU"
                 else "try `device` CPU, which runs nearly every model that OpenVINO reads",
             ) from error

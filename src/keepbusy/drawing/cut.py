@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from keepbusy.checks import check_numbers
 from keepbusy.drawing.picture import Pixels
 
 
@@ -23,7 +24,11 @@ def cut_boxes(picture: Pixels, boxes_xyxy: NDArray[np.float32]) -> Iterator[Pixe
 
     Yields:
         uint8 (h, w) or (h, w, C), h and w at least 1: views of the picture, no copies.
+
+    Raises:
+        ConfigError: A coordinate is not finite (NaN or infinity).
     """
+    check_numbers("boxes_xyxy", boxes_xyxy)
     height, width = picture.shape[:2]
     for left, top, right, bottom in boxes_xyxy.tolist():
         x, y = min(max(int(left), 0), width - 1), min(max(int(top), 0), height - 1)

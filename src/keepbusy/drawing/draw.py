@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.drawing.picture import Pixels
+from keepbusy.checks import check_numbers
+from keepbusy.drawing.picture import Pixels, as_bgr
 from keepbusy.drawing.scripts import drawn_name
 from keepbusy.drawing.strokes import (
+    FAR_PX,
     Colour,
     draw_classes,
     draw_keypoints,
@@ -20,7 +22,7 @@ from keepbusy.drawing.strokes import (
     draw_polygon,
     highest_corner,
 )
-from keepbusy.drawing.style import PLAIN, Style
+from keepbusy.drawing.style import PLAIN, Style, style_of
 
 _BLACK = (0, 0, 0)
 
@@ -115,7 +117,18 @@ def draw(picture: Pixels, found: Drawable, style: Style = PLAIN, *, throughput_f
         found: What is drawn; its coordinates are pixels of the picture.
         style: What is drawn, and how.
         throughput_fps: Frames per second, written in the corner where the style has it; None for none.
+
+    Raises:
+        ConfigError: A coordinate or a probability is not finite (NaN or infinity). Nothing is drawn then.
     """
+    corners = found.boxes_xyxyxyxy
+    for name, rows in (
+        ("boxes_xyxy", found.boxes_xyxy),
+        ("boxes_xyxyxyxy", corners),
+        ("keypoints", found.keypoints),
+        ("probabilities", found.probabilities),
+    ):
+        check_numbers(name, rows)
     unit = max(0.7, min(picture.shape[:2]) / 720)
     thickness = style.line_width_px or max(1, round(2 * unit))
     class_ids = found.class_id.tolist()
@@ -125,9 +138,8 @@ def draw(picture: Pixels, found: Drawable, style: Style = PLAIN, *, throughput_f
         sides = found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]
         for index in np.argsort(-sides.prod(axis=1), kind="stable").tolist():
             draw_mask(picture, *found.masks.crop(index), colours[index], thickness)
-    boxes = found.boxes_xyxy.round().astype(int).tolist()
+    boxes = np.clip(found.boxes_xyxy, -FAR_PX, FAR_PX).round().astype(int).tolist()
     confidence = found.confidence.tolist()
-    corners = found.boxes_xyxyxyxy
     # The most confident ones are drawn last, over the others.
     for index in range(len(class_ids) - 1, -1, -1):
         left, top, right, bottom = boxes[index]
@@ -152,3 +164,33 @@ def draw(picture: Pixels, found: Drawable, style: Style = PLAIN, *, throughput_f
             for class_id, probability in found.top(5)
         ]
         draw_classes(picture, classes, end, unit)
+
+
+def drawn(
+    caller: str,
+    image: Any,
+    found: Drawable,
+    frame_hw: tuple[int, int] | None,
+    *,
+    labels: bool = True,
+    conf: bool = True,
+    line_width: int | None = None,
+) -> Pixels:
+    """A copy of a picture that somebody gives, with what was found on it.
+
+    Args:
+        caller: What it is given to, for messages.
+        image: As for `as_bgr`.
+        found: What is drawn.
+        frame_hw: The (height, width) that the picture must have, pixels; None for any.
+        labels: Whether boxes have the names of their classes.
+        conf: Whether labels tell the confidence.
+        line_width: Width of lines, pixels; None to go by the picture's size.
+
+    Raises:
+        ConfigError: It is no picture, or one of another size, or something has a value that it cannot have.
+    """
+    style = style_of(labels=labels, conf=conf, line_width=line_width)
+    picture = as_bgr(caller, image, frame_hw)
+    draw(picture, found, style)
+    return picture

@@ -73,7 +73,7 @@ def as_bgr(name: str, image: Any, frame_hw: tuple[int, int] | None = None) -> Pi
 
 def _hint_for(image: Any) -> str:
     if isinstance(image, (str, bytes)) or hasattr(image, "__fspath__"):
-        return "give its pixels: cv2.imread(path)"
+        return "give its pixels: cv2.imread(path); a picture is written by save(path, image)"
     if hasattr(image, "convert") and hasattr(image, "size"):  # PIL's.
         return "give its pixels, in the order BGR: numpy.asarray(picture.convert('RGB'))[..., ::-1]"
     return "give a NumPy array: uint8 (H, W, 3), in the order BGR"

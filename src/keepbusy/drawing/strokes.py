@@ -24,6 +24,9 @@ _WHITE = (255, 255, 255)
 _OPACITY = 0.45
 """Of masks: enough to tell whose a pixel is, and to see what is below."""
 
+FAR_PX = 1e5
+"""What is farther outside is drawn as if it were here: outside it stays, and OpenCV counts in 32 bits."""
+
 _SHIFT = 4
 """Bits of a coordinate behind the point, so that slanted lines begin where they should."""
 
@@ -93,7 +96,7 @@ def draw_polygon(picture: Pixels, points_xy: NDArray[np.float32], colour: Colour
 
 def highest_corner(points_xy: NDArray[np.float32]) -> tuple[int, int]:
     """The corner nearest to the picture's top, as whole pixels: where a label stands free."""
-    x, y = points_xy[int(points_xy[:, 1].argmin())].round().astype(int).tolist()
+    x, y = np.clip(points_xy[int(points_xy[:, 1].argmin())], -FAR_PX, FAR_PX).round().astype(int).tolist()
     return max(0, x), max(0, y)
 
 
@@ -160,8 +163,7 @@ def draw_classes(picture: Pixels, classes: Sequence[tuple[str, float, Colour]], 
 
 
 def _shifted(points_xy: NDArray[np.float32]) -> NDArray[np.int32]:
-    # Far outside stays outside, and inside what an int32 holds with room to spare.
-    bounded = np.clip(points_xy, -1e5, 1e5)
+    bounded = np.clip(points_xy, -FAR_PX, FAR_PX)
     shifted: NDArray[np.int32] = np.rint(bounded * (1 << _SHIFT)).astype(np.int32)
     return shifted
 

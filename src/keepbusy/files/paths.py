@@ -49,6 +49,12 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".")
 
 
+def names_folder(place: str) -> bool:
+    """Whether a name is a folder's, whatever is there: `out.mp4/`, and `out.mp4/.` as well."""
+    head, last = os.path.split(place)
+    return last in ("", ".", "..") and bool(head)
+
+
 def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
     """Sorts names as people count: `2.png` before `10.png`. Compared folder by folder."""
     parts: list[tuple[int, int, str]] = []

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from keepbusy.checks import check_numbers
 from keepbusy.errors import first_line
 from keepbusy.flow import stages
 from keepbusy.steps import Step, StepFactory
@@ -95,9 +96,12 @@ def _checked(result: object) -> Result:
 
     Raises:
         TypeError: It is none.
+        ConfigError: It has numbers that no sink can write: NaN or infinity.
     """
     if not isinstance(result, Result):
         raise TypeError(f"`process` must return a Result, and gave {type(result).__name__}")
     if not isinstance(result.detections, Detections):
         raise TypeError(f"the detections of a result cannot be {type(result.detections).__name__}")
+    for name in ("boxes_xyxy", "confidence", "keypoints", "boxes_xywhr", "probabilities"):
+        check_numbers(name, getattr(result.detections, name))
     return result

@@ -23,7 +23,7 @@ from keepbusy.models.onnx_size import check_onnx_size
 from keepbusy.models.opsets import unknown_opset
 from keepbusy.models.outputs import NAMES_DOUBT, recognise_output
 from keepbusy.models.pixels import pixels_of
-from keepbusy.models.quantized import odd_quantization
+from keepbusy.models.quantized import check_levels, odd_quantization
 from keepbusy.telemetry import import_openvino
 from keepbusy.values.forms import Family, InputForm, OutputForm, Task
 
@@ -82,6 +82,7 @@ def load_model(
     """
     path = model_in(Path(path))
     graph = _read(path, core)
+    check_levels(graph, path)
     form = recognise_input(graph, path)
     metadata = read_metadata(graph, path)
     input_hw, form = settle_size(graph, form, imgsz, told_size(metadata), path)

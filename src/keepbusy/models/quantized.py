@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keepbusy.errors import ModelError
 from keepbusy.models.constants import numbers_of
 from keepbusy.models.operations import WEIGHTED
 
@@ -63,6 +65,21 @@ def _num_products(node: ov.Node) -> int:
     if node.get_type_name() == "MatMul":
         return math.prod(results) * (factors[-1] if node.get_attributes()["transpose_b"] else factors[-2])
     return math.prod(results) * (math.prod(factors) // results[1])
+
+
+def check_levels(graph: ov.Model, model: Path) -> None:
+    """See that each rounding leaves two numbers at least: with fewer it divides by zero, and no device computes it.
+
+    Raises:
+        ModelError: One does not.
+    """
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() == "FakeQuantize" and (levels := int(node.get_attributes()["levels"])) < 2:
+            raise ModelError(
+                f"{model}: FakeQuantize {node.get_friendly_name()} rounds to {levels} level{'s' * (levels != 1)}, and "
+                "2 are the fewest that there can be",
+                hint="its quantization is damaged: export or quantize the model anew",
+            )
 
 
 def odd_quantization(graph: ov.Model) -> list[str]:

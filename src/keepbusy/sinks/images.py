@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
-
-from keepbusy.drawing.write import write_image
+from keepbusy.drawing.write import can_write, fits, write_image
 from keepbusy.files.endings import is_picture
 from keepbusy.files.whole import clear_output
 from keepbusy.sinks.base import Sink
@@ -88,7 +86,7 @@ class AnnotatedFolder(Sink):
         if frame.image is None:
             return
         if is_picture(frame.source):
-            path = self._folder / f"{stem}{_suffix_for(frame.source)}"
+            path = self._folder / f"{stem}{_suffix_for(frame.source, frame.shape_hw)}"
             make_folder(path.parent)
             write_image(path, annotate(result, style=self._style), follows_link=False)
             return
@@ -126,7 +124,7 @@ class AnnotatedFolder(Sink):
             raise first
 
 
-def _suffix_for(source: str) -> str:
-    """The ending of a picture's copy: its own, or JPEG's where OpenCV only reads such pictures."""
+def _suffix_for(source: str, shape_hw: tuple[int, int]) -> str:
+    """The ending of a picture's copy: its own, or JPEG's where such a picture can be read, but not written."""
     suffix = Path(source).suffix
-    return suffix if cv2.haveImageWriter(f"x{suffix.lower()}") else ".jpg"
+    return suffix if can_write(suffix) and fits(suffix, shape_hw) else ".jpg"

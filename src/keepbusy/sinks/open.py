@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-
+from keepbusy.drawing.write import can_write
 from keepbusy.errors import ConfigError
 from keepbusy.sinks.apart import check_apart
 from keepbusy.sinks.base import Sink
@@ -115,9 +114,10 @@ def _checked(spec: SinkSpec, sources: Sequence[Source]) -> SinkSpec:
     if spec.kind not in ("video", "picture"):
         return spec
     suffix = spec.path.suffix.lower()
-    if spec.kind == "picture" and not cv2.haveImageWriter(f"x{suffix}"):
+    if spec.kind == "picture" and not can_write(suffix):
         raise ConfigError(
-            f"{spec.shown}: {suffix} pictures can be read, but not written", hint="use .jpg, .png, or a folder"
+            f"{spec.shown}: {suffix} pictures can be read, but not written with colours",
+            hint="use .jpg, .png, or a folder",
         )
     if len(sources) > 1:
         raise ConfigError(

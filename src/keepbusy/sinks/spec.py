@@ -15,6 +15,7 @@ from keepbusy.drawing.style import MAX_LINE_WIDTH_PX
 from keepbusy.errors import ConfigError
 from keepbusy.files.endings import is_picture
 from keepbusy.files.parsing import TextError, parse_query
+from keepbusy.files.paths import names_folder
 from keepbusy.sinks.draw import PLAIN, Style
 from keepbusy.sinks.encoders import VIDEO_SUFFIXES, EncoderName
 
@@ -175,7 +176,7 @@ def check_place(spec: SinkSpec) -> None:
     """
     if spec.kind in FOLDERS or spec.kind == "window":
         return
-    if _names_folder(spec.location):
+    if names_folder(spec.location):
         raise ConfigError(
             f"{spec.shown} names a folder, and {spec.kind} writes a file",
             hint="add a file name to it, or leave out the end",
@@ -196,7 +197,7 @@ def check_place(spec: SinkSpec) -> None:
 def _kind_of(place: str, option: str) -> SinkKind:
     """The kind of a sink that is named by its place alone."""
     path = Path(place)
-    if path.suffix.lower() in JSON_SUFFIXES and not _names_folder(place) and not os.path.isdir(path):
+    if path.suffix.lower() in JSON_SUFFIXES and not names_folder(place) and not os.path.isdir(path):
         return "json"
     kind = _drawn_kind(place)
     if kind == "picture" and not is_picture(path):
@@ -207,15 +208,9 @@ def _kind_of(place: str, option: str) -> SinkKind:
 def _drawn_kind(place: str) -> SinkKind:
     """What annotated pictures are written to a path as."""
     suffix = Path(place).suffix
-    if not suffix or _names_folder(place) or os.path.isdir(place):
+    if not suffix or names_folder(place) or os.path.isdir(place):
         return "images"
     return "video" if suffix.lower() in VIDEO_SUFFIXES else "picture"
-
-
-def _names_folder(place: str) -> bool:
-    """Whether a name is a folder's, whatever is there: `out.mp4/`, and `out.mp4/.` as well."""
-    head, last = os.path.split(place)
-    return last in ("", ".", "..") and bool(head)
 
 
 def _named_kind(name: str, place: str, option: str) -> SinkKind:

@@ -11,7 +11,7 @@ from keepbusy.config import MAX_PIXELS, Channels
 from keepbusy.sources.base import Source, close_source
 from keepbusy.sources.generated import Generated
 from keepbusy.sources.open import open_sources
-from keepbusy.sources.pixels import Pixels, is_odd_array, is_odd_text, is_pixels
+from keepbusy.sources.pixels import Pixels, is_odd_array, is_pixels
 from keepbusy.sources.refusals import no_picture, no_source
 
 
@@ -30,8 +30,6 @@ def flatten(sources: tuple[Any, ...]) -> list[Any]:
         elif is_pixels(source):
             if is_odd_array(source):
                 raise no_picture(source)
-            if is_odd_text(source):
-                raise no_source(source)
             found.append(source)
         elif is_generator(source):
             found.append(source)

@@ -11,6 +11,9 @@ ShapeHW = tuple[int, int]
 MAX_VIDEO_PIXELS = 1 << 28
 """FFmpeg's own limit: its decoders take no larger pictures, whatever they are told."""
 
+MAX_PICTURE_BYTES = 1 << 28
+"""What is not known to be a picture, and has more, is not held in memory as one."""
+
 _PADDING_PIXELS = 1 << 16
 
 

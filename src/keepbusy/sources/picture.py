@@ -48,6 +48,11 @@ MIN_FILE_BYTES = 1 << 26
 """Files may have so many bytes in any case: of profiles, previews and texts beside the picture."""
 
 
+def max_bytes_of(max_pixels: int) -> int:
+    """The most bytes that the file of a picture of so many pixels can have."""
+    return max(MIN_FILE_BYTES, BYTES_PER_PIXEL * max_pixels)
+
+
 _HINT = "replace it, remove it, or convert it to JPEG or PNG"
 
 
@@ -115,7 +120,7 @@ def read_picture(
         FrameError: As for `read_image`.
     """
     try:
-        content = read_bytes(path, max(MIN_FILE_BYTES, BYTES_PER_PIXEL * max_pixels))
+        content = read_bytes(path, max_bytes_of(max_pixels))
     except (OSError, ValueError) as error:
         raise FrameError(
             f"cannot read the file: {reason_of(error)}",

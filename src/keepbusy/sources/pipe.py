@@ -14,13 +14,11 @@ from keepbusy.config import MAX_PIXELS
 from keepbusy.errors import SourceError, reason_of
 from keepbusy.sources import heif
 from keepbusy.sources.base import Source, SourceInfo
+from keepbusy.sources.limits import MAX_PICTURE_BYTES
 from keepbusy.sources.picture import blaming, decode_picture
 from keepbusy.values.frame import Frame
 
 STDIN = "-"
-
-MAX_PICTURE_BYTES = 1 << 28
-"""What has more is not held in memory as a picture."""
 
 _CHUNK_BYTES = 1 << 16
 _HEAD_BYTES = 1 << 12

@@ -1,9 +1,10 @@
-"""Pictures that are in memory already: arrays, pictures of Pillow, and bytes of encoded pictures."""
+"""Pictures that are there already: arrays, pictures of Pillow, bytes of encoded pictures, and files that are open."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +12,16 @@ import numpy as np
 
 from keepbusy.config import MAX_PIXELS, Channels
 from keepbusy.sources.base import Source, SourceInfo
+from keepbusy.sources.limits import too_large
+from keepbusy.sources.opened import content_of, is_open_file
 from keepbusy.sources.picture import blaming, decode_picture
-from keepbusy.sources.refusals import is_text, no_picture
+from keepbusy.sources.refusals import is_text, no_picture, text_for_picture
 from keepbusy.values.frame import Frame, Image
 
 
 def is_pixels(value: object) -> bool:
-    """Whether something is an array, a picture of Pillow, or bytes."""
-    return isinstance(value, (np.ndarray, bytes, bytearray, memoryview)) or _is_pillow(value)
+    """Whether something is an array, a picture of Pillow, bytes, or an open file."""
+    return isinstance(value, (np.ndarray, bytes, bytearray, memoryview)) or _is_pillow(value) or is_open_file(value)
 
 
 def is_odd_array(value: object) -> bool:
@@ -29,47 +32,50 @@ def is_odd_array(value: object) -> bool:
     return value.dtype != np.uint8 or not is_picture or not value.size
 
 
-def is_odd_text(value: object) -> bool:
-    """Whether something is bytes that are a text, such as a path, and no encoded picture."""
-    return isinstance(value, (bytes, bytearray, memoryview)) and is_text(value)
-
-
 def check_pixels(value: Any) -> None:
     """See that something can be a picture, without decoding it.
 
     Raises:
         ConfigError: It cannot; the message names what was given and what is taken.
     """
-    if not is_pixels(value) or is_odd_array(value) or is_odd_text(value):
+    if not is_pixels(value) or is_odd_array(value):
         raise no_picture(value)
 
 
 def to_image(
     value: Any, channels: Channels = "bgr", *, name: str = "image", index: int = 0, max_pixels: int = MAX_PIXELS
 ) -> Image:
-    """An array, a picture of Pillow or the bytes of a picture as uint8 (H, W, 3), BGR, C-contiguous.
+    """An array, a picture of Pillow, or an encoded picture as uint8 (H, W, 3), BGR, C-contiguous.
 
     Grey becomes three equal channels, and a fourth channel (transparency) is dropped. Pictures of Pillow and encoded
     pictures know their own colours.
 
     Args:
-        value: uint8 (H, W, 3), (H, W, 4), (H, W) or (H, W, 1); a picture of Pillow; or the bytes of a picture's file.
+        value: uint8 (H, W, 3), (H, W, 4), (H, W) or (H, W, 1); a picture of Pillow; the bytes of a picture's file; or
+            the file, open for its bytes, which is read from where it stands.
         channels: The order of an array's colours.
         name: What to call the picture where it cannot be decoded.
         index: The frame to blame for that.
-        max_pixels: An encoded picture that has more by its header is not decoded.
+        max_pixels: An encoded picture that has more by its header is not decoded, nor is a picture of Pillow converted.
+            An array is taken whatever its size: the memory is spent.
 
     Raises:
         ConfigError: It is something else; the message names what was given and what is taken.
-        FrameError: It is encoded, and cannot be decoded.
+        FrameError: It is encoded, and cannot be decoded, or has too many pixels.
     """
     check_pixels(value)
     if isinstance(value, np.ndarray):
         return _from_array(value, channels)
     with blaming(name, index):
         if _is_pillow(value):
+            size_hw = int(value.height), int(value.width)
+            if math.prod(size_hw) > max_pixels:  # It may not be decoded yet: Pillow waits until somebody looks.
+                raise too_large(size_hw, max_pixels, source=name, frame_index=index, what="the picture")
             return np.ascontiguousarray(np.asarray(value.convert("RGB"), np.uint8)[:, :, ::-1])
-        picture = decode_picture(bytes(value), name, index, max_pixels=max_pixels)
+        content = content_of(value, name, index, max_pixels) if is_open_file(value) else bytes(value)
+        if is_text(content):
+            raise text_for_picture(name, index)
+        picture = decode_picture(content, name, index, max_pixels=max_pixels)
     return picture if isinstance(picture, np.ndarray) else picture.image
 
 
@@ -88,7 +94,7 @@ class Pixels(Source):
         pictures: What `to_image` takes.
         source_id: The source's number in the run.
         channels: The order of the colours of arrays.
-        max_pixels: An encoded picture that has more by its header fails without being decoded.
+        max_pixels: As for `to_image`.
 
     Raises:
         ConfigError: One of them is no picture.
@@ -126,6 +132,10 @@ class Pixels(Source):
         index = self._next
         self._next += 1
         name = self.info.name
+        if is_open_file(given := self._pictures[index]):
+            with blaming(name, index):
+                # It can be read once; in a loop the picture comes again.
+                self._pictures[index] = content_of(given, name, index, self._max_pixels)
         image = to_image(self._pictures[index], self._channels, name=name, index=index, max_pixels=self._max_pixels)
         return Frame(image, index, float(index), self._source_id, name)
 
@@ -141,7 +151,7 @@ class Pixels(Source):
 
 
 def _size_of(picture: Any) -> tuple[int, int] | None:
-    """Height and width, pixels; None where an encoded picture does not tell them."""
+    """Height and width, pixels; None where an encoded picture does not tell them, or a file stands somewhere in it."""
     if isinstance(picture, np.ndarray):
         return int(picture.shape[0]), int(picture.shape[1])
     if _is_pillow(picture):
@@ -150,7 +160,13 @@ def _size_of(picture: Any) -> tuple[int, int] | None:
 
     width, height = -1, -1
     with contextlib.suppress(Exception):  # Decoding it says what is wrong.
-        width, height = imagesize.get(io.BytesIO(picture), exif_rotation=True)
+        if not is_open_file(picture):
+            width, height = imagesize.get(io.BytesIO(picture), exif_rotation=True)
+        elif picture.seekable() and picture.tell() == 0:
+            try:
+                width, height = imagesize.get(picture, exif_rotation=True)
+            finally:
+                picture.seek(0)
     return (height, width) if width > 0 and height > 0 else None
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+import inspect
+from collections.abc import AsyncIterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from keepbusy.errors import ConfigError
+from keepbusy.errors import ConfigError, FrameError
+from keepbusy.sources.base import Source
 
 PICTURES = (
     "a path, an http(s) address, a NumPy array (uint8, (H, W, 3) in BGR, or (H, W) in grey), a picture of Pillow, "
-    "or the bytes of an encoded picture"
+    "or an encoded picture: its bytes, or its file, open for reading"
 )
 """What can be made a picture, for messages."""
 
@@ -26,6 +28,17 @@ def no_picture(value: Any) -> ConfigError:
             f"an array of {value.dtype} with the shape {value.shape} is no picture", hint=how_else(value)
         )
     return ConfigError(f"a picture cannot be made of {_named(value)}", hint=_hint_for(value) or f"give {PICTURES}")
+
+
+def text_for_picture(name: str, index: int) -> FrameError:
+    """The error of bytes, or a file, that hold a text, such as a path, or nothing."""
+    return FrameError(
+        "the bytes are no encoded picture, but a text",
+        stage="read",
+        source=name,
+        frame_index=index,
+        hint="bytes are taken as the content of a picture's file: give a path as text",
+    )
 
 
 def no_source(value: Any) -> ConfigError:
@@ -56,8 +69,8 @@ def how_else(array: np.ndarray[Any, Any]) -> str:
 
 
 def is_text(content: bytes | bytearray | memoryview) -> bool:
-    """Whether bytes are most likely a path, or nothing at all, and no encoded picture."""
-    if len(content) > MAX_TEXT_BYTES:
+    """Whether bytes are most likely a path, and no encoded picture."""
+    if not 0 < len(content) <= MAX_TEXT_BYTES:
         return False
     try:
         return bytes(content).decode().isprintable()
@@ -77,8 +90,6 @@ def _is_picture_shape(shape: tuple[int, ...]) -> bool:
 def _named(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"{type(value).__name__} that are no encoded picture"
     return type(value).__name__
 
 
@@ -89,14 +100,20 @@ def _hint_for(value: Any) -> str:
             "PyTorch's tensors are not taken: give NumPy's arrays, for RGB planes from 0 to 1 "
             '(tensor * 255).byte().permute(1, 2, 0).cpu().numpy(), with channels="rgb"'
         )
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return "bytes are taken as the content of a picture's file: give a path as text"
     if isinstance(value, type):
         return f"give an object of it: {value.__name__}(...)"
     if isinstance(value, AsyncIterable):
         return "give a plain generator, or await detector.detect(image) for each of its pictures"
-    if hasattr(value, "read") and isinstance(value, Iterable):
-        return "give a path as text, or the file's content: file.read()"
+    if inspect.iscoroutinefunction(getattr(value, "read", None)):
+        return "give the file's content: await file.read()"
+    if type(value).__module__.partition(".")[0] == "cv2" and hasattr(value, "read"):
+        return (
+            "give what it was opened with, a path or a camera's number, to Pipeline.run; or a picture that it has read"
+        )
+    if isinstance(value, Source):
+        return "Pipeline.run takes sources: pipeline.run(source)"
+    if isinstance(value, Iterator):
+        return "detector.stream(pictures) takes them one by one; a list of them is taken at once"
     if isinstance(value, Mapping):
         return "give a path, or a list of its values: list(pictures.values())"
     return ""

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from keepbusy.errors import SourceError, reason_of
-from keepbusy.texts import without_secrets
+from keepbusy.texts import fit, told_by, without_secrets
 from keepbusy.version import __version__
 
 MAX_BYTES = 1 << 26
@@ -35,6 +35,9 @@ WHOLE_TIMEOUT_S = 60.0
 """From the first request to the last byte, redirects included."""
 
 MAX_REDIRECTS = 5
+
+_CLOCK_STEP_S = 0.01
+"""Waits for sockets end on a millisecond."""
 
 _CHUNK_BYTES = 1 << 18
 _SCHEMES = ("http", "https")
@@ -71,11 +74,12 @@ def fetch_picture(
     Raises:
         SourceError: It cannot be fetched, or is too large; the message has no password in it.
     """
+    clock = _Clock(silence_s, time.monotonic() + whole_s, whole_s)
     try:
-        return _fetch(url, max_bytes, _Clock(silence_s, time.monotonic() + whole_s, whole_s))
+        return _fetch(url, max_bytes, clock)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise SourceError(
-            f"{without_secrets(url)}: cannot be fetched: {_reason(error, silence_s)}",
+            f"{without_secrets(url)}: cannot be fetched: {_reason(error, clock)}",
             hint="open the address in a browser: it must lead to a picture",
         ) from error
 
@@ -93,8 +97,13 @@ class _Clock(NamedTuple):
         """
         left_s = self.end_s - time.monotonic()
         if left_s <= 0:
-            raise TimeoutError(0, f"it takes longer than {self.whole_s:g} s")
+            raise TimeoutError(0, self.too_long)
         return min(self.silence_s, left_s)
+
+    @property
+    def too_long(self) -> str:
+        """What is said when there is no time left."""
+        return f"it takes longer than {self.whole_s:g} s"
 
 
 def _fetch(url: str, max_bytes: int, clock: _Clock) -> Answer:
@@ -105,7 +114,7 @@ def _fetch(url: str, max_bytes: int, clock: _Clock) -> Answer:
             with error:
                 location = error.headers.get("Location")
                 if error.code not in _REDIRECTS or location is None:
-                    raise OSError(0, f"the server answers {error.code} {error.reason}") from error
+                    raise OSError(0, f"the server answers {error.code} {told_by(error.reason)}") from error
             url = _redirected(url, location)
             continue
         with closing(response):
@@ -126,6 +135,11 @@ def _open(url: str, clock: _Clock) -> http.client.HTTPResponse:
 
 
 def _read(response: http.client.HTTPResponse, max_bytes: int, clock: _Clock) -> Answer:
+    if response.status != http.HTTPStatus.OK:
+        raise OSError(0, f"the server answers {response.status} {told_by(response.reason)}, and no picture")
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise OSError(0, f"it comes compressed ({told_by(encoding)}), though it was asked for as it is")
     content_type = response.headers.get_content_type()
     if content_type.startswith(("multipart/", "video/")):
         return Answer(b"", content_type)
@@ -141,6 +155,8 @@ def _read(response: http.client.HTTPResponse, max_bytes: int, clock: _Clock) -> 
         clock.left_s()
     if response.length:
         raise OSError(0, f"the server broke off after {len(content)} bytes")
+    if not content:
+        raise OSError(0, "the answer is empty")
     return Answer(bytes(content), content_type)
 
 
@@ -163,18 +179,22 @@ def _redirected(url: str, location: str) -> str:
     return urlunsplit(target)
 
 
-def _reason(error: Exception, silence_s: float) -> str:
+def _reason(error: Exception, clock: _Clock) -> str:
     cause = error.reason if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception) else error
-    if isinstance(cause, TimeoutError) and not (cause.strerror or "").startswith("it takes"):
-        return f"the server was silent for {silence_s:g} s"
-    return reason_of(cause)
+    if isinstance(cause, TimeoutError):
+        # A wait that the end of the whole time has cut short was no silence.
+        is_over = time.monotonic() >= clock.end_s - _CLOCK_STEP_S
+        return clock.too_long if is_over else f"the server was silent for {clock.silence_s:g} s"
+    return fit(reason_of(cause))
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Leaves redirects to us."""
+    """Leaves redirects to us: urllib would fail at an odd address, and leave the connection open."""
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Message, newurl: str) -> None:
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Message) -> None:
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 class _Timed(io.RawIOBase):

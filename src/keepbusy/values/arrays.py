@@ -16,6 +16,7 @@ from keepbusy.texts import class_name
 from keepbusy.values.boxes import as_shares, corners_of_rotated, xyxy_to_xywh
 from keepbusy.values.choosing import Classes, as_index, form_of, ids_of
 from keepbusy.values.masks import Masks
+from keepbusy.values.misuse import explained, of_where
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -93,6 +94,7 @@ class DetectionArrays:
             track_id=None if self.track_id is None else self.track_id[order],
         )
 
+    @explained(of_where)
     def where(self, *, classes: Classes | None = None, conf: float | None = None) -> Self:
         """Those of some classes, and of some confidence: `found.where(classes=["person", "bus"], conf=0.5)`.
 

@@ -72,7 +72,18 @@ def _ids_of_one(one: object, names: Sequence[str]) -> list[int]:
     return [int(one)]
 
 
+def meant_as_list(given: str) -> str:
+    """The hint for several classes, or an id, in one text; empty where it is neither."""
+    parts = [part.strip() for part in given.split(",") if part.strip()]
+    listed = [int(part) if part.isascii() and part.isdecimal() else fit(part) for part in parts]
+    if len(parts) > 1:
+        return f"give a list: classes={shortened(repr(listed), 80)}"
+    return f"an id is a number: classes={listed}" if parts and isinstance(listed[0], int) else ""
+
+
 def _hint_for(given: str, names: Sequence[str]) -> str:
+    if as_list := meant_as_list(given):
+        return as_list
     if not names:
         return "its classes have no names: give ids, such as classes=[0, 2]"
     import difflib  # Only where something is wrong.

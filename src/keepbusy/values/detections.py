@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.errors import MissingExtraError
+from keepbusy.checks import is_whole
+from keepbusy.errors import ConfigError, MissingExtraError
+from keepbusy.texts import shortened
 from keepbusy.values.arrays import DetectionArrays
 from keepbusy.values.foreign_words import OF_DETECTIONS, no_attribute
+from keepbusy.values.misuse import explained, is_path, of_crops, of_plot, of_save, writes_no_file, written
 from keepbusy.values.summary import summary_of
 
 if TYPE_CHECKING:
@@ -45,6 +48,9 @@ class Detections(DetectionArrays):
     `found[[2, 0]]`. What comes of it are detections again, also of a single number, and share no memory that one could
     change through. Iterating gives them one by one. `where` chooses by class and confidence.
 
+    The arrays can be written to, as code that scales boxes in place does. Whoever has a result has the same arrays,
+    sinks in threads of their own included: copy before you write, `boxes = found.boxes_xyxy.copy()`.
+
     ```python
     found = detector("street.jpg")
     print(found)  # Detections(5: 4 person 0.36-0.89, 1 bus 0.87)
@@ -62,6 +68,7 @@ class Detections(DetectionArrays):
         def __getattr__(self, name: str) -> Any:
             no_attribute(self, name, OF_DETECTIONS)
 
+    @explained(writes_no_file("plain values", "Path({path}).write_text(found.to_json())"))
     def to_dict(self) -> dict[str, Any]:
         """The detections as plain Python values, in the words, units and roundings of the JSON records.
 
@@ -81,12 +88,25 @@ class Detections(DetectionArrays):
             indent: Spaces by which each level is set in; None for one line.
 
         Raises:
-            ValueError: A number is not finite, which JSON cannot have.
+            ConfigError: A number is not finite, which JSON cannot have, or `indent` is no number of spaces.
         """
         import json
 
-        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
+        if is_path(indent):
+            hint = f"to write one: Path({written(indent)}).write_text(found.to_json())"
+            raise ConfigError("to_json: it gives the text, and writes no file", hint=hint)
+        if indent is not None and not is_whole(indent):
+            shown = shortened(repr(indent), 60)
+            raise ConfigError(f"to_json: indent: {shown} is no number of spaces", hint="give a number, such as 2")
+        try:
+            return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
+        except ValueError as error:
+            raise ConfigError(
+                "to_json: a number is not finite (NaN or infinity), and JSON has no such numbers",
+                hint="leave such detections out: found[numpy.isfinite(found.boxes_xyxy).all(axis=1)]",
+            ) from error
 
+    @explained(writes_no_file("the text", "Path({path}).write_text(found.to_csv())"))
     def to_csv(self, *, header: bool = True) -> str:
         """A table as comma-separated values, a line for each detection: see `keepbusy.records.table` for the columns.
 
@@ -97,6 +117,7 @@ class Detections(DetectionArrays):
 
         return csv_of(self, has_header=header)
 
+    @explained(writes_no_file("the table", "found.to_pandas().to_csv({path})"))
     def to_pandas(self) -> pandas.DataFrame:
         """A table as a `pandas.DataFrame`, a row for each detection: see `keepbusy.records.table` for the columns.
 
@@ -114,6 +135,7 @@ class Detections(DetectionArrays):
         # An empty list says nothing of its type.
         return pandas.DataFrame(table(self), copy=True).astype({"name": str})
 
+    @explained(of_crops)
     def crops(self, image: Image) -> list[Image]:
         """What was found, cut out of the picture: one picture for each detection, in their order.
 
@@ -126,7 +148,7 @@ class Detections(DetectionArrays):
             Copies: uint8 (h, w, 3), BGR, or what `image` is.
 
         Raises:
-            ConfigError: It is no picture, or one of another size.
+            ConfigError: It is no picture, or one of another size, or a coordinate is not finite.
         """
         from keepbusy.drawing.cut import cut_boxes  # Loads OpenCV.
         from keepbusy.drawing.picture import check_picture
@@ -134,6 +156,7 @@ class Detections(DetectionArrays):
         pixels = check_picture("crops", image, self.frame_hw)
         return [part.copy() for part in cut_boxes(pixels, self.boxes_xyxy)]
 
+    @explained(of_plot)
     def plot(self, image: Image, *, labels: bool = True, conf: bool = True, line_width: int | None = None) -> Image:
         """The picture with what was found on it: boxes, masks, keypoints, rotated boxes, classes.
 
@@ -150,17 +173,14 @@ class Detections(DetectionArrays):
             uint8 (H, W, 3), BGR, a new array.
 
         Raises:
-            ConfigError: It is no picture, or one of another size, or `line_width` is out of range.
+            ConfigError: It is no picture, or one of another size, `line_width` is out of range, or a coordinate is not
+                finite.
         """
-        from keepbusy.drawing.draw import draw  # Loads OpenCV.
-        from keepbusy.drawing.picture import as_bgr
-        from keepbusy.drawing.style import style_of
+        from keepbusy.drawing.draw import drawn  # Loads OpenCV.
 
-        style = style_of(labels=labels, conf=conf, line_width=line_width)
-        picture = as_bgr("plot", image, self.frame_hw)
-        draw(picture, self, style)
-        return picture
+        return drawn("plot", image, self, self.frame_hw, labels=labels, conf=conf, line_width=line_width)
 
+    @explained(of_save)
     def save(
         self,
         path: str | os.PathLike[str],
@@ -188,13 +208,18 @@ class Detections(DetectionArrays):
 
         Raises:
             ConfigError: As for `plot`, or `path` is no path.
-            SinkError: The file is there already, its ending names no picture, or it cannot be written.
+            SinkError: The file is there already, its ending names no picture or one that this does not fit into, or it
+                cannot be written. No folder is made then.
         """
-        from keepbusy.drawing.write import new_place, write_image  # Loads OpenCV.
+        from keepbusy.drawing.draw import drawn  # Loads OpenCV.
+        from keepbusy.drawing.write import new_place, write_image
 
-        picture = self.plot(image, labels=labels, conf=conf, line_width=line_width)
+        if is_path(image) and not is_path(path):
+            hint = f"write found.save({written(image)}, image)"
+            raise ConfigError("save: the path comes first, then the picture", hint=hint)
         place = new_place(path, exist_ok=exist_ok)
-        write_image(place, picture, replaces=exist_ok)
+        picture = drawn("save", image, self, self.frame_hw, labels=labels, conf=conf, line_width=line_width)
+        write_image(place, picture, replaces=exist_ok, makes_folder=True)
         return place
 
     def to_supervision(self) -> supervision.Detections:
@@ -202,7 +227,8 @@ class Detections(DetectionArrays):
 
         Masks become its `mask`, bool (N, H, W); `track_id` its `tracker_id`; the corners of rotated
         boxes `data["xyxyxyxy"]`, float32 (N, 4, 2).
-        Keypoints have a class of their own there: `to_supervision_keypoints`.
+        Keypoints have a class of their own there: `to_supervision_keypoints`. Arrays are copies: what is written into
+        them stays there.
 
         Raises:
             MissingExtraError: supervision is not installed.
@@ -215,11 +241,11 @@ class Detections(DetectionArrays):
         if self.boxes_xywhr is not None:
             data["xyxyxyxy"] = self.boxes_xyxyxyxy
         return supervision.Detections(
-            xyxy=self.boxes_xyxy,
+            xyxy=self.boxes_xyxy.copy(),
             mask=None if self.masks is None else self.masks.to_array(),
-            confidence=self.confidence,
-            class_id=self.class_id,
-            tracker_id=self.track_id,
+            confidence=self.confidence.copy(),
+            class_id=self.class_id.copy(),
+            tracker_id=None if self.track_id is None else self.track_id.copy(),
             data=data,
         )
 
@@ -228,17 +254,23 @@ class Detections(DetectionArrays):
 
         Raises:
             MissingExtraError: supervision is not installed.
-            ValueError: The detections have no keypoints.
+            ConfigError: The detections have no keypoints.
         """
         try:
             import supervision
         except ImportError as error:
             raise MissingExtraError("to_supervision_keypoints()", extra="supervision") from error
         if self.keypoints is None:
-            raise ValueError("the detections have no keypoints: the model's task is not pose")
+            raise ConfigError(
+                "to_supervision_keypoints: the detections have no keypoints",
+                hint="models of poses find them: `model.output.task` of the Pipeline or Detector tells the task",
+            )
         # The third is the confidence of each keypoint: by position, because its name differs between versions.
         return supervision.KeyPoints(
-            self.keypoints[..., :2], self.class_id, self.keypoints[..., 2], data={"class_name": self._class_names()}
+            self.keypoints[..., :2].copy(),
+            self.class_id.copy(),
+            self.keypoints[..., 2].copy(),
+            data={"class_name": self._class_names()},
         )
 
     def _class_names(self) -> NDArray[np.str_]:

@@ -123,6 +123,7 @@ def covered_pixels(boxes_xyxy: NDArray[np.float32], frame_hw: tuple[int, int]) -
         int32 (N, 4): left, top, and the first beyond, right and bottom; inside the frame.
     """
     height, width = frame_hw
-    pixels: NDArray[np.int32] = np.ceil(boxes_xyxy).astype(np.int32)
-    np.clip(pixels, 0, np.array([width, height] * 2, np.int32), out=pixels)
+    # Bounded first: a far corner is more than an int32 holds.
+    inside = np.clip(np.ceil(boxes_xyxy), 0, np.array([width, height] * 2, np.float32))
+    pixels: NDArray[np.int32] = inside.astype(np.int32)
     return pixels

@@ -12,6 +12,7 @@ from keepbusy.texts import fit, shortened
 from keepbusy.values.detections import Detections
 from keepbusy.values.foreign_words import OF_RESULT, no_attribute
 from keepbusy.values.frame import Frame, Image
+from keepbusy.values.misuse import explained, of_crops, of_result_plot, of_result_save
 from keepbusy.values.summary import summary_of
 
 
@@ -88,6 +89,7 @@ class Result:
 
         return record(self, stream)
 
+    @explained(of_crops)
     def crops(self) -> list[Image]:
         """What was found, cut out of the frame: see `Detections.crops`; empty where the frame failed.
 
@@ -96,6 +98,7 @@ class Result:
         """
         return self.detections.crops(self._image("crops"))
 
+    @explained(of_result_plot)
     def plot(self, *, labels: bool = True, conf: bool = True, line_width: int | None = None) -> Image:
         """A copy of the frame with what was found on it: uint8 (H, W, 3), BGR; see `Detections.plot`.
 
@@ -105,6 +108,7 @@ class Result:
         """
         return self.detections.plot(self._image("plot"), labels=labels, conf=conf, line_width=line_width)
 
+    @explained(of_result_save)
     def save(
         self,
         path: str | os.PathLike[str],

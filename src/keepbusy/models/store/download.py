@@ -37,6 +37,7 @@ from keepbusy.files.whole import write_all
 from keepbusy.models.store.limits import MB_VARIABLE, MEGABYTE, FetchError, Limits
 from keepbusy.models.store.own_file import open_own, read_own, size_own, write_own
 from keepbusy.models.store.watchdog import Watchdog, WatchedHttp, WatchedHttps
+from keepbusy.texts import told_by
 from keepbusy.threads.workers import to_the_end
 from keepbusy.version import __version__
 
@@ -132,7 +133,7 @@ def _attempt_all(download: _Download, target: Path) -> bool:
         try:
             return download.attempt()
         except (ValueError, OverflowError, http.client.InvalidURL) as error:
-            raise FetchError(f"the server's answer cannot be understood: {first_line(error)}") from error
+            raise FetchError(f"the server's answer cannot be understood: {told_by(first_line(error))}") from error
         except (OSError, http.client.HTTPException) as error:
             size = size_own(part_path(target))
             # A connection that broke while bytes came is no reason to give up: the next one goes on from there.
@@ -180,7 +181,7 @@ class _Download:
         except urllib.error.HTTPError as error:
             with error:
                 if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not start:
-                    raise FetchError(f"the server answers {error.code} {_one_line(error.reason)}") from error
+                    raise FetchError(f"the server answers {error.code} {told_by(error.reason)}") from error
             return self._begin_anew()
         with contextlib.closing(response):
             if start and known is not None and not _goes_on(response, known, start):
@@ -328,7 +329,9 @@ def _check_answer(response: http.client.HTTPResponse, start: int) -> None:
     """
     wanted = http.HTTPStatus.PARTIAL_CONTENT if start else http.HTTPStatus.OK
     if response.status != wanted:
-        raise FetchError(f"the server answers {response.status} {response.reason}, and {int(wanted)} is expected")
+        raise FetchError(
+            f"the server answers {response.status} {told_by(response.reason)}, and {int(wanted)} is expected"
+        )
     kind = response.headers.get_content_type()
     if kind == "text/html":
         raise FetchError("a web page came in place of the file: a log-in page of the network, or a wrong address")
@@ -356,10 +359,6 @@ def _read_note(target: Path, limits: Limits) -> PartOf | None:
     if not (isinstance(note.url, str) and all(_is_text(text) for text in texts) and is_length):
         return None
     return note
-
-
-def _one_line(text: object) -> str:
-    return (str(text).splitlines() or [""])[0]
 
 
 def _is_text(value: Any) -> bool:
@@ -411,8 +410,8 @@ def _reason(error: Exception, timeout_s: float) -> str:
     if isinstance(cause, TimeoutError):
         return f"the server was silent for {timeout_s:g} s"
     if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return str(cause).strip() or type(cause).__name__
+        return told_by(cause.strerror)
+    return told_by(cause) or type(cause).__name__
 
 
 @contextlib.contextmanager
