@@ -79,14 +79,14 @@ class Scene:
 
     Args:
         folder: Where the files are.
+        runners: What runs the model.
+        result: One of its results.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runners: tuple[kb.Pipeline, kb.Detector], result: kb.Result) -> None:
         self.folder = folder
-        self.pipeline = kb.Pipeline("yolov5n.xml", head="stock")
-        self.detector = kb.Detector("yolov5n.xml")
-        with self.pipeline.run("street.mp4", limit=1) as run:
-            self.result = next(run)
+        self.pipeline, self.detector = runners
+        self.result = result
         self.names: dict[str, Any] = {
             **{"kb": kb, "Image": Image, "Path": Path, "Alarm": Alarm, "Noise": Noise, "OnlyPeople": OnlyPeople},
             **{"pipeline": self.pipeline, "detector": self.detector, "pictures": self.pictures},
@@ -110,10 +110,6 @@ class Scene:
 
     def run(self, statement: str, **names: Any) -> None:
         exec(statement, {**self.names, **names})
-
-    def close(self) -> None:
-        self.pipeline.close()
-        self.detector.close()
 
 
 class Alarm(kb.Sink):
@@ -177,14 +173,31 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def runners(files: Path) -> Iterator[tuple[kb.Pipeline, kb.Detector]]:
+    model = files / "yolov5n.xml"
+    with kb.Pipeline(model, head="stock") as pipeline, kb.Detector(model) as detector:
+        yield pipeline, detector
+
+
+@pytest.fixture(scope="module")
+def result(files: Path, runners: tuple[kb.Pipeline, kb.Detector]) -> kb.Result:
+    with runners[0].run(files / "street.mp4", limit=1) as run:
+        return next(run)
+
+
 @pytest.fixture
-def scene(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+def scene(
+    files: Path,
+    runners: tuple[kb.Pipeline, kb.Detector],
+    result: kb.Result,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Scene:
     folder = tmp_path / "work"
     shutil.copytree(files, folder)
     monkeypatch.chdir(folder)
-    made = Scene(folder)
-    yield made
-    made.close()
+    return Scene(folder, runners, result)
 
 
 Proof = Callable[..., None]
@@ -376,9 +389,10 @@ def _(scene: Scene, call: str) -> None:
 def _(scene: Scene, loop: str, call: str) -> None:
     each: list[kb.Result] = []
     program = f"async def main():\n    {loop}:\n        each.append(result)\n    return {call}\n"
-    names = {**scene.names, "each": each}
-    exec(program, names)
-    found = asyncio.run(names["main"]())
+    with kb.Detector("yolov5n.xml") as detector:  # Its own: the thread of calls that are awaited lives as long as it.
+        names = {**scene.names, "each": each, "detector": detector}
+        exec(program, names)
+        found = asyncio.run(names["main"]())
     assert [result.frame.index for result in each] == [0, 1, 2, 3] and len(found) > 3
 
 
