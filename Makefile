@@ -85,5 +85,5 @@ lock: ## Renew the pinned versions and hashes (needs uv)
 	  constraints/release.in --constraint constraints/base.txt --output-file constraints/release.txt
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -90,7 +90,7 @@ def main() -> None:
         contenders["its graph alone, all cores"] = lambda: model_only(greedy, seconds)
     if pipeline.input_hw[0] != pipeline.input_hw[1]:
         add("keepbusy async, square", shape="square")
-    if pipeline._compiled.is_quantized:
+    if pipeline.quantized is not None:
         add("keepbusy async, in floating point", quantized="drop")
     for number in options.nireq:
         add(f"keepbusy async, {number} requests", nireq=number)

@@ -14,8 +14,7 @@ MODEL = None  # The embedded one. Yours: "yolov5n.xml".
 def main() -> None:
     """Run the example."""
     video = sys.argv[1] if len(sys.argv) > 1 else str(embedded_clip())
-    select = kb.SelectConfig(limit=45)
-    report = kb.detect_to(MODEL, video, ["out.jsonl", "out.mp4"], select=select, conf=0.4)
+    report = kb.detect_to(MODEL, video, ["out.jsonl", "out.mp4"], limit=45, conf=0.4)
     print(f"{report.numbers.num_frames} frames, {report.numbers.throughput_fps:.1f} frames/s: out.jsonl, out.mp4")
 
 

@@ -33,9 +33,7 @@ def build(root: Path, folder: Path, home: str | None) -> tuple[Path, Path]:
     Raises:
         ReleaseError: One does not build.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for older in (*folder.glob("keepbusy-*.whl"), *folder.glob("keepbusy-*.tar.gz")):
-        older.unlink()
+    _make_room(folder)
     _hatch(root, folder, "sdist", home)
     (sdist,) = folder.glob("keepbusy-*.tar.gz")
     with tempfile.TemporaryDirectory() as unpacked:
@@ -46,6 +44,27 @@ def build(root: Path, folder: Path, home: str | None) -> tuple[Path, Path]:
         _hatch(source, folder, "wheel", None)
     (wheel,) = folder.glob("keepbusy-*.whl")
     return sdist, wheel
+
+
+def _make_room(folder: Path) -> None:
+    """Make the folder of the packages, and take those out that are there.
+
+    Raises:
+        ReleaseError: It is something else than a folder of its own, or cannot be written.
+    """
+    hint = "remove it, or move it away"
+    if folder.is_symlink():
+        # What it leads to is not ours to empty.
+        raise ReleaseError(f"{folder.name} is a link: packages would be removed and written elsewhere", hint)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for older in (*folder.glob("keepbusy-*.whl"), *folder.glob("keepbusy-*.tar.gz")):
+            older.unlink()
+    except FileExistsError as error:
+        raise ReleaseError(f"{folder.name} is no folder", hint) from error
+    except OSError as error:
+        name = Path(error.filename or folder).name
+        raise ReleaseError(f"{name} cannot be made or removed: {error.strerror}", hint) from error
 
 
 def _hatch(root: Path, folder: Path, target: str, home: str | None) -> None:

@@ -32,7 +32,10 @@ def git(root: Path, *arguments: str) -> str:
     Raises:
         ReleaseError: It fails.
     """
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", check=False)
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", check=False)
+    except OSError as error:
+        raise ReleaseError(f"git cannot be run: {error.strerror}", "install git, and run this in a clone") from error
     if done.returncode:
         raise ReleaseError(
             f"git {' '.join(arguments)} failed: {done.stderr.strip()}", "run the release in a clone of the repository"
@@ -46,10 +49,25 @@ def version_of(root: Path) -> str:
     Raises:
         ReleaseError: It states none.
     """
-    found = _VERSION.search((root / VERSION_FILE).read_text(encoding="utf-8"))
+    hint = 'give it a line `__version__ = "1.2.3"`'
+    found = _VERSION.search(_text_of(root, VERSION_FILE, hint))
     if found is None:
-        raise ReleaseError(f"{VERSION_FILE} states no version", 'give it a line `__version__ = "1.2.3"`')
+        raise ReleaseError(f"{VERSION_FILE} states no version", hint)
     return found[1]
+
+
+def _text_of(root: Path, name: str, hint: str) -> str:
+    """The text of a file of the repository.
+
+    Raises:
+        ReleaseError: It cannot be read.
+    """
+    try:
+        return (root / name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ReleaseError(f"{name} cannot be read: {error.strerror}", hint) from error
+    except UnicodeDecodeError as error:
+        raise ReleaseError(f"{name} is no UTF-8 text", "save it as UTF-8") from error
 
 
 def check_tree(root: Path) -> None:
@@ -71,11 +89,11 @@ def check_changelog(root: Path, version: str) -> None:
     Raises:
         ReleaseError: It has no dated entry for the version, or an empty one.
     """
-    text = (root / CHANGELOG).read_text(encoding="utf-8")
+    hint = f"head what is new with `## [{version}] - YEAR-MONTH-DAY`, and keep `## [Unreleased]` above it"
+    text = _text_of(root, CHANGELOG, hint)
     heading = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$"
     entry = re.search(rf"{heading}(?P<text>.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     if entry is None:
-        hint = f"head what is new with `## [{version}] - YEAR-MONTH-DAY`, and keep `## [Unreleased]` above it"
         raise ReleaseError(f"{CHANGELOG} has no dated entry for {version}", hint)
     if not re.search(r"^- ", entry["text"], re.MULTILINE):
         raise ReleaseError(f"the entry for {version} in {CHANGELOG} is empty", "list what the version brings")

@@ -15,6 +15,7 @@ import keepbusy as kb
 from keepbusy.api import Detector, Pipeline
 from keepbusy.device.engine import Request
 from keepbusy.device.slots import Seat
+from keepbusy.embedded import embedded_model
 from keepbusy.errors import DeviceTimeoutError
 from keepbusy.testing import ScriptedSource
 from tests.build import square_picture
@@ -350,3 +351,18 @@ def test_a_slot_that_hangs_is_replaced_for_the_next_run_and_the_next_picture(
         detector(picture)
     assert detector(picture).boxes_xyxy.tolist() == wanted
     assert own.is_lost and own not in detector._calls.places.slots
+
+
+def test_what_was_planned_is_not_compiled_for_another_shape_where_no_size_is_known() -> None:
+    picture = np.zeros((360, 640, 3), np.uint8)
+    with kb.Pipeline(embedded_model(), head="tail") as pipeline:
+        pipeline.plan(picture)
+        assert pipeline.shapes == [(384, 640)]
+        assert len(list(pipeline.run(iter([picture, picture])))) == 2
+        assert pipeline.shapes == [(384, 640)]
+        with pipeline.start() as run:
+            run.end()
+            assert list(run) == [] and pipeline.shapes == [(384, 640)]
+        # A size that nobody has told of has its own shape all the same.
+        assert len(list(pipeline.run(iter([np.zeros((640, 360, 3), np.uint8)])))) == 1
+        assert set(pipeline.shapes) == {(384, 640), (640, 384)}

@@ -198,6 +198,8 @@ ENVIRONMENT = {
     "model_sha256": "0123456789",
     "precision": "f32",
     "head": "tail",
+    "quantized": None,
+    "decoding": [],
     "input_hw": [384, 640],
     "exported_hw": [640, 640],
     "sources": ["street.mp4"],
@@ -392,12 +394,15 @@ def test_the_environment_is_described(tmp_path: Path, blob_model: Path) -> None:
         ["some/folder/street.mp4", "0"],
         device="CPU",
         head="stock",
+        quantized="drop",
+        decoding=["fast_decode"],
         input_hw=(64, 96),
         exported_hw=(64, 96),
         nireq=3,
         properties={},
     )
     json.dumps(found)
+    assert found["quantized"] == "drop" and found["decoding"] == ["fast_decode"]
     assert found["sources"] == ["street.mp4", "0"] and found["input_hw"] == [64, 96] and found["cpu_model"]
     assert 0 < found["usable_cores"] <= found["num_cores"]
     assert environment.differences(found, found) == []

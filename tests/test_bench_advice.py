@@ -56,6 +56,16 @@ def test_a_fixed_model_without_a_head_to_replace_is_not_told_of_other_inputs(tmp
     assert known(embedded_model()).smaller_imgsz == "480"
 
 
+def test_what_is_done_already_is_not_advised(tmp_path: Path) -> None:
+    model = load_model(build_blob_model(tmp_path / "m.xml"))
+    for source, name in (("clip.mp4", "fast_decode"), ("photo.jpg", "reduce_jpegs")):
+        told = [
+            possible(model, "CPU", ["CPU"], [source], conf=0.25, num_cores=2, decoding=done).quicker_reading
+            for done in ([], [name])
+        ]
+        assert told == [f"--{name.replace('_', '-')}", ""]
+
+
 def test_devices_and_cores_are_those_that_are_here() -> None:
     model = embedded_model()
     assert known(model).other_devices == ()

@@ -11,7 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from keepbusy.api import Pipeline
 from keepbusy.bench import measure, windows
+from keepbusy.bench import run as bench_run
 from keepbusy.bench.run import bench_model, write_files
 from keepbusy.cli.bench import bench
 from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, ModelError, SinkError, SourceError
@@ -97,6 +99,30 @@ def test_a_baseline_from_another_machine_is_refused_before_measuring(
     content["environment"]["precision"] = "i4"
     other.write_text(json.dumps(content))
     assert "not the same: precision" in run_bench(app, "--compare", path, other)
+
+
+def test_what_makes_decoding_cheaper_is_taken_and_told(
+    app: typer.Typer, clip: Path, blob_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, html = tmp_path / "report.json", tmp_path / "report.html"
+    short = ("-m", blob_model, "--seconds", "0.1", "--rounds", "1", "--json", path)
+    opened: list[dict[str, Any]] = []
+
+    class Watched(Pipeline):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            opened.append(options)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(bench_run, "Pipeline", Watched)
+    text = run_bench(app, clip, *short, "--fast-decode", "--reduce-jpegs", "--html", html)
+    assert (
+        "clip.mp4 (fast decode, JPEGs reduced)" in text and "clip.mp4 (fast decode, JPEGs reduced)" in html.read_text()
+    )
+    assert json.loads(path.read_text())["environment"]["decoding"] == ["fast_decode", "reduce_jpegs"]
+    assert len(opened) == 2 and all(one["fast_decode"] and one["reduce_jpegs"] for one in opened)
+    text = run_bench(app, clip, *short)
+    assert "clip.mp4" in text and "fast decode" not in text
+    assert json.loads(path.read_text())["environment"]["decoding"] == []
 
 
 def test_a_program_measures_as_the_command_does(clip: Path, blob_model: Path, tmp_path: Path) -> None:

@@ -440,8 +440,30 @@ def test_ctrl_c_leaves_a_video_that_plays_and_records_that_parse(
     assert process.returncode == code, text
     assert "Traceback" not in text and "frames/s" in text
     lines = records(out.read_text())
+    assert f"interrupted: the outputs have {len(lines)} frames" in text
     assert len(lines) >= 50
     assert len(read_video(video)) == len(lines)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_benchmark_that_is_ended_reports_the_finished_rounds(
+    tmp_path: Path, blob_model: Path, clip: Path, number: signal.Signals, code: int
+) -> None:
+    program = (
+        "import keepbusy.bench.rounds as rounds, os; from keepbusy.__main__ import main\n"
+        "real = rounds.order_of\n"
+        "def order_of(names, index):\n"
+        f"    if index == 2: os.kill(os.getpid(), {int(number)})\n"
+        "    return real(names, index)\n"
+        "rounds.order_of = order_of; main()"
+    )
+    report = tmp_path / "report.json"
+    words = ["bench", str(clip), "-m", str(blob_model), "--seconds", "0.1", "--rounds", "9", "--json", str(report)]
+    command = [sys.executable, "-c", program, *words]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    assert done.returncode == code, done.stderr
+    assert "interrupted: 2 of 9 rounds were finished" in " ".join(done.stdout.split())
+    assert json.loads(report.read_text(encoding="utf-8"))["num_rounds"] == 2
 
 
 def test_a_reader_that_goes_away_ends_the_run(blob_model: Path, clip: Path) -> None:

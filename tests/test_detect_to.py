@@ -256,3 +256,19 @@ def test_what_broke_a_run_off_is_raised_whatever_fails_behind_it(blob_model: Pat
 def test_a_trace_may_be_named_by_a_word(blob_model: Path, tmp_path: Path) -> None:
     kb.detect_to(blob_model, ScriptedSource(3), trace=str(tmp_path / "new" / "trace.json"))
     assert json.loads((tmp_path / "new" / "trace.json").read_text())["traceEvents"]
+
+
+def test_frames_are_selected_by_the_words_of_a_run(blob_model: Path, clip: Path) -> None:
+    for chosen, num_frames in (({"limit": 3}, 3), ({"stride": 10}, 4), ({"limit": 50, "loop": True}, 50)):
+        report = kb.detect_to(blob_model, clip, **chosen)  # type: ignore[arg-type]
+        select = SelectConfig(**chosen)  # type: ignore[arg-type]
+        assert report.numbers.num_frames == num_frames
+        assert kb.detect_to(blob_model, clip, select=select).numbers.num_frames == num_frames
+
+
+@pytest.mark.parametrize("options", [{"limit": 3}, {"stride": 2}, {"loop": True}])
+def test_frames_are_not_selected_twice(blob_model: Path, clip: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(kb.ConfigError, match="`loop`, `limit` and `stride` are given, too"):
+        kb.detect_to(blob_model, clip, select=SelectConfig(limit=2), **options)
+    with pytest.raises(kb.ConfigError, match="limit"):
+        kb.detect_to(blob_model, clip, limit=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,17 @@ import pytest
 from openvino import opset13 as ops
 
 import keepbusy as kb
+from keepbusy.bench import tables
+from keepbusy.bench.page import page
+from keepbusy.bench.run import bench_model
+from keepbusy.config import Options
 from keepbusy.models.plain import without_rounding
 from keepbusy.values.compare import agree
 from keepbusy.values.forms import HeadStrategy
+from tests.build import write_picture
 from tests.head_graphs import head_model
 from tests.quantized_graphs import by_nncf
+from tests.starter import run_program
 
 CENTS = np.random.default_rng(0).integers(-127, 128, (4, 3, 3, 3), np.int8)
 SCALES = np.array([0.5, 1.0, 2.0, 4.0], np.float32).reshape(4, 1, 1, 1) / 64
@@ -86,7 +93,13 @@ def test_auto_measures_once_and_remembers(
         with kb.Pipeline(models[1], **options) as pipeline:
             for result in pipeline.run(frames, loop=True, limit=600):
                 assert result.error is None
-            assert len(strategy_notes(tmp_path)) == (num_notes if pipeline.head != "stock" else 0)
+            notes = strategy_notes(tmp_path)
+            assert len(notes) == (num_notes if pipeline.head != "stock" else 0)
+            # A head that stays as exported is computed as it was quantized, unless asked otherwise.
+            is_kept = quantized == "keep" or (
+                quantized == "auto" and (not notes or json.loads(notes[0])["value"]["keeps"])
+            )
+            assert pipeline.quantized == ("keep" if is_kept else "drop")
             heads.add(pipeline.head)
     assert heads != {"stock"}
 
@@ -101,3 +114,35 @@ def test_a_plain_model_takes_the_option(models: tuple[Path, Path]) -> None:
 def test_another_word_is_refused(models: tuple[Path, Path]) -> None:
     with pytest.raises(kb.ConfigError, match="quantized"):
         kb.Detector(models[0], quantized="never")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("quantized", "words"), [("keep", "INT8)"), ("drop", "INT8 in floating point)")])
+def test_what_was_computed_is_said(models: tuple[Path, Path], tmp_path: Path, quantized: str, words: str) -> None:
+    picture = write_picture(tmp_path / "a.png", np.full((64, 96, 3), 90, np.uint8))
+    options = ["--head", "stock", "--shape", "square", "--quantized", quantized]
+    done = run_program("detect", picture, "-m", models[1], *options)
+    assert done.returncode == 0 and words in " ".join(done.stderr.split()), done.stderr
+    # Also in a run that is too short for its head to be measured.
+    for head in ("stock", "auto"):
+        report = kb.detect_to(models[1], picture, head=head, quantized=quantized)  # type: ignore[arg-type]
+        assert report.quantized == quantized
+    done = run_program("detect", picture, "-m", models[0], *options)
+    assert done.returncode == 0 and "INT8" not in done.stderr
+    assert kb.detect_to(models[0], picture, head="stock").quantized is None
+
+
+def test_each_side_of_a_verification_says_it(models: tuple[Path, Path], tmp_path: Path) -> None:
+    picture = write_picture(tmp_path / "a.png", np.full((64, 96, 3), 90, np.uint8))
+    words = ["-m", models[1], "--quantized", "drop", "--json", tmp_path / "a.json", "--conf", 0.01]
+    run_program("verify", picture, *words)
+    content = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert content["reference"]["quantized"] == "keep" and content["candidate"]["quantized"] == "drop"
+
+
+def test_a_benchmark_says_it(models: tuple[Path, Path], tmp_path: Path) -> None:
+    picture = write_picture(tmp_path / "a.png", np.full((64, 96, 3), 90, np.uint8))
+    options: Options = {"head": "stock", "quantized": "drop"}
+    report = bench_model(models[1], [str(picture)], options=options, num_rounds=1, seconds=0.1)
+    assert report.environment["quantized"] == "drop"
+    assert "INT8 in floating point" in tables.heading(report.environment).plain
+    assert "INT8 in floating point" in page(report)

@@ -15,6 +15,7 @@ from keepbusy.cli.progress import print_summary
 from keepbusy.config import OutletConfig, Retry, RunConfig, StreamConfig
 from keepbusy.errors import ConfigError, SinkError
 from keepbusy.flow.stats import RunStats
+from keepbusy.jobs.detect import RunReport
 from keepbusy.sinks import Outcome, Sink, SinkRunner, StreamInfo, drain, outlet
 from keepbusy.sinks.outlet import MAX_WAITING
 from keepbusy.testing import ManualClock, ScriptedDevice, ScriptedSource, scripted_run
@@ -253,7 +254,8 @@ def test_the_summary_tells_what_sinks_have_not_got() -> None:
     counters = run.stats.outlet("labels")
     counters.num_failed = 3
     text = io.StringIO()
-    print_summary(Console(file=text, width=200), run.stats.snapshot(), mode="async", device="X", num_slots=2)
+    report = RunReport(numbers=run.stats.snapshot(), mode="async", device="X", num_slots=2)
+    print_summary(Console(file=text, width=200), report)
     assert "11 results not written to [bold]cam\\x1b[0m.jsonl: newer ones were waiting" in text.getvalue()
     assert "3 results could not be written to labels" in text.getvalue()
 

@@ -113,6 +113,62 @@ def test_an_unknown_address_is_refused(repository: Path, tmp_path: Path, capsys:
     assert "is no address on the web" in refused(tmp_path / "clone", capsys)
 
 
+def told_in_one_line(root: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert program.main(list(arguments), root) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and "Traceback" not in said.err
+    error, hint = said.err.splitlines()
+    assert error.startswith("release: ") and hint.startswith("hint: ")
+    return error
+
+
+@pytest.mark.parametrize("name", ["missing", "folder"])
+def test_a_folder_of_packages_that_is_no_folder_is_refused(
+    repository: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    place = repository.parent / name
+    if name == "folder":
+        place.mkdir()
+        (place / "keepbusy-0.1.tar.gz").write_text("precious")
+    (repository / "dist").symlink_to(place)
+    # A release tells it as what is not committed.
+    assert "dist" in told_in_one_line(repository, capsys, "--home", HOME)
+    assert "dist is a link" in told_in_one_line(repository, capsys, "--no-tag")
+    assert not place.exists() or (place / "keepbusy-0.1.tar.gz").read_text() == "precious"
+    (repository / "dist").unlink()
+    (repository / "dist").write_text("a file")
+    assert "dist is no folder" in told_in_one_line(repository, capsys, "--no-tag")
+    assert (repository / "dist").read_text() == "a file"
+    (repository / "dist").unlink()
+    (repository / "dist" / "keepbusy-1.whl").mkdir(parents=True)
+    assert "keepbusy-1.whl cannot be made or removed" in told_in_one_line(repository, capsys, "--no-tag")
+    assert git(repository, "tag") == ""
+
+
+@pytest.mark.parametrize("name", ["src/keepbusy/version.py", "CHANGELOG.md"])
+@pytest.mark.parametrize("kind", ["missing", "folder", "bytes"])
+def test_a_file_that_cannot_be_read_is_named(
+    repository: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str
+) -> None:
+    (repository / name).unlink()
+    if kind == "folder":
+        (repository / name).mkdir()
+    elif kind == "bytes":
+        (repository / name).write_bytes(b"\xff\xfe")
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message", "Gone")
+    assert name in refused(repository, capsys, "--home", HOME).splitlines()[0]
+    if name != "CHANGELOG.md":
+        assert name in told_in_one_line(repository, capsys, "--no-tag")
+
+
+def test_a_machine_without_git_is_told_so(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert "git cannot be run" in told_in_one_line(repository, capsys, "--home", HOME)
+
+
 @pytest.mark.parametrize("address", ["https://me:secret@forge.example/a/b.git", "https://token@forge.example/a/b"])
 def test_an_address_with_a_password_is_refused_and_not_shown(
     repository: Path, address: str, capsys: pytest.CaptureFixture[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -18,11 +19,12 @@ import keepbusy as kb
 from keepbusy.bench import tables as bench_tables
 from keepbusy.bench.report import Report, read_json, write_json
 from keepbusy.bench.run import bench_model
+from keepbusy.cli import demo
 from keepbusy.cli.app import app
 from keepbusy.cli.progress import stage_table
 from keepbusy.config import Options
 from keepbusy.embedded import embedded_model
-from keepbusy.evaluate import collect, open_dataset
+from keepbusy.evaluate import CocoEvaluation, collect, open_dataset
 from keepbusy.evaluate import tables as eval_tables
 from keepbusy.evaluate.report import full_report
 from keepbusy.evaluate.run import settings_of
@@ -34,8 +36,11 @@ from keepbusy.optimize import Report as OptimizeReport
 from keepbusy.optimize import Row
 from keepbusy.optimize.tables import render as render_optimization
 from keepbusy.sources import open_sources
+from keepbusy.terminal.console import open_console
 from keepbusy.terminal.table import FigureTable
 from keepbusy.tune.report import frontier_table, report_of
+from tests.build import square_picture, write_picture
+from tests.starter import run_program
 from tests.test_tune import Scripted, searched
 
 STREET = "synth:street?seed=1&size=320x192&frames=3"
@@ -154,6 +159,57 @@ def test_the_layers_of_a_model(monkeypatch: pytest.MonkeyPatch, blob_model: Path
         result = CliRunner().invoke(app, ["model-info", str(blob_model), "--profile", "--inferences", "2"])
         assert result.exit_code == 0, result.output
         assert "…" not in result.stdout and re.search(r"share (\d+\.\d%)|\d+\.\d%\n", result.stdout)
+
+
+def test_the_table_of_the_demo() -> None:
+    with kb.Pipeline(embedded_model()) as pipeline, pipeline.run(STREET) as run:
+        assert len(list(run)) == 3
+    speed = demo.Speed({way: [run.stats.snapshot()] for way in demo.WAYS}, "640x384 with head tail")
+    accuracy = dict.fromkeys(demo.WAYS, CocoEvaluation(("person",)).accuracy())
+    assert_whole(demo._table(speed, accuracy))
+
+
+@pytest.mark.parametrize("width", ["40", "80"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "models",
+        "devices",
+        "model-info {model} --profile --inferences 1",
+        "detect {picture} -m {model} --head stock",
+        "bench {picture} -m {model} --seconds 0.1 --rounds 1",
+        "verify {picture} -m {model} --conf 0.01",
+        "eval --data " + STREET + " --per-class",
+    ],
+)
+def test_no_line_ends_with_blanks(words: str, width: str, blob_model: Path, tmp_path: Path) -> None:
+    picture = write_picture(tmp_path / "a picture.png", square_picture())
+    told = [word.format(model=blob_model, picture=picture) for word in words.split()]
+    done = run_program(*told, env={**os.environ, "COLUMNS": width})
+    for text in (done.stdout, done.stderr):
+        assert [line for line in text.splitlines() if line != line.rstrip()] == []
+    assert len(done.stdout.splitlines()) > 1 or len(done.stderr.splitlines()) > 1
+
+
+def test_the_program_has_no_other_consoles() -> None:
+    folder = Path(demo.__file__).parent
+    others = [path.name for path in folder.glob("*.py") if re.search(r"(?<!\w)Console\(", path.read_text("utf-8"))]
+    assert others == []
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("a  ", "a"),
+        (Text("  a  \n   \n b "), "  a\n\n b"),
+        (Text.assemble("a", (" ", "bold"), ("b ", "red"), " "), "a b"),
+        ("a word and another", "a word\nand\nanother"),
+    ],
+)
+def test_a_console_writes_no_blanks_at_the_ends_of_lines(printed: RenderableType, shown: str) -> None:
+    file = io.StringIO()
+    open_console(file=file, width=8).print(printed)
+    assert file.getvalue() == shown + "\n"
 
 
 def small() -> FigureTable:

@@ -10,7 +10,6 @@ import random
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -662,18 +661,10 @@ def test_bad_input_is_told_before_anything_is_measured(
     assert not (tmp_path / "p.yaml").exists()
 
 
-PROGRAM = """
-import typer
-from keepbusy.cli.tune import tune
-app = typer.Typer()
-app.command()(tune)
-app()
-"""
-
-
-def test_ctrl_c_keeps_the_best_until_then(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_keeps_the_best_until_then(tmp_path: Path, number: signal.Signals, code: int) -> None:
     profile = tmp_path / "p.yaml"
-    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), "--budget", "12", "-o", str(profile)]
+    command = [sys.executable, "-m", "keepbusy", "tune", "--budget", "12", "-o", str(profile)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     assert process.stderr is not None
     # The first stage is over, and something was found; most of the budget is still to come.
@@ -682,9 +673,9 @@ def test_ctrl_c_keeps_the_best_until_then(tmp_path: Path) -> None:
         before.append(line)
         if line.startswith("streams: best of"):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, "".join(before) + err
+    assert process.returncode == code, "".join(before) + err
     assert "Traceback" not in err and "interrupted after" in err and str(profile) in err
     assert "interrupted: the best until then" in out.replace("\n", " ").replace("  ", " ")
     found = load_profile(profile)

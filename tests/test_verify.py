@@ -189,7 +189,8 @@ def test_the_report_as_json_has_every_figure(tmp_path: Path) -> None:
     assert (content["found_share"], content["backed_share"], content["iou"]["p10"]) == (0.0, None, None)
     assert content["num_missing"] == content["num_reference"] > 50 and content["num_frames"] == 4
     assert content["candidate"] == {
-        **{"model": "b.xml", "device": "GPU", "precision": "f16", "mode": "async", "input_hw": [640, 640]}
+        **{"model": "b.xml", "device": "GPU", "precision": "f16", "mode": "async", "input_hw": [640, 640]},
+        "quantized": None,
     }
     assert content["worst"][0]["num_missing"] > 10
 

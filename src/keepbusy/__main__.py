@@ -42,8 +42,8 @@ _is_over = False
 """Whether the command has ended, and only what it has left is still being closed."""
 
 
-class Terminated(BaseException):
-    """SIGTERM or SIGHUP: ends a command like Ctrl-C, with its outputs finished."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: ends a command like Ctrl-C, with its outputs finished and what was measured kept."""
 
 
 def main() -> None:
@@ -64,10 +64,12 @@ def main() -> None:
         watch = Watch(numbers) if sys.platform != "win32" else None
         _answer(numbers, _raise)
         run()
-    except (KeyboardInterrupt, Terminated):
+    except KeyboardInterrupt:
         code = 128 + (_answered[0] if _answered else signal.SIGINT)
     except SystemExit as error:
-        code = 128 + _answered[0] if error.code == 1 and _answered else error.code
+        # A command that was interrupted says so with Ctrl-C's code, whatever the signal was.
+        is_interrupted = _answered and error.code in (1, 128 + signal.SIGINT)
+        code = 128 + _answered[0] if is_interrupted else error.code
     except Exception:
         if not _answered:
             if watch is not None:
@@ -150,7 +152,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
-    if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Terminated)):
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
         return
     number = _answered[0] if _answered else signal.SIGINT

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
     from keepbusy.config import Classes, Options
-    from keepbusy.values.forms import HeadStrategy
+    from keepbusy.values.forms import HeadStrategy, QuantizedUse
 
 
 SourceLike: TypeAlias = (
@@ -106,7 +106,8 @@ class Pipeline:
             *sources: What `open_source` takes; arrays (uint8, BGR, BGRA or grey), pictures of Pillow, and bytes or
                 open files of encoded pictures; lists and generators of these; or opened sources of your own. A run
                 closes all sources. Pictures in memory that follow each other are one source. A generator is a source of
-                its own, which is asked for its next picture when there is room for it.
+                its own, which is asked for its next picture when there is room for it; `plan` with one of its pictures
+                before spares compiling the model for its own shape first.
             loop: Begin finite sources again when they end.
             limit: At most this many frames of each source.
             stride: Only every n-th frame of each source.
@@ -130,8 +131,7 @@ class Pipeline:
     def start(self) -> Run:
         """Begin a run without streams: they come by `Run.add` and go by `Run.remove` while it goes on.
 
-        Iterate over it as over what `run` returns. It is over when it was told that nothing more will be added
-        (`Run.end`), and the last stream has ended.
+        Iterate over it as over what `run` returns. It is over behind `Run.end`, when the last stream has ended.
 
         ```python
         with kb.Pipeline("yolov5n.xml") as pipeline, pipeline.start() as run:
@@ -140,8 +140,8 @@ class Pipeline:
                 print(run.streams[result.frame.source_id].name, len(result.detections))
         ```
 
-        The model is compiled before it returns, in its own shape, and its head measured where it was not before; frames
-        of other sizes are compiled for when the first of them comes.
+        The model is compiled before it returns, in its own shape unless it was for another before, and its head
+        measured where it was not before; frames of other sizes are compiled for when the first of them comes.
 
         Raises:
             KeepbusyError: The pipeline is closed, or its last run is neither exhausted nor closed.
@@ -171,12 +171,11 @@ class Pipeline:
             raise
 
     def _create_run(self, turn: Turn) -> Run:
-        config = self._config
         run = create_run(
             Engine(
                 self._slots.all,
                 partial(postprocess, self._compiled, self._detect),
-                config,
+                self._config,
                 self._device_name,
                 self._slots.own_cores,
                 RunStats(),
@@ -192,8 +191,7 @@ class Pipeline:
     def plan(self, *sources: SourceLike) -> None:
         """Choose the head and compile the model for the frames of some sources, without reading them.
 
-        `run` does it by itself. Called before, the model is compiled when the run begins, with all that such a run may
-        come to need.
+        `run` does it by itself. Called before, all that such a run may come to need is compiled when it begins.
 
         Raises:
             SourceError: One of the sources cannot be opened.
@@ -228,6 +226,11 @@ class Pipeline:
     def head(self) -> HeadStrategy:
         """How the detection head is computed; known when the model has been compiled."""
         return self._compiled.strategy
+
+    @property
+    def quantized(self) -> QuantizedUse | None:
+        """How an INT8 model is computed: `keep` as quantized, `drop` in floating point; None where it is no INT8."""
+        return self._compiled.quantized
 
     @property
     def shapes(self) -> list[tuple[int, int]]:

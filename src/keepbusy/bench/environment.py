@@ -13,6 +13,7 @@ from typing import Any
 from keepbusy.files.paths import beside
 from keepbusy.texts import short_name
 from keepbusy.threads.cores import affinity_cores, cgroup_quota_cores, usable_cores
+from keepbusy.values.forms import QuantizedUse
 
 COMPARABLE = {
     "cpu_model": "CPU",
@@ -33,6 +34,8 @@ def describe(
     *,
     device: str,
     head: str,
+    quantized: QuantizedUse | None,
+    decoding: Sequence[str],
     input_hw: tuple[int, int],
     exported_hw: tuple[int, int],
     nireq: int,
@@ -45,6 +48,8 @@ def describe(
         sources: As the user named them; only the last part of a path is kept.
         device: OpenVINO's device name.
         head: How the detection head is computed.
+        quantized: How an INT8 model is computed; None where the model is none.
+        decoding: What makes decoding cheaper than it is by default: `fast_decode`, `reduce_jpegs`.
         input_hw: The model input's (height, width) as run, pixels.
         exported_hw: The same as exported.
         nireq: Slots of the async pipeline.
@@ -77,6 +82,8 @@ def describe(
         "model": model.name,
         "model_sha256": _digest(model),
         "head": head,
+        "quantized": quantized,
+        "decoding": list(decoding),
         "input_hw": list(input_hw),
         "exported_hw": list(exported_hw),
         "sources": [short_name(source) for source in sources],

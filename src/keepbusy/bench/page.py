@@ -10,7 +10,7 @@ from keepbusy.bench.drawing import to_svg
 from keepbusy.bench.histogram import draw_histogram
 from keepbusy.bench.report import NAMES, RATIOS, Report
 from keepbusy.bench.samples import Ratio
-from keepbusy.bench.tables import SAME, footnote, graphs, same_lines, short_version, waiting
+from keepbusy.bench.tables import SAME, footnote, graphs, quantized, same_lines, short_version, sources, waiting
 from keepbusy.bench.timeline import draw_timeline
 from keepbusy.files.whole import write_whole
 
@@ -69,7 +69,7 @@ def page(report: Report) -> str:
         f"<h1>{escape(title)}</h1>",
         f'<p class="muted">run at {escape(graphs(environment))}, '
         f"{escape(str(environment['precision'] or 'precision not known'))}, {environment['usable_cores']:g} cores, "
-        f"{escape(', '.join(environment['sources']))}</p>",
+        f"{escape(', '.join(filter(None, (quantized(environment), sources(environment)))))}</p>",
         '<div class="cards">',
         *(f'<div class="card"><b>{value}</b><small>{text}</small></div>' for value, text in cards),
         "</div>",

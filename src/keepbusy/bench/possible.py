@@ -53,7 +53,14 @@ EVERYTHING = Possible()
 
 
 def possible(
-    model: Model, device: str, available: Sequence[str], sources: Sequence[str], *, conf: float, num_cores: float
+    model: Model,
+    device: str,
+    available: Sequence[str],
+    sources: Sequence[str],
+    *,
+    conf: float,
+    num_cores: float,
+    decoding: Sequence[str] = (),
 ) -> Possible:
     """What can be tried with a model here.
 
@@ -64,6 +71,7 @@ def possible(
         sources: What is read.
         conf: The lowest confidence in use.
         num_cores: Cores that this process may use.
+        decoding: What makes decoding cheaper already: `fast_decode`, `reduce_jpegs`.
     """
     from keepbusy.models.quantized import why_quantized
 
@@ -74,7 +82,7 @@ def possible(
         other_devices=tuple(others),
         can_be_int8=not why_quantized(model.graph),
         higher_conf="0.4" if conf < 0.35 else "",
-        quicker_reading=_quicker_reading(sources),
+        quicker_reading=_quicker_reading(sources, decoding),
         more_preprocess_threads=max(1, int(num_cores // CORES_PER_PREPROCESSOR)) + 1 if num_cores >= 4 else 0,
     )
 
@@ -94,8 +102,12 @@ def _smaller(model: Model) -> str:
     return str(height) if height == width else f"{height}x{width}"
 
 
-def _quicker_reading(sources: Sequence[str]) -> str:
+def _quicker_reading(sources: Sequence[str], decoding: Sequence[str]) -> str:
     endings = {PurePath(source).suffix.lower() for source in sources}
-    if endings and endings <= _REDUCIBLE:
-        return "--reduce-jpegs"
-    return "--fast-decode" if endings and endings <= _SMOOTHED else ""
+    for name, flag, fitting in (
+        ("reduce_jpegs", "--reduce-jpegs", _REDUCIBLE),
+        ("fast_decode", "--fast-decode", _SMOOTHED),
+    ):
+        if endings and endings <= fitting and name not in decoding:
+            return flag
+    return ""

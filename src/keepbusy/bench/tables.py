@@ -12,6 +12,10 @@ from rich.text import Text
 from keepbusy.bench.report import NAMES, RATIOS, Report, StageRow
 from keepbusy.bench.samples import Ratio
 from keepbusy.terminal.table import FigureTable
+from keepbusy.values.forms import QUANTIZED_WORDS, QuantizedUse
+
+DECODING = {"fast_decode": "fast decode", "reduce_jpegs": "JPEGs reduced"}
+"""What makes decoding cheaper, in words."""
 
 SAME = "the same"
 """In place of the numbers of a measurement that is another one, too."""
@@ -33,8 +37,8 @@ def heading(environment: Mapping[str, Any]) -> Text:
     details = (
         f"{environment['device_name'] or environment['cpu_model']}, {environment['usable_cores']:g} cores, "
         f"OpenVINO {short_version(environment['openvino'])}, {environment['precision'] or 'precision not known'}, "
-        f"{environment['streams'] or '?'} streams, {environment['requests']} requests; "
-        f"{', '.join(environment['sources'])}"
+        f"{quantized(environment, ', ')}"
+        f"{environment['streams'] or '?'} streams, {environment['requests']} requests; {sources(environment)}"
     )
     return Text.assemble((first, "bold"), "\n", (details, "dim"))
 
@@ -49,6 +53,19 @@ def graphs(environment: Mapping[str, Any]) -> str:
     if environment["head"] == "stock" and run == exported:
         return f"{run} as exported"
     return f"{run} with head {environment['head']} (exported: {exported})"
+
+
+def quantized(environment: Mapping[str, Any], end: str = "") -> str:
+    """How an INT8 model is computed; "" where the model is none."""
+    use: QuantizedUse | None = environment["quantized"]
+    return "" if use is None else QUANTIZED_WORDS[use] + end
+
+
+def sources(environment: Mapping[str, Any]) -> str:
+    """What is read, and what makes decoding it cheaper than it is by default."""
+    named = ", ".join(environment["sources"])
+    decoding = [DECODING[name] for name in environment["decoding"]]
+    return f"{named} ({', '.join(decoding)})" if decoding else named
 
 
 def short_version(version: str) -> str:

@@ -8,7 +8,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from keepbusy.cli.command import Wishes
 from keepbusy.cli.commands import CONTEXT, Commands
@@ -16,6 +15,7 @@ from keepbusy.cli.lines import line
 from keepbusy.cli.notes import show_notes
 from keepbusy.errors import ConfigError, KeepbusyError, reason_of
 from keepbusy.telemetry import forbid_sender
+from keepbusy.terminal.console import open_console
 from keepbusy.texts import shortened
 from keepbusy.threads.cores import has_many, usable_cores
 from keepbusy.version import __version__
@@ -64,7 +64,7 @@ def main() -> None:
         os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     show_notes()
     forbid_sender()
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     try:
         try:
             app(standalone_mode=True, obj=wishes)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from rich.console import Console
 
 from keepbusy.cli.guard import guard_inputs
 from keepbusy.cli.options import (
@@ -17,12 +16,14 @@ from keepbusy.cli.options import (
     CacheDirOption,
     DebugOption,
     DeviceOption,
+    FastDecodeOption,
     HeadOption,
     ImgszOption,
     MaxPixelsOption,
     ModelOption,
     PrecisionOption,
     QuantizedOption,
+    ReduceJpegsOption,
     ShapeOption,
     conf_option,
     hint_option,
@@ -36,6 +37,7 @@ from keepbusy.cli.options import (
 from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
 from keepbusy.config import HeadChoice, Hint, Options, Precision, QuantizedChoice
 from keepbusy.errors import ConfigError
+from keepbusy.terminal.console import open_console
 
 if TYPE_CHECKING:
     from keepbusy.bench.report import Report
@@ -100,6 +102,8 @@ def bench(
     quantized: QuantizedOption = "keep",
     conf: Annotated[float, conf_option(RUN_PANEL)] = 0.25,
     max_pixels: MaxPixelsOption = None,
+    reduce_jpegs: ReduceJpegsOption = False,
+    fast_decode: FastDecodeOption = False,
     cache_dir: CacheDirOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -158,6 +162,8 @@ def bench(
         quantized=cast("QuantizedChoice", quantized),
         conf=conf,
         max_pixels=parse_pixels(max_pixels),
+        reduce_jpegs=reduce_jpegs,
+        fast_decode=fast_decode,
         cache_dir=parse_cache_dir(cache_dir),
     )
     with _progress(rounds) as on_begin:
@@ -174,7 +180,7 @@ def bench(
         )
     _show(report)
     written = write_files(report, json=json, html=html, plot=plot, trace=trace)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = open_console(stderr=True, highlight=False, soft_wrap=True)
     for path in written:
         console.print(f"wrote {path}", markup=False)
     if earlier is not None:
@@ -200,7 +206,7 @@ def _check_files(*paths: Path | None) -> None:
 
 @contextmanager
 def _progress(num_rounds: int) -> Iterator[Callable[[int, str], None]]:
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     if not console.is_terminal:
         yield lambda _index, _name: None
         return
@@ -219,20 +225,22 @@ def _progress(num_rounds: int) -> Iterator[Callable[[int, str], None]]:
 def _show(report: Report) -> None:
     from keepbusy.bench.tables import render
 
-    Console(highlight=False).print(render(report))
+    open_console(highlight=False).print(render(report))
 
 
 def _check_baseline(report: Report, earlier: dict[str, Any], fail_under: float | None) -> None:
     from keepbusy.bench.baseline import MAIN, ratio_to_baseline
 
     ratio = ratio_to_baseline(report.measurements["end-to-end async"].fps, earlier)
-    console = Console(highlight=False)
+    console = open_console(highlight=False)
     console.print(f"{MAIN}: {ratio:.3f} of the baseline")
     here, there = report.to_exported_async, earlier.get("to_exported_async")
     if here is not None and there is not None:
         console.print(f"{MAIN} ÷ model as exported: {here.median:.2f} here, {there['median']:.2f} in the baseline")
     if fail_under is not None and ratio < fail_under:
-        Console(stderr=True, highlight=False).print(f"[bold red]below[/] the wanted {fail_under:g} of the baseline")
+        open_console(stderr=True, highlight=False).print(
+            f"[bold red]below[/] the wanted {fail_under:g} of the baseline"
+        )
         raise typer.Exit(EXIT_BELOW_BASELINE)
 
 
@@ -242,7 +250,7 @@ def _print_comparison(first: Path, second: Path) -> None:
     from keepbusy.bench.tables import compare_table
 
     contents = read_json(first), read_json(second)
-    console = Console(highlight=False)
+    console = open_console(highlight=False)
     console.print(compare_table(*contents, (first.name, second.name)))
     for line in differences(contents[0]["environment"], contents[1]["environment"]):
         console.print(f"not the same: {line}", style="yellow", markup=False)

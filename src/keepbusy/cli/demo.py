@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from keepbusy.cli.options import DebugOption
+from keepbusy.terminal.console import open_console
+from keepbusy.terminal.table import FigureTable
 
 if TYPE_CHECKING:
     from keepbusy.api import Pipeline
@@ -80,12 +81,12 @@ def demo(
     """
     from keepbusy.embedded import embedded_clip, embedded_model
 
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     clip, model = embedded_clip(), embedded_model()
     speed = _measure(console, model, clip, device)
     accuracy = _score(console, model, clip, device)
     picture, video = _save(console, model, clip, device, out)
-    result = Console()
+    result = open_console()
     result.print(_table(speed, accuracy))
     result.print(_meaning(speed), highlight=False)
     for line in _next(picture, video):
@@ -179,12 +180,10 @@ def _save(console: Console, model: Path, clip: Path, device: str, out: Path) -> 
     return picture.resolve(), video.resolve()
 
 
-def _table(speed: Speed, accuracy: dict[str, Accuracy]) -> Table:
+def _table(speed: Speed, accuracy: dict[str, Accuracy]) -> FigureTable:
     title = f"{NUM_FRAMES} frames of the embedded clip, from file to boxes"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="")
-    table.add_column("")
-    for heading in ("frames/s", "times", "device busy", "mAP50-95"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = FigureTable("", title=title, title_justify="left", header_style="")
+    table.add_figures("frames/s", "times", "device busy", "mAP50-95")
     for way in WAYS:
         table.add_row(
             way,

@@ -7,21 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.console import Console
 
 from keepbusy.cli.options import (
+    DETECTION_PANEL,
     OUTPUT_PANEL,
+    READ_PANEL,
     RUN_PANEL,
     CacheDirOption,
     DebugOption,
     DeviceOption,
     FamilyOption,
+    FastDecodeOption,
     HeadOption,
     ImgszOption,
     MaxPixelsOption,
     ModelOption,
     PrecisionOption,
     QuantizedOption,
+    ReduceJpegsOption,
     ShapeOption,
     TaskOption,
 )
@@ -39,6 +42,7 @@ from keepbusy.cli.parse import (
 from keepbusy.cli.progress import Progress
 from keepbusy.config import OnError, SelectConfig
 from keepbusy.errors import ConfigError, FrameError
+from keepbusy.terminal.console import open_console
 
 if TYPE_CHECKING:
     from keepbusy.sinks.encoders import EncoderName
@@ -58,7 +62,7 @@ _NOT_PARSED = (
 """The options that a profile may have, and that the pipeline takes as they are given."""
 
 _RUN, _OUT = RUN_PANEL, OUTPUT_PANEL
-_POST, _READ = "What counts as a detection", "What is read"
+_POST, _READ = DETECTION_PANEL, READ_PANEL
 
 
 def detect(
@@ -271,24 +275,8 @@ def detect(
     ] = None,
     stride: Annotated[int, typer.Option(min=1, metavar="N", help="Only every n-th frame.", rich_help_panel=_READ)] = 1,
     max_pixels: MaxPixelsOption = None,
-    reduce_jpegs: Annotated[
-        bool,
-        typer.Option(
-            "--reduce-jpegs",
-            help="Decode large JPEGs at a half, quarter or eighth of their size where the model's input is so much "
-            "smaller: several times as fast, and boxes move a little.",
-            rich_help_panel=_READ,
-        ),
-    ] = False,
-    fast_decode: Annotated[
-        bool,
-        typer.Option(
-            "--fast-decode",
-            help="Decode H.264 and HEVC without smoothing block edges: a quarter less work, and pictures drift a "
-            "little until the next key frame.",
-            rich_help_panel=_READ,
-        ),
-    ] = False,
+    reduce_jpegs: ReduceJpegsOption = False,
+    fast_decode: FastDecodeOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Run a detector over videos, pictures, folders, cameras and streams.
@@ -337,7 +325,7 @@ def detect(
             select=select,
             profile=profile,
             trace=trace,
-            watch=None if quiet else Progress(Console(stderr=True)),
+            watch=None if quiet else Progress(open_console(stderr=True)),
             classes=partial(parse_classes, classes),
             conf=conf,
             class_conf=partial(parse_class_conf, class_conf or ()),

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from keepbusy.cli.options import AsJsonOption, DebugOption
+from keepbusy.terminal.console import open_console
 from keepbusy.terminal.table import FigureTable
 
 _GPU_HINT = (
@@ -51,9 +50,9 @@ def devices(
             " ".join(device["capabilities"]),
             device["streams"],
         )
-    Console().print(table)
+    open_console().print(table)
     for line in missing_drivers([device["device"] for device in found]):
-        Console(stderr=True).print(line, highlight=False)
+        open_console(stderr=True).print(line, highlight=False)
 
 
 def missing_drivers(available: list[str], sysfs: Path = Path("/sys/class")) -> list[str]:

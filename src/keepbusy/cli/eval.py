@@ -44,6 +44,8 @@ from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse
 from keepbusy.cli.progress import progress_line
 from keepbusy.config import Mode, OnError, Options, Precision, QuantizedChoice
 from keepbusy.errors import ConfigError
+from keepbusy.terminal.console import open_console
+from keepbusy.values.forms import QUANTIZED_WORDS
 
 if TYPE_CHECKING:
     from keepbusy.config import HeadChoice
@@ -160,7 +162,7 @@ def evaluate(
     from keepbusy.models import load_names
     from keepbusy.sinks.naming import check_file, made_folder
 
-    console = Console(stderr=True, highlight=False)
+    console = open_console(stderr=True, highlight=False)
     _check_class_match(class_match)
     dataset = _open(console, data, split, images, skip_bad_labels=skip_bad_labels)
     guard_inputs(
@@ -305,11 +307,11 @@ def _finish(
     if quiet:
         return
     if json != "-":
-        Console(highlight=False, soft_wrap=True).print(render(content, all_classes=per_class, say=with_options))
-    console.print(
-        f"{snapshot.num_frames} frames at {snapshot.throughput_fps:.1f} frames/s "
-        f"({settings['mode']}, {settings['device']})"
-    )
+        open_console(highlight=False, soft_wrap=True).print(render(content, all_classes=per_class, say=with_options))
+    how = [settings["mode"], settings["device"]]
+    if settings["quantized"] is not None:
+        how.append(QUANTIZED_WORDS[settings["quantized"]])
+    console.print(f"{snapshot.num_frames} frames at {snapshot.throughput_fps:.1f} frames/s ({', '.join(how)})")
     for path in written:
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
 

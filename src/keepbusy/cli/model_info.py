@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from keepbusy.cli.options import DebugOption, FamilyOption, TaskOption
 from keepbusy.cli.parse import parse_size
+from keepbusy.terminal.console import open_console
 from keepbusy.terminal.table import FigureTable
 from keepbusy.texts import fit
 
@@ -152,10 +152,10 @@ def _profile(loaded: Model, device: str, num_inferences: int, core: Any) -> dict
 
 
 def _print(info: dict[str, Any]) -> None:
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
+    console = open_console(highlight=False)
+    table = FigureTable(show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_words("")
 
     def add(what: str, value: str) -> None:
         table.add_row(what, Text(fit(value)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from keepbusy.cli.options import AsJsonOption, DebugOption
+from keepbusy.terminal.console import open_console
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -51,8 +52,8 @@ def models(
             "yes" if store.is_cached(known) else "",
             _VERIFIED[known.sha256 is not None],
         )
-    Console().print(table)
-    Console(stderr=True).print(f"The cache is {store.folder}", highlight=False, markup=False, soft_wrap=True)
+    open_console().print(table)
+    open_console(stderr=True).print(f"The cache is {store.folder}", highlight=False, markup=False, soft_wrap=True)
 
 
 def find_model_with_progress(model: str | Path, *, is_quiet: bool = False) -> Path:
@@ -67,7 +68,7 @@ def find_model_with_progress(model: str | Path, *, is_quiet: bool = False) -> Pa
     """
     from keepbusy.models.store import find_model
 
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
 
     def show_licence(known: KnownModel) -> None:
         console.print(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from rich.console import Console
-
 from keepbusy.cli.lines import line
+from keepbusy.terminal.console import open_console
 
 _WORDS = {logging.INFO: "note", logging.WARNING: "warning", logging.ERROR: "error"}
 
@@ -27,7 +26,7 @@ class Notes(logging.Handler):
                 return
             self._shown.add(record.getMessage())
         text = line(_WORDS.get(record.levelno, "note"), with_options(record.getMessage()))
-        Console(stderr=True).print(text, soft_wrap=True)
+        open_console(stderr=True).print(text, soft_wrap=True)
 
 
 def show_notes() -> None:

@@ -32,6 +32,7 @@ from keepbusy.cli.options import (
 )
 from keepbusy.cli.parse import parse_pixels, parse_size
 from keepbusy.errors import ConfigError
+from keepbusy.terminal.console import open_console
 
 if TYPE_CHECKING:
     from keepbusy.config import ShapeChoice
@@ -173,7 +174,7 @@ def optimize(
     guard_inputs({"--json": json}, models=[path], sources=[data, calibrate], others=[names, *labelled])
     if json is not None and json != "-":
         check_file(Path(json))
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = open_console(stderr=True, highlight=False, soft_wrap=True)
     with made_folder(output), _progress(console, is_wanted=not quiet) as on_step:
         report = run_optimization(path, output, frames, calibration if int8 else None, config, on_step=on_step)
     _show(report, console, json=json, is_quiet=quiet)
@@ -260,7 +261,7 @@ def _show(report: Report, console: Console, *, json: str | None, is_quiet: bool)
 
     report = replace(report, notes=tuple(map(with_options, report.notes)))
     if not is_quiet:
-        Console(stderr=json == "-", highlight=False, soft_wrap=True).print(render(report))
+        open_console(stderr=json == "-", highlight=False, soft_wrap=True).print(render(report))
         for note in report.notes:
             console.print(line("note", note))
     if json is not None:

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bars
 
 from keepbusy.terminal.table import FigureTable
 from keepbusy.texts import fit
+from keepbusy.values.forms import QUANTIZED_WORDS
 
 if TYPE_CHECKING:
     from keepbusy.flow.counters import OutletStats
@@ -94,7 +95,7 @@ class Progress:
         self._shown.close()
         if error is not None and not isinstance(error, Exception):
             print_interrupted(self._console, report.numbers)
-        print_summary(self._console, report.numbers, mode=report.mode, device=report.device, num_slots=report.num_slots)
+        print_summary(self._console, report)
 
 
 def _extra(numbers: Snapshot) -> str:
@@ -113,13 +114,16 @@ def print_interrupted(console: Console, numbers: Snapshot) -> None:
     console.print(f"interrupted{written}", highlight=False)
 
 
-def print_summary(console: Console, numbers: Snapshot, *, mode: str, device: str, num_slots: int) -> None:
+def print_summary(console: Console, report: RunReport) -> None:
     """The run in numbers, and where its time went."""
-    slots = f"{num_slots} request{'s' if num_slots > 1 else ''}"
+    numbers, num_slots = report.numbers, report.num_slots
+    how = [report.mode, report.device, f"{num_slots} request{'s' if num_slots > 1 else ''}"]
+    if report.quantized is not None:
+        how.append(QUANTIZED_WORDS[report.quantized])
     console.print(
         f"[bold]{numbers.num_frames}[/] frames in {numbers.wall_s:.2f} s: "
         f"[bold]{numbers.throughput_fps:.1f} frames/s[/], {numbers.num_detections} detections "
-        f"({mode}, {device}, {slots})",
+        f"({', '.join(how)})",
         highlight=False,
     )
     console.print(

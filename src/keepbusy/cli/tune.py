@@ -30,6 +30,7 @@ from keepbusy.cli.options import (
 from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_size
 from keepbusy.config import Options, Precision
 from keepbusy.errors import KeepbusyError
+from keepbusy.terminal.console import open_console
 
 if TYPE_CHECKING:
     from keepbusy.tune.report import TuneReport
@@ -115,7 +116,7 @@ def tune(
         check_file(plot)
     if json is not None and json != "-":
         check_file(Path(json))
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = open_console(stderr=True, highlight=False, soft_wrap=True)
     chosen_model = embedded_model() if model is None else find_model_with_progress(model, is_quiet=quiet)
     chosen_sources = sources or [str(embedded_clip())]
     check_sources(chosen_sources)
@@ -206,7 +207,7 @@ def _progress(console: Console, events: Events, budget_s: float, *, is_wanted: b
 def _show(report: TuneReport, *, is_json_on_stdout: bool) -> None:
     from keepbusy.tune.report import render
 
-    Console(stderr=is_json_on_stdout, highlight=False).print(render(report))
+    open_console(stderr=is_json_on_stdout, highlight=False).print(render(report))
 
 
 def _write(report: TuneReport, *, plot: Path | None, json: str | None) -> None:

@@ -35,6 +35,7 @@ from keepbusy.cli.options import (
 from keepbusy.cli.parse import parse_cache_dir, parse_pixels, parse_shape, parse_size, share
 from keepbusy.config import HeadChoice, Mode, Options, Precision, QuantizedChoice
 from keepbusy.errors import ConfigError, ModelError
+from keepbusy.terminal.console import open_console
 
 if TYPE_CHECKING:
     from keepbusy.api import Pipeline
@@ -186,8 +187,8 @@ def verify(
                 _side(reference, trusted, reference_device, "sync"),
                 _side(candidate, chosen, device, mode),
             )
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        Console(stderr=json == "-", highlight=False).print(render(report, *sides, say=with_options))
+        console = open_console(stderr=True, highlight=False, soft_wrap=True)
+        open_console(stderr=json == "-", highlight=False).print(render(report, *sides, say=with_options))
         if json is not None:
             write_report(json_module.dumps(to_dict(report, *sides), indent=1) + "\n", json)
         if save is not None:
@@ -240,12 +241,12 @@ def _trusted(model: Path) -> Path:
 def _side(pipeline: Pipeline, model: Path, device: str, mode: str) -> Side:
     from keepbusy.evaluate.verify_report import Side
 
-    return Side(model.name, device, pipeline.device.describe().get("precision", ""), mode)
+    return Side(model.name, device, pipeline.device.describe().get("precision", ""), mode, pipeline.quantized)
 
 
 @contextmanager
 def _progress(num_frames: int) -> Iterator[Callable[[int], None]]:
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     if not console.is_terminal:
         yield lambda _num_frames: None
         return

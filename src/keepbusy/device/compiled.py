@@ -43,7 +43,7 @@ from keepbusy.models.load import Model
 from keepbusy.models.prepare import Prepared
 from keepbusy.models.shapes import SizeHW
 from keepbusy.pictures.letterbox import Laying
-from keepbusy.values.forms import HeadStrategy
+from keepbusy.values.forms import HeadStrategy, QuantizedUse
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -163,9 +163,9 @@ class CompiledModel:
                 self._seats.device(shape)
 
     def _choose_rounding(self, input_hw: SizeHW, may_measure: Callable[[Mapping[str, Any]], bool]) -> None:
-        """Choose whether an INT8 model keeps its roundings, unless its head is still to be chosen."""
+        """Choose whether an INT8 model keeps its roundings; nothing is measured before its head is chosen."""
         compiler = self._compiler
-        if not self._heads.is_provisional:
+        if not self._heads.is_provisional or compiler.config.quantized == "drop":
             compiler.keeps_rounding = keeps_rounding(
                 compiler, self._heads, self._laying, self.strategy, input_hw, may_measure
             )
@@ -206,9 +206,11 @@ class CompiledModel:
         return found
 
     @property
-    def is_quantized(self) -> bool:
-        """Whether the model is INT8."""
-        return self._compiler.is_quantized
+    def quantized(self) -> QuantizedUse | None:
+        """How an INT8 model is computed, known after `plan`; None where the model is none."""
+        if not self._compiler.is_quantized:
+            return None
+        return "keep" if self._compiler.keeps_rounding else "drop"
 
     def graph(self) -> Prepared:
         """The graph that is compiled for its main shape, put together anew.

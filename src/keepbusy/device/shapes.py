@@ -93,8 +93,11 @@ class InputShapes:
         """The shapes for frames of some sizes, the one for the largest frames first. Nothing is changed.
 
         Args:
-            frame_sizes: (height, width) → how many frames have it; empty where nothing is known.
+            frame_sizes: (height, width) → how many frames have it; empty where nothing is known: what was planned
+                before is as good a guess as any then.
         """
+        if not frame_sizes and self._planned and self._are_rectangles:
+            return self.planned
         return self._shapes_for(frame_sizes, are_rectangles=self._are_rectangles)
 
     def plan_replaced(self, frame_sizes: Mapping[SizeHW, int]) -> list[SizeHW]:

@@ -58,6 +58,11 @@ class Runner(Protocol):
         ...
 
     @property
+    def quantized(self) -> str | None:
+        """How an INT8 model is computed."""
+        ...
+
+    @property
     def input_hw(self) -> tuple[int, int]:
         """The input's (height, width) for most frames, pixels."""
         ...
@@ -179,5 +184,6 @@ def settings_of(
         "input_hw": list(pipeline.input_hw),
         "shape": shape,
         "head": pipeline.head,
+        "quantized": pipeline.quantized,
         **{name: options[name] for name in ("mode", "conf", "iou", "max_det", "multi_label")},
     }

@@ -14,6 +14,7 @@ from keepbusy.evaluate.verify import ENOUGH, Verification
 from keepbusy.terminal.table import FigureTable
 from keepbusy.texts import fit
 from keepbusy.values.compare import Agreement, Floats, floor_of, percentile
+from keepbusy.values.forms import QUANTIZED_WORDS, QuantizedUse
 
 FORMAT, VERSION = "keepbusy-verify", 1
 
@@ -27,17 +28,20 @@ class Side:
         device: OpenVINO's device name.
         precision: The number type that the device says it computes in; empty where it does not say.
         mode: sync or async.
+        quantized: How an INT8 model is computed; None where it is none.
     """
 
     model: str
     device: str
     precision: str
     mode: str
+    quantized: QuantizedUse | None = None
 
     @property
     def title(self) -> str:
         """In a few words."""
-        return " ".join(part for part in (self.device, self.precision, self.mode) if part)
+        quantized = "" if self.quantized is None else QUANTIZED_WORDS[self.quantized]
+        return " ".join(part for part in (self.device, self.precision, quantized, self.mode) if part)
 
 
 def to_dict(report: Verification, reference: Side, candidate: Side) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from keepbusy.sources.selection import num_selected
 from keepbusy.texts import shortened
 from keepbusy.threads.cores import usable_cores
 from keepbusy.tune.profile import load_profile, merge_options, origin, warn_of_differences
+from keepbusy.values.forms import QuantizedUse
 from keepbusy.values.result import Result, Timings
 
 if TYPE_CHECKING:
@@ -51,12 +52,15 @@ class RunReport:
         mode: How it ran.
         device: Where.
         num_slots: Infer requests in flight.
+        quantized: How an INT8 model was computed: `keep` as it was quantized, `drop` in floating point; None where the
+            model is none.
     """
 
     numbers: Snapshot
     mode: Mode
     device: str
     num_slots: int
+    quantized: QuantizedUse | None = None
 
 
 class Watch(Protocol):
@@ -90,6 +94,9 @@ def detect_to(
     device: str = "CPU",
     names: tuple[str, ...] | str | Path | None = None,
     select: SelectConfig | None = None,
+    loop: bool = False,
+    limit: int | None = None,
+    stride: int = 1,
     profile: str | Path | None = None,
     trace: str | Path | None = None,
     watch: Watch | None = None,
@@ -112,7 +119,10 @@ def detect_to(
             fails.
         device: OpenVINO's device name.
         names: Class names, or the file that has them; None takes the model's own.
-        select: Which frames of each source are read; None for all.
+        select: Which frames of each source are read, instead of `loop`, `limit` and `stride`; None for what these say.
+        loop: Begin finite sources again when they end.
+        limit: At most this many frames of each source; None for all.
+        stride: Only every n-th frame of each source.
         profile: A file of `keepbusy tune`: its options count where `options` has none.
         trace: The last frames' timeline is written to this file, for Perfetto or chrome://tracing.
         watch: Who looks on.
@@ -135,7 +145,7 @@ def detect_to(
         inputs = flatten((sources,)) or [embedded_clip()]
         named = [os.fspath(one) for one in inputs if isinstance(one, (str, Path))]
         path = embedded_model() if model is None else find_model(model)
-        select = select or SelectConfig()
+        select = _one_selection(select, SelectConfig(loop=loop, limit=limit, stride=stride))
         chosen = _with_profile(options, profile, path, device)
         others = [one for one in (names, profile) if isinstance(one, (str, Path))]
         guard_sinks(specs, trace, inputs, models=[path], others=others)
@@ -145,7 +155,7 @@ def detect_to(
             made = iter(open_sinks(specs, opened, named=named, is_looped=select.loop))
             given = [one if isinstance(one, Sink) else next(made) for one in given]
             run = pipeline.run(*opened, loop=select.loop, limit=select.limit, stride=select.stride)
-            facts = _Facts(mode, device, pipeline.num_slots, total)
+            facts = _Facts(mode, device, pipeline.num_slots, pipeline.quantized, total)
             ready, given = [one for one in given if isinstance(one, Sink)], []
             return _follow(run, ready, facts, trace, watch)
     except BaseException:
@@ -176,6 +186,19 @@ def _check_arguments(model: Any, select: Any, profile: Any, trace: Any, watch: A
         )
 
 
+def _one_selection(whole: SelectConfig | None, by_parts: SelectConfig) -> SelectConfig:
+    """What is read of each source: said at once, or by its parts.
+
+    Raises:
+        ConfigError: It is said in both ways.
+    """
+    if whole is not None and by_parts != SelectConfig():
+        raise ConfigError(
+            "select: `loop`, `limit` and `stride` are given, too", hint="give these, or `select`, and not both"
+        )
+    return whole or by_parts
+
+
 def _own_sources(given: Any) -> list[Source]:
     """The sources that are open in what was given, each once."""
     if isinstance(given, Source):
@@ -191,6 +214,7 @@ class _Facts:
     mode: Mode
     device: str
     num_slots: int
+    quantized: QuantizedUse | None
     total: int | None
 
 
@@ -224,7 +248,13 @@ def _conclude(
     broken: BaseException | None,
 ) -> RunReport:
     """Write the trace of a run that is over, and tell who looks on; the first failure is what is raised."""
-    report = RunReport(numbers=run.stats.snapshot(), mode=facts.mode, device=facts.device, num_slots=facts.num_slots)
+    report = RunReport(
+        numbers=run.stats.snapshot(),
+        mode=facts.mode,
+        device=facts.device,
+        num_slots=facts.num_slots,
+        quantized=facts.quantized,
+    )
     try:
         if trace is not None:
             write_trace(trace, {facts.mode: timings})

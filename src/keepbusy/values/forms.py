@@ -42,6 +42,12 @@ HeadStrategy = Literal["stock", "tail", "host"]
 """Where the detection head is computed: in the graph as exported, in the graph for the best few hundred cells only, or
 on the host from the raw numbers of the last convolutions."""
 
+QuantizedUse = Literal["keep", "drop"]
+"""How an INT8 model is computed: as it was quantized, or with the same weights in floating point."""
+
+QUANTIZED_WORDS: dict[QuantizedUse, str] = {"keep": "INT8", "drop": "INT8 in floating point"}
+"""The same for people."""
+
 Layout = Literal["NCHW", "NHWC"]
 
 Fit = Literal["letterbox", "corner", "stretch", "crop"]
