@@ -219,5 +219,7 @@ def test_trained_int8_models_find_what_their_exported_heads_find(
         assert agreement.num_reference >= 2 and not len(agreement.missing) and not len(agreement.extra)
         assert agreement.iou.min() > min_iou and np.abs(agreement.drift).max() < max_drift
         if expected.keypoints is not None and found.keypoints is not None:
-            gaps = np.hypot(*(expected.keypoints - found.keypoints[: len(expected)])[..., :2].reshape(-1, 2).T)
-            assert np.median(gaps) < max_gap_px
+            # Two whose confidences are nearly equal may have changed places.
+            apart = np.abs(expected.boxes_xyxy[:, None] - found.boxes_xyxy[None]).sum(-1)
+            gaps = expected.keypoints[..., :2] - found.keypoints[apart.argmin(1)][..., :2]
+            assert np.median(np.hypot(gaps[..., 0], gaps[..., 1])) < max_gap_px
