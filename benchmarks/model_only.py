@@ -11,6 +11,9 @@ rotates, so that a machine that drifts favours nobody; each time in a process of
   `benchmark_app` on that very graph, saved as IR with head and preprocessing, with our number of requests (`-nireq`)
   and of threads.
 
+`benchmark_app -api sync` copies what each inference gives, and so do ours here. (The row of the model as run in
+`keepbusy bench` does not: nothing in a run does.)
+
 The ratio says whether our figure can be trusted; it is to be 1. What keepbusy's handling of the model brings is
 another question, which `keepbusy bench` and `benchmarks/main_job.py` answer.
 
@@ -86,7 +89,7 @@ def ours(model: Path, api: Mode, device: str, seconds: float, *, is_as_run: bool
         return Exported(load_model(model), device, api, Options()).measure(seconds).fps
     pipeline = kb.Pipeline(model, device, mode=api)
     pipeline.plan()
-    return measure_model_only(pipeline.warm_requests(), seconds).fps
+    return measure_model_only(pipeline.warm_requests(), seconds, copies_results=api == "sync").fps
 
 
 def save_graph(pipeline: kb.Pipeline, path: Path) -> Path:

@@ -118,6 +118,30 @@ def test_model_only_on_a_scripted_device_is_exact(
     assert device.num_in_flight == 0 and device.max_in_flight == num_requests
 
 
+class Counted(np.ndarray[Any, Any]):
+    """An array that counts its copies."""
+
+    num_copies = 0
+
+    def copy(self, order: Any = "C") -> Any:
+        Counted.num_copies += 1
+        return super().copy(order)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_results_are_copied_where_the_other_tool_copies_them(copies: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with kb.Pipeline(embedded_model(), mode="sync", shape="square") as pipeline:
+        requests = pipeline.warm_requests()
+        seen = [output.view(Counted) for output in requests[0].outputs]
+        monkeypatch.setattr(type(requests[0]), "outputs", property(lambda _: seen))
+        monkeypatch.setattr(Counted, "num_copies", 0)
+        window = measure_model_only(requests, 0.1, copies_results=copies)
+    if copies:
+        assert Counted.num_copies > window.num_frames * len(seen) > 0
+    else:
+        assert Counted.num_copies == 0
+
+
 def test_the_model_alone_sees_noise_and_a_run_after_it_what_it_would_have_seen() -> None:
     with kb.Pipeline(embedded_model(), shape="square", precision="f32") as pipeline:
         found = [result.detections.boxes_xyxy for result in pipeline.run(embedded_clip(), stride=100)]

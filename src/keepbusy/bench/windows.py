@@ -98,7 +98,11 @@ def noise_in(requests: Sequence[Request], *, seed: int = 0) -> Iterator[None]:
 
 
 def measure_model_only(
-    requests: Sequence[Request], seconds: float, *, now_ns: Callable[[], int] = time.perf_counter_ns
+    requests: Sequence[Request],
+    seconds: float,
+    *,
+    copies_results: bool = False,
+    now_ns: Callable[[], int] = time.perf_counter_ns,
 ) -> Window:
     """Keep the requests in flight and do nothing else: no reading, no preprocessing, no postprocessing.
 
@@ -108,13 +112,14 @@ def measure_model_only(
         requests: Warm, not in flight. Their inputs are noise meanwhile, as with `benchmark_app` where it is given no
             pictures; afterwards what was in them is there again.
         seconds: Length of the measurement, without the warm-up.
+        copies_results: Copy all that each inference gives, as `benchmark_app -api sync` does.
         now_ns: The clock.
 
     Raises:
         DeviceTimeoutError: The device does not answer.
     """
     with noise_in(requests):
-        return _keep_in_flight(_Ring(requests, now_ns), seconds, now_ns)
+        return _keep_in_flight(_Ring(requests, copies_results, now_ns), seconds, now_ns)
 
 
 def measure_first_idle(
@@ -156,8 +161,9 @@ class _Flight(Protocol):
 class _Ring:
     """Requests collected in the order of their starts."""
 
-    def __init__(self, requests: Sequence[Request], now_ns: Callable[[], int]) -> None:
+    def __init__(self, requests: Sequence[Request], copies_results: bool, now_ns: Callable[[], int]) -> None:
         self._requests = requests
+        self._copies_results = copies_results
         self._now_ns = now_ns
         self._started_ns: deque[tuple[Request, int]] = deque()
         self._collected: Request | None = None
@@ -173,6 +179,9 @@ class _Ring:
                 f"the model alone: the device has not answered for {_TIMEOUT_S:g} s",
                 hint="the driver may hang: check the system's log, and try another device",
             )
+        if self._copies_results:
+            for output in request.outputs:
+                output.copy()
         self._started_ns.popleft()
         self._collected = request
         return start_ns, request.latency_ns
