@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
+from collections.abc import Callable
 from typing import Any
 
 from keepbusy.errors import FrameError
@@ -19,7 +20,18 @@ def is_open_file(value: object) -> bool:
     """Whether something can be read as a file is: sources and captures of OpenCV give frames."""
     read = getattr(value, "read", None)
     is_other = isinstance(value, (type, Source, os.PathLike)) or type(value).__module__.partition(".")[0] == "cv2"
-    return callable(read) and not is_other and not inspect.iscoroutinefunction(read)
+    return callable(read) and not is_other and not inspect.iscoroutinefunction(read) and _takes_a_size(read)
+
+
+def _takes_a_size(read: Callable[..., object]) -> bool:
+    """Whether it may be told how much to read: what gives frames cannot."""
+    try:
+        inspect.signature(read).bind(_CHUNK_BYTES)
+    except TypeError:
+        return False
+    except ValueError:  # Some of C's functions do not say what they take.
+        return True
+    return True
 
 
 def content_of(file: Any, name: str, index: int, max_pixels: int) -> bytes:
