@@ -450,7 +450,10 @@ def test_a_benchmark_that_is_ended_reports_the_finished_rounds(
     tmp_path: Path, blob_model: Path, clip: Path, number: signal.Signals, code: int
 ) -> None:
     program = (
-        "import keepbusy.bench.rounds as rounds, os; from keepbusy.__main__ import main\n"
+        "import keepbusy.bench.rounds as rounds, os, signal; from keepbusy.__main__ import main\n"
+        # As a shell starts it, whatever the tests were started by ignores.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "for one in (signal.SIGTERM, signal.SIGHUP): signal.signal(one, signal.SIG_DFL)\n"
         "real = rounds.order_of\n"
         "def order_of(names, index):\n"
         f"    if index == 2: os.kill(os.getpid(), {int(number)})\n"

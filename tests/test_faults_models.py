@@ -266,7 +266,9 @@ def see_same_detections(model: Path, plain: Path, picture: Path) -> None:
     found = kb.Detector(model, head="host", shape="square", precision="f32")(picture)
     assert found.class_id.tolist() == expected.class_id.tolist() and len(found)
     np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=2)
-    np.testing.assert_allclose(found.confidence, expected.confidence, atol=0.02)
+    # A network that rounds its activations carries on each that comes to lie on the other side of a step.
+    atol = 0.05 if "int8" in str(plain) else 0.02
+    np.testing.assert_allclose(found.confidence, expected.confidence, atol=atol)
 
 
 @pytest.mark.parametrize(

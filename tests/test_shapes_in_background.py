@@ -26,6 +26,7 @@ from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result
 from tests.head_graphs import head_model
+from tests.waiting import wait_until
 
 NOMINAL_HW = (128, 128)
 FLAT_HW = (64, 128)
@@ -185,7 +186,7 @@ def test_the_graph_for_crowded_frames_is_made_beside_the_run(
         assert held.is_held
         # A crowded frame that comes now waits for it, and nothing is compiled where frames pass.
         crowded = run.add(Pictures([NOMINAL_HW] * 3))
-        take(run, steady, 1)
+        wait_until(lambda: crowded.stats.num_arrived > 0)
         held.let_go()
         found = [bytes_of(result.detections) for result in take(run, crowded, 3)]
     assert held.threads["host", NOMINAL_HW] == "keepbusy-background"

@@ -58,6 +58,8 @@ class Converter:
     """FFmpeg's conversion to BGR, set up once for all frames of a video. Thread-safe: calls queue up."""
 
     def __init__(self) -> None:
+        # Of two threads that begin with different parts of PyAV, one gets a part that is not whole yet.
+        import av  # noqa: F401 – whole, before parts of it
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()

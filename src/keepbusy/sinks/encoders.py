@@ -100,6 +100,7 @@ ENCODERS = (
 
 def is_built(codec: str) -> bool:
     """Whether the installed PyAV has an encoder, by FFmpeg's name."""
+    import av  # noqa: F401 – whole, before parts of it: see pictures/planes.py
     from av.codec import Codec
     from av.codec.codec import UnknownCodecError
 

@@ -59,6 +59,7 @@ def orientation_of(decoded: VideoFrame, codec: str) -> Orientation:
         decoded: The frame.
         codec: The decoder's name: of frames of `NAMED_PROFILES` the angle alone is followed.
     """
+    import av  # noqa: F401 – whole, before parts of it: see pictures/planes.py
     from av.sidedata.sidedata import Type
 
     if codec in NAMED_PROFILES:
