@@ -1,0 +1,131 @@
+"""Worker processes as the supervisor sees them: started, spoken to, watched, ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import subprocess  # nosec B404 # It starts this program's own workers, with this interpreter.
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from keepbusy.batch.job import Job
+from keepbusy.batch.process import read_message, write_message
+from keepbusy.batch.units import Unit
+from keepbusy.texts import fit, shortened
+
+log = logging.getLogger("keepbusy")
+
+END_TIMEOUT_S = 20.0
+"""How long a worker that was told to stop may take to free its device."""
+
+Message = tuple["Member", tuple[Any, ...]]
+"""Who says something, and what: the word first, then what belongs to it. `gone` is said when a worker has ended."""
+
+
+class Member:
+    """One worker process.
+
+    Args:
+        job: What it is told.
+        messages: Where what it says goes.
+
+    Attributes:
+        units: What it has been given and has not finished, the oldest first.
+        is_ready: Whether it takes units.
+        heard_s: When it last said that it gets on, on the monotonic clock.
+        num_frames: Frames done of the units that it has.
+    """
+
+    def __init__(self, job: Job, messages: queue.SimpleQueue[Message]) -> None:
+        self.units: list[Unit] = []
+        self.is_ready = False
+        self.heard_s = time.monotonic()
+        self.num_frames: dict[int, int] = {}
+        self._messages = messages
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - for the worker's whole life
+        # `keepbusy` is found where this process has found it.
+        paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(  # nosec B603 # See above.
+            [sys.executable, "-c", "from keepbusy.batch.process import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,
+        )
+        self._listener = threading.Thread(target=self._listen, name="keepbusy-batch-worker")
+        self._listener.start()
+        self.say(job)
+
+    def say(self, message: Any) -> None:
+        """Tell it something; nothing happens where it is gone, which it will be reported as."""
+        assert self._process.stdin is not None  # nosec B101 # for mypy: it was asked for
+        with suppress(OSError, ValueError):
+            write_message(self._process.stdin, message)  # type: ignore[arg-type]
+
+    def give(self, unit: Unit) -> None:
+        """Give it a unit."""
+        if not self.units:
+            self.heard_s = time.monotonic()
+        self.units.append(unit)
+        self.say(("unit", unit))
+
+    def finished(self, unit_id: int) -> None:
+        """It has one unit less."""
+        self.units = [unit for unit in self.units if unit.id != unit_id]
+        self.num_frames.pop(unit_id, None)
+        self.heard_s = time.monotonic()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None  # nosec B101 # for mypy: it was asked for
+        try:
+            while True:
+                self._messages.put((self, read_message(self._process.stdout)))  # type: ignore[arg-type]
+        except (EOFError, OSError, ValueError):
+            self._messages.put((self, ("gone",)))
+
+    @property
+    def process_id(self) -> int:
+        """The system's number of the process."""
+        return self._process.pid
+
+    def reason(self) -> str:
+        """How the process has ended, with the last line that it wrote."""
+        code = self._process.wait()
+        name = ""
+        if code < 0:
+            with suppress(ValueError):
+                name = f" ({signal.Signals(-code).name})"
+        how = f"signal {-code}{name}" if code < 0 else f"exit code {code}"
+        with suppress(OSError, ValueError):
+            self._errors.seek(0)
+            lines = self._errors.read()[-4096:].decode("utf-8", "replace").strip().splitlines()
+            if lines:
+                how += f": {fit(shortened(lines[-1].strip()))}"
+        return how
+
+    def kill(self) -> None:
+        """End the process now."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the process, in an orderly way where it can, and let go of it."""
+        self.say(("stop",))
+        with suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr]
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_TIMEOUT_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._listener.join()
+            self._process.stdout.close()  # type: ignore[union-attr]
+            self._errors.close()
