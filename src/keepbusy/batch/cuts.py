@@ -89,7 +89,7 @@ def _scan(container: Any, stream: Any) -> _Scan:
                 continue
             if packet.is_corrupt:
                 raise NoCutError("a part of it is damaged")
-            if packet.pts is None or packet.dts is None:
+            if packet.pts is None:
                 raise NoCutError("its packets do not say when they are shown")
             if packet.is_discard:
                 if shown:
@@ -97,7 +97,8 @@ def _scan(container: Any, stream: Any) -> _Scan:
                 continue
             shown.append(packet.pts)
             if packet.is_keyframe:
-                keys.append((packet.pts, packet.dts))
+                # Matroska has no other clock than that of what is shown.
+                keys.append((packet.pts, packet.pts if packet.dts is None else packet.dts))
     except failures() as error:
         raise NoCutError(f"it cannot be read to its end: {first_line(error)}") from error
     num_entries = len(stream.index_entries)

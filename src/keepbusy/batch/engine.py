@@ -11,6 +11,8 @@ import dataclasses
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -68,6 +70,8 @@ class Engine:
     def settle(self, sizes: Sizes) -> dict[str, Any]:
         """Choose what holds for the whole job, unless that was done, and tell what results depend on.
 
+        Beside that, `versions` of what decodes and computes, which are only written down.
+
         Args:
             sizes: Of the first unit's frames.
 
@@ -100,6 +104,7 @@ class Engine:
                 "task": pipeline.model.output.task,
                 "detect": dataclasses.asdict(detect),
                 "names": pipeline.names,
+                "versions": _versions(),
             }
         )
         return facts
@@ -158,6 +163,16 @@ def instruction_set(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     flags = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")
     known = set(flags.partition(":")[2].split())
     return " ".join([platform.machine(), *(one for one in _INSTRUCTIONS if one in known)])
+
+
+def _versions() -> dict[str, str]:
+    """Of what decodes and computes beside OpenVINO."""
+    names = ("av", "numpy", "opencv-python-headless", "opencv-python")
+    found = {"python": platform.python_version()}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _openvino_version() -> str:

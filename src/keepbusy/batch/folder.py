@@ -17,6 +17,8 @@ from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.files.whole import write_error
 
 _LOCK = ".lock"
+_LOOK_S = 1.0
+"""Whoever only looks whether a job goes on has the lock for a moment."""
 
 
 @contextmanager
@@ -52,7 +54,7 @@ def job_folder(folder: Path) -> Iterator[Path]:
 @contextmanager
 def _only_one(lock: FileLock, folder: Path) -> Iterator[None]:
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_LOOK_S)
     except Timeout as error:
         raise KeepbusyError(
             f"{folder}: another batch is working in this folder",

@@ -71,6 +71,7 @@ class JobState:
         notes: What was reported and is to be known later: videos that are not cut, with the reason.
         last_id: The highest number that a unit has had.
         num_runs: How often the job was begun or continued.
+        versions: Of the packages that the last run decoded and computed with.
         is_torn: Whether its last line is incomplete.
         num_bytes: Where its last complete line ends.
     """
@@ -80,6 +81,7 @@ class JobState:
     notes: dict[str, str] = field(default_factory=dict)
     last_id: int = 0
     num_runs: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
     is_torn: bool = False
     num_bytes: int = 0
 
@@ -97,6 +99,7 @@ class JobState:
         what = event["what"]
         if what == "run":
             self.num_runs = int(event["number"])
+            self.versions = dict(event.get("versions") or {})
         elif what == "note":
             self.notes[str(event["name"])] = str(event["text"])
         elif what == "units":

@@ -78,7 +78,8 @@ def remote_entry(address: str) -> Entry:
         info = _asked(lambda: fs.info(path), name)
     except FileNotFoundError as error:
         raise SourceError(f"{name}: no such file in the store") from error
-    return _entry(address, info)
+    # One name for one file, unless a login would be lost.
+    return _entry(address if "@" in address else str(fs.unstrip_protocol(path)), info)
 
 
 def _entry(address: str, info: Mapping[str, Any]) -> Entry:
@@ -121,7 +122,7 @@ def _opened(address: str) -> tuple[Any, str]:
     return fs, str(path)
 
 
-def _asked(ask: Callable[[], Any], name: str, retry: Retry = RETRY, sleep: Callable[[float], None] = time.sleep) -> Any:
+def _asked(ask: Callable[[], Any], name: str, retry: Retry = RETRY) -> Any:
     """A store's answer; asked again where it fails, unless the file is not there or may not be read.
 
     Raises:
@@ -145,5 +146,5 @@ def _asked(ask: Callable[[], Any], name: str, retry: Retry = RETRY, sleep: Calla
                 ) from error
             wait_s = retry.wait_s(attempt) * _random.uniform(0.5, 1.0)
             log.info("%s: %s; asking again in %.1f s", line_name(name), first_line(error), wait_s)
-            sleep(wait_s)
+            time.sleep(wait_s)
     raise AssertionError("a store is asked at least once")

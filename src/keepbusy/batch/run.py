@@ -17,7 +17,7 @@ from keepbusy.batch.crew import Member, Message
 from keepbusy.batch.cuts import broken_cuts
 from keepbusy.batch.files import list_files
 from keepbusy.batch.folder import job_folder
-from keepbusy.batch.job import BY_MODEL, Job, UnitConfig, check_select, differences, plain
+from keepbusy.batch.job import BY_MODEL, CHANGE_NOTHING, Job, UnitConfig, check_select, differences, plain
 from keepbusy.batch.ledger import join
 from keepbusy.batch.manifest import JobState, Manifest, read_manifest
 from keepbusy.batch.plan import plan_files
@@ -155,6 +155,7 @@ class _Begun:
         self._manifest: Manifest | None = None
         self._first: Member | None = None
         self._facts: dict[str, Any] = {}
+        self._versions: dict[str, str] = {}
         try:
             state = read_manifest(job.folder)
         except KeepbusyError:
@@ -230,7 +231,14 @@ class _Begun:
             # Bound to its own cores it is another process.
             self._first.close()
             self._first = self._start_first(job.settled, waiting[0], groups[0])
-        about = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "host": platform.node(), "processes": len(groups)}
+        self._note_versions(manifest.state.versions)
+        about = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "host": platform.node(),
+            "processes": len(groups),
+            "versions": self._versions,
+            "options": plain({name: value for name, value in job.options.items() if name in CHANGE_NOTHING}),
+        }
         number = manifest.begin_run(about)
         first, self._first = self._first, None
         supervisor = Supervisor(
@@ -256,6 +264,11 @@ class _Begun:
         if differing := differences(self._facts, there):
             raise _other_settings(self._job.folder, differing)
 
+    def _note_versions(self, before: dict[str, str]) -> None:
+        """Say which other packages than before decode and compute."""
+        if before and (differing := differences(self._versions, before)):
+            log.warning("other packages than in the last run: %s; decoders may differ", "; ".join(differing))
+
     def _start_first(self, settled: Any, unit: Unit | None, cores: tuple[int, ...] = ()) -> Member:
         """A worker process that has settled the model, and told what results depend on."""
         member = Member(dataclasses.replace(self._job, settled=settled, cores=cores), self._messages)
@@ -267,6 +280,7 @@ class _Begun:
                 continue
             if message[0] == "ready":
                 self._facts = plain(message[1])
+                self._versions = self._facts.pop("versions")
                 member.is_ready = True
                 return member
             if message[0] == "fatal":

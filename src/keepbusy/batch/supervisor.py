@@ -157,7 +157,7 @@ class Supervisor:
             log.log(level, "%s", text)
 
     def _take_ready(self, member: Member, facts: dict[str, Any]) -> None:
-        differing = differences(facts, self._facts)
+        differing = differences({name: value for name, value in facts.items() if name != "versions"}, self._facts)
         if differing:
             raise KeepbusyError(
                 f"a worker process would find something else than the others: {'; '.join(differing)}",
