@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from keepbusy.batch.manifest import read_manifest
 from tests.batch_jobs import batch_command, frames_of, rows_in, run_program, state_in
 from tests.build import build_blob_model, square_picture, write_picture, write_video
 
@@ -46,35 +47,58 @@ def crash(archive: Path, model: Path, folder: Path, *, num_kills: int, seed: int
         seed: Of the moments.
     """
     options = ("-m", model, "--unit-frames", "150", "--unit-pictures", "2", "--conf", "0.6", "-q")
+    started = _start(archive, "-o", folder / "whole", *options)
+    _wait_for_work(started, folder / "whole", 0)
     begin_s = time.monotonic()
-    done = run_program(archive, "-o", folder / "whole", *options)
-    span_s = time.monotonic() - begin_s
-    assert done.returncode == 0, done.stderr
+    started.communicate()
+    assert started.returncode == 0
+    work_s = time.monotonic() - begin_s
     dice = random.Random(seed)
     output = folder / "killed"
     for number in range(num_kills):
-        # A start takes long: later moments are the telling ones.
-        after_s = dice.uniform(0.3, 1.0) * max(span_s / 4, 2.5)
-        killed = subprocess.Popen(
-            batch_command(archive, "-o", output, *options), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        num_runs = _num_runs(output)
+        job = _start(archive, "-o", output, *options)
+        if dice.random() < 0.8:
+            _wait_for_work(job, output, num_runs)
+            after_s = dice.uniform(0.0, 1.5 * work_s / num_kills)
+        else:
+            after_s = dice.uniform(0.0, 3.0)
         with suppress(subprocess.TimeoutExpired):
-            killed.wait(after_s)
-        workers: list[psutil.Process] = []
-        with suppress(psutil.NoSuchProcess):
-            workers = psutil.Process(killed.pid).children()
-        killed.send_signal(signal.SIGKILL)
-        if dice.random() < 0.5:
-            for worker in workers:
-                with suppress(psutil.NoSuchProcess):
-                    worker.kill()
-        _, told = killed.communicate()
-        if killed.returncode not in (0, -signal.SIGKILL):
-            return [f"kill {number}: exit code {killed.returncode}: {told.decode()}"]
+            job.wait(after_s)
+        _kill(job, with_workers=dice.random() < 0.5)
+        if job.returncode not in (0, -signal.SIGKILL):
+            return [f"kill {number}: exit code {job.returncode}"]
     done = run_program(archive, "-o", output, *options)
     if done.returncode != 0:
         return [f"the last run: exit code {done.returncode}: {done.stderr}"]
     return compare(folder / "whole", output)
+
+
+def _start(*arguments: str | Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(batch_command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _num_runs(output: Path) -> int:
+    state = read_manifest(output)
+    return 0 if state is None else state.num_runs
+
+
+def _wait_for_work(job: subprocess.Popen[bytes], output: Path, num_runs: int) -> None:
+    """Wait until a job has begun with its units, or has ended."""
+    while job.poll() is None and _num_runs(output) == num_runs:
+        time.sleep(0.02)
+
+
+def _kill(job: subprocess.Popen[bytes], *, with_workers: bool) -> None:
+    """Kill a job; its workers, too, or leave them to notice."""
+    workers: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        workers = psutil.Process(job.pid).children()
+    job.send_signal(signal.SIGKILL)
+    for worker in workers if with_workers else []:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
+    job.communicate()
 
 
 def compare(whole: Path, other: Path) -> list[str]:

@@ -29,6 +29,23 @@ Message = tuple["Member", tuple[Any, ...]]
 """Who says something, and what: the word first, then what belongs to it. `gone` is said when a worker has ended."""
 
 
+_TEXTS_KEPT = 1000
+
+
+class WorkersLog:
+    """Shows what workers log, each text once: every pipeline says the same of the model."""
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+
+    def show(self, level: int, text: str) -> None:
+        """A worker has logged something."""
+        if text not in self._shown:
+            if len(self._shown) < _TEXTS_KEPT:
+                self._shown.add(text)
+            log.log(level, "%s", text)
+
+
 class Member:
     """One worker process.
 

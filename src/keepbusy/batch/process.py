@@ -55,7 +55,7 @@ class _Told(logging.Handler):
         self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._send("log", record.levelno, record.getMessage(), bool(getattr(record, "once", False)))
+        self._send("log", record.levelno, record.getMessage())
 
 
 class _Process:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from keepbusy.api.load import check_model
-from keepbusy.batch.crew import Member, Message
+from keepbusy.batch.crew import Member, Message, WorkersLog
 from keepbusy.batch.cuts import broken_cuts
 from keepbusy.batch.files import list_files
 from keepbusy.batch.folder import job_folder
@@ -156,6 +156,7 @@ class _Begun:
         self._first: Member | None = None
         self._facts: dict[str, Any] = {}
         self._versions: dict[str, str] = {}
+        self._log = WorkersLog()
         try:
             state = read_manifest(job.folder)
         except KeepbusyError:
@@ -249,6 +250,7 @@ class _Begun:
             first,
             self._facts,
             self._messages,
+            self._log,
             max_problems=errors_allowed,
             update=on_progress,
         )
@@ -286,7 +288,7 @@ class _Begun:
             if message[0] == "fatal":
                 raise message[1] if isinstance(message[1], KeepbusyError) else KeepbusyError(str(message[1]))
             if message[0] == "log":
-                log.log(message[1], "%s", message[2], extra={"once": message[3]})
+                self._log.show(*message[1:])
             if message[0] == "gone":
                 reason = member.reason()
                 member.close()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from keepbusy.batch.crew import Member, Message
+from keepbusy.batch.crew import Member, Message, WorkersLog
 from keepbusy.batch.job import Job, differences
 from keepbusy.batch.ledger import Ledger
 from keepbusy.batch.manifest import Manifest
@@ -45,6 +45,7 @@ class Supervisor:
         first: The worker that has settled the job, ready.
         facts: What it has told of itself: what the others must tell, too.
         messages: Where it speaks to.
+        workers_log: Shows what workers log.
         max_problems: More failures than this stop the job; None for no limit.
         update: Told how far the job is, twice a second.
     """
@@ -58,6 +59,7 @@ class Supervisor:
         first: Member,
         facts: dict[str, Any],
         messages: queue.SimpleQueue[Message],
+        workers_log: WorkersLog,
         *,
         max_problems: int | None,
         update: Callable[[Progress], None],
@@ -74,7 +76,7 @@ class Supervisor:
         self._num_idle_deaths = 0
         self._num_frames_before = sum(work.num_frames for work in manifest.state.work.values())
         self._begin_s: float | None = None
-        self._shown: set[str] = set()
+        self._log = workers_log
 
     def run(self) -> None:
         """Do all units that wait.
@@ -151,10 +153,8 @@ class Supervisor:
         handle: Callable[..., None] = getattr(self, f"_take_{what}")
         handle(member, *rest)
 
-    def _take_log(self, member: Member, level: int, text: str, is_once: bool) -> None:
-        if not (is_once and text in self._shown):
-            self._shown.add(text)
-            log.log(level, "%s", text)
+    def _take_log(self, member: Member, level: int, text: str) -> None:
+        self._log.show(level, text)
 
     def _take_ready(self, member: Member, facts: dict[str, Any]) -> None:
         differing = differences({name: value for name, value in facts.items() if name != "versions"}, self._facts)
