@@ -8,7 +8,8 @@ with their ranges:
 1. One long video: a batch's frames per second divided by those of `keepbusy detect --json` of the same file.
 2. Small pictures (2,000 copies where no folder is given): a batch's pictures per second divided by the bound, which is
    the lower of what the decoder alone and what the device alone does.
-3. Two processes of one core each, in one batch, against two runs of `keepbusy detect` bound to one core each, at once.
+3. Two processes of one core each, in one batch of two such videos, against two runs of `keepbusy detect` bound to one
+   core each, at once.
 
 Beside that: the supervisor's processor time as a share of one core, and its memory behind the batch of pictures.
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -101,7 +103,7 @@ def small_pictures(video: Path, folder: Path) -> Path:
     return path
 
 
-def batch(source: Path, model: Path, folder: Path, *, processes: int = 1) -> Span:
+def batch(source: Path | list[Path], model: Path, folder: Path, *, processes: int = 1) -> Span:
     """A batch, as a library, with its frames' time from its own numbers."""
     output = Path(tempfile.mkdtemp(dir=folder))
     seen: list[tuple[float, int]] = []
@@ -199,6 +201,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         video = long_video(options.video or embedded_clip(), folder, options.seconds)
+        twin = Path(shutil.copy(video, video.with_stem("twin")))
         pictures = options.pictures or small_pictures(options.video or embedded_clip(), folder)
         measures: dict[str, Callable[[], Span]] = {
             "video: batch": partial(batch, video, model, folder),
@@ -208,7 +211,7 @@ def main() -> None:
             "pictures: device alone": partial(device, pictures, model, 5.0),
         }
         if len(os.sched_getaffinity(0)) > 1:
-            measures["two cores: batch, 2 processes"] = partial(batch, video, model, folder, processes=2)
+            measures["two cores: batch, 2 processes"] = partial(batch, [video, twin], model, folder, processes=2)
             measures["two cores: two times detect"] = partial(two_alone, video, model, folder)
         measures["video: detect --json"]()  # Measures the head and compiles what both need.
         stop, used_mb = threading.Event(), list[float]()
