@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from keepbusy.batch.remote import is_remote, list_remote, remote_entry
+from keepbusy.batch.remote import is_remote, list_remote
 from keepbusy.batch.units import Entry
 from keepbusy.errors import SourceError, reason_of
 from keepbusy.files.paths import FileId
@@ -57,17 +57,6 @@ def local_entry(path: Path, name: str) -> tuple[FileId, Entry]:
         raise SourceError(f"{name}: cannot be read: {reason_of(error)}") from error
     stamp = str(status.st_mtime_ns)
     return (status.st_dev, status.st_ino), Entry(valid_text(name), os.path.abspath(path), status.st_size, stamp)
-
-
-def now(entry: Entry) -> Entry:
-    """The same file as it is at this moment.
-
-    Raises:
-        SourceError: It is gone, or cannot be looked at.
-    """
-    if is_remote(entry.location):
-        return remote_entry(entry.location)
-    return local_entry(Path(entry.location), entry.name)[1]
 
 
 def _entries_of(text: str) -> Iterator[tuple[FileId | str, Entry]]:

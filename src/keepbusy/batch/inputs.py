@@ -8,16 +8,15 @@ import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keepbusy.batch.cuts import NoCutError, cut
 from keepbusy.batch.engine import Sizes
-from keepbusy.batch.files import now
+from keepbusy.batch.files import local_entry
 from keepbusy.batch.job import Job
-from keepbusy.batch.remote import fetch, is_remote
+from keepbusy.batch.remote import fetch, is_remote, remote_entry
 from keepbusy.batch.units import Entry, Unit
 from keepbusy.config import RunConfig
 from keepbusy.errors import SourceError
@@ -152,7 +151,8 @@ def open_unit(unit: Unit, job: Job) -> Opened:
 def check_unchanged(unit: Unit) -> None:
     """See that the files of a unit are what they were when it was planned.
 
-    A picture that is gone is an error in its place; a video that is gone is its unit's.
+    A picture that is gone is an error in its place; a video that is gone is its unit's. Files of a store are looked at
+    when they have been fetched.
 
     Raises:
         ChangedError: Some are not.
@@ -160,8 +160,10 @@ def check_unchanged(unit: Unit) -> None:
     """
     changed: list[Entry] = []
     for entry in unit.files:
+        if is_remote(entry.location):
+            continue
         try:
-            is_now = now(entry)
+            is_now = local_entry(Path(entry.location), entry.name)[1]
         except SourceError:
             if unit.kind == "video":
                 raise
@@ -177,6 +179,7 @@ def _at_hand(unit: Unit, job: Job) -> tuple[list[Path], Callable[[], None]]:
     remote = [entry for entry in unit.files if is_remote(entry.location)]
     if not remote:
         return [Path(entry.location) for entry in unit.files], lambda: None
+    changed: list[Entry] = []
     folder = Path(tempfile.mkdtemp(prefix=f"{unit.id}-", dir=job.folder / FETCHED))
 
     def remove() -> None:
@@ -187,15 +190,22 @@ def _at_hand(unit: Unit, job: Job) -> tuple[list[Path], Callable[[], None]]:
         if not is_remote(entry.location):
             return Path(entry.location)
         own.mkdir()
-        with suppress(FileNotFoundError):
-            return fetch(entry, own)
-        if unit.kind == "video":
-            raise SourceError(f"{entry.name}: no such file in the store")
-        return own / "gone"  # Reading it says so, in its place.
+        try:
+            place_here = fetch(entry, own)
+            if not entry.is_as(is_now := remote_entry(entry.location)):
+                changed.append(is_now)
+        except FileNotFoundError as error:
+            if unit.kind == "video":
+                raise SourceError(f"{entry.name}: no such file in the store") from error
+            return own / "gone"  # Reading it says so, in its place.
+        return place_here
 
     try:
         with ThreadPoolExecutor(_FETCHES, thread_name_prefix="keepbusy-fetch") as executor:
-            return list(executor.map(fetched, range(len(unit.files)))), remove
+            paths = list(executor.map(fetched, range(len(unit.files))))
+        if changed:
+            raise ChangedError(changed)
+        return paths, remove
     except BaseException:
         remove()
         raise

@@ -22,7 +22,7 @@ from keepbusy.batch.shards import ShardFile, sync_folder
 from keepbusy.batch.units import MAX_KILLS, State, Unit, unit_of_dict, unit_to_dict
 from keepbusy.errors import KeepbusyError, SinkError, reason_of
 from keepbusy.files.parsing import TextError, parse_json
-from keepbusy.files.whole import write_all, write_error, write_whole
+from keepbusy.files.whole import clear_place, write_all, write_error
 
 NAME = "manifest.jsonl"
 FORMAT = "keepbusy-batch"
@@ -226,10 +226,14 @@ class Manifest:
         """
         job = {"what": "job", "format": FORMAT, "version": VERSION, "settings": dict(settings)}
         path = folder / NAME
-        write_whole(path, _line(job).decode(), follows_link=False)
+        part = folder / f".{NAME}.part"
         try:
-            with path.open("rb+") as file:
+            clear_place(part)
+            with part.open("wb") as file:
+                file.write(_line(job))
+                file.flush()
                 os.fsync(file.fileno())
+            os.replace(part, path)
             sync_folder(folder)
         except OSError as error:
             raise write_error(path, error) from error

@@ -144,6 +144,7 @@ class _Shared:
         self._doing: dict[int, Doing] = {}
         self._lock = threading.Lock()
         self._left: Opened | None = None
+        self._failure: BaseException | None = None
         self._due_s = 0.0
         run.watch(self._ended)
 
@@ -155,6 +156,8 @@ class _Shared:
             try:
                 for result in self._run:
                     self._take(result)
+                if self._failure is not None:
+                    raise self._failure
             except BaseException as error:
                 self._worker.fail(error)
         return self._left
@@ -173,7 +176,9 @@ class _Shared:
                 opened = following
             self._run.end()
         except BaseException as error:
-            self._worker.fail(error)
+            # Where the run has failed this is what comes of it: what it failed with is raised to who takes results.
+            self._failure = error
+            self._run.close()
 
     def _add(self, opened: Opened) -> None:
         opened.source.allow_reduced(self._reduced_px)
