@@ -11,9 +11,11 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from keepbusy.batch.job import Job
 from keepbusy.batch.process import read_message, write_message
@@ -26,7 +28,8 @@ END_TIMEOUT_S = 20.0
 """How long a worker that was told to stop may take to free its device."""
 
 Message = tuple["Member", tuple[Any, ...]]
-"""Who says something, and what: the word first, then what belongs to it. `gone` is said when a worker has ended."""
+"""Who says something, and what: the word first, then what belongs to it. `gone` is said when a worker has ended, with
+whether what it was doing may be to blame."""
 
 
 _TEXTS_KEPT = 1000
@@ -46,12 +49,8 @@ class WorkersLog:
             log.log(level, "%s", text)
 
 
-class Member:
-    """One worker process.
-
-    Args:
-        job: What it is told.
-        messages: Where what it says goes.
+class Member(ABC):
+    """A worker process, wherever it is.
 
     Attributes:
         units: What it has been given and has not finished, the oldest first.
@@ -60,11 +59,56 @@ class Member:
         num_frames: Frames done of the units that it has.
     """
 
-    def __init__(self, job: Job, messages: queue.SimpleQueue[Message]) -> None:
+    def __init__(self) -> None:
         self.units: list[Unit] = []
         self.is_ready = False
         self.heard_s = time.monotonic()
         self.num_frames: dict[int, int] = {}
+
+    @abstractmethod
+    def say(self, message: Any) -> None:
+        """Tell it something; nothing happens where it is gone, which it will be reported as."""
+
+    @abstractmethod
+    def reason(self) -> str:
+        """How it has ended."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End it now."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it, in an orderly way where it can, and let go of it."""
+
+    def give(self, unit: Unit) -> None:
+        """Give it a unit."""
+        if not self.units:
+            self.heard_s = time.monotonic()
+        self.units.append(unit)
+        self.say(("unit", unit))
+
+    def finished(self, unit_id: int) -> None:
+        """It has one unit less."""
+        self.units = [unit for unit in self.units if unit.id != unit_id]
+        self.num_frames.pop(unit_id, None)
+        self.heard_s = time.monotonic()
+
+
+Hire: TypeAlias = "Callable[[Job, queue.SimpleQueue[Message]], Member]"
+"""Starts a worker process: what it is told, and where what it says goes."""
+
+
+class LocalMember(Member):
+    """A worker process on this machine.
+
+    Args:
+        job: What it is told.
+        messages: Where what it says goes.
+    """
+
+    def __init__(self, job: Job, messages: queue.SimpleQueue[Message]) -> None:
+        super().__init__()
         self._messages = messages
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - for the worker's whole life
         # `keepbusy` is found where this process has found it.
@@ -82,23 +126,9 @@ class Member:
         self.say(job)
 
     def say(self, message: Any) -> None:
-        """Tell it something; nothing happens where it is gone, which it will be reported as."""
         assert self._process.stdin is not None  # nosec B101 # for mypy: it was asked for
         with suppress(OSError, ValueError):
             write_message(self._process.stdin, message)  # type: ignore[arg-type]
-
-    def give(self, unit: Unit) -> None:
-        """Give it a unit."""
-        if not self.units:
-            self.heard_s = time.monotonic()
-        self.units.append(unit)
-        self.say(("unit", unit))
-
-    def finished(self, unit_id: int) -> None:
-        """It has one unit less."""
-        self.units = [unit for unit in self.units if unit.id != unit_id]
-        self.num_frames.pop(unit_id, None)
-        self.heard_s = time.monotonic()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # nosec B101 # for mypy: it was asked for
@@ -106,15 +136,9 @@ class Member:
             while True:
                 self._messages.put((self, read_message(self._process.stdout)))  # type: ignore[arg-type]
         except (EOFError, OSError, ValueError):
-            self._messages.put((self, ("gone",)))
-
-    @property
-    def process_id(self) -> int:
-        """The system's number of the process."""
-        return self._process.pid
+            self._messages.put((self, ("gone", True)))
 
     def reason(self) -> str:
-        """How the process has ended, with the last line that it wrote."""
         code = self._process.wait()
         name = ""
         if code < 0:
@@ -129,11 +153,9 @@ class Member:
         return how
 
     def kill(self) -> None:
-        """End the process now."""
         self._process.kill()
 
     def close(self) -> None:
-        """End the process, in an orderly way where it can, and let go of it."""
         self.say(("stop",))
         with suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]

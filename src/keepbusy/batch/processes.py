@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from keepbusy.batch.crew import Member, Message
+from keepbusy.batch.crew import LocalMember, Member, Message
 from keepbusy.batch.job import Job
 from keepbusy.batch.remote import is_remote
 from keepbusy.batch.units import Unit
@@ -109,9 +109,8 @@ def _measure(job: Job, groups: Sequence[Group], unit: Unit) -> float:
     members: list[Member] = []
     try:
         for cores in groups:
-            member = Member(dataclasses.replace(job, cores=cores), messages)
-            members.append(member)
-            member.say(("begin", unit))
+            members.append(LocalMember(dataclasses.replace(job, cores=cores), messages))
+            members[-1].say(("begin", unit))
         if _answers(messages, "ready", len(members)) is None:
             return 0.0
         for member in members:

@@ -9,11 +9,12 @@ import platform
 import queue
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from keepbusy.api.load import check_model
-from keepbusy.batch.crew import Member, Message, WorkersLog
+from keepbusy.batch.crew import Hire, LocalMember, Member, Message, WorkersLog
 from keepbusy.batch.cuts import broken_cuts
 from keepbusy.batch.files import list_files
 from keepbusy.batch.folder import job_folder
@@ -51,6 +52,7 @@ def run_batch(
     select: SelectConfig | None = None,
     units: UnitConfig | None = None,
     processes: int | Literal["auto"] = "auto",
+    ray: str | None = None,
     errors_allowed: int | None = None,
     retry_aside: bool = False,
     overwrite: bool = False,
@@ -77,6 +79,8 @@ def run_batch(
         select: Which frames of each video are read; None for all. Videos are not cut where it has a limit.
         units: How large units of work are.
         processes: How many worker processes there are; `auto` measures once how many pay on this machine.
+        ray: The address of a Ray cluster whose nodes do the work, `auto` for one that runs on this machine, `local` to
+            start one; None for this machine without Ray. `processes` then counts workers, by default one for each node.
         errors_allowed: More files and frames than this that fail end the job; None for no limit.
         retry_aside: Try units again that were set aside.
         overwrite: Where model or settings differ from those of the results that are there, do all again.
@@ -102,9 +106,16 @@ def run_batch(
     if not given and read_manifest(job.folder) is None:
         raise ConfigError("run_batch: no source given", hint="name at least one video, picture or folder")
     entries = list_files(given)
-    with job_folder(job.folder) as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(job_folder(job.folder))
         job = dataclasses.replace(job, folder=folder)
         begun = _Begun(job, entries, overwrite=overwrite)
+        if ray is not None:
+            from keepbusy.batch.on_ray import Cluster
+
+            cluster = stack.enter_context(Cluster(ray))
+            begun.start, processes = cluster.hiring(None if processes == "auto" else processes)
+            begun.is_elsewhere = True
         try:
             begun.prepare(retry_aside=retry_aside)
             if begun.state.work and all(work.state != "waiting" for work in begun.state.work.values()):
@@ -145,7 +156,12 @@ def _check_numbers(processes: Any, errors_allowed: Any) -> None:
 
 
 class _Begun:
-    """A job whose folder is taken: first its manifest is seen to, then its work is done."""
+    """A job whose folder is taken: first its manifest is seen to, then its work is done.
+
+    Attributes:
+        start: Starts a worker.
+        is_elsewhere: Whether workers are not bound to cores of this machine.
+    """
 
     def __init__(self, job: Job, entries: list[Entry], *, overwrite: bool) -> None:
         self._job = job
@@ -157,6 +173,8 @@ class _Begun:
         self._facts: dict[str, Any] = {}
         self._versions: dict[str, str] = {}
         self._log = WorkersLog()
+        self.start: Hire = LocalMember
+        self.is_elsewhere = False
         try:
             state = read_manifest(job.folder)
         except KeepbusyError:
@@ -227,7 +245,10 @@ class _Begun:
             self._job = job = dataclasses.replace(job, settled=settled)
             self._first = self._start_first(settled, waiting[0] if waiting else None)
             self._check_facts(manifest.state.settings["facts"])
-        groups = choose_groups(job, processes, waiting)
+        if self.is_elsewhere and processes != "auto":
+            groups: list[tuple[int, ...]] = [()] * processes
+        else:
+            groups = choose_groups(job, processes, waiting)
         if groups[0]:
             # Bound to its own cores it is another process.
             self._first.close()
@@ -251,6 +272,7 @@ class _Begun:
             self._facts,
             self._messages,
             self._log,
+            self.start,
             max_problems=errors_allowed,
             update=on_progress,
         )
@@ -273,7 +295,7 @@ class _Begun:
 
     def _start_first(self, settled: Any, unit: Unit | None, cores: tuple[int, ...] = ()) -> Member:
         """A worker process that has settled the model, and told what results depend on."""
-        member = Member(dataclasses.replace(self._job, settled=settled, cores=cores), self._messages)
+        member = self.start(dataclasses.replace(self._job, settled=settled, cores=cores), self._messages)
         self._first = member
         member.say(("begin", unit))
         while True:

@@ -205,7 +205,8 @@ def _checksum(path: Path) -> str:
 
 def _failed(folder: Path, error: Exception) -> SinkError:
     if isinstance(error, OSError) and error.strerror:
-        failed = write_error(folder, error)
+        reason = OSError(error.errno, os.strerror(error.errno)) if error.errno else error
+        failed = write_error(folder, reason)
         failed.hint = (
             "is the disk full, or the folder read-only? What was done before is kept: the same command goes on"
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from keepbusy.batch.crew import Member, Message, WorkersLog
+from keepbusy.batch.crew import Hire, Member, Message, WorkersLog
 from keepbusy.batch.job import Job, differences
 from keepbusy.batch.ledger import Ledger
 from keepbusy.batch.manifest import Manifest
@@ -46,6 +46,7 @@ class Supervisor:
         facts: What it has told of itself: what the others must tell, too.
         messages: Where it speaks to.
         workers_log: Shows what workers log.
+        start: Starts a worker.
         max_problems: More failures than this stop the job; None for no limit.
         update: Told how far the job is, twice a second.
     """
@@ -60,6 +61,7 @@ class Supervisor:
         facts: dict[str, Any],
         messages: queue.SimpleQueue[Message],
         workers_log: WorkersLog,
+        start: Hire,
         *,
         max_problems: int | None,
         update: Callable[[Progress], None],
@@ -77,6 +79,7 @@ class Supervisor:
         self._num_frames_before = sum(work.num_frames for work in manifest.state.work.values())
         self._begin_s: float | None = None
         self._log = workers_log
+        self._start = start
 
     def run(self) -> None:
         """Do all units that wait.
@@ -120,7 +123,7 @@ class Supervisor:
         )
 
     def _hire(self, group: int) -> None:
-        member = Member(dataclasses.replace(self._job, cores=self._groups[group]), self._messages)
+        member = self._start(dataclasses.replace(self._job, cores=self._groups[group]), self._messages)
         self._members[member] = group
         member.say(("begin", None))
         member.say(("work", self._run_number))
@@ -202,16 +205,21 @@ class Supervisor:
             raise error
         log.warning("a worker process has failed: %s: %s", type(error).__name__, error)
 
-    def _take_gone(self, member: Member) -> None:
+    def _take_gone(self, member: Member, may_blame: bool) -> None:
         group = self._members.pop(member)
         reason = member.reason()
         member.close()
-        blamed = [unit for unit in member.units if self._ledger.work(unit.id) is not None]
-        if not blamed:
+        left = [unit for unit in member.units if self._ledger.work(unit.id) is not None]
+        if not may_blame:
+            log.warning("a worker is lost (%s): its units are given to others", reason)
+            self._ledger.waiting.extendleft(reversed(left))
+            self._hire(group)
+            return
+        if not left:
             self._num_idle_deaths += 1
             if self._num_idle_deaths >= MAX_IDLE_DEATHS or not member.is_ready:
                 raise KeepbusyError(f"worker processes end by themselves: {reason}", hint="is there enough memory?")
-        for unit in reversed(blamed):
+        for unit in reversed(left):
             self._ledger.killed(unit, reason)
         self._hire(group)
 

@@ -94,6 +94,15 @@ def batch(
             rich_help_panel=_JOB,
         ),
     ] = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|auto|local",
+            help="Do the work on the nodes of a Ray cluster; auto for one that runs here, local to start one. The "
+            "folder and the files have to be there under the same paths.",
+            rich_help_panel=_JOB,
+        ),
+    ] = None,
     errors_allowed: Annotated[
         int | None,
         typer.Option(
@@ -207,6 +216,7 @@ def batch(
             select=SelectConfig(limit=limit, stride=stride),
             units=UnitConfig(pictures=unit_pictures, frames=_unit_frames(unit_frames)),
             processes=cast("int | Literal['auto']", parse_processes(processes)),
+            ray=ray,
             errors_allowed=errors_allowed,
             retry_aside=retry_aside,
             overwrite=overwrite,
