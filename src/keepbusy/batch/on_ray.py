@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import queue
 import threading
 import time
@@ -41,6 +42,8 @@ class Cluster:
     """
 
     def __init__(self, address: str) -> None:
+        # Ray would tell its makers of each cluster that is started.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
         except ImportError as error:
