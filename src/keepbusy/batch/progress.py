@@ -102,7 +102,7 @@ def progress_of(
     fps = num_new / elapsed_s if elapsed_s > 0 else 0.0
     is_telling = elapsed_s >= _LEAST_S and num_new >= _LEAST_FRAMES and fps > 0
     return Progress(
-        num_files=len({file.location for one in works for file in one.unit.files}),
+        num_files=sum(len(one.unit.files) for one in works if _is_first(one)),
         num_units=len(works),
         num_done=len(by_state["done"]),
         num_failed=len(by_state["failed"]),
@@ -122,6 +122,12 @@ def progress_of(
         ),
         notes=dict(state.notes),
     )
+
+
+def _is_first(work: Work) -> bool:
+    """Whether a unit is the one that its files are counted by: of a video in parts, the first."""
+    part = work.unit.part
+    return part is None or part.start_pts is None
 
 
 def _left(waiting: list[Work], done: list[Work], under_way: Mapping[int, int]) -> tuple[int | None, bool]:
