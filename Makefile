@@ -11,7 +11,7 @@ PUBLISH := $(VENV)/.release-done
 # Hundreds of tests start the program: compiling it to bytecode each time would take longer than the rest of a start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup check test lint fuzz signals schedules interrupts audit demo docs bench dist release lock clean help
+.PHONY: setup check test lint fuzz signals crashes schedules interrupts audit demo docs bench dist release lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -51,6 +51,9 @@ audit: $(DEV) ## Look for unsafe code (bandit), and for advisories on what is pi
 
 signals: $(DEV) ## Send the program signals at random moments: make signals COUNT=500 SEED=1
 	$(BIN)/python -m tests.signal_job --count $(or $(COUNT),500) --seed $(or $(SEED),1)
+
+crashes: $(DEV) ## Kill a batch at random moments and compare what it finds: make crashes CLIPS=60 KILLS=20 SEED=1
+	$(BIN)/python -m tests.batch_crashes --clips $(or $(CLIPS),60) --kills $(or $(KILLS),20) --seed $(or $(SEED),1)
 
 schedules: $(DEV) ## Runs whose streams come and go at random: make schedules COUNT=10000 SEED=1
 	$(BIN)/python -m tests.schedules --count $(or $(COUNT),10000) --seed $(or $(SEED),1)

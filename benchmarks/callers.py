@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import keepbusy as kb
 from keepbusy.embedded import embedded_clip, embedded_model
@@ -28,6 +28,8 @@ from keepbusy.values.frame import Image
 
 CALLERS = (1, 2, 8, 32)
 PIPELINE = "pipeline"
+
+Measured = TypeVar("Measured")
 MAX_FRAMES = 64
 """Frames that are held, so that not all of them lie in the caches."""
 
@@ -159,7 +161,7 @@ def settle(detector: kb.Detector, frames: Sequence[Image]) -> None:
         threads(detector, frames, 4, 2.0)
 
 
-def rounds_of(measures: dict[str, Callable[[], Span]], num_rounds: int) -> Iterator[dict[str, Span]]:
+def rounds_of(measures: dict[str, Callable[[], Measured]], num_rounds: int) -> Iterator[dict[str, Measured]]:
     """What each gives, round by round; the order turns."""
     names = list(measures)
     for number in range(num_rounds):

@@ -48,7 +48,7 @@ API = {
 }
 """Page → its title and its names, in their order. Errors, and names that have no page here, get pages by themselves."""
 
-MODULES = ("drawing", "records", "steps", "testing")
+MODULES = ("batch", "drawing", "records", "steps", "testing")
 """Public modules beside the flat surface, each with a page of its own; those that are there."""
 
 _LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#:]+)((?:#[^)\s]*)?)\)")

@@ -288,7 +288,7 @@ MISTAKES = (
     Told("accuracy", "no such command", "did you mean keepbusy eval?"),
     Told("hardware", "no such command", "did you mean keepbusy devices?"),
     Told("inspect m.xml", "no such command", "did you mean keepbusy model-info?"),
-    Told("xyzzy", "no such command", "the commands are bench, detect"),
+    Told("xyzzy", "no such command", "the commands are batch, bench"),
     Told("detect clip.mp4 -m m.xml --cnof 0.4", "--cnof: keepbusy detect has no such option", "--conf 0..1"),
     Told("detect clip.mp4 -m m.xml --min-score 0.4", "no such option", "did you mean --conf"),
     Told("detect clip.mp4 -m m.xml --video x", "no such option", "did you mean SOURCE"),

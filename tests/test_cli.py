@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import keepbusy as kb
-from keepbusy.cli.commands import COMMANDS
+from keepbusy.cli.commands import COMMANDS, module_of
 from keepbusy.cli.devices import missing_drivers
 from keepbusy.cli.option_names import with_option, with_options
 from keepbusy.config import ClassConf, DetectConfig
@@ -509,7 +509,7 @@ def test_a_share_that_is_none_is_called_so(option: str, text: str, words: str) -
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
     function, text = COMMANDS[name]
-    module = importlib.import_module(f"keepbusy.cli.{name.replace('-', '_')}")
+    module = importlib.import_module(f"keepbusy.cli.{module_of(name)}")
     assert (getattr(module, function).__doc__ or "").splitlines()[0] == text
 
 

@@ -30,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_each_option_of_each_command_is_there(site: Path) -> None:
     page = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     for name in COMMANDS:
-        assert f'id="keepbusy-{name}"' in page
+        assert f'id="keepbusy-{name.replace(" ", "-")}"' in page
         for param in load_command(name).params:
             if not getattr(param, "hidden", False) and param.opts[0].startswith("-"):
                 assert f"<code>{param.opts[0]}" in page, (name, param.opts)

@@ -47,6 +47,7 @@ ORDER = (
     "bench",
     "optimize",
     "tune",
+    "batch",
     "jobs",
     "cli",
     "__main__",

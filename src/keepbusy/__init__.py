@@ -7,7 +7,8 @@ with kb.Pipeline("yolov5n.xml", device="CPU") as pipeline:
         print(result.frame.index, result.detections.boxes_xyxy)
 ```
 
-Beside the names below, these modules are public: `keepbusy.drawing` (what was found, on a picture), `keepbusy.records`
+Beside the names below, these modules are public: `keepbusy.batch` (any number of files, into tables that can be
+queried), `keepbusy.drawing` (what was found, on a picture), `keepbusy.records`
 (as JSON and tables), `keepbusy.sinks`, `keepbusy.sources` and `keepbusy.steps` (what is there, and the classes for your
 own), `keepbusy.testing` (a scripted device, source and clock for your own tests).
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from keepbusy.version import __version__
 
 if TYPE_CHECKING:
+    from keepbusy import batch as batch
     from keepbusy import drawing as drawing
     from keepbusy import records as records
     from keepbusy import sinks as sinks
@@ -102,7 +104,7 @@ _HOMES = {
     "open_source": "sources",
 }
 
-_MODULES = frozenset({"drawing", "records", "sinks", "sources", "steps", "testing"})
+_MODULES = frozenset({"batch", "drawing", "records", "sinks", "sources", "steps", "testing"})
 """Public modules, which are there as attributes without being imported first."""
 
 __all__ = [

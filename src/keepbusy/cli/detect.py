@@ -13,20 +13,32 @@ from keepbusy.cli.options import (
     OUTPUT_PANEL,
     READ_PANEL,
     RUN_PANEL,
+    AgnosticOption,
     CacheDirOption,
+    ClassConfOption,
+    ClassesOption,
     DebugOption,
     DeviceOption,
+    DeviceTimeoutOption,
     FamilyOption,
     FastDecodeOption,
     HeadOption,
+    HintOption,
     ImgszOption,
+    LimitOption,
     MaxPixelsOption,
     ModelOption,
+    NstreamsOption,
     PrecisionOption,
+    PreprocessThreadsOption,
     QuantizedOption,
+    ReadThreadsOption,
     ReduceJpegsOption,
+    RegionOption,
     ShapeOption,
+    StrideOption,
     TaskOption,
+    ThreadsOption,
 )
 from keepbusy.cli.parse import (
     parse_cache_dir,
@@ -164,15 +176,7 @@ def detect(
     conf: Annotated[
         float, typer.Option(parser=share(), metavar="0..1", help="Lowest confidence.", rich_help_panel=_POST)
     ] = 0.25,
-    class_conf: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CLASS=CONF",
-            help="Lowest confidence of one class, by id or name: person=0.5. May be repeated.",
-            rich_help_panel=_POST,
-            show_default=False,
-        ),
-    ] = None,
+    class_conf: ClassConfOption = None,
     iou: Annotated[
         float,
         typer.Option(parser=share(), metavar="0..1", help="Overlap above which boxes are one.", rich_help_panel=_POST),
@@ -180,24 +184,9 @@ def detect(
     max_det: Annotated[
         int, typer.Option(min=1, metavar="N", help="Most detections in a frame.", rich_help_panel=_POST)
     ] = 300,
-    classes: Annotated[
-        str | None,
-        typer.Option(metavar="CLASS,...", help="Only these, by id or name: 0,2 or person,car.", rich_help_panel=_POST),
-    ] = None,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X,Y X,Y ...",
-            help="Only boxes that stand in this polygon (the middle of their lower side); corners as shares of the "
-            "frame, two for a rectangle: 0.1,0.2 0.9,1.",
-            rich_help_panel=_POST,
-            show_default=False,
-        ),
-    ] = None,
-    agnostic_nms: Annotated[
-        bool,
-        typer.Option("--agnostic-nms", help="Boxes suppress each other across classes.", rich_help_panel=_POST),
-    ] = False,
+    classes: ClassesOption = None,
+    region: RegionOption = None,
+    agnostic_nms: AgnosticOption = False,
     names: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Class names: text or YOLO YAML.", rich_help_panel=_POST)
     ] = None,
@@ -218,32 +207,11 @@ def detect(
         str,
         typer.Option(metavar="auto|N", help="Infer requests in flight.", rich_help_panel=_RUN),
     ] = "auto",
-    hint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="latency|throughput",
-            help="OpenVINO's performance hint; by default throughput for async.",
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
-    nstreams: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Device streams.", rich_help_panel=_RUN)
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads for inference.", rich_help_panel=_RUN)
-    ] = None,
-    read_threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Threads that decode ahead; by default as many as pay.", rich_help_panel=_RUN
-        ),
-    ] = None,
-    preprocess_threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Threads that lay frames out; by default as many as pay.", rich_help_panel=_RUN
-        ),
-    ] = None,
+    hint: HintOption = None,
+    nstreams: NstreamsOption = None,
+    threads: ThreadsOption = None,
+    read_threads: ReadThreadsOption = None,
+    preprocess_threads: PreprocessThreadsOption = None,
     profile: Annotated[
         Path | None,
         typer.Option(
@@ -263,17 +231,12 @@ def detect(
             rich_help_panel=_RUN,
         ),
     ] = "raise",
-    device_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="A device this slow has failed.", rich_help_panel=_RUN)
-    ] = 30.0,
+    device_timeout: DeviceTimeoutOption = 30.0,
     loop: Annotated[
         bool, typer.Option("--loop", help="Begin files again at their end.", rich_help_panel=_READ)
     ] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="FRAMES", help="At most so many frames per source.", rich_help_panel=_READ),
-    ] = None,
-    stride: Annotated[int, typer.Option(min=1, metavar="N", help="Only every n-th frame.", rich_help_panel=_READ)] = 1,
+    limit: LimitOption = None,
+    stride: StrideOption = 1,
     max_pixels: MaxPixelsOption = None,
     reduce_jpegs: ReduceJpegsOption = False,
     fast_decode: FastDecodeOption = False,

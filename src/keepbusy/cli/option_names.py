@@ -19,12 +19,13 @@ _CONFIGURED = (
     - _NO_OPTIONS
 )
 
-_FIRST = _CONFIGURED | {"accuracy_control", "class_match", "names", "profile"}
+_FIRST = _CONFIGURED | {"accuracy_control", "class_match", "errors_allowed", "names", "output", "processes", "profile"}
 """What an error may begin with. Names that folders often have (`data`, `split`) are written in backticks there, too:
 errors also begin with the name of a folder."""
 
 _QUOTED = _CONFIGURED | {
-    *("class_match", "data", "exist_ok", "int8", "model", "save", "show", "skip_bad_labels", "split", "trace")
+    *("coco", "csv", "errors_allowed", "json", "output", "overwrite", "yolo"),
+    *("class_match", "data", "exist_ok", "int8", "model", "save", "show", "skip_bad_labels", "split", "trace"),
 }
 """What is an option where it stands in backticks."""
 

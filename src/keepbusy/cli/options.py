@@ -203,6 +203,71 @@ IouOption = Annotated[float, share_option("Overlap above which boxes are one.", 
 MaxDetOption = Annotated[
     int, typer.Option(min=1, metavar="N", help="Most detections in a frame.", rich_help_panel=DETECTION_PANEL)
 ]
+ClassConfOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLASS=CONF",
+        help="Lowest confidence of one class, by id or name: person=0.5. May be repeated.",
+        rich_help_panel=DETECTION_PANEL,
+        show_default=False,
+    ),
+]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLASS,...", help="Only these, by id or name: 0,2 or person,car.", rich_help_panel=DETECTION_PANEL
+    ),
+]
+RegionOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X,Y X,Y ...",
+        help="Only boxes that stand in this polygon (the middle of their lower side); corners as shares of the "
+        "frame, two for a rectangle: 0.1,0.2 0.9,1.",
+        rich_help_panel=DETECTION_PANEL,
+        show_default=False,
+    ),
+]
+AgnosticOption = Annotated[
+    bool,
+    typer.Option("--agnostic-nms", help="Boxes suppress each other across classes.", rich_help_panel=DETECTION_PANEL),
+]
+HintOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="latency|throughput",
+        help="OpenVINO's performance hint; by default throughput for async.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
+NstreamsOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Device streams.", rich_help_panel=RUN_PANEL)
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="CPU threads for inference.", rich_help_panel=RUN_PANEL)
+]
+ReadThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Threads that decode ahead; by default as many as pay.", rich_help_panel=RUN_PANEL
+    ),
+]
+PreprocessThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Threads that lay frames out; by default as many as pay.", rich_help_panel=RUN_PANEL
+    ),
+]
+DeviceTimeoutOption = Annotated[
+    float, typer.Option(metavar="SECONDS", help="A device this slow has failed.", rich_help_panel=RUN_PANEL)
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="FRAMES", help="At most so many frames per source.", rich_help_panel=READ_PANEL),
+]
+StrideOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Only every n-th frame.", rich_help_panel=READ_PANEL)
+]
 NireqOption = Annotated[str, nireq_option()]
 NumbersOption = Annotated[str | None, json_option("All numbers.")]
 QuietTableOption = Annotated[bool, quiet_option("No progress, no table.")]

@@ -74,6 +74,15 @@ def parse_nireq(text: str) -> int | None:
     return int(text)
 
 
+def parse_processes(text: str) -> int | str:
+    """`auto` or a number of processes."""
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--processes: {text!r} is no number of processes", hint="give auto, or 1 or more")
+    return int(text)
+
+
 def parse_pixels(text: str | None) -> int:
     """`300000000`, or `300M`; None for the default."""
     if text is None:

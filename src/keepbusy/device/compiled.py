@@ -240,11 +240,7 @@ class CompiledModel:
         return create_slots(self.device, num_slots or self.num_slots, self._laying, self._seats)
 
     def cores_beside(self, slots: Sequence[Slot]) -> frozenset[int]:
-        """The cores that the stages beside inference have for themselves; none where there are few.
-
-        Args:
-            slots: All slots, warm and free.
-        """
+        """The cores that the stages beside inference have for themselves, while all slots are free; none on few."""
         return cores_beside(slots, self._cores.num_for_stages)
 
     def warm(self, slots: Sequence[Slot]) -> None:

@@ -57,6 +57,22 @@ def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True) 
         raise write_error(path, error) from error
 
 
+def write_by(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """As `write_whole`, for contents that are made bit by bit.
+
+    Args:
+        path: The file.
+        write: Writes its contents; what it raises leaves an earlier file as it was.
+
+    Raises:
+        SinkError: It cannot be written.
+    """
+    try:
+        _put(Path(os.path.realpath(path)), write)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
 def copy_whole(source: Path, place: Path) -> None:
     """Copy a file beside its place, then rename it into it. A link there is replaced, and what it leads to stays.
 

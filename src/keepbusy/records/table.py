@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,17 @@ def csv_of(found: Found, *, has_header: bool = True) -> str:
     writer = csv.writer(text, lineterminator="\n")
     if has_header:
         writer.writerow(columns)
-    writer.writerows(zip(*(_cells(word, values) for word, values in columns.items()), strict=True))
+    writer.writerows(cells(columns))
     return text.getvalue()
+
+
+def cells(columns: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table, numbers rounded as in JSON records.
+
+    Args:
+        columns: What `table` has given.
+    """
+    return zip(*(_cells(word, values) for word, values in columns.items()), strict=True)
 
 
 def _cells(word: str, values: Any) -> list[Any]:

@@ -40,11 +40,11 @@ def list_folder(folder: Path) -> list[Path]:
 
     found = sorted(files_below(folder, is_deep=False, on_error=refuse), key=natural_key)
     files = [path for path in found if os.path.isfile(path)]
-    wanted = [path for path in files if _is_media(path)]
+    wanted = [path for path in files if is_media(path)]
     _tell_no_files(str(folder), [path for path in found if not os.path.isfile(path)])
     _tell_left_out(
         str(folder),
-        [path for path in files if not _is_media(path)],
+        [path for path in files if not is_media(path)],
         none="" if wanted else "has no pictures or videos in it",
         hint="give files with other endings by their names; a glob such as 'folder/**/*.jpg' searches sub-folders",
     )
@@ -61,7 +61,7 @@ def list_glob(pattern: str) -> list[Path]:
     Raises:
         SourceError: There are none.
     """
-    is_taken = (lambda _path: True) if _names_ending(pattern) else _is_media
+    is_taken = (lambda _path: True) if _names_ending(pattern) else is_media
     found = [Path(match) for match in glob.iglob(pattern, recursive=True)]
     no_files = {path for path in found if not os.path.isfile(path) and not os.path.isdir(path)}
     _tell_no_files(pattern, sorted(no_files, key=natural_key))
@@ -90,7 +90,8 @@ def list_glob(pattern: str) -> list[Path]:
     return wanted
 
 
-def _is_media(path: Path) -> bool:
+def is_media(path: Path) -> bool:
+    """Whether a listing takes a file for a picture or a video, by the ending of its name."""
     return is_picture(path) or path.suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -180,6 +181,24 @@ def list_entries(path: Path) -> list[Entry]:
     if not entries:
         raise SourceError(f"{path}: lists no sources", hint="write one file, folder or glob a line")
     return entries
+
+
+def beside_list(folder: Path, entry: Entry) -> str:
+    """An entry of a list as a source: relative paths are looked for beside the list first, then where the program runs.
+
+    Args:
+        folder: The list's.
+        entry: The entry. Where nothing is found, it is what stands before a comment.
+    """
+    if entry.text.startswith("synth:") or "://" in entry.text:
+        return entry.without_comment
+    for spelling in entry.spellings():
+        beside = folder / spelling
+        if os.path.exists(beside) or (glob.has_magic(spelling) and not os.path.exists(spelling)):
+            return str(beside)
+        if os.path.exists(spelling):
+            return spelling
+    return entry.without_comment
 
 
 def _unquoted(line: str) -> str:

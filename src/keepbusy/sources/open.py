@@ -21,7 +21,7 @@ from keepbusy.sources.base import Source
 from keepbusy.sources.chain import Chain
 from keepbusy.sources.heif import START_BYTES, is_still
 from keepbusy.sources.images import ImageFiles
-from keepbusy.sources.listing import LIST_SUFFIXES, Entry, list_entries, list_folder, list_glob
+from keepbusy.sources.listing import LIST_SUFFIXES, beside_list, list_entries, list_folder, list_glob
 from keepbusy.sources.pipe import STDIN, Pipe, PipedPicture, is_pipe, picture_in
 from keepbusy.sources.video import Video
 from keepbusy.texts import shortened, without_secrets
@@ -282,7 +282,7 @@ def _is_heif_still(path: Path) -> bool:
 def _open_list(path: Path, source_id: int, how: _How) -> Source:
     parts: list[tuple[str, Callable[[], Source]]] = []
     for entry in list_entries(path):
-        spec = _beside(path.parent, entry)
+        spec = beside_list(path.parent, entry)
         if Path(spec).suffix.lower() in LIST_SUFFIXES:
             raise SourceError(
                 f"{path}: line {entry.number}: {spec}: a list cannot hold another list",
@@ -299,21 +299,3 @@ def _open_entry(place: str, spec: str, source_id: int, how: _How) -> Source:
         # The frame that fails has the entry's name already.
         message = error.message.removeprefix(f"{without_secrets(spec)}: ")
         raise SourceError(f"{place}: {message}", hint=error.hint) from error
-
-
-def _beside(folder: Path, entry: Entry) -> str:
-    """An entry of a list as a source: relative paths are looked for beside the list first, then where the program runs.
-
-    Args:
-        folder: The list's.
-        entry: The entry. Where nothing is found, it is what stands before a comment.
-    """
-    if entry.text.startswith("synth:") or "://" in entry.text:
-        return entry.without_comment
-    for spelling in entry.spellings():
-        beside = folder / spelling
-        if os.path.exists(beside) or (glob.has_magic(spelling) and not os.path.exists(spelling)):
-            return str(beside)
-        if os.path.exists(spelling):
-            return spelling
-    return entry.without_comment

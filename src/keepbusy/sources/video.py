@@ -120,7 +120,7 @@ class Video(Source):
         self._errors = VideoErrors(self._location, self.info, self._stream)
         may_leap = bool(container.format.flags & _CLOCK_MAY_LEAP)
         self._clock = SourceClock(self.info.fps, may_leap=may_leap, is_live=is_live)
-        self._index = 0
+        self._index = self._begin_index = 0
         self._first: VideoFrame | None = None
         self._failure = self._errors.promised_too_large()
         self._is_over = self._failure is not None
@@ -178,7 +178,7 @@ class Video(Source):
         if self._location.is_url:
             shape_hw = self._errors.coded_hw
             return {shape_hw: self.info.num_frames or 1} if all(shape_hw) else {}
-        if self._first is None and self._failure is None and self._index == 0:
+        if self._first is None and self._failure is None and self._index == self._begin_index:
             try:
                 self._first = self._decode()
             except FrameError as error:

@@ -1,0 +1,102 @@
+"""The folder of a job: what is in it, and that one job at a time is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from keepbusy.batch.inputs import FETCHED
+from keepbusy.batch.manifest import NAME
+from keepbusy.batch.schema import TABLES
+from keepbusy.errors import ConfigError, KeepbusyError
+from keepbusy.files.whole import write_error
+
+_LOCK = ".lock"
+_LOOK_S = 1.0
+"""Whoever only looks whether a job goes on has the lock for a moment."""
+
+
+@contextmanager
+def job_folder(folder: Path) -> Iterator[Path]:
+    """A folder for one job, which nobody else works in meanwhile; its full path.
+
+    Raises:
+        ConfigError: It is a file, or has other things in it.
+        KeepbusyError: Another job works in it.
+        SinkError: It cannot be made or written to.
+    """
+    place = Path(os.path.abspath(folder))
+    try:
+        if os.path.lexists(place) and not os.path.isdir(place):
+            raise ConfigError(f"{folder}: is no folder", hint="give a folder for the results with `output`")
+        is_ours = os.path.lexists(place / NAME) or os.path.lexists(place / _LOCK)
+        if os.path.isdir(place) and not is_ours and any(place.iterdir()):
+            raise ConfigError(
+                f"{folder}: has other files in it, and no batch",
+                hint="give a new folder, or an empty one, with `output`",
+            )
+        place.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place / _LOCK)
+        with _only_one(lock, folder):
+            for name in (*TABLES, FETCHED):
+                (place / name).mkdir(exist_ok=True)
+            _clear(place / FETCHED)
+            yield place
+    except OSError as error:
+        raise write_error(folder, error) from error
+
+
+@contextmanager
+def _only_one(lock: FileLock, folder: Path) -> Iterator[None]:
+    try:
+        lock.acquire(timeout=_LOOK_S)
+    except Timeout as error:
+        raise KeepbusyError(
+            f"{folder}: another batch is working in this folder",
+            hint="wait for it, or give another folder; `keepbusy batch status` shows how far it is",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a job works in a folder at this moment."""
+    place = folder / _LOCK
+    if not os.path.isfile(place):
+        return False
+    lock = FileLock(place)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False  # A folder that may only be read.
+    lock.release()
+    return False
+
+
+def existing_folder(folder: str | Path) -> Path:
+    """The folder of a job that was begun.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    place = Path(folder)
+    if not os.path.isfile(place / NAME):
+        what = "has no batch in it" if os.path.isdir(place) else "no such folder"
+        raise ConfigError(f"{folder}: {what}", hint="give the folder that `keepbusy batch` was told to write to")
+    return place
+
+
+def _clear(folder: Path) -> None:
+    """Remove what was fetched by a run that was killed."""
+    with suppress(OSError):
+        for one in folder.iterdir():
+            shutil.rmtree(one, ignore_errors=True)

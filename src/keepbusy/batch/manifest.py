@@ -1,0 +1,302 @@
+"""The manifest of a job: one file of lines that are only ever added, so that a crash at any moment leaves a true one.
+
+`manifest.jsonl` begins with the job: its format, version and settings. Each next line is one event: units that were
+planned, a unit that is done with its shard's name and checksums, one that failed, one that killed its worker. A line is
+on the disk before anything is told of it, and a shard is on the disk before the line that names it. The last line may
+be torn by a crash; it is cut off by the next run.
+
+A line may replace units by others, in one step: a video by its ranges, ranges by the video, a changed file by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keepbusy.batch.shards import ShardFile, sync_folder
+from keepbusy.batch.units import MAX_KILLS, State, Unit, unit_of_dict, unit_to_dict
+from keepbusy.errors import KeepbusyError, SinkError, reason_of
+from keepbusy.files.parsing import TextError, parse_json
+from keepbusy.files.whole import clear_place, write_all, write_error
+
+NAME = "manifest.jsonl"
+FORMAT = "keepbusy-batch"
+VERSION = 1
+"""Of the manifest's lines. A program refuses those that are newer than itself."""
+
+
+@dataclass(slots=True)
+class Work:
+    """A unit, and what has become of it.
+
+    Attributes:
+        unit: The unit.
+        state: Where it stands.
+        shard: The name of its shard; empty where it is not done.
+        files: Its shard's files, by table.
+        num_frames: Frames with a row, those of failed frames included.
+        num_detections: Rows of detections.
+        num_errors: Frames that failed.
+        seconds: How long it took.
+        reason: Why it failed, or was set aside.
+        num_kills: How many worker processes it has ended.
+        proof: What was seen at both ends of a range: see `cuts.py`.
+    """
+
+    unit: Unit
+    state: State = "waiting"
+    shard: str = ""
+    files: dict[str, ShardFile] = field(default_factory=dict)
+    num_frames: int = 0
+    num_detections: int = 0
+    num_errors: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    num_kills: int = 0
+    proof: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class JobState:
+    """What a manifest says.
+
+    Attributes:
+        settings: What must be the same for results to be the same.
+        work: The units that count, by their numbers.
+        notes: What was reported and is to be known later: videos that are not cut, with the reason.
+        last_id: The highest number that a unit has had.
+        num_runs: How often the job was begun or continued.
+        versions: Of the packages that the last run decoded and computed with.
+        is_torn: Whether its last line is incomplete.
+        num_bytes: Where its last complete line ends.
+    """
+
+    settings: dict[str, Any]
+    work: dict[int, Work] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    last_id: int = 0
+    num_runs: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+    is_torn: bool = False
+    num_bytes: int = 0
+
+    @property
+    def shards(self) -> set[str]:
+        """The names of all shards that count."""
+        return {one.shard for one in self.work.values() if one.state == "done"}
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Take one event in.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is none.
+        """
+        what = event["what"]
+        if what == "run":
+            self.num_runs = int(event["number"])
+            self.versions = dict(event.get("versions") or {})
+        elif what == "note":
+            self.notes[str(event["name"])] = str(event["text"])
+        elif what == "units":
+            for number in event.get("replaces", ()):
+                self.work.pop(int(number), None)
+            for content in event["units"]:
+                unit = unit_of_dict(content)
+                self.work[unit.id] = Work(unit)
+                self.last_id = max(self.last_id, unit.id)
+        else:
+            self._apply_to(self.work[int(event["unit"])], what, event)
+
+    def _apply_to(self, one: Work, what: str, event: Mapping[str, Any]) -> None:
+        if what == "done":
+            one.state, one.shard, one.reason = "done", str(event["shard"]), ""
+            one.files = {table: ShardFile(*known) for table, known in event["files"].items()}
+            one.num_frames, one.num_detections = int(event["frames"]), int(event["detections"])
+            one.num_errors, one.seconds = int(event["errors"]), float(event["seconds"])
+            one.proof = dict(event.get("proof") or {})
+        elif what == "failed":
+            one.state, one.reason = "failed", str(event["reason"])
+        elif what == "killed":
+            one.num_kills += 1
+            one.reason = str(event["reason"])
+            one.state = "aside" if one.num_kills >= MAX_KILLS else "waiting"
+        elif what == "again":
+            self.work[one.unit.id] = Work(one.unit, num_kills=0 if event.get("forgives") else one.num_kills)
+        else:
+            raise ValueError(f"{what!r} is no event")
+
+
+def read_manifest(folder: Path) -> JobState | None:
+    """What the manifest of a folder says; None where there is none.
+
+    Raises:
+        KeepbusyError: It cannot be read, is damaged, or is from a newer version.
+    """
+    path = folder / NAME
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise KeepbusyError(f"{path}: cannot be read: {reason_of(error)}") from error
+    *lines, rest = content.split(b"\n")
+    if not lines:
+        raise _damaged(path, 1)
+    state = JobState(_settings(path, lines[0]))
+    for number, line in enumerate(lines[1:], 2):
+        try:
+            state.apply(_parsed(line))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if number == len(lines) and not rest:
+                # A disk may have the end of a line before its beginning.
+                state.is_torn, state.num_bytes = True, len(content) - len(line) - 1
+                return state
+            raise _damaged(path, number) from error
+    state.is_torn, state.num_bytes = bool(rest), len(content) - len(rest)
+    return state
+
+
+def _settings(path: Path, line: bytes) -> dict[str, Any]:
+    try:
+        job = _parsed(line)
+        is_ours, version, settings = job["format"] == FORMAT, int(job["version"]), dict(job["settings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, 1) from error
+    if not is_ours:
+        raise _damaged(path, 1)
+    if version > VERSION:
+        raise KeepbusyError(
+            f"{path}: is of version {version}, and this keepbusy knows versions up to {VERSION}",
+            hint=f"go on with the keepbusy that made it ({settings.get('keepbusy', 'newer')}), or with a newer one",
+        )
+    return settings
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return parse_json(line.decode())
+    except TextError as error:
+        raise ValueError(str(error)) from error
+
+
+def _damaged(path: Path, number: int) -> KeepbusyError:
+    return KeepbusyError(
+        f"{path}: line {number} is damaged",
+        hint="restore the file from a copy; the shards beside it are whole, and `overwrite` begins the job again",
+    )
+
+
+class Manifest:
+    """A job's manifest, open for its one writer. Not thread-safe.
+
+    Args:
+        folder: The job's.
+        state: What it says so far.
+
+    Attributes:
+        state: What it says.
+
+    Raises:
+        SinkError: It cannot be written.
+    """
+
+    def __init__(self, folder: Path, state: JobState) -> None:
+        self.state = state
+        self._path = folder / NAME
+        try:
+            self._file = self._path.open("r+b", buffering=0)
+            self._file.truncate(state.num_bytes)
+            self._file.seek(state.num_bytes)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise write_error(self._path, error) from error
+        state.is_torn = False
+
+    @staticmethod
+    def create(folder: Path, settings: Mapping[str, Any]) -> Manifest:
+        """Begin a job; one that was there is replaced, in one step.
+
+        Raises:
+            SinkError: It cannot be written.
+        """
+        job = {"what": "job", "format": FORMAT, "version": VERSION, "settings": dict(settings)}
+        path = folder / NAME
+        part = folder / f".{NAME}.part"
+        try:
+            clear_place(part)
+            with part.open("wb") as file:
+                file.write(_line(job))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+            sync_folder(folder)
+        except OSError as error:
+            raise write_error(path, error) from error
+        state = read_manifest(folder)
+        assert state is not None  # nosec B101 # for mypy: it was written above
+        return Manifest(folder, state)
+
+    def begin_run(self, about: Mapping[str, Any]) -> int:
+        """Write down that the job goes on; the number of this run, from 1."""
+        number = self.state.num_runs + 1
+        self._add({"what": "run", "number": number, **about})
+        return number
+
+    def plan(self, units: Iterable[Unit], *, replaces: Collection[int] = (), why: str = "") -> list[Work]:
+        """Add units, in place of others where some are named; their numbers are given out here."""
+        first = self.state.last_id + 1
+        numbered = [dataclasses.replace(unit, id=number) for number, unit in enumerate(units, first)]
+        event: dict[str, Any] = {"what": "units", "units": [unit_to_dict(unit) for unit in numbered]}
+        if replaces:
+            event |= {"replaces": sorted(replaces), "why": why}
+        self._add(event)
+        return [self.state.work[unit.id] for unit in numbered]
+
+    def done(self, unit_id: int, shard: str, files: Mapping[str, ShardFile], **facts: Any) -> None:
+        """A unit's shard is on the disk."""
+        known = {table: list(dataclasses.astuple(file)) for table, file in files.items()}
+        self._add({"what": "done", "unit": unit_id, "shard": shard, "files": known, **facts})
+
+    def failed(self, unit_id: int, reason: str) -> None:
+        """Nothing could be read of a unit."""
+        self._add({"what": "failed", "unit": unit_id, "reason": reason})
+
+    def killed(self, unit_id: int, reason: str) -> Work:
+        """A unit has ended its worker; what has become of it."""
+        self._add({"what": "killed", "unit": unit_id, "reason": reason})
+        return self.state.work[unit_id]
+
+    def again(self, unit_id: int, why: str, *, forgives: bool = False) -> Work:
+        """A unit is to be done again."""
+        self._add({"what": "again", "unit": unit_id, "why": why, "forgives": forgives})
+        return self.state.work[unit_id]
+
+    def note(self, name: str, text: str) -> None:
+        """Keep a report on a file."""
+        self._add({"what": "note", "name": name, "text": text})
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        self._file.close()
+
+    def _add(self, event: Mapping[str, Any]) -> None:
+        line = _line(event)
+        try:
+            write_all(self._file, line)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise SinkError(
+                f"{self._path}: cannot be written: {error.strerror or error}",
+                hint="is the disk full? What was done before is kept: the same command goes on",
+            ) from error
+        self.state.apply(event)
+        self.state.num_bytes += len(line)
+
+
+def _line(event: Mapping[str, Any]) -> bytes:
+    return json.dumps(event, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,225 @@
+"""Workers on a Ray cluster: one actor each, which starts the worker process on its node and passes on what is said.
+
+The supervisor, the manifest and the rules are those of one machine. All nodes need the job's folder and its files under
+the same paths, and the same versions. A decoder that crashes ends the worker process and not its actor; a node that is
+lost loses what it was doing, which is given to others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import queue
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+from keepbusy.batch.crew import Hire, LocalMember, Member, Message
+from keepbusy.batch.job import Job
+from keepbusy.errors import ConfigError, KeepbusyError, MissingExtraError, first_line
+
+log = logging.getLogger("keepbusy")
+
+LOCAL = "local"
+"""The address that starts a Ray of its own on this machine."""
+
+_TAKEN_S = 1.0
+_REASON_S = 10.0
+_CLOSED_S = 30.0
+
+
+class Cluster:
+    """A Ray cluster, connected to; a context, which disconnects.
+
+    Args:
+        address: Ray's address, `auto` for a cluster that runs here, or `local` for one of its own.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        KeepbusyError: There is no cluster at the address.
+    """
+
+    def __init__(self, address: str) -> None:
+        # Ray would tell its makers of each cluster that is started.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingExtraError("a batch on Ray", extra="ray") from error
+        self._ray: Any = ray
+        self._was_connected = bool(ray.is_initialized())
+        if not self._was_connected:
+            where = {} if address == LOCAL else {"address": address}
+            try:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False, **where)
+            except Exception as error:  # Ray's own errors are of many types.
+                raise KeepbusyError(
+                    f"ray: no cluster can be reached at {address}: {first_line(error)}",
+                    hint="give its address, `auto` for one that runs on this machine, or `local` to start one",
+                ) from error
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._was_connected:
+            self._ray.shutdown()
+
+    def hiring(self, number: int | None) -> tuple[Hire, int]:
+        """What starts workers on the cluster, and how many there are to be.
+
+        Args:
+            number: How many are wanted; None for one for each node.
+
+        Raises:
+            ConfigError: The cluster has fewer CPUs.
+        """
+        cpus = [int(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
+        cpus = [count for count in cpus if count]
+        number = number or max(1, len(cpus))
+        each = cpus_for_each(cpus, number)
+        is_shared = number > len(cpus)
+
+        def hire(job: Job, messages: queue.SimpleQueue[Message]) -> Member:
+            options = dict(job.options)
+            if is_shared:
+                # Ray binds nobody to cores: several on one node would all take all of them.
+                options["threads"] = options.get("threads") or each
+            return RayMember(self._ray, dataclasses.replace(job, options=options), messages, each)
+
+        return hire, number
+
+
+def cpus_for_each(cpus: list[int], number: int) -> int:
+    """The most CPUs that so many workers can have each.
+
+    Args:
+        cpus: Of each node.
+        number: How many workers.
+
+    Raises:
+        ConfigError: There is not one for each.
+    """
+    for each in range(max(cpus, default=0), 0, -1):
+        if sum(count // each for count in cpus) >= number:
+            return each
+    raise ConfigError(
+        f"processes: the cluster has {sum(cpus)} CPUs, not {number}", hint="give fewer, or leave `processes` out"
+    )
+
+
+class Relay:
+    """What runs as an actor: a worker process of its node, and what it says."""
+
+    def __init__(self) -> None:
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._member: LocalMember | None = None
+
+    def begin(self, job: Job) -> None:
+        """Start the worker process."""
+        self._member = LocalMember(job, self._messages)
+
+    def say(self, message: Any) -> None:
+        """Tell it something."""
+        assert self._member is not None  # nosec B101 # for mypy: `begin` comes first
+        self._member.say(message)
+
+    def take(self) -> list[tuple[Any, ...]]:
+        """What it has said since; waits a moment where that is nothing."""
+        found: list[tuple[Any, ...]] = []
+        with suppress(queue.Empty):
+            found.append(self._messages.get(timeout=_TAKEN_S)[1])
+            while True:
+                found.append(self._messages.get_nowait()[1])
+        return found
+
+    def reason(self) -> str:
+        """How it has ended."""
+        return "" if self._member is None else self._member.reason()
+
+    def kill(self) -> None:
+        """End it now."""
+        if self._member is not None:
+            self._member.kill()
+
+    def close(self) -> None:
+        """End it and let go of it."""
+        if self._member is not None:
+            self._member.close()
+
+
+class RayMember(Member):
+    """A worker process on a node of a Ray cluster.
+
+    Args:
+        ray: The module.
+        job: What it is told.
+        messages: Where what it says goes.
+        num_cpus: How many CPUs of its node it takes.
+    """
+
+    def __init__(self, ray: Any, job: Job, messages: queue.SimpleQueue[Message], num_cpus: int) -> None:
+        super().__init__()
+        self._ray = ray
+        self._messages = messages
+        self._is_closed = False
+        self._lost = ""
+        # What is said is heard in order: one thread says, another one listens.
+        how = ray.remote(num_cpus=num_cpus, max_restarts=0, concurrency_groups={"saying": 1, "listening": 1})
+        self._actor: Any = how(Relay).remote()
+        self._begun = self._said("begin").remote(job)
+        self._listener = threading.Thread(target=self._listen, name="keepbusy-batch-ray")
+        self._listener.start()
+
+    def say(self, message: Any) -> None:
+        with suppress(Exception):  # What Ray raises where the actor is gone: it will be reported.
+            self._said("say").remote(message)
+
+    def _said(self, method: str) -> Any:
+        return getattr(self._actor, method).options(concurrency_group="saying")
+
+    def _listen(self) -> None:
+        begin_s, has_answered = time.monotonic(), False
+        waiting = self._actor.take.options(concurrency_group="listening").remote()
+        while not self._is_closed:
+            ready, _ = self._ray.wait([waiting], timeout=_TAKEN_S)
+            if not ready:
+                if not has_answered and time.monotonic() - begin_s > _REASON_S:
+                    has_answered = True
+                    log.info("waiting for a free place on the Ray cluster")
+                continue
+            try:
+                self._ray.get(self._begun)  # Raises what it has failed with.
+                told = self._ray.get(waiting)
+                waiting = self._actor.take.options(concurrency_group="listening").remote()
+            except Exception as error:  # Ray's own errors are of many types.
+                self._lost = first_line(error)
+                self._messages.put((self, ("gone", False)))
+                return
+            has_answered = True
+            for message in told:
+                self._messages.put((self, message))
+                if message[0] == "gone":
+                    return
+
+    def reason(self) -> str:
+        if self._lost:
+            return self._lost
+        try:
+            return str(self._ray.get(self._said("reason").remote(), timeout=_REASON_S))
+        except Exception as error:
+            return first_line(error)
+
+    def kill(self) -> None:
+        with suppress(Exception):
+            self._said("kill").remote()
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._ray.get(self._said("close").remote(), timeout=_CLOSED_S)
+        self._is_closed = True
+        self._listener.join()
+        with suppress(Exception):
+            self._ray.kill(self._actor)

@@ -1,0 +1,169 @@
+"""Shards → the results that they were made of, without pictures: for all that takes results, such as sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepbusy.batch.folder import existing_folder
+from keepbusy.batch.manifest import JobState, Work, read_manifest
+from keepbusy.batch.schema import arrow
+from keepbusy.batch.shards import is_whole, shard_path
+from keepbusy.errors import FrameError, KeepbusyError, reason_of
+from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Frame
+from keepbusy.values.masks import Masks
+from keepbusy.values.result import Result, Timings
+
+_ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Outlines:
+    """Masks of which only the outlines are kept.
+
+    Attributes:
+        parts: The outlines of each: int32 (P, 2), x and y in pixels.
+    """
+
+    parts: Sequence[list[NDArray[np.int32]]]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def take(self, indices: Sequence[int]) -> Outlines:
+        """Some of them, in the order of the indices."""
+        return Outlines([self.parts[index] for index in indices])
+
+    def polygons(self, index: int) -> list[NDArray[np.int32]]:
+        """The outlines of one mask, largest area first."""
+        return self.parts[index]
+
+
+def state_of(folder: str | Path) -> tuple[Path, JobState]:
+    """A batch's folder and what its manifest says.
+
+    Raises:
+        ConfigError: There is no batch in the folder.
+        KeepbusyError: Its manifest is damaged, or from a newer version.
+    """
+    place = existing_folder(folder)
+    state = read_manifest(place)
+    if state is None:
+        raise KeepbusyError(f"{folder}: its manifest is gone")
+    return place, state
+
+
+def done_work(place: Path, state: JobState) -> list[Work]:
+    """The units that are done, in the job's order.
+
+    Raises:
+        KeepbusyError: The shard of one is damaged or gone.
+    """
+    works = [work for work in state.work.values() if work.state == "done"]
+    damaged = [work for work in works if not is_whole(place, work.shard, work.files)]
+    if damaged:
+        more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        raise KeepbusyError(
+            f"{place}: the shard of {damaged[0].unit.name}{more} is damaged or gone",
+            hint="the same batch command does it again",
+        )
+    return works
+
+
+def results_of(folder: str | Path) -> Iterator[Result]:
+    """The results of a batch, unit by unit, without pictures.
+
+    Their JSON records are those that `keepbusy detect` writes, but for the numbers of streams.
+
+    Args:
+        folder: The batch's.
+
+    Raises:
+        ConfigError: There is no batch in the folder.
+        KeepbusyError: Its manifest or a shard is damaged.
+    """
+    place, state = state_of(folder)
+    names = tuple(state.settings["facts"]["names"])
+    for work in done_work(place, state):
+        found = _rows(place, "detections", work.shard)
+        waiting = next(found, None)
+        for row in _rows(place, "frames", work.shard):
+            own: list[Mapping[str, Any]] = []
+            while waiting is not None and (waiting["source"], waiting["index"]) == (row["source"], row["index"]):
+                own.append(waiting)
+                waiting = next(found, None)
+            yield result_of(row, own, names)
+
+
+def result_of(row: Mapping[str, Any], found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Result:
+    """The result that a row of `frames`, and the rows of `detections` that belong to it, were made of."""
+    hw = (row["height"], row["width"])
+    seconds = row["timestamp_s"]
+    frame = Frame(None, row["index"], float(seconds or 0.0), 0, row["source"], hw)
+    error = row["error"]
+    failed = None
+    if error is not None:
+        failed = FrameError(
+            error["message"],
+            stage=error["stage"],
+            source=row["source"],
+            frame_index=row["index"],
+            timestamp_s=seconds,
+            shape_hw=hw,
+        )
+    return Result(frame, _detections(row, found, names, hw), Timings(), failed)
+
+
+def _detections(
+    row: Mapping[str, Any], found: Sequence[Mapping[str, Any]], names: Sequence[str], hw: tuple[int, int]
+) -> Detections:
+    if row["probabilities"] is not None:
+        probabilities = np.zeros(len(names), np.float32)
+        for one in row["probabilities"]:
+            probabilities[one["class_id"]] = one["probability"]
+        none = np.empty(0)
+        return Detections(
+            none.reshape(0, 4).astype(np.float32),
+            none.astype(np.float32),
+            none.astype(np.int64),
+            names,
+            probabilities=probabilities,
+            frame_hw=hw,
+        )
+    masks = None
+    if found and found[0]["segmentation"] is not None:
+        masks = Outlines([[np.array(part, np.int32).reshape(-1, 2) for part in one["segmentation"]] for one in found])
+    return Detections(
+        np.array([one["box_xyxy"] for one in found], np.float32).reshape(-1, 4),
+        np.array([one["confidence"] for one in found], np.float32),
+        np.array([one["class_id"] for one in found], np.int64),
+        names,
+        masks=cast("Masks | None", masks),
+        keypoints=_array(found, "keypoints", np.float32),
+        boxes_xywhr=_array(found, "box_xywhr", np.float32),
+        track_id=_array(found, "track_id", np.int64),
+        frame_hw=hw,
+    )
+
+
+def _array(found: Sequence[Mapping[str, Any]], name: str, dtype: Any) -> Any:
+    return np.array([one[name] for one in found], dtype) if found and found[0][name] is not None else None
+
+
+def _rows(place: Path, table: str, shard: str) -> Iterator[Mapping[str, Any]]:
+    pa = arrow()
+    path = shard_path(place, table, shard)
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise KeepbusyError(
+            f"{path}: is damaged: {reason_of(error)}", hint="the same batch command does it again"
+        ) from error
