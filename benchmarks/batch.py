@@ -103,7 +103,7 @@ def small_pictures(video: Path, folder: Path) -> Path:
     return path
 
 
-def batch(source: Path | list[Path], model: Path, folder: Path, *, processes: int = 1) -> Span:
+def batch(source: Path | list[Path], model: Path, folder: Path, *, processes: int = 1, ray: str | None = None) -> Span:
     """A batch, as a library, with its frames' time from its own numbers."""
     output = Path(tempfile.mkdtemp(dir=folder))
     seen: list[tuple[float, int]] = []
@@ -113,7 +113,7 @@ def batch(source: Path | list[Path], model: Path, folder: Path, *, processes: in
     def look(progress: kb.batch.Progress) -> None:
         seen.append((time.perf_counter(), progress.num_frames))
 
-    done = run_batch(source, output / "out", model, processes=processes, on_progress=look, units=UnitConfig())
+    done = run_batch(source, output / "out", model, processes=processes, ray=ray, on_progress=look, units=UnitConfig())
     after = me.cpu_times()
     state = read_manifest(output / "out")
     assert state is not None and done.num_problems == 0

@@ -14,9 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("pyarrow")
-pytest.importorskip("duckdb")
-
 import keepbusy as kb
 from keepbusy.batch import UnitConfig, read_status, run_batch
 from keepbusy.batch.folder import job_folder

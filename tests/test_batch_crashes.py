@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pyarrow")
 pytest.importorskip("psutil")
 
 from tests.batch_crashes import compare, crash, make_archive

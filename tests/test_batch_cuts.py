@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("pyarrow")
-
 import keepbusy as kb
 from keepbusy.batch import UnitConfig, read_status, run_batch
 from keepbusy.batch.cuts import NoCutError, cut

@@ -6,12 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytest.importorskip("pyarrow")
-pytest.importorskip("fsspec")
-
 import fsspec
+import pytest
 
 from keepbusy.batch import processes, remote
 from keepbusy.batch.engine import instruction_set

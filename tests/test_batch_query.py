@@ -16,9 +16,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-pytest.importorskip("pyarrow")
-pytest.importorskip("duckdb")
-
 import keepbusy as kb
 from keepbusy.batch.manifest import Manifest
 from keepbusy.batch.progress import progress_of

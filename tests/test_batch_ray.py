@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-pytest.importorskip("pyarrow")
-
 from keepbusy.batch import UnitConfig, run_batch
-from keepbusy.batch.on_ray import cpus_for_each
-from keepbusy.errors import ConfigError, MissingExtraError
+from keepbusy.batch.on_ray import cpus_for_each, reason_of_ray
+from keepbusy.errors import ConfigError, KeepbusyError, MissingExtraError
 from tests.batch_jobs import rows_in
 from tests.build import write_video
 
@@ -26,40 +29,68 @@ def test_cpus_are_shared_among_workers() -> None:
         cpus_for_each([4], 5)
 
 
-def test_without_ray_the_extra_is_named(blob_model: Path, clip: Path, tmp_path: Path) -> None:
+def test_without_ray_the_extra_is_named(
+    blob_model: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError) as raised:
+        run_batch(clip, tmp_path / "out", blob_model, ray="local")
+    assert raised.value.hint == "pip install 'keepbusy[ray]'"
+
+
+def test_an_address_where_nothing_listens_is_told_at_once(blob_model: Path, clip: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    begin_s = time.monotonic()
+    with pytest.raises(KeepbusyError, match=f"no cluster can be reached at {address}: .*refused") as raised:
+        run_batch(clip, tmp_path / "out", blob_model, ray=address)
+    assert "RAY_AUTH_MODE" in (raised.value.hint or "")
+    assert time.monotonic() - begin_s < 60
+
+
+def test_what_ray_raises_is_one_line() -> None:
+    text = (
+        "The actor died because of an error raised in its creation task, \x1b[36mray::Relay.__init__()\x1b[39m\n"
+        "           ^^^^^^^^\n"
+        "RuntimeError: The actor with name Relay failed to import on the worker:\n\n"
+        "\x1b[36mray::Relay.__init__()\x1b[39m\n"
+        "ModuleNotFoundError: No module named 'keepbusy'"
+    )
+    assert reason_of_ray(RuntimeError(text)) == "ModuleNotFoundError: No module named 'keepbusy'"
+    assert reason_of_ray(RuntimeError("The actor is dead.\nMore of it.")) == "The actor is dead."
+
+
+@pytest.fixture
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A Ray cluster of two nodes with one CPU each on this machine: its address."""
+    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}.items():
+        monkeypatch.setenv(name, value)
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
-        import ray  # noqa: F401
-    except ImportError:
-        with pytest.raises(MissingExtraError) as raised:
-            run_batch(clip, tmp_path / "out", blob_model, ray="local")
-        assert raised.value.hint == "pip install 'keepbusy[ray]'"
+        cluster.add_node(num_cpus=1)
+        yield cluster.address
+    finally:
+        cluster.shutdown()
 
 
 @pytest.mark.filterwarnings("ignore::Warning")
-def test_a_cluster_finds_the_same_also_where_a_worker_is_lost(blob_model: Path, tmp_path: Path) -> None:
-    ray = pytest.importorskip("ray")
-    psutil = pytest.importorskip("psutil")
+def test_a_cluster_finds_the_same_also_where_a_worker_is_lost(two_nodes: str, blob_model: Path, tmp_path: Path) -> None:
     files = tmp_path / "files"
     files.mkdir()
     for number in range(4):
         write_video(files / f"{number}.mp4", num_frames=60 + number)
     run_batch(files, tmp_path / "alone", blob_model, units=UnitConfig(frames=None))
-    # Ray's first words go to standard error.
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     lost: list[int] = []
 
     def lose(progress: object) -> None:
-        actors = [one for one in psutil.Process().children(recursive=True) if "ray::Relay" in one.name()]
-        actors = actors or [
-            one for one in psutil.Process().children(recursive=True) if "ray::Relay" in " ".join(one.cmdline())
-        ]
-        if actors and not lost:
+        actors = [one for one in psutil.Process().children(recursive=True) if "ray::Relay" in " ".join(one.cmdline())]
+        if len(actors) == 2 and not lost:
             lost.append(actors[0].pid)
             os.kill(actors[0].pid, signal.SIGKILL)
 
-    try:
-        done = run_batch(files, tmp_path / "ray", blob_model, ray="auto", processes=2, on_progress=lose)
-    finally:
-        ray.shutdown()
+    done = run_batch(files, tmp_path / "ray", blob_model, ray=two_nodes, on_progress=lose)
     assert lost and done.num_done == 4 and done.num_aside == 0
     assert rows_in(tmp_path / "ray") == rows_in(tmp_path / "alone")

@@ -11,20 +11,28 @@ import dataclasses
 import logging
 import os
 import queue
+import re
+import socket
 import threading
 import time
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from keepbusy.batch.crew import Hire, LocalMember, Member, Message
 from keepbusy.batch.job import Job
 from keepbusy.errors import ConfigError, KeepbusyError, MissingExtraError, first_line
+from keepbusy.texts import shortened
+from keepbusy.threads.cores import usable_cores
 
 log = logging.getLogger("keepbusy")
 
 LOCAL = "local"
 """The address that starts a Ray of its own on this machine."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_RAISED = re.compile(r"[\w.]*(Error|Exception): .")
 
+_ANSWERS_S = 5.0
 _TAKEN_S = 1.0
 _REASON_S = 10.0
 _CLOSED_S = 30.0
@@ -53,11 +61,13 @@ class Cluster:
         if not self._was_connected:
             where = {} if address == LOCAL else {"address": address}
             try:
+                _check_answers(address)
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False, **where)
             except Exception as error:  # Ray's own errors are of many types.
                 raise KeepbusyError(
-                    f"ray: no cluster can be reached at {address}: {first_line(error)}",
-                    hint="give its address, `auto` for one that runs on this machine, or `local` to start one",
+                    f"ray: no cluster can be reached at {address}: {reason_of_ray(error)}",
+                    hint="give its address, `auto` for one that runs on this machine, or `local` to start one; "
+                    "for a cluster with a token set RAY_AUTH_MODE=token",
                 ) from error
 
     def __enter__(self) -> Cluster:
@@ -80,16 +90,32 @@ class Cluster:
         cpus = [count for count in cpus if count]
         number = number or max(1, len(cpus))
         each = cpus_for_each(cpus, number)
-        is_shared = number > len(cpus)
 
         def hire(job: Job, messages: queue.SimpleQueue[Message]) -> Member:
-            options = dict(job.options)
-            if is_shared:
-                # Ray binds nobody to cores: several on one node would all take all of them.
-                options["threads"] = options.get("threads") or each
-            return RayMember(self._ray, dataclasses.replace(job, options=options), messages, each)
+            return RayMember(self._ray, job, messages, each)
 
         return hire, number
+
+
+def _check_answers(address: str) -> None:
+    """See that something listens at an address: Ray itself goes on asking for minutes.
+
+    Raises:
+        OSError: Nothing does.
+    """
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    if parts.hostname and parts.port:
+        socket.create_connection((parts.hostname, parts.port), timeout=_ANSWERS_S).close()
+
+
+def reason_of_ray(error: Exception) -> str:
+    """One line of what Ray raises: the error that its text ends with, where an actor could not be made, else the first.
+
+    Ray's texts have tracebacks and colours.
+    """
+    lines = [line.strip() for line in _COLOURS.sub("", str(error)).splitlines()]
+    raised = [line for line in lines if _RAISED.match(line)]
+    return shortened(raised[-1]) if raised else first_line(error)
 
 
 def cpus_for_each(cpus: list[int], number: int) -> int:
@@ -117,9 +143,15 @@ class Relay:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._member: LocalMember | None = None
 
-    def begin(self, job: Job) -> None:
-        """Start the worker process."""
-        self._member = LocalMember(job, self._messages)
+    def begin(self, job: Job, num_cpus: int) -> None:
+        """Start the worker process; it infers with so many threads.
+
+        Ray binds nobody to cores: several workers of one node would all take all of them.
+        """
+        options = dict(job.options)
+        if num_cpus < usable_cores():
+            options["threads"] = options.get("threads") or num_cpus
+        self._member = LocalMember(dataclasses.replace(job, options=options), self._messages)
 
     def say(self, message: Any) -> None:
         """Tell it something."""
@@ -169,7 +201,7 @@ class RayMember(Member):
         # What is said is heard in order: one thread says, another one listens.
         how = ray.remote(num_cpus=num_cpus, max_restarts=0, concurrency_groups={"saying": 1, "listening": 1})
         self._actor: Any = how(Relay).remote()
-        self._begun = self._said("begin").remote(job)
+        self._begun = self._said("begin").remote(job, num_cpus)
         self._listener = threading.Thread(target=self._listen, name="keepbusy-batch-ray")
         self._listener.start()
 
@@ -195,7 +227,7 @@ class RayMember(Member):
                 told = self._ray.get(waiting)
                 waiting = self._actor.take.options(concurrency_group="listening").remote()
             except Exception as error:  # Ray's own errors are of many types.
-                self._lost = first_line(error)
+                self._lost = reason_of_ray(error)
                 self._messages.put((self, ("gone", False)))
                 return
             has_answered = True
@@ -210,7 +242,7 @@ class RayMember(Member):
         try:
             return str(self._ray.get(self._said("reason").remote(), timeout=_REASON_S))
         except Exception as error:
-            return first_line(error)
+            return reason_of_ray(error)
 
     def kill(self) -> None:
         with suppress(Exception):

@@ -26,7 +26,7 @@ from keepbusy.batch.processes import choose_groups
 from keepbusy.batch.progress import Progress, progress_of
 from keepbusy.batch.schema import arrow
 from keepbusy.batch.shards import is_whole, remove_strays
-from keepbusy.batch.supervisor import Supervisor
+from keepbusy.batch.supervisor import CANNOT_BEGIN_HINT, Supervisor
 from keepbusy.batch.units import Entry, Unit
 from keepbusy.checks import check_count
 from keepbusy.config import SelectConfig, split_options
@@ -317,7 +317,7 @@ class _Begun:
                 self._first = None
                 if unit is not None:  # Its file may have ended the process: it will be seen to when its turn comes.
                     return self._start_first(settled, None, cores)
-                raise KeepbusyError(f"the worker process cannot begin: {reason}")
+                raise KeepbusyError(f"the worker process cannot begin: {reason}", hint=CANNOT_BEGIN_HINT)
 
     def close(self) -> None:
         """Let go of everything."""

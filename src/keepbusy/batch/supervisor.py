@@ -30,6 +30,8 @@ SILENT_S = 600.0
 GIVEN_AHEAD = 2
 """Units that a worker has: the one that it does, and the one that it opens meanwhile."""
 
+CANNOT_BEGIN_HINT = "is there enough memory? Each node of a cluster needs this version of keepbusy, with `batch`"
+
 MAX_IDLE_DEATHS = 3
 """Worker processes that end without any unit to blame."""
 
@@ -211,17 +213,22 @@ class Supervisor:
         member.close()
         left = [unit for unit in member.units if self._ledger.work(unit.id) is not None]
         if not may_blame:
+            if not member.is_ready:
+                self._count_idle_death(reason)
             log.warning("a worker is lost (%s): its units are given to others", reason)
             self._ledger.waiting.extendleft(reversed(left))
             self._hire(group)
             return
         if not left:
-            self._num_idle_deaths += 1
-            if self._num_idle_deaths >= MAX_IDLE_DEATHS or not member.is_ready:
-                raise KeepbusyError(f"worker processes end by themselves: {reason}", hint="is there enough memory?")
+            self._count_idle_death(reason, may_try_again=member.is_ready)
         for unit in reversed(left):
             self._ledger.killed(unit, reason)
         self._hire(group)
+
+    def _count_idle_death(self, reason: str, *, may_try_again: bool = True) -> None:
+        self._num_idle_deaths += 1
+        if self._num_idle_deaths >= MAX_IDLE_DEATHS or not may_try_again:
+            raise KeepbusyError(f"worker processes end by themselves: {reason}", hint=CANNOT_BEGIN_HINT)
 
     def _look_for_hanging(self) -> None:
         for member in self._members:
