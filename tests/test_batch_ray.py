@@ -87,7 +87,7 @@ def test_a_cluster_finds_the_same_also_where_a_worker_is_lost(two_nodes: str, bl
 
     def lose(progress: object) -> None:
         actors = [one for one in psutil.Process().children(recursive=True) if "ray::Relay" in " ".join(one.cmdline())]
-        if len(actors) == 2 and not lost:
+        if actors and not lost:
             lost.append(actors[0].pid)
             os.kill(actors[0].pid, signal.SIGKILL)
 
