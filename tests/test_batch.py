@@ -236,7 +236,7 @@ def test_folders_that_are_not_the_batchs_are_left_alone(archive: Path, blob_mode
         ("synth:street?frames=3", "is no file"),
         ("-", "is no file"),
         ("*.mkv", "matches no file"),
-        ("memory://nothing.mp4", "no such file in the store"),
+        ("memory://nothing.mp4", "in this process's memory"),
         ("nonsense://bucket/clip.mp4", "nonsense"),
     ],
 )
@@ -429,18 +429,6 @@ def test_pictures_of_many_sizes_do_not_depend_on_what_was_done_before(blob_model
         if part:
             run_batch(part, tmp_path / "b", blob_model, units=UnitConfig(pictures=4))
     assert rows_in(tmp_path / "a") == rows_in(tmp_path / "b")
-
-
-def test_files_of_a_store(archive: Path, found: Path, blob_model: Path, tmp_path: Path) -> None:
-    pytest.importorskip("fsspec")
-    done = again(archive.resolve().as_uri(), tmp_path / "out", blob_model)
-    assert done.num_done == 4
-    rows, wanted = rows_in(tmp_path / "out"), rows_in(found)
-    for table in rows:
-        for row in rows[table]:
-            row["source"] = row["source"].removeprefix("file://")
-    assert rows == wanted
-    assert list((tmp_path / "out" / "fetched").iterdir()) == []
 
 
 def test_the_supervisor_needs_no_engine() -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from keepbusy.batch.logins import Logins
 from keepbusy.batch.schema import SCHEMA_VERSION
 from keepbusy.cache.fingerprint import model_fingerprint
 from keepbusy.checks import check_count
@@ -63,6 +64,7 @@ class Job:
         options: As `Pipeline` takes them.
         settled: What was found out once and holds for the whole job: `head` and `quantized`; empty before that.
         cores: The cores that the process is bound to; none leaves it where it is.
+        logins: What was taken off the addresses of files; never written down.
     """
 
     folder: Path
@@ -74,6 +76,7 @@ class Job:
     options: Mapping[str, Any]
     settled: Mapping[str, Any] = field(default_factory=dict)
     cores: tuple[int, ...] = ()
+    logins: Logins = field(default_factory=Logins)
 
     @property
     def may_cut(self) -> bool:

@@ -25,6 +25,7 @@ from keepbusy.files.parsing import TextError, parse_json
 from keepbusy.files.whole import clear_place, write_all, write_error
 
 NAME = "manifest.jsonl"
+PART_NAME = f".{NAME}.part"
 FORMAT = "keepbusy-batch"
 VERSION = 1
 """Of the manifest's lines. A program refuses those that are newer than itself."""
@@ -187,7 +188,8 @@ def _parsed(line: bytes) -> Any:
 def _damaged(path: Path, number: int) -> KeepbusyError:
     return KeepbusyError(
         f"{path}: line {number} is damaged",
-        hint="restore the file from a copy; the shards beside it are whole, and `overwrite` begins the job again",
+        hint="restore the file from a copy: the shards beside it are whole; or name the sources and begin again with "
+        "`overwrite`",
     )
 
 
@@ -226,7 +228,7 @@ class Manifest:
         """
         job = {"what": "job", "format": FORMAT, "version": VERSION, "settings": dict(settings)}
         path = folder / NAME
-        part = folder / f".{NAME}.part"
+        part = folder / PART_NAME
         try:
             clear_place(part)
             with part.open("wb") as file:

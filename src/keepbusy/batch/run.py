@@ -21,7 +21,7 @@ from keepbusy.batch.folder import job_folder
 from keepbusy.batch.job import BY_MODEL, CHANGE_NOTHING, Job, UnitConfig, check_select, differences, plain
 from keepbusy.batch.ledger import join
 from keepbusy.batch.manifest import JobState, Manifest, read_manifest
-from keepbusy.batch.plan import plan_files
+from keepbusy.batch.plan import all_entries, plan_files, without_missing
 from keepbusy.batch.processes import choose_groups
 from keepbusy.batch.progress import Progress, progress_of
 from keepbusy.batch.schema import arrow
@@ -31,7 +31,7 @@ from keepbusy.batch.units import Entry, Unit
 from keepbusy.checks import check_count
 from keepbusy.config import SelectConfig, split_options
 from keepbusy.embedded import embedded_model
-from keepbusy.errors import ConfigError, KeepbusyError
+from keepbusy.errors import ConfigError, KeepbusyError, SourceError
 from keepbusy.models.store import find_model
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def run_batch(
     errors_allowed: int | None = None,
     retry_aside: bool = False,
     overwrite: bool = False,
+    drop_missing: bool = False,
     on_progress: Callable[[Progress], None] = lambda _: None,
     **options: Unpack[Options],
 ) -> Progress:
@@ -83,7 +84,9 @@ def run_batch(
             start one; None for this machine without Ray. `processes` then counts workers, by default one for each node.
         errors_allowed: More files and frames than this that fail end the job; None for no limit.
         retry_aside: Try units again that were set aside.
-        overwrite: Where model or settings differ from those of the results that are there, do all again.
+        overwrite: Where model or settings differ from those of the results that are there, do all of the job's files
+            again.
+        drop_missing: Take files that are gone out of the job, with what was found in them.
         on_progress: Told how far the job is, twice a second, in this thread.
         **options: Any attribute of `DetectConfig`, `DeviceConfig` and `RunConfig`, by its name.
 
@@ -104,8 +107,13 @@ def run_batch(
     _check_numbers(processes, errors_allowed)
     given = [sources] if isinstance(sources, (str, Path)) else list(sources)
     if not given and read_manifest(job.folder) is None:
-        raise ConfigError("run_batch: no source given", hint="name at least one video, picture or folder")
-    entries = list_files(given)
+        raise ConfigError(
+            f"{output}: no source is given, and there is no batch to go on with",
+            hint="name at least one video, picture or folder",
+        )
+    entries = list_files(given, job.logins, job.folder)
+    if given and not entries:
+        raise SourceError(f"{job.folder}: the sources name nothing but the results themselves", hint="name other files")
     with ExitStack() as stack:
         folder = stack.enter_context(job_folder(job.folder))
         job = dataclasses.replace(job, folder=folder)
@@ -117,9 +125,9 @@ def run_batch(
             begun.start, processes = cluster.hiring(None if processes == "auto" else processes)
             begun.is_elsewhere = True
         try:
-            begun.prepare(retry_aside=retry_aside)
+            begun.prepare(retry_aside=retry_aside, drop_missing=drop_missing)
             if begun.state.work and all(work.state != "waiting" for work in begun.state.work.values()):
-                return progress_of(begun.state)
+                return progress_of(begun.state, num_frames_before=None)
             return begun.go(processes, errors_allowed, on_progress)
         finally:
             begun.close()
@@ -185,6 +193,7 @@ class _Begun:
             if not overwrite:
                 raise _other_settings(job.folder, differing)
             log.warning("%s: all results are made again: %s", job.folder, "; ".join(differing))
+            self._entries = all_entries(state, entries)
             state = None
         self._known = state
         self._overwrites = overwrite
@@ -195,7 +204,7 @@ class _Begun:
         assert self._manifest is not None  # nosec B101 # for mypy: `prepare` was called
         return self._manifest.state
 
-    def prepare(self, *, retry_aside: bool) -> None:
+    def prepare(self, *, retry_aside: bool, drop_missing: bool) -> None:
         """Have a manifest that says what is to be done."""
         if self._known is None:
             self._begin_anew()
@@ -203,6 +212,8 @@ class _Begun:
             self._manifest = Manifest(self._job.folder, self._known)
         manifest = self._manifest
         assert manifest is not None  # nosec B101 # for mypy: made above
+        if drop_missing and (num_missing := without_missing(manifest)):
+            log.warning("%d files are gone, and are taken out of the job", num_missing)
         self._take_up(manifest, retry_aside=retry_aside)
         units = self._job.units
         plan_files(manifest, self._entries, pictures_per_unit=units.pictures, may_cut=self._job.may_cut)
@@ -277,7 +288,7 @@ class _Begun:
             update=on_progress,
         )
         supervisor.run()
-        return progress_of(manifest.state)
+        return supervisor.progress()
 
     def _check_facts(self, there: dict[str, Any]) -> None:
         """See that this machine finds what the job's results were found with.

@@ -107,6 +107,10 @@ class Supervisor:
                     due_s = now_s + UPDATE_EVERY_S
                     self._update(self.progress())
             self._update(self.progress())
+        except BaseException:
+            with suppress(Exception):
+                self._update(self.progress())
+            raise
         finally:
             self._end()
 

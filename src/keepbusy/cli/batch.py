@@ -129,6 +129,15 @@ def batch(
             rich_help_panel=_JOB,
         ),
     ] = False,
+    drop_missing: Annotated[
+        bool,
+        typer.Option(
+            "--drop-missing",
+            help="Take files that are gone out of the job, with what was found in them. By default their results stay, "
+            "and where they would have to be read again they fail.",
+            rich_help_panel=_JOB,
+        ),
+    ] = False,
     unit_frames: Annotated[
         str,
         typer.Option(
@@ -220,6 +229,7 @@ def batch(
             errors_allowed=errors_allowed,
             retry_aside=retry_aside,
             overwrite=overwrite,
+            drop_missing=drop_missing,
             on_progress=shown.update,
             conf=conf,
             class_conf=partial(parse_class_conf, class_conf or ()),
