@@ -8,15 +8,16 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keepbusy.batch import Progress, UnitConfig, read_status, run_batch
 from keepbusy.batch.logins import Logins
 from keepbusy.errors import ConfigError, SourceError
-from tests.batch_jobs import rows_in
+from tests.batch_jobs import rows_in, state_in
 from tests.build import square_picture, write_picture, write_video
 from tests.http_server import serving
 
@@ -253,6 +254,26 @@ def test_a_store_on_the_web_with_a_login(
     with pytest.raises(SourceError, match=r"/new\.mp4"):
         run([f"{address}/new.mp4"], out, blob_model)
     assert read_status(out).progress.num_done == 3
+
+
+def test_a_folder_on_the_web_is_done_once(
+    clips: Path, blob_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(clips))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Handler) as address:
+        for source in (f"{address}/", f"{address}/*.mp4"):
+            done = run(source, tmp_path / "out", blob_model)
+            assert (done.num_files, done.num_problems) == (3, 0), done.failures
+            assert [work.shard for work in state_in(tmp_path / "out").work.values()] == [
+                f"00000{n}-1" for n in (1, 2, 3)
+            ]
+    assert "has changed" not in caplog.text
 
 
 def test_what_is_in_the_memory_of_one_process_is_no_source(blob_model: Path, tmp_path: Path) -> None:

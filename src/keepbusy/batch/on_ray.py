@@ -12,10 +12,12 @@ import logging
 import os
 import queue
 import re
+import signal
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,10 +61,11 @@ class Cluster:
         self._ray: Any = ray
         self._was_connected = bool(ray.is_initialized())
         if not self._was_connected:
-            where = {} if address == LOCAL else {"address": address}
+            begins = {"include_dashboard": False} if address == LOCAL else {}
             try:
                 _check_answers(address)
-                ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False, **where)
+                with _kept_handlers():
+                    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **begins)
             except Exception as error:  # Ray's own errors are of many types.
                 raise KeepbusyError(
                     f"ray: no cluster can be reached at {address}: {reason_of_ray(error)}",
@@ -95,6 +98,27 @@ class Cluster:
             return RayMember(self._ray, job, messages, each)
 
         return hire, number
+
+
+@contextmanager
+def _kept_handlers() -> Iterator[None]:
+    """Keep the program's own signal handlers: Ray puts others in their place, which end it with a dump of the stack."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    is_terminated = False
+    try:
+        yield
+    except SystemExit:  # What Ray's handler raises.
+        is_terminated = True
+        raise
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+        if is_terminated:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _check_answers(address: str) -> None:

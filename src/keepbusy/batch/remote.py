@@ -12,6 +12,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,13 +35,15 @@ RETRY = Retry(first_wait_s=0.5, max_wait_s=30.0, max_attempts=8)
 _ENGINES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp", "mms"})
 """Schemes of streams, which end no sooner than they are told to."""
 
+_ASKED_AT_ONCE = 16
+
 _GONE = frozenset({404, 410})
 _REFUSED = frozenset({401, 403, 407})
 """Answers on the web that no second question changes."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.")
 
-_STAMPS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
+_STAMPS = ("ETag", "etag", "md5Hash", "Content-MD5", "mtime", "LastModified", "Last-Modified", "created")
 """What stores call the thing that changes with a file's content."""
 
 _random = random.Random()  # nosec B311 # Spreads attempts in time; nothing is to be kept secret.
@@ -74,12 +77,17 @@ def list_remote(address: str, logins: Logins) -> list[Entry]:
     wanted = sorted((one for one in places if is_media(one) and not is_hidden(one)), key=natural_key)
     if not wanted:
         raise SourceError(f"{name}: has no pictures or videos in it", hint="'**' in a pattern stands for sub-folders")
-    found: list[Entry] = []
-    for one in wanted:
-        # With the login of the address that named it, in whatever form the store has that.
-        full = _beside(logins.put_on(name), path, str(places[one]["name"]), fs)
-        found.append(_entry(logins.take_off(full), places[one]))
-    return found
+    given = logins.put_on(name)
+    locations = [logins.take_off(_beside(given, path, str(places[one]["name"]), fs)) for one in wanted]
+    if all(_tells_content(places[one]) for one in wanted):
+        return [_entry(location, places[one]) for location, one in zip(locations, wanted, strict=True)]
+    # A listing that tells no lengths, as on the web: each file is asked for by itself.
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="keepbusy-look") as executor:
+        return list(executor.map(partial(remote_entry, logins=logins), locations))
+
+
+def _tells_content(info: Mapping[str, Any]) -> bool:
+    return info.get("size") is not None and any(info.get(key) is not None for key in _STAMPS)
 
 
 def _has_magic(path: str) -> bool:
@@ -183,7 +191,7 @@ def _asked(ask: Callable[[], Any], name: str, logins: Logins, retry: Retry = RET
         try:
             return ask()
         except Exception as error:  # Stores have errors of their own, which their packages define.
-            status = getattr(error.__cause__, "status", None)
+            status = getattr(error, "status", None) or getattr(error.__cause__, "status", None)
             if isinstance(error, FileNotFoundError) and (error.__cause__ is None or status in _GONE):
                 raise
             may_try = not isinstance(error, PermissionError) and status not in _REFUSED
