@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def clips(tmp_path: Path) -> Path:
     return folder
 
 
-def run(source: str | Path | list[str | Path], output: Path, model: Path, **options: object) -> Progress:
+def run(source: str | Path | Sequence[str | Path], output: Path, model: Path, **options: object) -> Progress:
     return run_batch(source, output, model, processes=1, **{"units": UnitConfig(pictures=2), **options})  # type: ignore[arg-type]
 
 
@@ -129,6 +129,29 @@ def test_files_that_are_gone_are_taken_out_where_that_is_asked_for(
     done = run(clips, out, blob_model, drop_missing=True)
     assert done.num_problems == 0 and done.num_files == 4
     assert set(counts(out)) == {str(clips / name) for name in ("1.mp4", "2.mp4", "1.png", "2.png")}
+
+
+def test_pictures_that_are_back_are_done_again(clips: Path, blob_model: Path, tmp_path: Path) -> None:
+    out, away = tmp_path / "out", tmp_path / "away.png"
+    pictures = [write_picture(clips / f"{number}.png", square_picture(8 * number)) for number in range(2)]
+    run(pictures, out, blob_model)
+    wanted = rows_in(out)
+    pictures[0].rename(away)
+    os.utime(pictures[1], ns=(1, 1))
+    assert run(pictures[1:], out, blob_model).num_errors == 1
+    (failed,) = read_status(out).failed_frames
+    assert (failed.name, failed.index) == (str(pictures[0]), None) and "No such file" in failed.reason
+    assert run([], out, blob_model).num_errors == 1
+    away.rename(pictures[0])
+    assert run([], out, blob_model).num_problems == 0
+    assert rows_in(out) == wanted
+
+
+def test_without_sources_files_that_have_changed_are_done_again(clips: Path, blob_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(clips, out, blob_model)
+    write_video(clips / "0.mp4", num_frames=15)
+    assert run([], out, blob_model).num_frames == 15 + 9 + 10
 
 
 # What is not the batch's is left alone.

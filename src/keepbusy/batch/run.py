@@ -20,7 +20,7 @@ from keepbusy.batch.files import list_files
 from keepbusy.batch.folder import job_folder
 from keepbusy.batch.job import BY_MODEL, CHANGE_NOTHING, Job, UnitConfig, check_select, differences, plain
 from keepbusy.batch.ledger import join
-from keepbusy.batch.manifest import JobState, Manifest, read_manifest
+from keepbusy.batch.manifest import DamagedError, JobState, Manifest, read_manifest
 from keepbusy.batch.plan import all_entries, plan_files, without_missing
 from keepbusy.batch.processes import choose_groups
 from keepbusy.batch.progress import Progress, progress_of
@@ -107,10 +107,7 @@ def run_batch(
     _check_numbers(processes, errors_allowed)
     given = [sources] if isinstance(sources, (str, Path)) else list(sources)
     if not given and read_manifest(job.folder) is None:
-        raise ConfigError(
-            f"{output}: no source is given, and there is no batch to go on with",
-            hint="name at least one video, picture or folder",
-        )
+        raise _no_source(output)
     entries = list_files(given, job.logins, job.folder)
     if given and not entries:
         raise SourceError(f"{job.folder}: the sources name nothing but the results themselves", hint="name other files")
@@ -126,7 +123,9 @@ def run_batch(
             begun.is_elsewhere = True
         try:
             begun.prepare(retry_aside=retry_aside, drop_missing=drop_missing)
-            if begun.state.work and all(work.state != "waiting" for work in begun.state.work.values()):
+            if not begun.state.work:
+                raise _no_source(output)
+            if all(work.state != "waiting" for work in begun.state.work.values()):
                 return progress_of(begun.state, num_frames_before=None)
             return begun.go(processes, errors_allowed, on_progress)
         finally:
@@ -154,6 +153,13 @@ def _job(output: Any, model: Any, device: str, names: Any, select: Any, units: A
     if isinstance(names, (str, os.PathLike)):
         names = os.path.abspath(names)
     return Job(Path(output), path, device, names, select, units or UnitConfig(), options)
+
+
+def _no_source(output: str | Path) -> ConfigError:
+    return ConfigError(
+        f"{output}: no source is given, and there is no batch to go on with",
+        hint="name at least one video, picture or folder",
+    )
 
 
 def _check_numbers(processes: Any, errors_allowed: Any) -> None:
@@ -185,7 +191,7 @@ class _Begun:
         self.is_elsewhere = False
         try:
             state = read_manifest(job.folder)
-        except KeepbusyError:
+        except DamagedError:
             if not overwrite:
                 raise
             state = None
@@ -195,6 +201,8 @@ class _Begun:
             log.warning("%s: all results are made again: %s", job.folder, "; ".join(differing))
             self._entries = all_entries(state, entries)
             state = None
+        elif state is not None and not entries:
+            self._entries = all_entries(state, ())
         self._known = state
         self._overwrites = overwrite
 
@@ -219,7 +227,7 @@ class _Begun:
         plan_files(manifest, self._entries, pictures_per_unit=units.pictures, may_cut=self._job.may_cut)
         num_strays = remove_strays(self._job.folder, manifest.state.shards)
         if num_strays and manifest.state.num_runs:
-            log.info("%d files of units that were broken off are removed", num_strays)
+            log.info("%d files of tables that do not count any more are removed", num_strays)
 
     def _begin_anew(self) -> None:
         """Settle the model, then begin the manifest with what results depend on."""
@@ -239,6 +247,8 @@ class _Begun:
             if work.state == "done" and not is_whole(folder, work.shard, work.files):
                 log.warning("%s: its shard %s is damaged or gone: done again", work.unit.name, work.shard)
                 manifest.again(work.unit.id, "its shard is damaged")
+            elif work.state == "done" and any(os.path.lexists(work.unit.files[at].location) for at in work.missing):
+                manifest.again(work.unit.id, "pictures that were not there are back")
             elif work.state == "failed":
                 manifest.again(work.unit.id, "failed before")
             elif work.state == "aside" and retry_aside:

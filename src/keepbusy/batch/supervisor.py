@@ -142,10 +142,14 @@ class Supervisor:
             self._hire(free.pop(0))
 
     def _give(self) -> None:
-        """Give units to workers: first to those that have none, then one ahead to each."""
+        """Give units to workers: first to those that have none, then one ahead to each.
+
+        The last ones are not given ahead: whoever is free first takes them.
+        """
         for num_units in range(GIVEN_AHEAD):
+            num_kept = len(self._groups) - 1 if num_units else 0
             for member in self._members:
-                if member.is_ready and len(member.units) == num_units and self._ledger.waiting:
+                if member.is_ready and len(member.units) == num_units and len(self._ledger.waiting) > num_kept:
                     self._give_to(member)
 
     def _give_to(self, member: Member) -> None:

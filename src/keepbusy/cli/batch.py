@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
-from rich.console import Console
 
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
@@ -208,10 +207,11 @@ def batch(
     from keepbusy.cli.batch_progress import BatchProgress, print_batch
     from keepbusy.cli.models import find_model_with_progress
     from keepbusy.errors import ConfigError
+    from keepbusy.terminal.console import open_console
 
     if output is None:
         raise ConfigError("--output: is missing", hint="say where the tables go: keepbusy batch archive/ -o found/")
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     shown = BatchProgress(console, is_wanted=not quiet)
     with shown:
         from keepbusy.batch.job import UnitConfig

@@ -66,9 +66,9 @@ class BatchProgress:
     ) -> None:
         self._shown.close()
         last = self._last
-        if self._is_wanted and error is not None and not isinstance(error, Exception) and last is not None:
-            told = f"interrupted: {last.num_done} of {last.num_units} units are done; the same command goes on"
-            self._console.print(told, highlight=False)
+        if self._is_wanted and error is not None and not isinstance(error, Exception):
+            done = "nothing is done yet" if last is None else f"{last.num_done} of {last.num_units} units are done"
+            self._console.print(f"interrupted: {done}; the same command goes on", highlight=False)
 
 
 def line_of(progress: Progress) -> str:
