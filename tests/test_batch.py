@@ -388,6 +388,8 @@ def test_bad_arguments(archive: Path, blob_model: Path, tmp_path: Path) -> None:
         ("loop", {"select": kb.SelectConfig(loop=True)}),
         ("unknown option: nonsense", {"nonsense": 1}),
         ("conf", {"conf": 2.0}),
+        ("on_progress: NoneType is no function", {"on_progress": None}),
+        ("classes: cannot be handed to worker processes", {"classes": lambda names: [0]}),
     ):
         with pytest.raises(ConfigError, match="UnitConfig" if words == "pictures" else words):
             run_batch(archive, tmp_path / "out", blob_model, **options)
@@ -395,9 +397,31 @@ def test_bad_arguments(archive: Path, blob_model: Path, tmp_path: Path) -> None:
         run_batch(archive, "", blob_model)
     with pytest.raises(ConfigError, match="no source is given"):
         run_batch([], tmp_path / "out", blob_model)
+    for sources in (None, 5, b"clips", "", [archive, ""], [archive, None]):
+        with pytest.raises(ConfigError, match=r"sources: .* names no file"):
+            run_batch(sources, tmp_path / "out", blob_model)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="pictures"):
         UnitConfig(pictures=2001)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_error_of_the_caller_s_own_is_passed_on(archive: Path, blob_model: Path, tmp_path: Path) -> None:
+    def fail(progress: kb.batch.Progress) -> None:
+        raise OSError("no such web hook")
+
+    with pytest.raises(OSError, match=r"^no such web hook$"):
+        again(archive, tmp_path / "out", blob_model, on_progress=fail)
+    assert not [one for one in threading.enumerate() if one.name.startswith("keepbusy-batch")]
+
+
+def test_a_job_killed_before_its_plan_needs_its_sources(copy: Path, archive: Path, blob_model: Path) -> None:
+    wanted = rows_in(copy)
+    path = copy / "manifest.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    with pytest.raises(ConfigError, match="no source is given"):
+        again([], copy, blob_model, processes=2)  # type: ignore[arg-type]
+    again(archive, copy, blob_model, processes=2)
+    assert rows_in(copy) == wanted
 
 
 def test_the_model_is_refused_before_anything_is_made(archive: Path, tmp_path: Path) -> None:

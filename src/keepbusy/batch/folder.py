@@ -40,18 +40,20 @@ def job_folder(folder: Path) -> Iterator[Path]:
                 hint="give a new folder, or an empty one, with `output`",
             )
         place.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place / _LOCK)
-        with _only_one(lock, folder):
-            for name in (*TABLES, FETCHED):
-                (place / name).mkdir(exist_ok=True)
-            _clear(place / FETCHED)
-            try:
-                yield place
-            finally:
-                if not os.path.lexists(place / NAME):
-                    _leave(place)
     except OSError as error:
         raise write_error(folder, error) from error
+    with _only_one(FileLock(place / _LOCK), folder):
+        try:
+            for name in (*TABLES, FETCHED):
+                (place / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise write_error(folder, error) from error
+        _clear(place / FETCHED)
+        try:
+            yield place
+        finally:
+            if not os.path.lexists(place / NAME):
+                _leave(place)
 
 
 @contextmanager
@@ -63,6 +65,8 @@ def _only_one(lock: FileLock, folder: Path) -> Iterator[None]:
             f"{folder}: another batch is working in this folder",
             hint="wait for it, or give another folder; `keepbusy batch status` shows how far it is",
         ) from error
+    except OSError as error:
+        raise write_error(folder, error) from error
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pickle  # nosec B403 # Only to see whether something can be pickled.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ from keepbusy.batch.schema import SCHEMA_VERSION
 from keepbusy.cache.fingerprint import model_fingerprint
 from keepbusy.checks import check_count
 from keepbusy.config import SelectConfig, split_options
-from keepbusy.errors import ConfigError
+from keepbusy.errors import ConfigError, first_line
 from keepbusy.files.parsing import parse_json
 from keepbusy.version import __version__
 
@@ -116,6 +117,22 @@ def check_select(select: SelectConfig) -> None:
     """
     if select.loop:
         raise ConfigError("loop: a batch goes through each file once", hint="leave `loop` out")
+
+
+def check_sendable(job: Job) -> None:
+    """See that worker processes can be told of a job.
+
+    Raises:
+        ConfigError: An option is something that only this process has.
+    """
+    for name, value in {"names": job.names, **job.options}.items():
+        try:
+            pickle.dumps(value)
+        except Exception as error:
+            raise ConfigError(
+                f"{name}: cannot be handed to worker processes: {first_line(error)}",
+                hint="give values, or a function that a module defines",
+            ) from error
 
 
 def plain(value: Any) -> Any:

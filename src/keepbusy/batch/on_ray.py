@@ -176,6 +176,7 @@ class Relay:
         if num_cpus < usable_cores():
             options["threads"] = options.get("threads") or num_cpus
         self._member = LocalMember(dataclasses.replace(job, options=options), self._messages)
+        self._member.start()
 
     def say(self, message: Any) -> None:
         """Tell it something."""
@@ -219,14 +220,20 @@ class RayMember(Member):
     def __init__(self, ray: Any, job: Job, messages: queue.SimpleQueue[Message], num_cpus: int) -> None:
         super().__init__()
         self._ray = ray
+        self._job = job
         self._messages = messages
+        self._num_cpus = num_cpus
         self._is_closed = False
         self._lost = ""
-        # What is said is heard in order: one thread says, another one listens.
-        how = ray.remote(num_cpus=num_cpus, max_restarts=0, concurrency_groups={"saying": 1, "listening": 1})
-        self._actor: Any = how(Relay).remote()
-        self._begun = self._said("begin").remote(job, num_cpus)
+        self._actor: Any = None
         self._listener = threading.Thread(target=self._listen, name="keepbusy-batch-ray")
+
+    def start(self) -> None:
+        # What is said is heard in order: one thread says, another one listens.
+        groups = {"saying": 1, "listening": 1}
+        how = self._ray.remote(num_cpus=self._num_cpus, max_restarts=0, concurrency_groups=groups)
+        self._actor = how(Relay).remote()
+        self._begun = self._said("begin").remote(self._job, self._num_cpus)
         self._listener.start()
 
     def say(self, message: Any) -> None:
@@ -240,13 +247,13 @@ class RayMember(Member):
         begin_s, has_answered = time.monotonic(), False
         waiting = self._actor.take.options(concurrency_group="listening").remote()
         while not self._is_closed:
-            ready, _ = self._ray.wait([waiting], timeout=_TAKEN_S)
-            if not ready:
-                if not has_answered and time.monotonic() - begin_s > _REASON_S:
-                    has_answered = True
-                    log.info("waiting for a free place on the Ray cluster")
-                continue
             try:
+                ready, _ = self._ray.wait([waiting], timeout=_TAKEN_S)
+                if not ready:
+                    if not has_answered and time.monotonic() - begin_s > _REASON_S:
+                        has_answered = True
+                        log.info("waiting for a free place on the Ray cluster")
+                    continue
                 self._ray.get(self._begun)  # Raises what it has failed with.
                 told = self._ray.get(waiting)
                 waiting = self._actor.take.options(concurrency_group="listening").remote()
@@ -276,6 +283,7 @@ class RayMember(Member):
         with suppress(Exception):
             self._ray.get(self._said("close").remote(), timeout=_CLOSED_S)
         self._is_closed = True
-        self._listener.join()
+        if self._listener.ident is not None:
+            self._listener.join()
         with suppress(Exception):
             self._ray.kill(self._actor)

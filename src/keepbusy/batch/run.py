@@ -8,7 +8,7 @@ import os
 import platform
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,16 @@ from keepbusy.batch.crew import Hire, LocalMember, Member, Message, WorkersLog
 from keepbusy.batch.cuts import broken_cuts
 from keepbusy.batch.files import list_files
 from keepbusy.batch.folder import job_folder
-from keepbusy.batch.job import BY_MODEL, CHANGE_NOTHING, Job, UnitConfig, check_select, differences, plain
+from keepbusy.batch.job import (
+    BY_MODEL,
+    CHANGE_NOTHING,
+    Job,
+    UnitConfig,
+    check_select,
+    check_sendable,
+    differences,
+    plain,
+)
 from keepbusy.batch.ledger import join
 from keepbusy.batch.manifest import DamagedError, JobState, Manifest, read_manifest
 from keepbusy.batch.plan import all_entries, plan_files, without_missing
@@ -103,9 +112,11 @@ def run_batch(
         MissingExtraError: PyArrow is not installed.
     """
     arrow()
+    if not callable(on_progress):
+        raise ConfigError(f"on_progress: {type(on_progress).__name__} is no function")
     job = _job(output, model, device, names, select, units, dict(options))
     _check_numbers(processes, errors_allowed)
-    given = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    given = _listed(sources)
     if not given and read_manifest(job.folder) is None:
         raise _no_source(output)
     entries = list_files(given, job.logins, job.folder)
@@ -152,7 +163,24 @@ def _job(output: Any, model: Any, device: str, names: Any, select: Any, units: A
     path = Path(os.path.abspath(path))
     if isinstance(names, (str, os.PathLike)):
         names = os.path.abspath(names)
-    return Job(Path(output), path, device, names, select, units or UnitConfig(), options)
+    job = Job(Path(output), path, device, names, select, units or UnitConfig(), options)
+    check_sendable(job)
+    return job
+
+
+def _listed(sources: Any) -> list[str | Path]:
+    """Sources as a list.
+
+    Raises:
+        ConfigError: They are none.
+    """
+    if isinstance(sources, (bytes, bytearray)) or not isinstance(sources, (str, os.PathLike, Iterable)):
+        raise ConfigError(f"sources: {type(sources).__name__} names no files", hint="give paths or addresses")
+    given: list[Any] = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+    for one in given:
+        if not isinstance(one, (str, os.PathLike)) or not os.fspath(one):
+            raise ConfigError(f"sources: {one!r} names no file", hint="give paths or addresses")
+    return given
 
 
 def _no_source(output: str | Path) -> ConfigError:
@@ -173,7 +201,7 @@ class _Begun:
     """A job whose folder is taken: first its manifest is seen to, then its work is done.
 
     Attributes:
-        start: Starts a worker.
+        start: Makes a worker.
         is_elsewhere: Whether workers are not bound to cores of this machine.
     """
 
@@ -318,6 +346,7 @@ class _Begun:
         """A worker process that has settled the model, and told what results depend on."""
         member = self.start(dataclasses.replace(self._job, settled=settled, cores=cores), self._messages)
         self._first = member
+        member.start()
         member.say(("begin", unit))
         while True:
             sender, message = self._messages.get()

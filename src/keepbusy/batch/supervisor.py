@@ -48,7 +48,7 @@ class Supervisor:
         facts: What it has told of itself: what the others must tell, too.
         messages: Where it speaks to.
         workers_log: Shows what workers log.
-        start: Starts a worker.
+        start: Makes a worker.
         max_problems: More failures than this stop the job; None for no limit.
         update: Told how far the job is, twice a second.
     """
@@ -131,6 +131,7 @@ class Supervisor:
     def _hire(self, group: int) -> None:
         member = self._start(dataclasses.replace(self._job, cores=self._groups[group]), self._messages)
         self._members[member] = group
+        member.start()
         member.say(("begin", None))
         member.say(("work", self._run_number))
 
