@@ -10,7 +10,7 @@ with their ranges:
    the lower of what the decoder alone and what the device alone does. Where the device is the CPU both work on the same
    cores, and no program is faster than these cores by the processor time of both together for each picture.
 3. Two processes of one core each, in one batch of two such videos, against two runs of `keepbusy detect` bound to one
-   core each, at once.
+   core each, at once. Of both, what each does is added up: frames of its video by that video's time.
 
 Beside that: the supervisor's processor time as a share of one core, and its memory behind the batch of pictures.
 
@@ -45,7 +45,7 @@ from keepbusy.batch.manifest import read_manifest
 from keepbusy.embedded import embedded_clip, embedded_model
 
 NUM_PICTURES = 2000
-POLL_S = 0.05
+POLL_S = 1.0
 
 
 class Span:
@@ -111,6 +111,7 @@ def small_pictures(video: Path, folder: Path) -> Path:
 def batch(source: Path | list[Path], model: Path, folder: Path, *, processes: int = 1, ray: str | None = None) -> Span:
     """A batch, as a library, with its frames' time from its own numbers."""
     output = Path(tempfile.mkdtemp(dir=folder))
+    units = UnitConfig(frames=None) if processes > 1 else UnitConfig()
     seen: list[tuple[float, int]] = []
     used_s: list[float] = []
     me = psutil.Process()
@@ -119,13 +120,17 @@ def batch(source: Path | list[Path], model: Path, folder: Path, *, processes: in
         seen.append((time.perf_counter(), progress.num_frames))
         used_s.append(time.process_time())
 
-    done = run_batch(source, output / "out", model, processes=processes, ray=ray, on_progress=look, units=UnitConfig())
+    done = run_batch(source, output / "out", model, processes=processes, ray=ray, on_progress=look, units=units)
     state = read_manifest(output / "out")
     assert state is not None and done.num_problems == 0
     begin_s = next((at_s for at_s, num_frames in seen if num_frames), seen[0][0])
     counted = next((num_frames for _, num_frames in seen if num_frames), 0)
     span_s = seen[-1][0] - begin_s
     fps = (seen[-1][1] - counted) / span_s if span_s > 0 else 0.0
+    if processes > 1:
+        works = list(state.work.values())
+        assert len(works) == processes
+        fps = sum(work.num_frames / work.seconds for work in works)
     share_s = (used_s[-1] - used_s[0]) / (seen[-1][0] - seen[0][0] or 1.0)
     return Span(fps, share_s, me.memory_info().rss / 1e6)
 
