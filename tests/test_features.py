@@ -405,6 +405,24 @@ def _(scene: Scene, call: str) -> None:
             scene.value(wrong)
 
 
+@proves("an archive, continued after a crash")
+def _(scene: Scene, call: str) -> None:
+    first = scene.value(call)
+    assert (first.num_files, first.num_frames, first.num_problems) == (2, 2, 0)
+    manifest = Path("found/manifest.jsonl")
+    # A crash behind the shard, before the manifest has it.
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(b"".join(line for line in lines if b'"what":"done"' not in line))
+    assert scene.value(call).num_frames == 2
+
+
+@proves("SQL over what was found")
+def _(scene: Scene, call: str) -> None:
+    kb.batch.run_batch("photos/", "found", "yolov5n.xml")
+    found = scene.value(call).to_pylist()
+    assert {row["source"] for row in found} == {"photos/1.jpg", "photos/2.jpg"} and all(row["n"] > 0 for row in found)
+
+
 @proves("a sink of your own, documented")
 def _(scene: Scene, call: str) -> None:
     before = Alarm.num_written
