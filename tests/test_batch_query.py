@@ -36,8 +36,8 @@ NAMES = ("person", "bus")
 
 
 def found_by_task(task: str) -> Detections:
-    boxes = np.array([[1.25, 2, 11.5, 12], [3, 4, 33, 44]], np.float32)
-    confidence, class_id = np.array([0.9, 0.3], np.float32), np.array([0, 1])
+    boxes = np.array([[1.25, 2, 11.5, 12], [2.617, 4.123, 33, 44]], np.float32)
+    confidence, class_id = np.array([0.9, 0.2770034], np.float32), np.array([0, 1])
     more: dict[str, Any] = {}
     if task == "pose":
         more["keypoints"] = np.arange(12, dtype=np.float32).reshape(2, 2, 3) / 10
@@ -51,7 +51,7 @@ def found_by_task(task: str) -> Detections:
         more["track_id"] = np.array([7, 9])
     elif task == "classify":
         none = np.empty((0, 4), np.float32)
-        share = np.array([0.25, 0.75], np.float32)
+        share = np.array([0.2770034, 0.7229966], np.float32)
         return Detections(none, np.empty(0, np.float32), np.empty(0, np.int64), NAMES, probabilities=share)
     return Detections(boxes, confidence, class_id, NAMES, frame_hw=(64, 96), **more)
 
@@ -63,7 +63,7 @@ def results(task: str) -> list[Result]:
     frames = [Frame(np.zeros((64, 96, 3), np.uint8), index, index / 10, 0, "clip.mp4") for index in range(2)]
     failed = Frame(None, 2, 0.2, 0, "clip.mp4", (64, 96))
     return [
-        Result(frames[0], found_by_task(task), Timings(1, 2_000_001)),
+        Result(frames[0], found_by_task(task), Timings(1, 2_345_679)),
         Result(frames[1], nothing if task != "classify" else found_by_task(task), Timings()),
         Result(failed, nothing, Timings(), error),
     ]
@@ -83,7 +83,14 @@ def test_results_of_every_task_come_back(task: str, tmp_path: Path) -> None:
     manifest.close()
     assert [record(one) for one in kb.batch.results_of(tmp_path)] == [record(one) for one in results(task)]
     row = kb.batch.query(tmp_path, "SELECT read_ms, infer_ms FROM frames ORDER BY index LIMIT 1").to_pylist()
-    assert row == [{"read_ms": 2.0, "infer_ms": None}]
+    assert row == [{"read_ms": 2.346, "infer_ms": None}]
+    # The tables have what the records say, to the last digit.
+    columns = "class_id, name, confidence, box_xyxy, track_id, box_xywhr, keypoints, segmentation"
+    rows = kb.batch.query(tmp_path, f"SELECT {columns} FROM detections WHERE index = 0").to_pylist()
+    known = [{key: value for key, value in row.items() if value is not None} for row in rows]
+    assert known == record(results(task)[0])["detections"]
+    shares = kb.batch.query(tmp_path, "SELECT probabilities FROM frames WHERE index = 0").to_pylist()
+    assert shares == [{"probabilities": record(results(task)[0]).get("probabilities")}]
     if task != "classify":
         kb.batch.export(tmp_path, coco=tmp_path / "coco.json", csv=tmp_path / "out.csv", yolo=tmp_path / "labels")
         content = json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))
