@@ -14,6 +14,7 @@ from keepbusy.batch.folder import existing_folder
 from keepbusy.batch.manifest import JobState, Work, read_manifest
 from keepbusy.batch.schema import arrow
 from keepbusy.batch.shards import is_whole, shard_path
+from keepbusy.batch.units import Entry
 from keepbusy.errors import FrameError, KeepbusyError, reason_of
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
@@ -59,21 +60,89 @@ def state_of(folder: str | Path) -> tuple[Path, JobState]:
     return place, state
 
 
-def done_work(place: Path, state: JobState) -> list[Work]:
-    """The units that are done, in the job's order.
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The units of a batch that were done at one moment: what is read from it does not change while the batch goes on.
+
+    Attributes:
+        place: The batch's folder.
+        state: What its manifest said.
+        works: The units that were done, in the job's order.
+    """
+
+    place: Path
+    state: JobState
+    works: tuple[Work, ...]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The model's classes."""
+        return tuple(self.state.settings["facts"]["names"])
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames were done."""
+        return sum(work.num_frames for work in self.works)
+
+    @property
+    def entries(self) -> Iterator[Entry]:
+        """The files of the whole job; those of a video's ranges come again and again."""
+        return (entry for work in self.state.work.values() for entry in work.unit.files)
+
+    def check(self, *, reads_all: bool = False) -> None:
+        """See that the shards are whole.
+
+        Args:
+            reads_all: Whether those are read, too, whose length and time have not changed.
+
+        Raises:
+            KeepbusyError: One is damaged or gone.
+        """
+        damaged = [work for work in self.works if not is_whole(self.place, work.shard, work.files, reads_all=reads_all)]
+        if damaged:
+            more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+            raise KeepbusyError(
+                f"{self.place}: the shard of {damaged[0].unit.name}{more} is damaged or gone",
+                hint="the same batch command does it again",
+            )
+
+    def results(self) -> Iterator[Result]:
+        """All results, unit by unit, without pictures.
+
+        Raises:
+            KeepbusyError: A shard is damaged.
+        """
+        for work in self.works:
+            yield from self.results_in(work)
+
+    def results_in(self, work: Work) -> Iterator[Result]:
+        """The results of one unit.
+
+        Raises:
+            KeepbusyError: Its shard is damaged.
+        """
+        names = self.class_names
+        found = _rows(self.place, "detections", work.shard)
+        waiting = next(found, None)
+        for row in _rows(self.place, "frames", work.shard):
+            own: list[Mapping[str, Any]] = []
+            while waiting is not None and (waiting["source"], waiting["index"]) == (row["source"], row["index"]):
+                own.append(waiting)
+                waiting = next(found, None)
+            yield _result_of(row, own, names)
+
+
+def snapshot(folder: str | Path) -> Snapshot:
+    """What a batch has at this moment.
 
     Raises:
-        KeepbusyError: The shard of one is damaged or gone.
+        ConfigError: There is no batch in the folder.
+        KeepbusyError: Its manifest or a shard is damaged.
     """
-    works = [work for work in state.work.values() if work.state == "done"]
-    damaged = [work for work in works if not is_whole(place, work.shard, work.files)]
-    if damaged:
-        more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-        raise KeepbusyError(
-            f"{place}: the shard of {damaged[0].unit.name}{more} is damaged or gone",
-            hint="the same batch command does it again",
-        )
-    return works
+    place, state = state_of(folder)
+    found = Snapshot(place, state, tuple(work for work in state.work.values() if work.state == "done"))
+    found.check()
+    return found
 
 
 def results_of(folder: str | Path) -> Iterator[Result]:
@@ -88,20 +157,10 @@ def results_of(folder: str | Path) -> Iterator[Result]:
         ConfigError: There is no batch in the folder.
         KeepbusyError: Its manifest or a shard is damaged.
     """
-    place, state = state_of(folder)
-    names = tuple(state.settings["facts"]["names"])
-    for work in done_work(place, state):
-        found = _rows(place, "detections", work.shard)
-        waiting = next(found, None)
-        for row in _rows(place, "frames", work.shard):
-            own: list[Mapping[str, Any]] = []
-            while waiting is not None and (waiting["source"], waiting["index"]) == (row["source"], row["index"]):
-                own.append(waiting)
-                waiting = next(found, None)
-            yield result_of(row, own, names)
+    yield from snapshot(folder).results()
 
 
-def result_of(row: Mapping[str, Any], found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Result:
+def _result_of(row: Mapping[str, Any], found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Result:
     """The result that a row of `frames`, and the rows of `detections` that belong to it, were made of."""
     hw = (row["height"], row["width"])
     seconds = row["timestamp_s"]

@@ -14,17 +14,17 @@ from keepbusy.cli.options import OUTPUT_PANEL, DebugOption, exist_ok_option, qui
 def export(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a batch.", show_default=False)],
     coco: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="COCO's JSON, annotations with scores.", rich_help_panel=OUTPUT_PANEL),
+        str | None,
+        typer.Option(metavar="FILE|-", help="COCO's JSON, annotations with scores.", rich_help_panel=OUTPUT_PANEL),
     ] = None,
     yolo: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="YOLO labels, one file a frame.", rich_help_panel=OUTPUT_PANEL)
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A table, one row a detection.", rich_help_panel=OUTPUT_PANEL)
+        str | None, typer.Option(metavar="FILE|-", help="A table, one row a detection.", rich_help_panel=OUTPUT_PANEL)
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON Lines, one record a frame.", rich_help_panel=OUTPUT_PANEL)
+        str | None, typer.Option(metavar="FILE|-", help="JSON Lines, one record a frame.", rich_help_panel=OUTPUT_PANEL)
     ] = None,
     save_conf: Annotated[
         bool, typer.Option("--save-conf", help="Add confidences to the labels.", rich_help_panel=OUTPUT_PANEL)

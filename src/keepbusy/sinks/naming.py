@@ -224,8 +224,13 @@ def check_stdout(place: Path | str) -> None:
     Raises:
         SinkError: It is closed.
     """
-    if os.path.normpath(place) in _STDOUT_NAMES and _is_stdout_closed():
+    if is_stdout(place) and _is_stdout_closed():
         raise SinkError("standard output is closed: nothing can be written to it", hint="give a file, or open it")
+
+
+def is_stdout(place: Path | str) -> bool:
+    """Whether a place for an output names standard output."""
+    return os.path.normpath(place) in _STDOUT_NAMES
 
 
 _STDOUT_NAMES = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})

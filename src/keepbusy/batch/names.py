@@ -1,0 +1,63 @@
+"""What the outputs of a batch's files are called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from keepbusy.batch.remote import is_remote
+from keepbusy.batch.units import Entry
+from keepbusy.files.paths import natural_key
+from keepbusy.sinks.naming import OutputNames
+
+
+class JobNames(OutputNames):
+    """Names as those of `keepbusy detect --save-txt` for the same files, wherever it is asked from.
+
+    Files in several folders keep the folders below the innermost one that has all of them; those of an object store
+    have one of their own. All files of the job have a name, whether they are done or not, so that none changes while
+    the job goes on. Of files with the same name the first one in natural order has it, the next one `-2`;
+    those of this machine come first.
+
+    Args:
+        entries: The job's files.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        places: dict[str, Path] = {}
+        for entry in entries:
+            places.setdefault(entry.name, place_of(entry))
+        folders: dict[str, set[str]] = {}
+        for place in places.values():
+            folders.setdefault(_store(place), set()).add(os.path.dirname(place))
+        super().__init__(Path(os.path.commonpath(some)) for some in folders.values())
+        self._places = places
+        for name in sorted(places, key=lambda name: (_store(places[name]), natural_key(places[name]))):
+            self.stem(name)
+
+    def stem(self, source: str, source_id: int = 0) -> str:
+        return super().stem(str(self._places.get(source, source)), source_id)
+
+    def picture(self, source: str) -> str:
+        """A picture's own name, with its ending, below the folder that has all of the job's files."""
+        place = self._places.get(source, Path(source))
+        root = next((root for root in self._roots if place.is_relative_to(root)), None)
+        return place.name if root is None else place.relative_to(root).as_posix()
+
+
+def _store(place: Path) -> str:
+    """`s3:` for a file of such a store; empty for one of this machine."""
+    first = place.parts[1] if len(place.parts) > 1 else ""
+    return first if first.endswith(":") else ""
+
+
+def place_of(entry: Entry) -> Path:
+    """Where a file is, as a path: `/s3:/bucket/clip.mp4` for `s3://bucket/clip.mp4`, without a login."""
+    if not is_remote(entry.location):
+        return Path(entry.location)
+    scheme, _, rest = entry.name.partition("://")
+    if scheme.lower() == "file":
+        return Path(rest)
+    first, slash, path = rest.replace("://", ":/").partition("/")
+    return Path(f"/{scheme.lower()}:/{first.rpartition('@')[2]}{slash}{path}")
