@@ -182,8 +182,9 @@ def test_an_export_writes_over_nothing(name: str, town: Path, blob_model: Path) 
 
 def test_labels_of_somebody_else_are_not_written_over(town: Path) -> None:
     (town / "cam1" / "mine.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(KeepbusyError, match="which keepbusy did not write"):
+    with pytest.raises(KeepbusyError, match="which keepbusy did not write") as raised:
         kb.batch.export("found", yolo="cam1", csv="found.csv")
+    assert "--exist-ok" in with_options(str(raised.value.hint)) and raised.value.message.startswith("`yolo`: ")
     assert (town / "cam1" / "mine.txt").read_text(encoding="utf-8") == "mine" and not Path("found.csv").exists()
 
 

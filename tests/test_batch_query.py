@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -186,17 +186,26 @@ def test_a_batch_without_results_has_empty_tables(tmp_path: Path) -> None:
     assert list(kb.batch.results_of(tmp_path)) == []
 
 
-def test_a_damaged_shard_is_no_fault_of_the_question(found: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["detections", "frames"])
+def test_a_damaged_shard_is_an_error_and_no_gap(table: str, found: Path, tmp_path: Path) -> None:
+    """Also where a disk has lost a bit, which leaves length and time as they were."""
     copy = tmp_path / "copy"
     shutil.copytree(found, copy)
-    shard = next((copy / "frames").iterdir())
-    content, times = shard.read_bytes(), shard.stat()
-    shard.write_bytes(content[:4] + bytes(len(content) - 4))
-    # As a disk damages it, which leaves length and time as they were.
+    shard = sorted((copy / table).iterdir())[0]
+    content, times = bytearray(shard.read_bytes()), shard.stat()
+    content[len(content) // 3] ^= 4
+    shard.write_bytes(content)
     os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
-    with pytest.raises(KeepbusyError, match="is damaged or gone") as raised:
-        kb.batch.query(copy, "SELECT count(*) FROM (SELECT DISTINCT source, timestamp_s FROM frames)")
-    assert "does it again" in str(raised.value.hint)
+    reads: list[Callable[[], object]] = [
+        lambda: kb.batch.query(copy, "SELECT 1"),
+        lambda: list(kb.batch.results_of(copy)),
+        lambda: kb.batch.export(copy, csv=tmp_path / "out.csv"),
+    ]
+    for read in reads:
+        with pytest.raises(KeepbusyError, match="is damaged or gone") as raised:
+            read()
+        assert "does it again" in str(raised.value.hint)
+    assert not (tmp_path / "out.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["st*r", "fo[1]und", "wh?t", "source=x", "it's", "a\\b"])
@@ -222,17 +231,18 @@ def test_no_two_columns_have_one_name(found: Path) -> None:
 def test_every_answer_is_json_and_csv(found: Path) -> None:
     sql = (
         "SELECT 'nan'::double AS a, ['inf'::float, 1] AS b, sum(index) AS c, 1.5 AS d, 'ab\\xff'::blob AS e, "
-        "DATE '2020-01-02' AS f, {'x': NULL, 'y': true} AS g, NULL AS h, true AS i FROM frames"
+        "DATE '2020-01-02' AS f, {'x': NULL, 'y': true} AS g, NULL AS h, true AS i, "
+        "INTERVAL '1 month 2 days 3.5 seconds' AS j FROM frames"
     )
     code, out, _ = invoke("query", found, sql, "--json")
     row = json.loads(out, parse_constant=pytest.fail)[0]
     assert code == 0 and list(row.values()) == [
-        None, [None, 1.0], 66, 1.5, "ab\\xff", "2020-01-02", {"x": None, "y": True}, None, True
+        None, [None, 1.0], 66, 1.5, "ab\\xff", "2020-01-02", {"x": None, "y": True}, None, True, "P1M2DT3.5S"
     ]  # fmt: skip
     code, out, _ = invoke("query", found, sql, "--csv")
     (cells,) = csv.DictReader(out.splitlines())
     assert list(cells.values()) == [
-        "nan", "[null, 1.0]", "66", "1.5", "ab\\xff", "2020-01-02", '{"x": null, "y": true}', "", "true"
+        "nan", "[null, 1.0]", "66", "1.5", "ab\\xff", "2020-01-02", '{"x": null, "y": true}', "", "true", "P1M2DT3.5S"
     ]  # fmt: skip
 
 

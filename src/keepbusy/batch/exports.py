@@ -71,7 +71,7 @@ def export(
     guard_outputs(batch, places, {"`yolo`": labels(None if yolo is None else Path(yolo), is_deep=True)})
     is_shown = places.get("`json`") == "-" and sys.stdout.isatty()
     names = JobNames(batch.entries)
-    mark = None if yolo is None else claim_labels(Path(yolo), exist_ok=exist_ok, option="")
+    mark = None if yolo is None else claim_labels(Path(yolo), exist_ok=exist_ok, option="`yolo`")
     writers = {
         "`coco`": partial(_write_coco, batch=batch, names=names),
         "`csv`": partial(_write_csv, batch=batch),

@@ -78,7 +78,7 @@ def query(folder: str | Path, sql: str) -> pyarrow.Table:
         except duckdb.Error as error:
             if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException)):
                 # Said of shards that cannot be read, and of much that can be wrong with a question.
-                batch.check(reads_all=True)
+                batch.check()
             raise ConfigError(f"query: {first_line(error)}", hint=_columns_hint()) from error
 
 

@@ -141,19 +141,23 @@ def _cell(value: Any) -> str:
     """A value as text; a list or a struct as JSON."""
     if value is None:
         return ""
+    if hasattr(value, "nanoseconds"):
+        return str(_plain(value))
     if isinstance(value, (bool, list, tuple, dict)):
         return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: null for numbers that are not finite, dates as ISO 8601."""
+    """A value as JSON has it: null for numbers that are not finite, dates and intervals as ISO 8601."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, dict):
         return {str(key): _plain(one) for key, one in value.items()}
+    if hasattr(value, "nanoseconds"):
+        return f"P{value.months}M{value.days}DT{value.nanoseconds / 1e9:.9g}S"
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     if isinstance(value, bytes):
