@@ -83,6 +83,15 @@ def test_results_of_every_task_come_back(task: str, tmp_path: Path) -> None:
     manifest.done(work.unit.id, "000001-1", writer.finish(), frames=3, detections=2, errors=1, seconds=1.0)
     manifest.close()
     assert [record(one) for one in kb.batch.results_of(job)] == [record(one) for one in results(task)]
+    # What comes back can be drawn, and given to other libraries.
+    picture = np.zeros((64, 96, 3), np.uint8)
+    (first, *_), again = results(task), list(kb.batch.results_of(job))
+    assert np.array_equal(first.detections.plot(picture), again[0].detections.plot(picture))
+    if task == "segment":
+        masks, known_masks = again[0].detections.masks, first.detections.masks
+        assert masks is not None and known_masks is not None
+        assert np.array_equal(masks.to_array(), known_masks.to_array())
+        assert len(again[0].detections.where(conf=0.5)) == 1
     row = kb.batch.query(job, "SELECT read_ms, infer_ms FROM frames ORDER BY index LIMIT 1").to_pylist()
     assert row == [{"read_ms": 2.346, "infer_ms": None}]
     # The tables have what the records say, to the last digit.

@@ -34,20 +34,46 @@ class Outlines:
 
     Attributes:
         parts: The outlines of each: int32 (P, 2), x and y in pixels.
+        frame_hw: The frame's (height, width), pixels.
     """
 
     parts: Sequence[list[NDArray[np.int32]]]
+    frame_hw: tuple[int, int]
 
     def __len__(self) -> int:
         return len(self.parts)
 
     def take(self, indices: Sequence[int]) -> Outlines:
         """Some of them, in the order of the indices."""
-        return Outlines([self.parts[index] for index in indices])
+        return Outlines([self.parts[index] for index in indices], self.frame_hw)
 
     def polygons(self, index: int) -> list[NDArray[np.int32]]:
         """The outlines of one mask, largest area first."""
         return self.parts[index]
+
+    def crop(self, index: int) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+        """One mask, without its holes: bool (h, w), and the pixel (x, y) of its top left corner in the frame."""
+        import cv2
+
+        parts = self.parts[index]
+        if not parts:
+            return np.zeros((0, 0), np.bool_), (0, 0)
+        points = np.concatenate(parts)
+        left, top = points.min(axis=0).tolist()
+        right, bottom = points.max(axis=0).tolist()
+        mask = np.zeros((bottom - top + 1, right - left + 1), np.uint8)
+        # One by one: where two overlap, filling them together would leave a hole.
+        for part in parts:
+            cv2.fillPoly(mask, [part - np.array([left, top], np.int32)], 1)
+        return mask.astype(np.bool_), (left, top)
+
+    def to_array(self) -> NDArray[np.bool_]:
+        """All masks at the frame's size: bool (N, H, W)."""
+        whole = np.zeros((len(self), *self.frame_hw), np.bool_)
+        for index in range(len(self)):
+            mask, (left, top) = self.crop(index)
+            whole[index, top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+        return whole
 
 
 def state_of(folder: str | Path) -> tuple[Path, JobState]:
@@ -204,7 +230,9 @@ def _detections(
         )
     masks = None
     if found and found[0]["segmentation"] is not None:
-        masks = Outlines([[np.array(part, np.int32).reshape(-1, 2) for part in one["segmentation"]] for one in found])
+        masks = Outlines(
+            [[np.array(part, np.int32).reshape(-1, 2) for part in one["segmentation"]] for one in found], hw
+        )
     return Detections(
         np.array([one["box_xyxy"] for one in found], np.float32).reshape(-1, 4),
         np.array([one["confidence"] for one in found], np.float32),
