@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -200,6 +202,19 @@ def test_exports_to_standard_output(place: str, town: Path) -> None:
         code, out, err = invoke("batch", "export", "found", option, place)
         assert code == 0 and out == Path(file).read_text(encoding="utf-8") and "26 frames" in err
     assert not Path("-").exists()
+
+
+def test_exports_to_a_stream_of_somebody(town: Path) -> None:
+    kb.batch.export("found", json="found.jsonl")
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream):
+        kb.batch.export("found", json="-")
+    assert stream.getvalue() == Path("found.jsonl").read_text(encoding="utf-8")
+
+
+def test_what_export_refuses(town: Path) -> None:
+    code, _, err = invoke("batch", "export", "found", "--csv", "x.csv", "--save-conf")
+    assert code == 1 and "--save-conf: no labels are written" in err and not Path("x.csv").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")

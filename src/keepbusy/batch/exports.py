@@ -69,7 +69,7 @@ def export(
     batch = snapshot(folder)
     places = {option: "-" if is_stdout(place) else place for option, place in files.items() if place is not None}
     guard_outputs(batch, places, {"`yolo`": labels(None if yolo is None else Path(yolo), is_deep=True)})
-    is_shown = places.get("`json`") == "-" and sys.stdout.isatty()
+    is_shown = places.get("`json`") == "-" and _is_terminal(sys.stdout)
     names = JobNames(batch.entries)
     mark = None if yolo is None else claim_labels(Path(yolo), exist_ok=exist_ok, option="`yolo`")
     writers = {
@@ -93,6 +93,11 @@ def _write_lines(file: BinaryIO, batch: Snapshot, *, is_shown: bool) -> None:
         # A batch has no streams.
         del content["source_id"]
         file.write(_dumped(content, is_shown=is_shown) + b"\n")
+
+
+def _is_terminal(stream: object) -> bool:
+    is_one = getattr(stream, "isatty", None)  # Somebody's own stream may have none.
+    return is_one is not None and bool(is_one())
 
 
 class _Utf8:

@@ -17,6 +17,7 @@ from keepbusy.batch.manifest import Work
 from keepbusy.batch.names import JobNames
 from keepbusy.batch.results import Snapshot, snapshot
 from keepbusy.batch.units import Unit
+from keepbusy.checks import check_count
 from keepbusy.config import SelectConfig
 from keepbusy.errors import ConfigError, FrameError, KeepbusyError, SourceError
 from keepbusy.sinks.guard import pictures_and_videos
@@ -67,6 +68,7 @@ def write_thumbnails(
         SinkError: A picture cannot be written.
         KeepbusyError: The manifest or a shard is damaged.
     """
+    check_count("limit", limit, 0, None)
     named = _named(answer)
     batch = snapshot(folder)
     guard_outputs(batch, {}, {"`thumbnails`": pictures_and_videos(Path(output), is_deep=True)})

@@ -35,14 +35,17 @@ def export(
 ) -> None:
     """Write what a batch has found as COCO, YOLO labels, CSV or JSON Lines.
 
-    Several at once are possible. A batch that goes on is exported as far as it is.
+    Several at once are possible. A batch that goes on is exported as far as it is. - is standard output.
 
     \b
     keepbusy batch export found/ --coco found.json
     keepbusy batch export found/ --yolo labels/ --csv found.csv
     """
     from keepbusy.batch.exports import export as write
+    from keepbusy.errors import ConfigError
 
+    if save_conf and yolo is None:
+        raise ConfigError("--save-conf: no labels are written", hint="say where with --yolo FOLDER")
     num_frames = write(folder, coco=coco, yolo=yolo, csv=csv, json=json, save_conf=save_conf, exist_ok=exist_ok)
     if not quiet:
         Console(stderr=True).print(f"{num_frames} frames written", highlight=False)
