@@ -109,13 +109,23 @@ def test_names_of_files_in_stores() -> None:
             entry("./two.mp4", "/videos/two.mp4"),
             entry("two.avi", "/videos/two.avi"),
             entry("memory://one.mp4"),
+            entry("https://host/a/../b/c.jpg?sig=1/2"),
         ]
     )
     assert names.stem("s3://bucket/clips/a/x.mp4") == "a/x"
     assert names.stem("s3://key:***@bucket/clips/b/x.mp4") == "b/x"
     assert names.stem("file:///videos/one.mp4") == "one" and names.stem("memory://one.mp4") == "one-2"
+    assert names.stem("https://host/a/../b/c.jpg?sig=1/2") == "c"
     assert (names.stem("two.avi"), names.stem("./two.mp4")) == ("two", "two-2")
-    assert names.picture("file:///videos/one.mp4") == "one.mp4"
+
+
+def test_names_of_pictures() -> None:
+    """They are the files' own, and no other picture's or frame's."""
+    files = ["/c/a.jpg", "/c/a.png", "/c/street.mp4", "/c/street_000012.jpg", "/c/b/x.jpg", "s3://bucket/a.jpg"]
+    names = JobNames(map(entry, files))
+    assert [names.stem(one) for one in files] == ["a", "a-2", "street", "street_000012-2", "b/x", "a-3"]
+    pictures = {one: names.picture(one) for one in files if not one.endswith("mp4")}
+    assert list(pictures.values()) == ["a.jpg", "a.png", "street_000012-2.jpg", "b/x.jpg", "a-3.jpg"]
 
 
 def test_one_export_sees_one_moment(town: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keepbusy.batch.remote import is_remote
 from keepbusy.batch.units import Entry
+from keepbusy.files.endings import is_picture
 from keepbusy.files.paths import natural_key
 from keepbusy.sinks.naming import OutputNames
 
@@ -33,17 +34,31 @@ class JobNames(OutputNames):
             folders.setdefault(_store(place), set()).add(os.path.dirname(place))
         super().__init__(Path(os.path.commonpath(some)) for some in folders.values())
         self._places = places
-        for name in sorted(places, key=lambda name: (_store(places[name]), natural_key(places[name]))):
+        ordered = sorted(places, key=lambda name: (_store(places[name]), natural_key(places[name])))
+        for name in ordered:
             self.stem(name)
+        self._pictures: dict[str, str] = {}
+        taken: set[str] = set()
+        for name in filter(is_picture, ordered):
+            own = self._below_root(places[name])
+            if own.lower() in taken or self.is_of_video(os.path.splitext(own)[0]):
+                own = self.stem(name) + places[name].suffix
+            taken.add(own.lower())
+            self._pictures[name] = own
 
     def stem(self, source: str, source_id: int = 0) -> str:
         return super().stem(str(self._places.get(source, source)), source_id)
 
     def picture(self, source: str) -> str:
-        """A picture's own name, with its ending, below the folder that has all of the job's files."""
-        place = self._places.get(source, Path(source))
-        root = next((root for root in self._roots if place.is_relative_to(root)), None)
-        return place.name if root is None else place.relative_to(root).as_posix()
+        """What a picture is called, with its ending: as it is, below the folder that has all of the job's files.
+
+        No other one is called so, nor a video's frame: where that would be, it is called as its label file is.
+        """
+        return self._pictures.get(source, source)
+
+    def _below_root(self, place: Path) -> str:
+        root = next(root for root in self._roots if place.is_relative_to(root))
+        return place.relative_to(root).as_posix()
 
 
 def _store(place: Path) -> str:
@@ -57,7 +72,10 @@ def place_of(entry: Entry) -> Path:
     if not is_remote(entry.location):
         return Path(entry.location)
     scheme, _, rest = entry.name.partition("://")
-    if scheme.lower() == "file":
-        return Path(rest)
-    first, slash, path = rest.replace("://", ":/").partition("/")
-    return Path(f"/{scheme.lower()}:/{first.rpartition('@')[2]}{slash}{path}")
+    scheme = scheme.lower()
+    if scheme in ("http", "https"):
+        rest = rest.partition("?")[0]
+    if scheme != "file":
+        first, slash, path = rest.replace("://", ":/").partition("/")
+        rest = f"/{scheme}:/{first.rpartition('@')[2]}{slash}{path}"
+    return Path(os.path.abspath(rest))

@@ -78,6 +78,10 @@ class OutputNames:
         made_of = _made_of(stem, is_video=is_video)
         return stem not in self._taken and made_of not in self._videos and not (is_video and stem in self._barred)
 
+    def is_of_video(self, stem: str) -> bool:
+        """Whether a name is that of a frame of a video that has been named."""
+        return _made_of(stem.lower(), is_video=False) in self._videos
+
     def _take(self, stem: str, *, is_video: bool) -> None:
         self._taken.add(stem)
         if is_video:
