@@ -8,8 +8,10 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -220,6 +222,31 @@ def test_exports_to_a_stream_of_somebody(town: Path) -> None:
     with contextlib.redirect_stdout(stream):
         kb.batch.export("found", json="-")
     assert stream.getvalue() == Path("found.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("value", [5, b"x", "", "a\0b", ["x"]])
+def test_what_is_no_path(value: Any, town: Path) -> None:
+    answer = kb.batch.query("found", FRAMES)
+    calls: list[Callable[[], object]] = [
+        *(partial(kb.batch.export, "found", **{option: value}) for option in ("coco", "csv", "json", "yolo")),
+        partial(kb.batch.export, value, csv="x.csv"),
+        partial(kb.batch.query, value, "objects"),
+        partial(kb.batch.write_thumbnails, "found", answer, value),
+        partial(kb.batch.write_thumbnails, value, answer, "shown"),
+        lambda: list(kb.batch.results_of(value)),
+    ]
+    for call in calls:
+        with pytest.raises(ConfigError, match="is no path"):
+            call()
+    others: list[Callable[[], object]] = [
+        partial(kb.batch.query, "found", value if value == 5 else b"SELECT 1"),
+        partial(kb.batch.write_thumbnails, "found", value, "shown"),
+        partial(kb.batch.write_thumbnails, "found", answer, "shown", limit=-1),
+    ]
+    for call in others:
+        with pytest.raises(ConfigError):
+            call()
+    assert not Path("x.csv").exists() and not Path("shown").exists()
 
 
 def test_what_export_refuses(town: Path) -> None:

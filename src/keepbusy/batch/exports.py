@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from keepbusy.batch.guard import guard_outputs
 from keepbusy.batch.names import JobNames
 from keepbusy.batch.results import Snapshot, snapshot
+from keepbusy.checks import check_path
 from keepbusy.errors import ConfigError
 from keepbusy.files.endings import is_picture
 from keepbusy.files.whole import write_by
@@ -66,6 +67,9 @@ def export(
         raise ConfigError(
             "export: nothing is to be written", hint="name a file or folder: `coco`, `yolo`, `csv`, `json`"
         )
+    for option, place in {**files, "`yolo`": yolo}.items():
+        if place is not None:
+            check_path(option, place)
     batch = snapshot(folder)
     places = {option: "-" if is_stdout(place) else place for option, place in files.items() if place is not None}
     guard_outputs(batch, places, {"`yolo`": labels(None if yolo is None else Path(yolo), is_deep=True)})

@@ -39,6 +39,8 @@ QUESTIONS = {
 }
 """Questions that have a name, as SQL."""
 
+_HINT = "write one SELECT over `detections` and `frames`"
+
 
 def query(folder: str | Path, sql: str) -> pyarrow.Table:
     """Ask a batch in SQL.
@@ -64,6 +66,8 @@ def query(folder: str | Path, sql: str) -> pyarrow.Table:
         import duckdb
     except ImportError as error:
         raise MissingExtraError("a query", extra="batch") from error
+    if not isinstance(sql, str):
+        raise ConfigError(f"query: {type(sql).__name__} is no text", hint=_HINT)
     batch = snapshot(folder)
     text = _question(valid_text(sql))
     with _connected(batch) as connection:
@@ -90,7 +94,7 @@ def _question(sql: str) -> str:
     """
     name = sql.strip()
     if not name:
-        raise ConfigError("query: is empty", hint="write one SELECT over `detections` and `frames`")
+        raise ConfigError("query: is empty", hint=_HINT)
     if name in QUESTIONS or not re.fullmatch(r"[\w-]+", name):
         return QUESTIONS.get(name, sql)
     near = difflib.get_close_matches(name.lower(), QUESTIONS, 1)
@@ -109,13 +113,12 @@ def _check(statements: Sequence[Any]) -> None:
     """
     import duckdb
 
-    hint = "write one SELECT over `detections` and `frames`"
     kinds = [one.type for one in statements]
     if len(kinds) != 1:
         what = f"has {len(kinds)} statements, and can have one" if kinds else "is empty"
-        raise ConfigError(f"query: {what}", hint=hint)
+        raise ConfigError(f"query: {what}", hint=_HINT)
     if kinds[0] != duckdb.StatementType.SELECT:
-        raise ConfigError(f"query: {kinds[0].name} is no question, and a batch is only read", hint=hint)
+        raise ConfigError(f"query: {kinds[0].name} is no question, and a batch is only read", hint=_HINT)
 
 
 def _with_own_names(answer: pyarrow.Table) -> pyarrow.Table:

@@ -16,6 +16,7 @@ from keepbusy.batch.manifest import JobState, Work, read_manifest
 from keepbusy.batch.schema import arrow
 from keepbusy.batch.shards import is_whole, shard_path
 from keepbusy.batch.units import Entry
+from keepbusy.checks import check_path
 from keepbusy.errors import FrameError, KeepbusyError, reason_of
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
@@ -169,9 +170,10 @@ def snapshot(folder: str | Path) -> Snapshot:
     """What a batch has at this moment.
 
     Raises:
-        ConfigError: There is no batch in the folder.
+        ConfigError: There is no batch in the folder, or it is none.
         KeepbusyError: Its manifest or a shard is damaged.
     """
+    check_path("the batch", folder)
     place, state = state_of(folder)
     found = Snapshot(place, state, tuple(work for work in state.work.values() if work.state == "done"))
     found.check()

@@ -17,7 +17,7 @@ from keepbusy.batch.manifest import Work
 from keepbusy.batch.names import JobNames
 from keepbusy.batch.results import Snapshot, snapshot
 from keepbusy.batch.units import Unit
-from keepbusy.checks import check_count
+from keepbusy.checks import check_count, check_path
 from keepbusy.config import SelectConfig
 from keepbusy.errors import ConfigError, FrameError, KeepbusyError, SourceError
 from keepbusy.sinks.guard import pictures_and_videos
@@ -68,6 +68,7 @@ def write_thumbnails(
         SinkError: A picture cannot be written.
         KeepbusyError: The manifest or a shard is damaged.
     """
+    check_path("`thumbnails`", output)
     check_count("limit", limit, 0, None)
     named = _named(answer)
     batch = snapshot(folder)
@@ -101,7 +102,7 @@ def write_thumbnails(
 
 def _named(answer: pyarrow.Table) -> list[tuple[str, int]]:
     """The frames that an answer names, each once, in its order. Rows that have none are passed over."""
-    columns = answer.column_names
+    columns = getattr(answer, "column_names", ())  # Somebody may give what is no table.
     if not {"source", "index"} <= set(columns):
         raise ConfigError("query: names no frames", hint="select `source` and `index`, too")
     sources, indices = (answer.column(columns.index(name)).to_pylist() for name in ("source", "index"))
