@@ -238,8 +238,9 @@ def test_what_is_no_path(value: Any, town: Path) -> None:
     for call in calls:
         with pytest.raises(ConfigError, match="is no path"):
             call()
+    sql: Any = value if value == 5 else b"SELECT 1"
     others: list[Callable[[], object]] = [
-        partial(kb.batch.query, "found", value if value == 5 else b"SELECT 1"),
+        partial(kb.batch.query, "found", sql),
         partial(kb.batch.write_thumbnails, "found", value, "shown"),
         partial(kb.batch.write_thumbnails, "found", answer, "shown", limit=-1),
     ]
