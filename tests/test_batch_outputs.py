@@ -310,6 +310,16 @@ def test_thumbnails_of_files_that_are_not_what_they_were(town: Path) -> None:
     assert code == 1 and "1 picture in x, 4 left out" in err and "no picture: cam2/a.png" in err
 
 
+def test_thumbnails_are_read_as_the_batch_was(town: Path) -> None:
+    manifest = Path("found/manifest.jsonl")
+    first, rest = manifest.read_text(encoding="utf-8").split("\n", 1)
+    job = json.loads(first)
+    job["settings"]["given"]["options"]["max_pixels"] = 100
+    manifest.write_text(f"{json.dumps(job, separators=(',', ':'))}\n{rest}", encoding="utf-8")
+    done = kb.batch.write_thumbnails("found", kb.batch.query("found", FRAMES), "shown")
+    assert done.num_written == 0 and all("pixels" in reason for reason in done.reasons.values())
+
+
 @pytest.mark.parametrize(
     ("sql", "num_left_out"),
     [

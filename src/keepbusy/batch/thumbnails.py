@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 MAX_THUMBNAILS = 200
 LONG_SIDE_PX = 480
 
+_READING = ("max_pixels",)
+"""Options of the batch that say which pictures can be read at all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thumbnails:
@@ -81,7 +84,9 @@ def write_thumbnails(
     make_folder(Path(output))
     with tempfile.TemporaryDirectory(prefix="keepbusy-") as fetched:
         (Path(fetched) / FETCHED).mkdir()
-        job = Job(Path(fetched), Path(), "CPU", None, SelectConfig(), UnitConfig(frames=None), {})
+        given = batch.state.settings["given"].get("options", {})
+        options = {name: given[name] for name in _READING if name in given}
+        job = Job(Path(fetched), Path(), "CPU", None, SelectConfig(), UnitConfig(frames=None), options)
         names = JobNames(batch.entries)
         for work in batch.works:
             found = _results(batch, work, wanted)

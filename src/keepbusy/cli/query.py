@@ -49,7 +49,7 @@ def query(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="A small picture of each frame that the answer names by `source` and `index`.",
+            help="A small picture of each of the first 200 frames that the answer names by `source` and `index`.",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
