@@ -6,10 +6,11 @@ Three questions, each as a share of the same round; the order turns from round t
 with their ranges:
 
 1. One long video: a batch's frames per second divided by those of `keepbusy detect --json` of the same file.
-2. Small pictures (2,000 copies where no folder is given): a batch's pictures per second divided by the bound, which is
-   the lower of what the decoder alone and what the device alone does.
+2. Small pictures (2,000 copies where no folder is given): a batch's pictures per second divided by two bounds. One is
+   the lower of what the decoder alone and what the device alone does. Where the device is the CPU both work on the same
+   cores, and no program is faster than these cores by the processor time of both together for each picture.
 3. Two processes of one core each, in one batch of two such videos, against two runs of `keepbusy detect` bound to one
-   core each, at once.
+   core each, at once. Of both, what each does is added up: frames of its video by that video's time.
 
 Beside that: the supervisor's processor time as a share of one core, and its memory behind the batch of pictures.
 
@@ -44,7 +45,7 @@ from keepbusy.batch.manifest import read_manifest
 from keepbusy.embedded import embedded_clip, embedded_model
 
 NUM_PICTURES = 2000
-POLL_S = 0.05
+POLL_S = 1.0
 
 
 class Span:
@@ -52,12 +53,16 @@ class Span:
 
     Attributes:
         fps: Frames per second.
+        cpu_s: Processor time for each frame; 0 where that was not looked at.
         supervisor_share: The supervisor's processor time as a share of the run's.
         supervisor_mb: Its memory at the end.
     """
 
-    def __init__(self, fps: float, supervisor_share: float = 0.0, supervisor_mb: float = 0.0) -> None:
+    def __init__(
+        self, fps: float, supervisor_share: float = 0.0, supervisor_mb: float = 0.0, cpu_s: float = 0.0
+    ) -> None:
         self.fps = fps
+        self.cpu_s = cpu_s
         self.supervisor_share = supervisor_share
         self.supervisor_mb = supervisor_mb
 
@@ -106,23 +111,28 @@ def small_pictures(video: Path, folder: Path) -> Path:
 def batch(source: Path | list[Path], model: Path, folder: Path, *, processes: int = 1, ray: str | None = None) -> Span:
     """A batch, as a library, with its frames' time from its own numbers."""
     output = Path(tempfile.mkdtemp(dir=folder))
+    units = UnitConfig(frames=None) if processes > 1 else UnitConfig()
     seen: list[tuple[float, int]] = []
+    used_s: list[float] = []
     me = psutil.Process()
-    before = me.cpu_times()
 
     def look(progress: kb.batch.Progress) -> None:
         seen.append((time.perf_counter(), progress.num_frames))
+        used_s.append(time.process_time())
 
-    done = run_batch(source, output / "out", model, processes=processes, ray=ray, on_progress=look, units=UnitConfig())
-    after = me.cpu_times()
+    done = run_batch(source, output / "out", model, processes=processes, ray=ray, on_progress=look, units=units)
     state = read_manifest(output / "out")
     assert state is not None and done.num_problems == 0
     begin_s = next((at_s for at_s, num_frames in seen if num_frames), seen[0][0])
     counted = next((num_frames for _, num_frames in seen if num_frames), 0)
     span_s = seen[-1][0] - begin_s
-    used_s = after.user + after.system - before.user - before.system
     fps = (seen[-1][1] - counted) / span_s if span_s > 0 else 0.0
-    return Span(fps, used_s / (seen[-1][0] - seen[0][0] or 1.0), me.memory_info().rss / 1e6)
+    if processes > 1:
+        works = list(state.work.values())
+        assert len(works) == processes
+        fps = sum(work.num_frames / work.seconds for work in works)
+    share_s = (used_s[-1] - used_s[0]) / (seen[-1][0] - seen[0][0] or 1.0)
+    return Span(fps, share_s, me.memory_info().rss / 1e6)
 
 
 def detect(source: Path, model: Path, folder: Path) -> Span:
@@ -135,11 +145,12 @@ def detect(source: Path, model: Path, folder: Path) -> Span:
 def decoder(source: Path) -> Span:
     """Reading alone."""
     opened = kb.open_source(source)
-    begin_s, num_frames = time.perf_counter(), 0
+    begin_s, begin_cpu_s, num_frames = time.perf_counter(), time.process_time(), 0
     while opened.read() is not None:
         num_frames += 1
     opened.close()
-    return Span(num_frames / (time.perf_counter() - begin_s))
+    cpu_s = (time.process_time() - begin_cpu_s) / num_frames
+    return Span(num_frames / (time.perf_counter() - begin_s), cpu_s=cpu_s)
 
 
 def device(source: Path, model: Path, seconds: float) -> Span:
@@ -147,7 +158,7 @@ def device(source: Path, model: Path, seconds: float) -> Span:
     with kb.Pipeline(model) as pipeline:
         pipeline.plan(source)
         requests = pipeline.warm_requests()
-        begin_s, num_done = time.perf_counter(), 0
+        begin_s, begin_cpu_s, num_done = time.perf_counter(), time.process_time(), 0
         for request in requests:
             request.start()
         while time.perf_counter() - begin_s < seconds:
@@ -157,7 +168,8 @@ def device(source: Path, model: Path, seconds: float) -> Span:
             num_done += 1
         for request in requests:
             request.wait(30.0)
-        return Span(num_done / (time.perf_counter() - begin_s))
+        cpu_s = (time.process_time() - begin_cpu_s) / (num_done + len(requests))
+        return Span(num_done / (time.perf_counter() - begin_s), cpu_s=cpu_s)
 
 
 def two_alone(source: Path, model: Path, folder: Path) -> Span:
@@ -225,6 +237,9 @@ def main() -> None:
     print("one video, share of detect       ", share(rounds, "video: batch", ["video: detect --json"]))
     bounds = ["pictures: decoder alone", "pictures: device alone"]
     print("pictures, share of the bound     ", share(rounds, "pictures: batch", bounds))
+    cores = len(os.sched_getaffinity(0))
+    together = [one["pictures: batch"].fps * sum(one[bound].cpu_s for bound in bounds) / cores for one in rounds]
+    print("pictures, share of shared cores  ", told(together, 3))
     if "two cores: batch, 2 processes" in measures:
         print("two processes, share of two runs ", share(rounds, "two cores: batch, 2 processes", [list(measures)[-1]]))
     print("supervisor, share of one core    ", told([one["pictures: batch"].supervisor_share for one in rounds], 4))

@@ -144,6 +144,14 @@ def truncated(folder: Path) -> Path:
     return path
 
 
+def truncated_mkv(folder: Path) -> Path:
+    """Matroska, cut in the middle."""
+    path = folder / "truncated.mkv"
+    content = h264_open(folder).read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    return path
+
+
 def damaged(folder: Path) -> Path:
     """MP4 with bytes overwritten in the middle of its pictures."""
     content = bytearray(encode(folder / "damaged-source.mp4", g="30", bf="0").read_bytes())
@@ -168,6 +176,7 @@ VIDEOS: dict[str, Callable[[Path], Path]] = {
     one.__name__: one
     for one in (
         *(h264_closed, h264_b_frames, h264_open, h264_open_mp4, h264_intra_refresh, hevc_cra, hevc_closed),
-        *(variable_rate, edit_list, avi, avi_without_index, transport_stream, truncated, damaged, vp9, motion_jpeg),
+        *(variable_rate, edit_list, avi, avi_without_index, transport_stream, truncated),
+        *(truncated_mkv, damaged, vp9, motion_jpeg),
     )
 }

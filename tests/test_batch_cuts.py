@@ -27,6 +27,7 @@ NOT_CUT = {
     "edit_list": "an edit list leaves out a part of it",
     "transport_stream": "mpegts has no index",
     "truncated": "a part of it is damaged",
+    "truncated_mkv": "it is cut short|it has no index",
 }
 NOT_HOLDING = {"h264_intra_refresh", "damaged"}
 CUT = sorted(VIDEOS.keys() - NOT_CUT.keys() - NOT_HOLDING)

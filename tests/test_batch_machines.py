@@ -12,6 +12,7 @@ import pytest
 from keepbusy.batch import processes, remote
 from keepbusy.batch.engine import instruction_set
 from keepbusy.batch.job import differences, plain
+from keepbusy.batch.logins import Logins
 from keepbusy.batch.remote import RETRY, fetch, list_remote, remote_entry
 from keepbusy.config import Retry
 from keepbusy.errors import MissingExtraError, SourceError
@@ -57,35 +58,35 @@ def clips() -> list[str]:
 
 
 def open_with(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_opened", lambda address: (store, address.removeprefix("memory://")))
+    monkeypatch.setattr(remote, "_opened", lambda address, _logins: (store, address.removeprefix("memory://")))
 
 
 def test_folders_and_patterns_of_a_store(clips: list[str]) -> None:
-    assert [entry.location.replace(":///", "://") for entry in list_remote("memory://b/")] == clips
-    deep = [entry.name for entry in list_remote("memory://b/**/*.png")]
+    assert [entry.location for entry in list_remote("memory://b/", Logins())] == clips
+    deep = [entry.name for entry in list_remote("memory://b/**/*.png", Logins())]
     assert len(deep) == 1 and deep[0].endswith("deep/3.png")
-    (one,) = list_remote("memory://b/2.mp4")
-    assert one.size_bytes == 700 and one.stamp and one.location == list_remote("memory://b/")[0].location
+    (one,) = list_remote("memory://b/2.mp4", Logins())
+    assert one.size_bytes == 700 and one.stamp and one.location == list_remote("memory://b/", Logins())[0].location
     with pytest.raises(SourceError, match="no pictures or videos"):
-        list_remote("memory://b/*.txt")
+        list_remote("memory://b/*.txt", Logins())
     with pytest.raises(SourceError, match="no such file in the store"):
-        remote_entry("memory://b/nothing.mp4")
+        remote_entry("memory://b/nothing.mp4", Logins())
 
 
 def test_another_content_has_another_stamp(clips: list[str]) -> None:
-    before = remote_entry(clips[0])
+    before = remote_entry(clips[0], Logins())
     fsspec.filesystem("memory").pipe("/b/2.mp4", b"x" * 700)
-    assert not before.is_as(remote_entry(clips[0]))
+    assert not before.is_as(remote_entry(clips[0], Logins()))
 
 
 def test_a_store_that_throttles_costs_time_and_no_bytes(
     clips: list[str], waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = remote_entry(clips[0])
+    entry = remote_entry(clips[0], Logins())
     store = Store(lambda number: number % 3 != 0)
     open_with(store, monkeypatch)
     monkeypatch.setattr(remote, "BLOCK_BYTES", 128)
-    path = fetch(entry, tmp_path)
+    path = fetch(entry, tmp_path, Logins())
     assert path.suffix == ".mp4" and path.read_bytes() == b"b/2.mp4" * 100
     assert store.num_calls == 3 * 6 and len(waits) == 2 * 6
     assert all(0.25 <= wait <= 1.0 for wait in waits)
@@ -94,10 +95,10 @@ def test_a_store_that_throttles_costs_time_and_no_bytes(
 def test_a_store_that_fails_for_good_says_so(
     clips: list[str], waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = remote_entry(clips[0])
+    entry = remote_entry(clips[0], Logins())
     open_with(Store(lambda number: True), monkeypatch)
     with pytest.raises(SourceError, match=r"b/2\.mp4: the store has failed 8 times: slow down") as raised:
-        fetch(entry, tmp_path)
+        fetch(entry, tmp_path, Logins())
     assert raised.value.hint == "the same command tries again"
     assert len(waits) == (RETRY.max_attempts or 0) - 1 and max(waits) <= 30
 
@@ -107,13 +108,13 @@ def test_what_may_not_be_read_is_not_asked_for_again(waits: list[float]) -> None
         raise PermissionError(13, "denied")
 
     with pytest.raises(SourceError, match="may not be read: "):
-        remote._asked(ask, "s3://bucket/a", Retry(max_attempts=3))
+        remote._asked(ask, "s3://bucket/a", Logins(), Retry(max_attempts=3))
     assert waits == []
 
 
 def test_a_store_whose_package_is_missing() -> None:
     with pytest.raises((SourceError, MissingExtraError), match="s3"):
-        remote_entry("s3://bucket/clip.mp4")
+        remote_entry("s3://bucket/clip.mp4", Logins())
 
 
 def cores(monkeypatch: pytest.MonkeyPatch, folder: Path, *, nodes: int, quota: float | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from keepbusy.batch import UnitConfig, run_batch
 from keepbusy.batch.on_ray import cpus_for_each, reason_of_ray
@@ -59,6 +60,16 @@ def test_what_ray_raises_is_one_line() -> None:
     )
     assert reason_of_ray(RuntimeError(text)) == "ModuleNotFoundError: No module named 'keepbusy'"
     assert reason_of_ray(RuntimeError("The actor is dead.\nMore of it.")) == "The actor is dead."
+
+
+def test_the_cluster_file_is_one_that_ray_takes() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    path = Path(__file__).parents[1] / "deploy" / "ray-cluster.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    validate_config(prepare_config(config))
+    commands = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
+    assert all("RAY_AUTH_MODE=token" in line for line in commands if "ray start" in line)
 
 
 @pytest.fixture

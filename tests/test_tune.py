@@ -664,7 +664,7 @@ def test_bad_input_is_told_before_anything_is_measured(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_keeps_the_best_until_then(tmp_path: Path, number: signal.Signals, code: int) -> None:
     profile = tmp_path / "p.yaml"
-    command = [sys.executable, "-m", "keepbusy", "tune", "--budget", "12", "-o", str(profile)]
+    command = [sys.executable, "-m", "keepbusy", "tune", "--budget", "90", "-o", str(profile)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     assert process.stderr is not None
     # The first stage is over, and something was found; most of the budget is still to come.

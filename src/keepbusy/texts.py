@@ -13,7 +13,9 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\
 _ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>]*)")
 _CUT_LOGIN = re.compile(r"[^\s/@:]+:(?!\d*(?:[/?#]|$))[^\s@]*@")
 _SECRET_FIELD = re.compile(
-    r"([?&;](?:pass(?:word|wd|phrase)?|pwd|token|access_token|secret|key|api_?key|auth|sig(?:nature)?)=)"
+    r"([?&;](?:pass(?:word|wd|phrase)?|pwd|token|access_token|secret|key|api_?key|auth|sig(?:nature)?"
+    # Addresses that stores sign for a while.
+    r"|x-(?:amz|goog)-(?:signature|credential|security-token)|awsaccesskeyid)=)"
     # What a sentence goes on with behind an address is no part of the secret.
     r"[^&;#\s]*?(?=[:,.)]*(?:[&;#\s]|$))",
     re.I,
@@ -57,6 +59,11 @@ def without_secrets(text: str) -> str:
     The one place where they are taken out: of sources' names, of errors, and of what is logged.
     """
     return _ADDRESS.sub(_without_login, text) if "://" in text else text
+
+
+def has_secret_field(query: str) -> bool:
+    """Whether an address's query, from its `?` on, has a password, a key or a signature in it."""
+    return _SECRET_FIELD.search(query) is not None
 
 
 def short_name(source: str) -> str:

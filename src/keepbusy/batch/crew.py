@@ -50,7 +50,7 @@ class WorkersLog:
 
 
 class Member(ABC):
-    """A worker process, wherever it is.
+    """A worker process, wherever it is. It begins with `start`: whoever has it by then can end it, whatever happens.
 
     Attributes:
         units: What it has been given and has not finished, the oldest first.
@@ -64,6 +64,10 @@ class Member(ABC):
         self.is_ready = False
         self.heard_s = time.monotonic()
         self.num_frames: dict[int, int] = {}
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it."""
 
     @abstractmethod
     def say(self, message: Any) -> None:
@@ -96,7 +100,7 @@ class Member(ABC):
 
 
 Hire: TypeAlias = "Callable[[Job, queue.SimpleQueue[Message]], Member]"
-"""Starts a worker process: what it is told, and where what it says goes."""
+"""Makes a worker process that is still to be started: of what it is told, and where what it says goes."""
 
 
 class LocalMember(Member):
@@ -109,7 +113,12 @@ class LocalMember(Member):
 
     def __init__(self, job: Job, messages: queue.SimpleQueue[Message]) -> None:
         super().__init__()
+        self._job = job
         self._messages = messages
+        self._process: subprocess.Popen[bytes] | None = None
+        self._listener = threading.Thread(target=self._listen, name="keepbusy-batch-worker")
+
+    def start(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - for the worker's whole life
         # `keepbusy` is found where this process has found it.
         paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -121,17 +130,16 @@ class LocalMember(Member):
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
-        self._listener = threading.Thread(target=self._listen, name="keepbusy-batch-worker")
         self._listener.start()
-        self.say(job)
+        self.say(self._job)
 
     def say(self, message: Any) -> None:
-        assert self._process.stdin is not None  # nosec B101 # for mypy: it was asked for
+        assert self._process is not None and self._process.stdin is not None  # nosec B101 # for mypy
         with suppress(OSError, ValueError):
             write_message(self._process.stdin, message)  # type: ignore[arg-type]
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None  # nosec B101 # for mypy: it was asked for
+        assert self._process is not None and self._process.stdout is not None  # nosec B101 # for mypy
         try:
             while True:
                 self._messages.put((self, read_message(self._process.stdout)))  # type: ignore[arg-type]
@@ -139,6 +147,7 @@ class LocalMember(Member):
             self._messages.put((self, ("gone", True)))
 
     def reason(self) -> str:
+        assert self._process is not None  # nosec B101 # for mypy: it was started
         code = self._process.wait()
         name = ""
         if code < 0:
@@ -153,9 +162,12 @@ class LocalMember(Member):
         return how
 
     def kill(self) -> None:
-        self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def close(self) -> None:
+        if self._process is None:
+            return
         self.say(("stop",))
         with suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
@@ -165,6 +177,7 @@ class LocalMember(Member):
         finally:
             self._process.kill()
             self._process.wait()
-            self._listener.join()
+            if self._listener.ident is not None:
+                self._listener.join()
             self._process.stdout.close()  # type: ignore[union-attr]
             self._errors.close()

@@ -17,6 +17,7 @@ from typing import Any
 
 from keepbusy.batch.manifest import JobState, Work
 from keepbusy.errors import first_line
+from keepbusy.sources.completeness import is_cut_short
 from keepbusy.sources.container import Location, choose_stream, failures, open_container
 from keepbusy.sources.ranges import Part
 
@@ -59,7 +60,7 @@ def cut(path: Path, name: str, *, frames_per_part: int, max_pixels: int) -> list
         stream = choose_stream(container, name)
         if _likely_frames(container, stream) < 2 * frames_per_part:
             return []
-        scan = _scan(container, stream)
+        scan = _scan(container, stream, str(path))
         start_s = float(scan.shown[0] * stream.time_base)
     places = _places(scan, frames_per_part)
     if not places:
@@ -74,7 +75,7 @@ def _likely_frames(container: Any, stream: Any) -> float:
     return float(container.duration or 0) / 1e6 * float(rate or 0)
 
 
-def _scan(container: Any, stream: Any) -> _Scan:
+def _scan(container: Any, stream: Any, path: str) -> _Scan:
     """Read all packets of a video, without decoding any.
 
     Raises:
@@ -83,12 +84,14 @@ def _scan(container: Any, stream: Any) -> _Scan:
     if set(container.format.name.split(",")) & _NO_INDEX:
         raise NoCutError(f"{container.format.name} has no index")
     shown, keys = array("q"), list[tuple[int, int]]()
+    num_packets, end_s = 0, 0.0
     try:
         for packet in container.demux(stream):
             if not packet.size:
                 continue
             if packet.is_corrupt:
                 raise NoCutError("a part of it is damaged")
+            num_packets += 1
             if packet.pts is None:
                 raise NoCutError("its packets do not say when they are shown")
             if packet.is_discard:
@@ -96,11 +99,14 @@ def _scan(container: Any, stream: Any) -> _Scan:
                     raise NoCutError("an edit list leaves out a part of it")
                 continue
             shown.append(packet.pts)
+            end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * stream.time_base))
             if packet.is_keyframe:
                 # Matroska has no other clock than that of what is shown.
                 keys.append((packet.pts, packet.pts if packet.dts is None else packet.dts))
     except failures() as error:
         raise NoCutError(f"it cannot be read to its end: {first_line(error)}") from error
+    if is_cut_short(container, stream, num_packets, end_s, path):
+        raise NoCutError("it is cut short")
     num_entries = len(stream.index_entries)
     if num_entries < 2:
         raise NoCutError("it has no index")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -39,6 +40,7 @@ class Doing:
         self._opened = opened
         self._has_odd_size = False
         self._last_error = ""
+        self._missing: list[int] = []
         self._begin_s = time.monotonic()
         self._rows = Rows()
         self._writer = ShardWriter(folder, self.shard, self.unit.id)
@@ -60,6 +62,8 @@ class Doing:
         if result.error is not None:
             self.num_errors += 1
             self._last_error = result.error.reason
+            if is_picture and not os.path.lexists(unit.files[frame.index].location):
+                self._missing.append(frame.index)
         elif frame.shape_hw not in self._opened.sizes:
             self._has_odd_size = True
         if self._rows.num_frames >= _FRAMES_AT_ONCE or self._rows.num_detections >= _DETECTIONS_AT_ONCE:
@@ -116,6 +120,7 @@ class Doing:
             "errors": self.num_errors,
             "seconds": round(time.monotonic() - self._begin_s, 3),
             **({"proof": asdict(ends)} if ends is not None else {}),
+            **({"missing": self._missing} if self._missing else {}),
         }
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from keepbusy.batch.logins import Logins
 from keepbusy.batch.remote import is_remote, list_remote
 from keepbusy.batch.units import Entry
 from keepbusy.errors import SourceError, reason_of
 from keepbusy.files.paths import FileId
 from keepbusy.sources.listing import LIST_SUFFIXES, beside_list, list_entries, list_folder, list_glob
-from keepbusy.texts import shortened, valid_text, without_secrets
+from keepbusy.texts import line_name, shortened, valid_text, without_secrets
 
 log = logging.getLogger("keepbusy")
 
@@ -22,16 +24,30 @@ _HINT = (
 )
 
 
-def list_files(sources: Iterable[str | Path]) -> list[Entry]:
+_LOCAL_SCHEMES = frozenset({"file", "local"})
+"""What fsspec calls this machine's own files."""
+
+
+def list_files(sources: Iterable[str | Path], logins: Logins, outside: Path) -> list[Entry]:
     """The files that some sources name, in their order, each once.
+
+    Args:
+        sources: The sources.
+        logins: Where the logins of addresses are kept.
+        outside: A folder whose files are left out: the job's own.
 
     Raises:
         SourceError: One names nothing, or no files.
     """
     found: dict[FileId | str, Entry] = {}
     num_twice, example = 0, ""
+    own_folder = f"{os.path.realpath(outside)}{os.sep}"
+    real_folder = functools.cache(os.path.realpath)
     for source in sources:
-        for identity, entry in _entries_of(str(source)):
+        for identity, entry in _entries_of(str(source), logins):
+            if f"{real_folder(os.path.dirname(entry.location))}{os.sep}".startswith(own_folder):
+                log.info("%s: is in the folder of the results, and left out", line_name(entry.name))
+                continue
             if identity in found:
                 num_twice, example = num_twice + 1, entry.name
             found.setdefault(identity, entry)
@@ -59,9 +75,24 @@ def local_entry(path: Path, name: str) -> tuple[FileId, Entry]:
     return (status.st_dev, status.st_ino), Entry(valid_text(name), os.path.abspath(path), status.st_size, stamp)
 
 
-def _entries_of(text: str) -> Iterator[tuple[FileId | str, Entry]]:
+def same_file(one: Entry, other: Entry) -> bool:
+    """Whether two entries are one file of this machine, under whatever names."""
+    if not one.is_as(other) or is_remote(one.location) or is_remote(other.location):
+        return False
+    try:
+        return os.path.samefile(one.location, other.location)
+    except OSError:
+        return False
+
+
+def _entries_of(text: str, logins: Logins) -> Iterator[tuple[FileId | str, Entry]]:
+    scheme, sign, rest = text.partition("://")
+    if sign and scheme.lower() in _LOCAL_SCHEMES:
+        text = rest
     if is_remote(text):
-        yield from ((entry.location, entry) for entry in list_remote(text))
+        if scheme.lower() == "memory":
+            raise SourceError(f"{text}: is in this process's memory, and other processes read it", hint=_HINT)
+        yield from ((entry.location, entry) for entry in list_remote(text, logins))
         return
     for path in _paths_of(text):
         yield local_entry(path, str(path))
@@ -82,7 +113,8 @@ def _paths_of(text: str) -> Iterator[Path]:
     elif os.path.isfile(path):
         yield path
     elif glob.has_magic(text) and not os.path.lexists(path):
-        yield from list_glob(os.path.expanduser(text))
+        for match in list_glob(os.path.expanduser(text)):
+            yield from _paths_of(str(match)) if match.suffix.lower() in LIST_SUFFIXES else [match]
     else:
         what = "is no file" if os.path.lexists(path) else "no such file or folder"
         raise SourceError(f"{shortened(text)}: {what}", hint=_HINT)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from keepbusy.batch.inputs import FETCHED
-from keepbusy.batch.manifest import NAME
+from keepbusy.batch.inputs import FETCHED, FETCHED_PREFIX
+from keepbusy.batch.manifest import NAME, PART_NAME
 from keepbusy.batch.schema import TABLES
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.files.whole import write_error
@@ -34,21 +34,26 @@ def job_folder(folder: Path) -> Iterator[Path]:
     try:
         if os.path.lexists(place) and not os.path.isdir(place):
             raise ConfigError(f"{folder}: is no folder", hint="give a folder for the results with `output`")
-        is_ours = os.path.lexists(place / NAME) or os.path.lexists(place / _LOCK)
-        if os.path.isdir(place) and not is_ours and any(place.iterdir()):
+        if os.path.isdir(place) and not os.path.lexists(place / NAME) and not _is_as_good_as_empty(place):
             raise ConfigError(
                 f"{folder}: has other files in it, and no batch",
                 hint="give a new folder, or an empty one, with `output`",
             )
         place.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place / _LOCK)
-        with _only_one(lock, folder):
-            for name in (*TABLES, FETCHED):
-                (place / name).mkdir(exist_ok=True)
-            _clear(place / FETCHED)
-            yield place
     except OSError as error:
         raise write_error(folder, error) from error
+    with _only_one(FileLock(place / _LOCK), folder):
+        try:
+            for name in (*TABLES, FETCHED):
+                (place / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise write_error(folder, error) from error
+        _clear(place / FETCHED)
+        try:
+            yield place
+        finally:
+            if not os.path.lexists(place / NAME):
+                _leave(place)
 
 
 @contextmanager
@@ -60,6 +65,8 @@ def _only_one(lock: FileLock, folder: Path) -> Iterator[None]:
             f"{folder}: another batch is working in this folder",
             hint="wait for it, or give another folder; `keepbusy batch status` shows how far it is",
         ) from error
+    except OSError as error:
+        raise write_error(folder, error) from error
     try:
         yield
     finally:
@@ -95,8 +102,31 @@ def existing_folder(folder: str | Path) -> Path:
     return place
 
 
+def _is_as_good_as_empty(folder: Path) -> bool:
+    """Whether a folder has nothing in it but what a batch leaves that could not begin."""
+    with os.scandir(folder) as found:
+        for one in found:
+            if one.name in TABLES and one.is_dir(follow_symlinks=False):
+                if os.listdir(one):
+                    return False
+            elif one.name == FETCHED and one.is_dir():
+                if not all(name.startswith(FETCHED_PREFIX) for name in os.listdir(one)):
+                    return False
+            elif one.name not in (_LOCK, PART_NAME):
+                return False
+    return True
+
+
 def _clear(folder: Path) -> None:
-    """Remove what was fetched by a run that was killed."""
+    """Remove what was fetched by a run that was killed; what else lies there is left alone."""
     with suppress(OSError):
         for one in folder.iterdir():
-            shutil.rmtree(one, ignore_errors=True)
+            if one.name.startswith(FETCHED_PREFIX):
+                shutil.rmtree(one, ignore_errors=True)
+
+
+def _leave(folder: Path) -> None:
+    """Remove the empty folders of a job that could not begin. The lock stays: somebody may be waiting for it."""
+    for name in (*TABLES, FETCHED):
+        with suppress(OSError):
+            (folder / name).rmdir()

@@ -29,6 +29,9 @@ from keepbusy.values.frame import Frame
 FETCHED = "fetched"
 """The folder in a job's for files of object stores, while they are being read."""
 
+FETCHED_PREFIX = "keepbusy-"
+"""What its sub-folders begin with: all else in it is somebody else's."""
+
 _FETCHES = 8
 """Pictures that are fetched at once."""
 
@@ -180,7 +183,7 @@ def _at_hand(unit: Unit, job: Job) -> tuple[list[Path], Callable[[], None]]:
     if not remote:
         return [Path(entry.location) for entry in unit.files], lambda: None
     changed: list[Entry] = []
-    folder = Path(tempfile.mkdtemp(prefix=f"{unit.id}-", dir=job.folder / FETCHED))
+    folder = Path(tempfile.mkdtemp(prefix=f"{FETCHED_PREFIX}{unit.id}-", dir=job.folder / FETCHED))
 
     def remove() -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -191,8 +194,8 @@ def _at_hand(unit: Unit, job: Job) -> tuple[list[Path], Callable[[], None]]:
             return Path(entry.location)
         own.mkdir()
         try:
-            place_here = fetch(entry, own)
-            if not entry.is_as(is_now := remote_entry(entry.location)):
+            place_here = fetch(entry, own, job.logins)
+            if not entry.is_as(is_now := remote_entry(entry.location, job.logins)):
                 changed.append(is_now)
         except FileNotFoundError as error:
             if unit.kind == "video":

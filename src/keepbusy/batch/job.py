@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pickle  # nosec B403 # Only to see whether something can be pickled.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from keepbusy.batch.logins import Logins
 from keepbusy.batch.schema import SCHEMA_VERSION
 from keepbusy.cache.fingerprint import model_fingerprint
 from keepbusy.checks import check_count
 from keepbusy.config import SelectConfig, split_options
-from keepbusy.errors import ConfigError
+from keepbusy.errors import ConfigError, first_line
 from keepbusy.files.parsing import parse_json
 from keepbusy.version import __version__
 
@@ -63,6 +65,7 @@ class Job:
         options: As `Pipeline` takes them.
         settled: What was found out once and holds for the whole job: `head` and `quantized`; empty before that.
         cores: The cores that the process is bound to; none leaves it where it is.
+        logins: What was taken off the addresses of files; never written down.
     """
 
     folder: Path
@@ -74,6 +77,7 @@ class Job:
     options: Mapping[str, Any]
     settled: Mapping[str, Any] = field(default_factory=dict)
     cores: tuple[int, ...] = ()
+    logins: Logins = field(default_factory=Logins)
 
     @property
     def may_cut(self) -> bool:
@@ -113,6 +117,22 @@ def check_select(select: SelectConfig) -> None:
     """
     if select.loop:
         raise ConfigError("loop: a batch goes through each file once", hint="leave `loop` out")
+
+
+def check_sendable(job: Job) -> None:
+    """See that worker processes can be told of a job.
+
+    Raises:
+        ConfigError: An option is something that only this process has.
+    """
+    for name, value in {"names": job.names, **job.options}.items():
+        try:
+            pickle.dumps(value)
+        except Exception as error:
+            raise ConfigError(
+                f"{name}: cannot be handed to worker processes: {first_line(error)}",
+                hint="give values, or a function that a module defines",
+            ) from error
 
 
 def plain(value: Any) -> Any:

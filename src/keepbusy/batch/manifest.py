@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keepbusy.batch.schema import TABLES
 from keepbusy.batch.shards import ShardFile, sync_folder
 from keepbusy.batch.units import MAX_KILLS, State, Unit, unit_of_dict, unit_to_dict
 from keepbusy.errors import KeepbusyError, SinkError, reason_of
@@ -25,7 +26,10 @@ from keepbusy.files.parsing import TextError, parse_json
 from keepbusy.files.whole import clear_place, write_all, write_error
 
 NAME = "manifest.jsonl"
+PART_NAME = f".{NAME}.part"
 FORMAT = "keepbusy-batch"
+_NOT_UNDERSTOOD = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+
 VERSION = 1
 """Of the manifest's lines. A program refuses those that are newer than itself."""
 
@@ -46,6 +50,7 @@ class Work:
         reason: Why it failed, or was set aside.
         num_kills: How many worker processes it has ended.
         proof: What was seen at both ends of a range: see `cuts.py`.
+        missing: The places in the unit of pictures that were not there.
     """
 
     unit: Unit
@@ -59,6 +64,7 @@ class Work:
     reason: str = ""
     num_kills: int = 0
     proof: dict[str, Any] = field(default_factory=dict)
+    missing: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -115,10 +121,11 @@ class JobState:
     def _apply_to(self, one: Work, what: str, event: Mapping[str, Any]) -> None:
         if what == "done":
             one.state, one.shard, one.reason = "done", str(event["shard"]), ""
-            one.files = {table: ShardFile(*known) for table, known in event["files"].items()}
+            one.files = {table: ShardFile(*event["files"][table]) for table in TABLES}
             one.num_frames, one.num_detections = int(event["frames"]), int(event["detections"])
             one.num_errors, one.seconds = int(event["errors"]), float(event["seconds"])
             one.proof = dict(event.get("proof") or {})
+            one.missing = tuple(event.get("missing", ()))
         elif what == "failed":
             one.state, one.reason = "failed", str(event["reason"])
         elif what == "killed":
@@ -131,11 +138,16 @@ class JobState:
             raise ValueError(f"{what!r} is no event")
 
 
+class DamagedError(KeepbusyError):
+    """A manifest cannot be understood."""
+
+
 def read_manifest(folder: Path) -> JobState | None:
     """What the manifest of a folder says; None where there is none.
 
     Raises:
-        KeepbusyError: It cannot be read, is damaged, or is from a newer version.
+        DamagedError: It is damaged.
+        KeepbusyError: It cannot be read, or is from a newer version.
     """
     path = folder / NAME
     try:
@@ -151,7 +163,7 @@ def read_manifest(folder: Path) -> JobState | None:
     for number, line in enumerate(lines[1:], 2):
         try:
             state.apply(_parsed(line))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except _NOT_UNDERSTOOD as error:
             if number == len(lines) and not rest:
                 # A disk may have the end of a line before its beginning.
                 state.is_torn, state.num_bytes = True, len(content) - len(line) - 1
@@ -164,15 +176,16 @@ def read_manifest(folder: Path) -> JobState | None:
 def _settings(path: Path, line: bytes) -> dict[str, Any]:
     try:
         job = _parsed(line)
-        is_ours, version, settings = job["format"] == FORMAT, int(job["version"]), dict(job["settings"])
-    except (KeyError, TypeError, ValueError) as error:
+        is_ours, version = job["format"] == FORMAT, int(job["version"])
+        settings = {name: dict(job["settings"][name]) for name in ("given", "facts")} if version <= VERSION else {}
+    except _NOT_UNDERSTOOD as error:
         raise _damaged(path, 1) from error
     if not is_ours:
         raise _damaged(path, 1)
     if version > VERSION:
         raise KeepbusyError(
             f"{path}: is of version {version}, and this keepbusy knows versions up to {VERSION}",
-            hint=f"go on with the keepbusy that made it ({settings.get('keepbusy', 'newer')}), or with a newer one",
+            hint="go on with the keepbusy that made it, or with a newer one",
         )
     return settings
 
@@ -184,10 +197,11 @@ def _parsed(line: bytes) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _damaged(path: Path, number: int) -> KeepbusyError:
-    return KeepbusyError(
+def _damaged(path: Path, number: int) -> DamagedError:
+    return DamagedError(
         f"{path}: line {number} is damaged",
-        hint="restore the file from a copy; the shards beside it are whole, and `overwrite` begins the job again",
+        hint="restore the file from a copy: the shards beside it are whole; or name the sources and begin again with "
+        "`overwrite`",
     )
 
 
@@ -226,7 +240,7 @@ class Manifest:
         """
         job = {"what": "job", "format": FORMAT, "version": VERSION, "settings": dict(settings)}
         path = folder / NAME
-        part = folder / f".{NAME}.part"
+        part = folder / PART_NAME
         try:
             clear_place(part)
             with part.open("wb") as file:

@@ -12,10 +12,12 @@ import logging
 import os
 import queue
 import re
+import signal
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,10 +61,11 @@ class Cluster:
         self._ray: Any = ray
         self._was_connected = bool(ray.is_initialized())
         if not self._was_connected:
-            where = {} if address == LOCAL else {"address": address}
+            begins = {"include_dashboard": False} if address == LOCAL else {}
             try:
                 _check_answers(address)
-                ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False, **where)
+                with _kept_handlers():
+                    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **begins)
             except Exception as error:  # Ray's own errors are of many types.
                 raise KeepbusyError(
                     f"ray: no cluster can be reached at {address}: {reason_of_ray(error)}",
@@ -95,6 +98,27 @@ class Cluster:
             return RayMember(self._ray, job, messages, each)
 
         return hire, number
+
+
+@contextmanager
+def _kept_handlers() -> Iterator[None]:
+    """Keep the program's own signal handlers: Ray puts others in their place, which end it with a dump of the stack."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    is_terminated = False
+    try:
+        yield
+    except SystemExit:  # What Ray's handler raises.
+        is_terminated = True
+        raise
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+        if is_terminated:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _check_answers(address: str) -> None:
@@ -152,6 +176,7 @@ class Relay:
         if num_cpus < usable_cores():
             options["threads"] = options.get("threads") or num_cpus
         self._member = LocalMember(dataclasses.replace(job, options=options), self._messages)
+        self._member.start()
 
     def say(self, message: Any) -> None:
         """Tell it something."""
@@ -195,14 +220,20 @@ class RayMember(Member):
     def __init__(self, ray: Any, job: Job, messages: queue.SimpleQueue[Message], num_cpus: int) -> None:
         super().__init__()
         self._ray = ray
+        self._job = job
         self._messages = messages
+        self._num_cpus = num_cpus
         self._is_closed = False
         self._lost = ""
-        # What is said is heard in order: one thread says, another one listens.
-        how = ray.remote(num_cpus=num_cpus, max_restarts=0, concurrency_groups={"saying": 1, "listening": 1})
-        self._actor: Any = how(Relay).remote()
-        self._begun = self._said("begin").remote(job, num_cpus)
+        self._actor: Any = None
         self._listener = threading.Thread(target=self._listen, name="keepbusy-batch-ray")
+
+    def start(self) -> None:
+        # What is said is heard in order: one thread says, another one listens.
+        groups = {"saying": 1, "listening": 1}
+        how = self._ray.remote(num_cpus=self._num_cpus, max_restarts=0, concurrency_groups=groups)
+        self._actor = how(Relay).remote()
+        self._begun = self._said("begin").remote(self._job, self._num_cpus)
         self._listener.start()
 
     def say(self, message: Any) -> None:
@@ -216,13 +247,13 @@ class RayMember(Member):
         begin_s, has_answered = time.monotonic(), False
         waiting = self._actor.take.options(concurrency_group="listening").remote()
         while not self._is_closed:
-            ready, _ = self._ray.wait([waiting], timeout=_TAKEN_S)
-            if not ready:
-                if not has_answered and time.monotonic() - begin_s > _REASON_S:
-                    has_answered = True
-                    log.info("waiting for a free place on the Ray cluster")
-                continue
             try:
+                ready, _ = self._ray.wait([waiting], timeout=_TAKEN_S)
+                if not ready:
+                    if not has_answered and time.monotonic() - begin_s > _REASON_S:
+                        has_answered = True
+                        log.info("waiting for a free place on the Ray cluster")
+                    continue
                 self._ray.get(self._begun)  # Raises what it has failed with.
                 told = self._ray.get(waiting)
                 waiting = self._actor.take.options(concurrency_group="listening").remote()
@@ -252,6 +283,7 @@ class RayMember(Member):
         with suppress(Exception):
             self._ray.get(self._said("close").remote(), timeout=_CLOSED_S)
         self._is_closed = True
-        self._listener.join()
+        if self._listener.ident is not None:
+            self._listener.join()
         with suppress(Exception):
             self._ray.kill(self._actor)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+from keepbusy.batch.files import local_entry, same_file
 from keepbusy.batch.manifest import JobState, Manifest, Work
+from keepbusy.batch.remote import is_remote
 from keepbusy.batch.units import Entry, Unit
+from keepbusy.errors import SourceError
 from keepbusy.files.endings import is_picture
+from keepbusy.texts import line_name, valid_text
+
+log = logging.getLogger("keepbusy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,7 @@ def plan_files(manifest: Manifest, entries: Sequence[Entry], *, pictures_per_uni
         may_cut: Whether long videos may be cut.
     """
     known = files_of(manifest.state)
-    new = [entry for entry in entries if entry.location not in known]
+    new = _with_own_names([entry for entry in entries if entry.location not in known], known)
     by_place = {entry.location: entry for entry in entries}
     changed = {
         place
@@ -49,6 +59,57 @@ def plan_files(manifest: Manifest, entries: Sequence[Entry], *, pictures_per_uni
     if units:
         manifest.plan(units)
     return Planned(len(entries), len(new), len(changed))
+
+
+def _with_own_names(new: Sequence[Entry], known: Mapping[str, tuple[list[Work], Entry]]) -> list[Entry]:
+    """The files that a job has under no other path, each with a name that no other one has."""
+    by_content: dict[tuple[int, str], list[Entry]] = {}
+    for _, entry in known.values():
+        by_content.setdefault((entry.size_bytes, entry.stamp), []).append(entry)
+    names = {entry.name for _, entry in known.values()}
+    found: list[Entry] = []
+    twins: list[Entry] = []
+    for entry in new:
+        if any(same_file(entry, other) for other in by_content.get((entry.size_bytes, entry.stamp), ())):
+            twins.append(entry)
+            continue
+        name, number = entry.name, 1
+        while name in names:  # One of another folder, seen from there; or bytes that are no text.
+            name = valid_text(entry.location) if number == 1 else f"{valid_text(entry.location)} ({number})"
+            number += 1
+        names.add(name)
+        found.append(dataclasses.replace(entry, name=name))
+    if twins:
+        more = f" and {len(twins) - 1} more" if len(twins) > 1 else ""
+        log.warning("%s%s: done already, by another path", line_name(twins[0].name), more)
+    return found
+
+
+def all_entries(state: JobState, entries: Sequence[Entry]) -> list[Entry]:
+    """The files of a job as they are now, and those of a command that it does not know.
+
+    Files that are gone, or lie in a store, are as they were: what becomes of them is seen when their turn comes.
+    """
+    by_place = {entry.location: entry for entry in entries}
+    found: list[Entry] = []
+    for place, (_, was) in files_of(state).items():
+        is_now = by_place.pop(place, None)
+        if is_now is None and not is_remote(place):
+            with suppress(SourceError):
+                is_now = local_entry(Path(place), was.name)[1]
+        found.append(was if is_now is None else dataclasses.replace(is_now, name=was.name))
+    return [*found, *by_place.values()]
+
+
+def without_missing(manifest: Manifest) -> int:
+    """Take the files of this machine that are gone out of a job, with what was found in them; how many those were."""
+    missing = {place for place in files_of(manifest.state) if not is_remote(place) and not os.path.lexists(place)}
+    for works in _units_with(missing, files_of(manifest.state)):
+        first = works[0].unit
+        left = tuple(file for file in first.files if file.location not in missing)
+        units = [Unit(0, first.kind, left, num_frames=len(left))] if left else []
+        manifest.plan(units, replaces=[work.unit.id for work in works], why="files are gone")
+    return len(missing)
 
 
 def files_of(state: JobState) -> dict[str, tuple[list[Work], Entry]]:

@@ -110,6 +110,7 @@ def _measure(job: Job, groups: Sequence[Group], unit: Unit) -> float:
     try:
         for cores in groups:
             members.append(LocalMember(dataclasses.replace(job, cores=cores), messages))
+            members[-1].start()
             members[-1].say(("begin", unit))
         if _answers(messages, "ready", len(members)) is None:
             return 0.0

@@ -36,6 +36,7 @@ class Progress:
         num_units: Units of work.
         num_done, num_failed, num_aside, num_waiting: Units by what has become of them.
         num_frames: Frames that are done, those of the units that are being done included.
+        num_new: Of these, how many were done in this run.
         num_expected: Frames that there will be; None where that cannot be told yet.
         is_least: Whether there may be more than `num_expected`: no video of unknown length is done yet.
         num_detections: Detections in the shards.
@@ -54,6 +55,7 @@ class Progress:
     num_aside: int
     num_waiting: int
     num_frames: int
+    num_new: int
     num_expected: int | None
     is_least: bool
     num_detections: int
@@ -79,7 +81,7 @@ def progress_of(
     state: JobState,
     *,
     under_way: Mapping[int, int] | None = None,
-    num_frames_before: int = 0,
+    num_frames_before: int | None = 0,
     elapsed_s: float = 0.0,
     num_workers: int = 0,
 ) -> Progress:
@@ -88,7 +90,7 @@ def progress_of(
     Args:
         state: What its manifest says.
         under_way: Frames done of the units that are being done.
-        num_frames_before: Frames that were done before this run.
+        num_frames_before: Frames that were done before this run; None for all.
         elapsed_s: How long this run has worked, seconds; 0 where none goes on.
         num_workers: Worker processes.
     """
@@ -97,8 +99,8 @@ def progress_of(
     under_way = {} if under_way is None else under_way
     num_done = sum(one.num_frames for one in by_state["done"])
     num_frames = num_done + sum(under_way.values())
-    num_left, is_least = _left(by_state["waiting"], by_state["done"], under_way)
-    num_new = num_frames - num_frames_before
+    num_left, is_least = _left(by_state["waiting"], works, under_way)
+    num_new = 0 if num_frames_before is None else num_frames - num_frames_before
     fps = num_new / elapsed_s if elapsed_s > 0 else 0.0
     is_telling = elapsed_s >= _LEAST_S and num_new >= _LEAST_FRAMES and fps > 0
     return Progress(
@@ -109,6 +111,7 @@ def progress_of(
         num_aside=len(by_state["aside"]),
         num_waiting=len(by_state["waiting"]),
         num_frames=num_frames,
+        num_new=num_new,
         num_expected=None if num_left is None else num_frames + num_left,
         is_least=is_least,
         num_detections=sum(one.num_detections for one in by_state["done"]),
@@ -130,14 +133,19 @@ def _is_first(work: Work) -> bool:
     return part is None or part.start_pts is None
 
 
-def _left(waiting: list[Work], done: list[Work], under_way: Mapping[int, int]) -> tuple[int | None, bool]:
+def _left(waiting: list[Work], works: list[Work], under_way: Mapping[int, int]) -> tuple[int | None, bool]:
     """How many frames are left, None where nothing is known; and whether there may be more.
 
-    How long a video is that nobody has opened is told by its bytes, from the videos that are done.
+    How long a video is that nobody has opened is told by its bytes, from the videos that are done or were cut: of
+    those it is known before they are read.
     """
-    whole = [one for one in done if one.unit.kind == "video" and one.unit.part is None and one.unit.size_bytes]
-    num_bytes = sum(one.unit.size_bytes for one in whole)
-    frames_a_byte = sum(one.num_frames for one in whole) / num_bytes if num_bytes else 0.0
+    num_bytes = num_known = 0
+    for one in works:
+        is_done_whole = one.state == "done" and one.unit.part is None
+        if one.unit.kind == "video" and (is_done_whole or one.unit.part is not None):
+            num_bytes += one.unit.size_bytes if _is_first(one) else 0
+            num_known += one.num_frames if is_done_whole else one.unit.num_frames or 0
+    frames_a_byte = num_known / num_bytes if num_bytes else 0.0
     num_left, is_least = 0.0, False
     for one in waiting:
         expected = one.unit.num_frames

@@ -8,7 +8,7 @@ import os
 import platform
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,10 +18,19 @@ from keepbusy.batch.crew import Hire, LocalMember, Member, Message, WorkersLog
 from keepbusy.batch.cuts import broken_cuts
 from keepbusy.batch.files import list_files
 from keepbusy.batch.folder import job_folder
-from keepbusy.batch.job import BY_MODEL, CHANGE_NOTHING, Job, UnitConfig, check_select, differences, plain
+from keepbusy.batch.job import (
+    BY_MODEL,
+    CHANGE_NOTHING,
+    Job,
+    UnitConfig,
+    check_select,
+    check_sendable,
+    differences,
+    plain,
+)
 from keepbusy.batch.ledger import join
-from keepbusy.batch.manifest import JobState, Manifest, read_manifest
-from keepbusy.batch.plan import plan_files
+from keepbusy.batch.manifest import DamagedError, JobState, Manifest, read_manifest
+from keepbusy.batch.plan import all_entries, plan_files, without_missing
 from keepbusy.batch.processes import choose_groups
 from keepbusy.batch.progress import Progress, progress_of
 from keepbusy.batch.schema import arrow
@@ -31,7 +40,7 @@ from keepbusy.batch.units import Entry, Unit
 from keepbusy.checks import check_count
 from keepbusy.config import SelectConfig, split_options
 from keepbusy.embedded import embedded_model
-from keepbusy.errors import ConfigError, KeepbusyError
+from keepbusy.errors import ConfigError, KeepbusyError, SourceError
 from keepbusy.models.store import find_model
 
 if TYPE_CHECKING:
@@ -56,6 +65,7 @@ def run_batch(
     errors_allowed: int | None = None,
     retry_aside: bool = False,
     overwrite: bool = False,
+    drop_missing: bool = False,
     on_progress: Callable[[Progress], None] = lambda _: None,
     **options: Unpack[Options],
 ) -> Progress:
@@ -83,7 +93,9 @@ def run_batch(
             start one; None for this machine without Ray. `processes` then counts workers, by default one for each node.
         errors_allowed: More files and frames than this that fail end the job; None for no limit.
         retry_aside: Try units again that were set aside.
-        overwrite: Where model or settings differ from those of the results that are there, do all again.
+        overwrite: Where model or settings differ from those of the results that are there, do all of the job's files
+            again.
+        drop_missing: Take files that are gone out of the job, with what was found in them.
         on_progress: Told how far the job is, twice a second, in this thread.
         **options: Any attribute of `DetectConfig`, `DeviceConfig` and `RunConfig`, by its name.
 
@@ -100,12 +112,16 @@ def run_batch(
         MissingExtraError: PyArrow is not installed.
     """
     arrow()
+    if not callable(on_progress):
+        raise ConfigError(f"on_progress: {type(on_progress).__name__} is no function")
     job = _job(output, model, device, names, select, units, dict(options))
     _check_numbers(processes, errors_allowed)
-    given = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    given = _listed(sources)
     if not given and read_manifest(job.folder) is None:
-        raise ConfigError("run_batch: no source given", hint="name at least one video, picture or folder")
-    entries = list_files(given)
+        raise _no_source(output)
+    entries = list_files(given, job.logins, job.folder)
+    if given and not entries:
+        raise SourceError(f"{job.folder}: the sources name nothing but the results themselves", hint="name other files")
     with ExitStack() as stack:
         folder = stack.enter_context(job_folder(job.folder))
         job = dataclasses.replace(job, folder=folder)
@@ -117,9 +133,11 @@ def run_batch(
             begun.start, processes = cluster.hiring(None if processes == "auto" else processes)
             begun.is_elsewhere = True
         try:
-            begun.prepare(retry_aside=retry_aside)
-            if begun.state.work and all(work.state != "waiting" for work in begun.state.work.values()):
-                return progress_of(begun.state)
+            begun.prepare(retry_aside=retry_aside, drop_missing=drop_missing)
+            if not begun.state.work:
+                raise _no_source(output)
+            if all(work.state != "waiting" for work in begun.state.work.values()):
+                return progress_of(begun.state, num_frames_before=None)
             return begun.go(processes, errors_allowed, on_progress)
         finally:
             begun.close()
@@ -145,7 +163,31 @@ def _job(output: Any, model: Any, device: str, names: Any, select: Any, units: A
     path = Path(os.path.abspath(path))
     if isinstance(names, (str, os.PathLike)):
         names = os.path.abspath(names)
-    return Job(Path(output), path, device, names, select, units or UnitConfig(), options)
+    job = Job(Path(output), path, device, names, select, units or UnitConfig(), options)
+    check_sendable(job)
+    return job
+
+
+def _listed(sources: Any) -> list[str | Path]:
+    """Sources as a list.
+
+    Raises:
+        ConfigError: They are none.
+    """
+    if isinstance(sources, (bytes, bytearray)) or not isinstance(sources, (str, os.PathLike, Iterable)):
+        raise ConfigError(f"sources: {type(sources).__name__} names no files", hint="give paths or addresses")
+    given: list[Any] = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+    for one in given:
+        if not isinstance(one, (str, os.PathLike)) or not os.fspath(one):
+            raise ConfigError(f"sources: {one!r} names no file", hint="give paths or addresses")
+    return given
+
+
+def _no_source(output: str | Path) -> ConfigError:
+    return ConfigError(
+        f"{output}: no source is given, and there is no batch to go on with",
+        hint="name at least one video, picture or folder",
+    )
 
 
 def _check_numbers(processes: Any, errors_allowed: Any) -> None:
@@ -159,7 +201,7 @@ class _Begun:
     """A job whose folder is taken: first its manifest is seen to, then its work is done.
 
     Attributes:
-        start: Starts a worker.
+        start: Makes a worker.
         is_elsewhere: Whether workers are not bound to cores of this machine.
     """
 
@@ -177,7 +219,7 @@ class _Begun:
         self.is_elsewhere = False
         try:
             state = read_manifest(job.folder)
-        except KeepbusyError:
+        except DamagedError:
             if not overwrite:
                 raise
             state = None
@@ -185,7 +227,10 @@ class _Begun:
             if not overwrite:
                 raise _other_settings(job.folder, differing)
             log.warning("%s: all results are made again: %s", job.folder, "; ".join(differing))
+            self._entries = all_entries(state, entries)
             state = None
+        elif state is not None and not entries:
+            self._entries = all_entries(state, ())
         self._known = state
         self._overwrites = overwrite
 
@@ -195,7 +240,7 @@ class _Begun:
         assert self._manifest is not None  # nosec B101 # for mypy: `prepare` was called
         return self._manifest.state
 
-    def prepare(self, *, retry_aside: bool) -> None:
+    def prepare(self, *, retry_aside: bool, drop_missing: bool) -> None:
         """Have a manifest that says what is to be done."""
         if self._known is None:
             self._begin_anew()
@@ -203,12 +248,14 @@ class _Begun:
             self._manifest = Manifest(self._job.folder, self._known)
         manifest = self._manifest
         assert manifest is not None  # nosec B101 # for mypy: made above
+        if drop_missing and (num_missing := without_missing(manifest)):
+            log.warning("%d files are gone, and are taken out of the job", num_missing)
         self._take_up(manifest, retry_aside=retry_aside)
         units = self._job.units
         plan_files(manifest, self._entries, pictures_per_unit=units.pictures, may_cut=self._job.may_cut)
         num_strays = remove_strays(self._job.folder, manifest.state.shards)
         if num_strays and manifest.state.num_runs:
-            log.info("%d files of units that were broken off are removed", num_strays)
+            log.info("%d files of tables that do not count any more are removed", num_strays)
 
     def _begin_anew(self) -> None:
         """Settle the model, then begin the manifest with what results depend on."""
@@ -228,6 +275,8 @@ class _Begun:
             if work.state == "done" and not is_whole(folder, work.shard, work.files):
                 log.warning("%s: its shard %s is damaged or gone: done again", work.unit.name, work.shard)
                 manifest.again(work.unit.id, "its shard is damaged")
+            elif work.state == "done" and any(os.path.lexists(work.unit.files[at].location) for at in work.missing):
+                manifest.again(work.unit.id, "pictures that were not there are back")
             elif work.state == "failed":
                 manifest.again(work.unit.id, "failed before")
             elif work.state == "aside" and retry_aside:
@@ -277,7 +326,7 @@ class _Begun:
             update=on_progress,
         )
         supervisor.run()
-        return progress_of(manifest.state)
+        return supervisor.progress()
 
     def _check_facts(self, there: dict[str, Any]) -> None:
         """See that this machine finds what the job's results were found with.
@@ -297,6 +346,7 @@ class _Begun:
         """A worker process that has settled the model, and told what results depend on."""
         member = self.start(dataclasses.replace(self._job, settled=settled, cores=cores), self._messages)
         self._first = member
+        member.start()
         member.say(("begin", unit))
         while True:
             sender, message = self._messages.get()

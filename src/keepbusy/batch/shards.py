@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from keepbusy.version import __version__
 
 SUFFIX = ".parquet"
 _PART = ".part"
+_OWN_NAME = re.compile(r"\d{6,}-\d+\.parquet|\.\d{6,}-\d+\.part")
+"""What a batch calls its shards, whole and while they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,8 @@ def is_whole(folder: Path, shard: str, files: Mapping[str, ShardFile], *, reads_
 def remove_strays(folder: Path, shards: set[str]) -> int:
     """Remove what a crash has left, and the shards that nothing names any more; how many files that were.
 
+    Files that no batch has named are left alone.
+
     Args:
         folder: The job's.
         shards: Those that the manifest names.
@@ -165,8 +170,7 @@ def remove_strays(folder: Path, shards: set[str]) -> int:
     num_removed = 0
     for table in TABLES:
         for path in (folder / table).iterdir():
-            is_stray = path.name.startswith(".") if path.suffix == _PART else path.stem not in shards
-            if path.suffix in (SUFFIX, _PART) and is_stray:
+            if _OWN_NAME.fullmatch(path.name) and path.stem not in shards:
                 with suppress(OSError):
                     path.unlink()
                     num_removed += 1

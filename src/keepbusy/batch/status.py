@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from keepbusy.batch.folder import is_locked
+from keepbusy.batch.manifest import Work
 from keepbusy.batch.progress import Progress, progress_of
 from keepbusy.batch.results import state_of
-from keepbusy.batch.shards import is_whole
+from keepbusy.batch.schema import arrow
+from keepbusy.batch.shards import is_whole, shard_path
+
+_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +27,7 @@ class Status:
         settings: What was given, and what results depend on, as the manifest has it.
         is_running: Whether a job works in the folder at this moment.
         num_runs: How often it was begun or continued.
+        failed_frames: The first hundred frames that failed.
         damaged: The files whose shards are damaged or gone; the same command does them again.
     """
 
@@ -29,6 +36,22 @@ class Status:
     is_running: bool
     num_runs: int
     damaged: tuple[str, ...]
+    failed_frames: tuple[FailedFrame, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedFrame:
+    """A frame that has no detections because something failed.
+
+    Attributes:
+        name: Its file.
+        index: Its place in a video; None for pictures.
+        reason: Why.
+    """
+
+    name: str
+    index: int | None
+    reason: str
 
 
 def read_status(folder: str | Path, *, reads_all: bool = False) -> Status:
@@ -53,4 +76,25 @@ def read_status(folder: str | Path, *, reads_all: bool = False) -> Status:
         damaged=tuple(
             work.unit.name for work in done if not is_whole(place, work.shard, work.files, reads_all=reads_all)
         ),
+        failed_frames=tuple(islice(_failed_frames(place, done), _SHOWN)),
     )
+
+
+def _failed_frames(folder: Path, done: Iterable[Work]) -> Iterator[FailedFrame]:
+    """The frames that failed, from the shards that have some; a shard that cannot be read is told as damaged."""
+    arrow()
+    import pyarrow
+    import pyarrow.parquet
+
+    for work in done:
+        if not work.num_errors:
+            continue
+        try:
+            table = pyarrow.parquet.read_table(
+                shard_path(folder, "frames", work.shard), columns=["source", "index", "error"]
+            )
+        except (OSError, pyarrow.ArrowException):
+            continue
+        for row in table.filter(table["error"].is_valid()).to_pylist():
+            index = row["index"] if work.unit.kind == "video" else None
+            yield FailedFrame(name=row["source"], index=index, reason=row["error"]["message"])

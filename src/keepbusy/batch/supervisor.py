@@ -48,7 +48,7 @@ class Supervisor:
         facts: What it has told of itself: what the others must tell, too.
         messages: Where it speaks to.
         workers_log: Shows what workers log.
-        start: Starts a worker.
+        start: Makes a worker.
         max_problems: More failures than this stop the job; None for no limit.
         update: Told how far the job is, twice a second.
     """
@@ -107,6 +107,10 @@ class Supervisor:
                     due_s = now_s + UPDATE_EVERY_S
                     self._update(self.progress())
             self._update(self.progress())
+        except BaseException:
+            with suppress(Exception):
+                self._update(self.progress())
+            raise
         finally:
             self._end()
 
@@ -127,6 +131,7 @@ class Supervisor:
     def _hire(self, group: int) -> None:
         member = self._start(dataclasses.replace(self._job, cores=self._groups[group]), self._messages)
         self._members[member] = group
+        member.start()
         member.say(("begin", None))
         member.say(("work", self._run_number))
 
@@ -138,10 +143,14 @@ class Supervisor:
             self._hire(free.pop(0))
 
     def _give(self) -> None:
-        """Give units to workers: first to those that have none, then one ahead to each."""
+        """Give units to workers: first to those that have none, then one ahead to each.
+
+        The last ones are not given ahead: whoever is free first takes them.
+        """
         for num_units in range(GIVEN_AHEAD):
+            num_kept = len(self._groups) - 1 if num_units else 0
             for member in self._members:
-                if member.is_ready and len(member.units) == num_units and self._ledger.waiting:
+                if member.is_ready and len(member.units) == num_units and len(self._ledger.waiting) > num_kept:
                     self._give_to(member)
 
     def _give_to(self, member: Member) -> None:

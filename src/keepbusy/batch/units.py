@@ -88,5 +88,7 @@ def unit_of_dict(content: Mapping[str, Any]) -> Unit:
     """
     values = dict(content)
     files = tuple(Entry(str(name), str(place), int(size), str(stamp)) for name, place, size, stamp in values["files"])
+    if not files:
+        raise ValueError("a unit has no files")
     part = values.get("part")
     return Unit(**{**values, "files": files, "part": None if part is None else Part(**part)})

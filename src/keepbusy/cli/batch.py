@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
-from rich.console import Console
 
 from keepbusy.cli.options import (
     OUTPUT_PANEL,
@@ -129,6 +128,15 @@ def batch(
             rich_help_panel=_JOB,
         ),
     ] = False,
+    drop_missing: Annotated[
+        bool,
+        typer.Option(
+            "--drop-missing",
+            help="Take files that are gone out of the job, with what was found in them. By default their results stay, "
+            "and where they would have to be read again they fail.",
+            rich_help_panel=_JOB,
+        ),
+    ] = False,
     unit_frames: Annotated[
         str,
         typer.Option(
@@ -199,10 +207,11 @@ def batch(
     from keepbusy.cli.batch_progress import BatchProgress, print_batch
     from keepbusy.cli.models import find_model_with_progress
     from keepbusy.errors import ConfigError
+    from keepbusy.terminal.console import open_console
 
     if output is None:
         raise ConfigError("--output: is missing", hint="say where the tables go: keepbusy batch archive/ -o found/")
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     shown = BatchProgress(console, is_wanted=not quiet)
     with shown:
         from keepbusy.batch.job import UnitConfig
@@ -220,6 +229,7 @@ def batch(
             errors_allowed=errors_allowed,
             retry_aside=retry_aside,
             overwrite=overwrite,
+            drop_missing=drop_missing,
             on_progress=shown.update,
             conf=conf,
             class_conf=partial(parse_class_conf, class_conf or ()),

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from keepbusy.batch.progress import Progress
 
 _FAILURES_SHOWN = 10
+_LINE_EVERY_S = 30.0
 
 
 class BatchProgress:
-    """Shows a batch that goes on: a line that changes on a terminal, one line per tenth elsewhere.
+    """Shows a batch that goes on: a line that changes on a terminal, a line every half minute elsewhere.
 
     Args:
         console: Where.
@@ -37,6 +38,7 @@ class BatchProgress:
         self._bars: Bars | None = None
         self._last: Progress | None = None
         self._begin_s = time.monotonic()
+        self._due_s = _LINE_EVERY_S
 
     @property
     def elapsed_s(self) -> float:
@@ -55,15 +57,18 @@ class BatchProgress:
         if self._bars is not None:
             total = None if progress.is_least else progress.num_expected
             self._bars.update(self._task, total=total, completed=progress.num_frames, told=line_of(progress))
+        elif self._is_wanted and self.elapsed_s >= self._due_s:
+            self._due_s = self.elapsed_s + _LINE_EVERY_S
+            self._console.print(line_of(progress), highlight=False, soft_wrap=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._shown.close()
         last = self._last
-        if self._is_wanted and error is not None and not isinstance(error, Exception) and last is not None:
-            told = f"interrupted: {last.num_done} of {last.num_units} units are done; the same command goes on"
-            self._console.print(told, highlight=False)
+        if self._is_wanted and error is not None and not isinstance(error, Exception):
+            done = "nothing is done yet" if last is None else f"{last.num_done} of {last.num_units} units are done"
+            self._console.print(f"interrupted: {done}; the same command goes on", highlight=False)
 
 
 def line_of(progress: Progress) -> str:
@@ -96,11 +101,15 @@ def time_text(seconds: float) -> str:
 
 def print_batch(console: Console, progress: Progress, *, elapsed_s: float | None = None) -> None:
     """A job in numbers, and what has failed in it."""
-    spent = f" in {elapsed_s:.2f} s" if elapsed_s is not None else ""
+    frames = f"[bold]{progress.num_frames}[/] frames of {progress.num_files} files"
+    if elapsed_s is not None and progress.num_new == progress.num_frames:
+        frames += f" in {elapsed_s:.2f} s"
+    elif elapsed_s is not None:
+        frames = f"[bold]{progress.num_new}[/] frames in {elapsed_s:.2f} s; in all {frames}"
     console.print(
-        f"[bold]{progress.num_frames}[/] frames of {progress.num_files} files{spent}, {progress.num_detections} "
-        f"detections; {progress.num_done} of {progress.num_units} units done",
+        f"{frames}, {progress.num_detections} detections; {progress.num_done} of {progress.num_units} units done",
         highlight=False,
+        soft_wrap=True,
     )
     for count, what in (
         (progress.num_waiting, "waiting"),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from keepbusy.cli.options import AsJsonOption, DebugOption
 
@@ -32,21 +31,25 @@ def status(
     """
     from keepbusy.batch.status import read_status
     from keepbusy.cli.batch_progress import print_batch
+    from keepbusy.terminal.console import open_console
     from keepbusy.texts import fit
 
     found = read_status(folder, reads_all=check)
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=2))
     else:
-        console = Console()
+        console = open_console()
         given, facts = found.settings["given"], found.settings["facts"]
         state = (
-            "running" if found.is_running else "over" if found.progress.is_over else "stopped: the same command goes on"
+            "running" if found.is_running else "done" if found.progress.is_over else "stopped: the same command goes on"
         )
         console.print(f"{folder}: {state}", highlight=False, markup=False)
         told = f"{given['model']} on {given['device']}, {facts['number_type'] or 'number type not known'}, head "
         console.print(f"{told}{facts['head']}, keepbusy {facts['keepbusy']}", highlight=False, markup=False)
         print_batch(console, found.progress)
+        for failed in found.failed_frames:
+            where = failed.name if failed.index is None else f"{failed.name}, frame {failed.index}"
+            console.print(fit(f"  {where}: {failed.reason}"), highlight=False, markup=False, soft_wrap=True)
         for name, text in found.progress.notes.items():
             console.print(fit(f"  {name}: {text}"), highlight=False, markup=False, soft_wrap=True)
         for name in found.damaged:
