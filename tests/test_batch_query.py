@@ -20,7 +20,8 @@ import keepbusy as kb
 from keepbusy.batch.manifest import Manifest
 from keepbusy.batch.progress import progress_of
 from keepbusy.batch.rows import Rows
-from keepbusy.batch.shards import ShardWriter
+from keepbusy.batch.schema import TABLES
+from keepbusy.batch.shards import ShardFile, ShardWriter
 from keepbusy.batch.units import Entry, Unit
 from keepbusy.cli.app import app
 from keepbusy.cli.batch_progress import line_of, time_text
@@ -284,7 +285,7 @@ def invoke(*arguments: str | Path) -> tuple[int, str, str]:
 
 def test_the_commands(found: Path, blob_model: Path, tmp_path: Path) -> None:
     code, out, _ = invoke("batch", "status", found)
-    assert code == 0 and "14 frames of 3 files" in out and "over" in out
+    assert code == 0 and "14 frames of 3 files" in out and "found: done" in out
     code, out, _ = invoke("batch", "status", found, "--json", "--check")
     told = json.loads(out)
     assert code == 0 and told["progress"]["num_done"] == 2 and told["damaged"] == []
@@ -320,7 +321,8 @@ def test_how_far_a_job_is_and_when_it_will_be_done(tmp_path: Path) -> None:
     begin = progress_of(manifest.state)
     assert (begin.num_waiting, begin.num_expected, begin.is_least) == (4, 1, True)
     assert "of at least 1 frames" in line_of(begin)
-    manifest.done(works[0].unit.id, "a", {}, frames=100, detections=5, errors=2, seconds=1.0)
+    files = {table: ShardFile(0, "", 0) for table in TABLES}
+    manifest.done(works[0].unit.id, "a", files, frames=100, detections=5, errors=2, seconds=1.0)
     progress = progress_of(manifest.state, under_way={works[1].unit.id: 50}, elapsed_s=10.0)
     assert (progress.num_frames, progress.num_expected, progress.is_least) == (150, 100 + 200 + 300 + 1, False)
     assert progress.throughput_fps == 15.0 and progress.left_s == pytest.approx(451 / 15)
