@@ -112,12 +112,17 @@ def test_names_of_files_in_stores() -> None:
             entry("two.avi", "/videos/two.avi"),
             entry("memory://one.mp4"),
             entry("https://host/a/../b/c.jpg?sig=1/2"),
+            entry("zip://day/1.mp4::file:///videos/x.zip"),
+            entry("zip://day/2.mp4::file:///videos/x.zip"),
+            entry("zip://night/2.mp4::https://me:***@host/y.zip?sig=1/2"),
         ]
     )
     assert names.stem("s3://bucket/clips/a/x.mp4") == "a/x"
     assert names.stem("s3://key:***@bucket/clips/b/x.mp4") == "b/x"
     assert names.stem("file:///videos/one.mp4") == "one" and names.stem("memory://one.mp4") == "one-2"
     assert names.stem("https://host/a/../b/c.jpg?sig=1/2") == "c"
+    archived = [names.stem(one) for one in map(str, names._places) if one.startswith("zip")]
+    assert archived == ["videos/x.zip/day/1", "videos/x.zip/day/2", "host/y.zip/night/2"]
     assert (names.stem("two.avi"), names.stem("./two.mp4")) == ("two", "two-2")
 
 

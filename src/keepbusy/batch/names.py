@@ -68,14 +68,26 @@ def _store(place: Path) -> str:
 
 
 def place_of(entry: Entry) -> Path:
-    """Where a file is, as a path: `/s3:/bucket/clip.mp4` for `s3://bucket/clip.mp4`, without a login."""
+    """Where a file is, as a path, without a login: `/s3:/bucket/clip.mp4` for `s3://bucket/clip.mp4`.
+
+    A file in an archive is below it: `/zip:/videos/x.zip/clip.mp4` for `zip://clip.mp4::file:///videos/x.zip`.
+    """
     if not is_remote(entry.location):
         return Path(entry.location)
-    scheme, _, rest = entry.name.partition("://")
+    (scheme, rest), *outer = (_split(address) for address in entry.name.split("::"))
+    if scheme == "file":
+        return Path(os.path.abspath(rest))
+    parts = [*(path for _, path in reversed(outer)), rest]
+    return Path(os.path.abspath("/".join([f"/{scheme}:", *(part.strip("/") for part in parts)])))
+
+
+def _split(address: str) -> tuple[str, str]:
+    """The scheme and the path of an address; of one without a scheme the path."""
+    scheme, sign, rest = address.rpartition("://")
     scheme = scheme.lower()
     if scheme in ("http", "https"):
         rest = rest.partition("?")[0]
-    if scheme != "file":
-        first, slash, path = rest.replace("://", ":/").partition("/")
-        rest = f"/{scheme}:/{first.rpartition('@')[2]}{slash}{path}"
-    return Path(os.path.abspath(rest))
+    if scheme != "file" and sign:
+        first, slash, path = rest.partition("/")
+        rest = f"{first.rpartition('@')[2]}{slash}{path}"
+    return scheme, rest
