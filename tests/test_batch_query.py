@@ -6,12 +6,12 @@ import csv
 import dataclasses
 import json
 import os
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -20,7 +20,8 @@ import keepbusy as kb
 from keepbusy.batch.manifest import Manifest
 from keepbusy.batch.progress import progress_of
 from keepbusy.batch.rows import Rows
-from keepbusy.batch.shards import ShardWriter
+from keepbusy.batch.schema import TABLES
+from keepbusy.batch.shards import ShardFile, ShardWriter
 from keepbusy.batch.units import Entry, Unit
 from keepbusy.cli.app import app
 from keepbusy.cli.batch_progress import line_of, time_text
@@ -36,8 +37,8 @@ NAMES = ("person", "bus")
 
 
 def found_by_task(task: str) -> Detections:
-    boxes = np.array([[1.25, 2, 11.5, 12], [3, 4, 33, 44]], np.float32)
-    confidence, class_id = np.array([0.9, 0.3], np.float32), np.array([0, 1])
+    boxes = np.array([[1.25, 2, 11.5, 12], [2.617, 4.123, 33, 44]], np.float32)
+    confidence, class_id = np.array([0.9, 0.2770034], np.float32), np.array([0, 1])
     more: dict[str, Any] = {}
     if task == "pose":
         more["keypoints"] = np.arange(12, dtype=np.float32).reshape(2, 2, 3) / 10
@@ -51,7 +52,7 @@ def found_by_task(task: str) -> Detections:
         more["track_id"] = np.array([7, 9])
     elif task == "classify":
         none = np.empty((0, 4), np.float32)
-        share = np.array([0.25, 0.75], np.float32)
+        share = np.array([0.2770034, 0.7229966], np.float32)
         return Detections(none, np.empty(0, np.float32), np.empty(0, np.int64), NAMES, probabilities=share)
     return Detections(boxes, confidence, class_id, NAMES, frame_hw=(64, 96), **more)
 
@@ -63,7 +64,7 @@ def results(task: str) -> list[Result]:
     frames = [Frame(np.zeros((64, 96, 3), np.uint8), index, index / 10, 0, "clip.mp4") for index in range(2)]
     failed = Frame(None, 2, 0.2, 0, "clip.mp4", (64, 96))
     return [
-        Result(frames[0], found_by_task(task), Timings(1, 2_000_001)),
+        Result(frames[0], found_by_task(task), Timings(1, 2_345_679)),
         Result(frames[1], nothing if task != "classify" else found_by_task(task), Timings()),
         Result(failed, nothing, Timings(), error),
     ]
@@ -71,30 +72,53 @@ def results(task: str) -> list[Result]:
 
 @pytest.mark.parametrize("task", ["detect", "pose", "obb", "segment", "track", "classify"])
 def test_results_of_every_task_come_back(task: str, tmp_path: Path) -> None:
+    job = tmp_path / "job"
     for table in ("detections", "frames"):
-        (tmp_path / table).mkdir()
-    manifest = Manifest.create(tmp_path, {"given": {}, "facts": {"names": NAMES}})
+        (job / table).mkdir(parents=True)
+    manifest = Manifest.create(job, {"given": {}, "facts": {"names": NAMES}})
     (work,) = manifest.plan([Unit(0, "video", (Entry("clip.mp4", "/clip.mp4", 1, "1"),))])
-    writer, rows = ShardWriter(tmp_path, "000001-1", 1), Rows()
+    writer, rows = ShardWriter(job, "000001-1", 1), Rows()
     for one in results(task):
         rows.add(one, "clip.mp4", one.frame.index)
     writer.write(rows.take())
     manifest.done(work.unit.id, "000001-1", writer.finish(), frames=3, detections=2, errors=1, seconds=1.0)
     manifest.close()
-    assert [record(one) for one in kb.batch.results_of(tmp_path)] == [record(one) for one in results(task)]
-    row = kb.batch.query(tmp_path, "SELECT read_ms, infer_ms FROM frames ORDER BY index LIMIT 1").to_pylist()
-    assert row == [{"read_ms": 2.0, "infer_ms": None}]
-    if task != "classify":
-        kb.batch.export(tmp_path, coco=tmp_path / "coco.json", csv=tmp_path / "out.csv", yolo=tmp_path / "labels")
-        content = json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))
-        assert [one["name"] for one in content["categories"]] == list(NAMES)
-        assert content["annotations"][0]["bbox"] == [1.25, 2.0, 10.25, 10.0]
-        assert ("segmentation" in content["annotations"][0]) == (task == "segment")
-        with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
-            lines_of_csv = list(csv.DictReader(file))
-        assert [one["name"] for one in lines_of_csv] == ["person", "bus"] and lines_of_csv[0]["right"] == "11.5"
-        lines = (tmp_path / "labels" / "clip_000000.txt").read_text(encoding="utf-8").splitlines()
-        assert len(lines) == 2 and lines[0].startswith("0 ")
+    assert [record(one) for one in kb.batch.results_of(job)] == [record(one) for one in results(task)]
+    # What comes back can be drawn, and given to other libraries.
+    picture = np.zeros((64, 96, 3), np.uint8)
+    (first, *_), again = results(task), list(kb.batch.results_of(job))
+    assert np.array_equal(first.detections.plot(picture), again[0].detections.plot(picture))
+    if task == "segment":
+        masks, known_masks = again[0].detections.masks, first.detections.masks
+        assert masks is not None and known_masks is not None
+        assert np.array_equal(masks.to_array(), known_masks.to_array())
+        assert len(again[0].detections.where(conf=0.5)) == 1
+    row = kb.batch.query(job, "SELECT read_ms, infer_ms FROM frames ORDER BY index LIMIT 1").to_pylist()
+    assert row == [{"read_ms": 2.346, "infer_ms": None}]
+    # The tables have what the records say, to the last digit.
+    columns = "class_id, name, confidence, box_xyxy, track_id, box_xywhr, keypoints, segmentation"
+    rows = kb.batch.query(job, f"SELECT {columns} FROM detections WHERE index = 0").to_pylist()
+    known = [{key: value for key, value in row.items() if value is not None} for row in rows]
+    assert known == record(results(task)[0])["detections"]
+    shares = kb.batch.query(job, "SELECT probabilities FROM frames WHERE index = 0").to_pylist()
+    assert shares == [{"probabilities": record(results(task)[0]).get("probabilities")}]
+    kb.batch.export(job, coco=tmp_path / "coco.json", csv=tmp_path / "out.csv", yolo=tmp_path / "labels")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        lines_of_csv = list(csv.DictReader(file))
+    lines = (tmp_path / "labels" / "clip_000000.txt").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 2
+    if task == "classify":
+        assert [(one["name"], one["probability"]) for one in lines_of_csv[:2]] == [
+            ("bus", "0.723"),
+            ("person", "0.277"),
+        ]
+        return
+    content = json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))
+    assert [one["name"] for one in content["categories"]] == list(NAMES)
+    assert content["annotations"][0]["bbox"] == [1.25, 2.0, 10.25, 10.0]
+    assert ("segmentation" in content["annotations"][0]) == (task == "segment")
+    assert [one["name"] for one in lines_of_csv] == ["person", "bus"] and lines_of_csv[0]["right"] == "11.5"
+    assert lines[0].startswith("0 ")
 
 
 @pytest.fixture(scope="module")
@@ -127,17 +151,29 @@ def test_every_question_has_an_answer(name: str, found: Path) -> None:
     ("sql", "words"),
     [
         ("SELECT nonsense FROM frames", "nonsense"),
-        ("SELEC", "SELEC"),
-        ("", "no single question"),
-        ("SELECT 1; SELECT 2", "no single question"),
-        ("DROP TABLE frames", "no single question"),
-        ("COPY frames TO 'out.csv'", "no single question"),
-        ("SET enable_external_access = true", "no single question"),
+        ("SELEC * FROM frames", "SELEC"),
+        ("object", "no question is called object, did you mean objects"),
+        ("Objects", "did you mean objects"),
+        ("xyzzy", "no question is called xyzzy"),
+        (" ", "is empty"),
+        ("-- nothing", "is empty"),
+        ("SELECT 1; SELECT 2", "has 2 statements"),
+        ("DROP TABLE frames", "DROP is no question"),
+        ("DELETE FROM frames", "DELETE is no question"),
+        ("COPY frames TO 'out.csv'", "COPY is no question"),
+        ("SET enable_external_access = true", "SET is no question"),
+        ("SELECT error('boom')", "boom"),
+        ("SELECT ?", "parameters"),
+        ("SELECT cast(source AS int) FROM frames", "Conversion"),
+        ("SELECT '\udcff' FROM nowhere", "nowhere"),
+        ("SELECT * FROM of_this_program", "of_this_program"),
         ("SELECT * FROM read_csv('/etc/passwd')", "/etc/passwd"),
         ("SELECT * FROM read_text('manifest.jsonl')", "manifest.jsonl"),
     ],
 )
 def test_questions_that_cannot_be_answered(sql: str, words: str, found: Path) -> None:
+    of_this_program = kb.batch.query(found, "SELECT 1 AS one")
+    assert of_this_program.num_rows == 1
     with pytest.raises(ConfigError, match=words) as raised:
         kb.batch.query(found, sql)
     assert "\n" not in raised.value.message and raised.value.hint
@@ -160,17 +196,77 @@ def test_a_batch_without_results_has_empty_tables(tmp_path: Path) -> None:
     assert list(kb.batch.results_of(tmp_path)) == []
 
 
-def test_thumbnails(found: Path, tmp_path: Path) -> None:
-    answer = kb.batch.query(found, "SELECT source, index FROM frames WHERE index IN (0, 5) ORDER BY source, index")
-    assert kb.batch.write_thumbnails(found, answer, tmp_path / "shown") == 4
-    assert sorted(path.name for path in (tmp_path / "shown").iterdir()) == [
-        "0.jpg", "1.jpg", "clip_000000.jpg", "clip_000005.jpg"
+@pytest.mark.parametrize("table", ["detections", "frames"])
+def test_a_damaged_shard_is_an_error_and_no_gap(table: str, found: Path, tmp_path: Path) -> None:
+    """Also where a disk has lost a bit, which leaves length and time as they were."""
+    copy = tmp_path / "copy"
+    shutil.copytree(found, copy)
+    shard = sorted((copy / table).iterdir())[0]
+    content, times = bytearray(shard.read_bytes()), shard.stat()
+    content[len(content) // 3] ^= 4
+    shard.write_bytes(content)
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
+    reads: list[Callable[[], object]] = [
+        lambda: kb.batch.query(copy, "SELECT 1"),
+        lambda: list(kb.batch.results_of(copy)),
+        lambda: kb.batch.export(copy, csv=tmp_path / "out.csv"),
+    ]
+    for read in reads:
+        with pytest.raises(KeepbusyError, match="is damaged or gone") as raised:
+            read()
+        assert "does it again" in str(raised.value.hint)
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["st*r", "fo[1]und", "wh?t", "source=x", "it's", "a\\b"])
+def test_a_folder_of_any_name(name: str, found: Path, tmp_path: Path) -> None:
+    """A name that is a pattern matches no other folder, and none becomes a column."""
+    for one in ("stXr", "fo1und", "what", name):
+        shutil.copytree(found, tmp_path / one)
+    answer = kb.batch.query(tmp_path / name, "SELECT DISTINCT source FROM frames ORDER BY source")
+    assert answer.column("source").to_pylist() == ["0.png", "1.png", "clip.mp4"]
+
+
+def test_no_two_columns_have_one_name(found: Path) -> None:
+    sql = "SELECT source, source, index AS source_1, index FROM frames ORDER BY source LIMIT 1"
+    assert kb.batch.query(found, sql).to_pylist() == [
+        {"source": "0.png", "source_2": "0.png", "source_1": 0, "index": 0}
+    ]
+    code, out, _ = invoke("query", found, sql, "--csv")
+    assert (code, out) == (0, "source,source_2,source_1,index\n0.png,0.png,0,0\n")
+    code, out, _ = invoke("query", found, "SELECT * FROM frames f JOIN detections d USING (source, index)", "--json")
+    assert code == 0 and {"timestamp_s", "timestamp_s_1"} <= set(json.loads(out)[0])
+
+
+def test_every_answer_is_json_and_csv(found: Path) -> None:
+    sql = (
+        "SELECT 'nan'::double AS a, ['inf'::float, 1] AS b, sum(index) AS c, 1.5 AS d, 'ab\\xff'::blob AS e, "
+        "DATE '2020-01-02' AS f, {'x': NULL, 'y': true} AS g, NULL AS h, true AS i, "
+        "INTERVAL '1 month 2 days 3.5 seconds' AS j FROM frames"
+    )
+    code, out, _ = invoke("query", found, sql, "--json")
+    row = json.loads(out, parse_constant=pytest.fail)[0]
+    assert code == 0 and list(row.values()) == [
+        None, [None, 1.0], 66, 1.5, "ab\\xff", "2020-01-02", {"x": None, "y": True}, None, True, "P1M2DT3.5S"
     ]  # fmt: skip
-    picture = cv2.imread(str(tmp_path / "shown" / "clip_000005.jpg"))
-    assert picture is not None and picture.shape == (64, 96, 3)
-    assert kb.batch.write_thumbnails(found, answer, tmp_path / "some", limit=1) == 1
-    with pytest.raises(ConfigError, match="names no frames"):
-        kb.batch.write_thumbnails(found, kb.batch.query(found, "objects"), tmp_path / "none")
+    code, out, _ = invoke("query", found, sql, "--csv")
+    (cells,) = csv.DictReader(out.splitlines())
+    assert list(cells.values()) == [
+        "nan", "[null, 1.0]", "66", "1.5", "ab\\xff", "2020-01-02", '{"x": null, "y": true}', "", "true", "P1M2DT3.5S"
+    ]  # fmt: skip
+
+
+def test_names_are_whole_where_a_program_reads_the_table(found: Path) -> None:
+    long = "long/" + 30 * "0123456789"
+    code, out, _ = invoke("query", found, f"SELECT '{long}[bold]' AS source, 1 AS n")
+    assert code == 0 and out.splitlines()[1].split() == [f"{long}[bold]", "1"]
+
+
+def test_what_query_refuses(found: Path, tmp_path: Path) -> None:
+    code, _, err = invoke("query", tmp_path)
+    assert code == 1 and "has no batch in it" in err
+    code, _, err = invoke("query", found, "objects", "--csv", "--json")
+    assert code == 1 and "--csv and --json" in err
 
 
 def test_an_export_needs_a_place(found: Path, tmp_path: Path) -> None:
@@ -182,13 +278,6 @@ def test_an_export_needs_a_place(found: Path, tmp_path: Path) -> None:
         kb.batch.export(tmp_path, csv=tmp_path / "out.csv")
 
 
-def test_labels_of_somebody_else_are_not_written_over(found: Path, tmp_path: Path) -> None:
-    (tmp_path / "0.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(KeepbusyError, match="which keepbusy did not write"):
-        kb.batch.export(found, yolo=tmp_path)
-    assert (tmp_path / "0.txt").read_text(encoding="utf-8") == "mine"
-
-
 def invoke(*arguments: str | Path) -> tuple[int, str, str]:
     done = CliRunner().invoke(app, list(map(str, arguments)))
     return done.exit_code, done.stdout, done.stderr if not done.exception else f"{done.stderr}{done.exception}"
@@ -196,7 +285,7 @@ def invoke(*arguments: str | Path) -> tuple[int, str, str]:
 
 def test_the_commands(found: Path, blob_model: Path, tmp_path: Path) -> None:
     code, out, _ = invoke("batch", "status", found)
-    assert code == 0 and "14 frames of 3 files" in out and "over" in out
+    assert code == 0 and "14 frames of 3 files" in out and "found: done" in out
     code, out, _ = invoke("batch", "status", found, "--json", "--check")
     told = json.loads(out)
     assert code == 0 and told["progress"]["num_done"] == 2 and told["damaged"] == []
@@ -232,7 +321,8 @@ def test_how_far_a_job_is_and_when_it_will_be_done(tmp_path: Path) -> None:
     begin = progress_of(manifest.state)
     assert (begin.num_waiting, begin.num_expected, begin.is_least) == (4, 1, True)
     assert "of at least 1 frames" in line_of(begin)
-    manifest.done(works[0].unit.id, "a", {}, frames=100, detections=5, errors=2, seconds=1.0)
+    files = {table: ShardFile(0, "", 0) for table in TABLES}
+    manifest.done(works[0].unit.id, "a", files, frames=100, detections=5, errors=2, seconds=1.0)
     progress = progress_of(manifest.state, under_way={works[1].unit.id: 50}, elapsed_s=10.0)
     assert (progress.num_frames, progress.num_expected, progress.is_least) == (150, 100 + 200 + 300 + 1, False)
     assert progress.throughput_fps == 15.0 and progress.left_s == pytest.approx(451 / 15)

@@ -174,6 +174,17 @@ def check_folder(name: str, value: Any) -> Path:
     return Path(path)
 
 
+def check_path(name: str, value: Any) -> None:
+    """See that a value names a file or a folder.
+
+    Raises:
+        ConfigError: It is no path, is empty, or has a zero byte in it.
+    """
+    is_one = isinstance(value, (str, os.PathLike)) and isinstance(path := os.fspath(value), str)
+    if not is_one or not path or "\0" in path:
+        raise ConfigError(f"{name}: {_shown(value)} is no path", hint="give the path of a file or folder")
+
+
 def check_device(value: Any) -> str:
     """A device's name as people write it → OpenVINO's: `cpu`, `intel:gpu`, `gpu:1` → CPU, GPU, GPU.1.
 

@@ -19,13 +19,14 @@ from keepbusy.batch.queries import QUESTIONS, query
 from keepbusy.batch.results import results_of
 from keepbusy.batch.run import run_batch
 from keepbusy.batch.status import Status, read_status
-from keepbusy.batch.thumbnails import write_thumbnails
+from keepbusy.batch.thumbnails import Thumbnails, write_thumbnails
 
 __all__ = [
     "QUESTIONS",
     "Failure",
     "Progress",
     "Status",
+    "Thumbnails",
     "UnitConfig",
     "export",
     "query",

@@ -65,10 +65,10 @@ class Rows:
 
 
 def _spans_ms(timings: Timings) -> dict[str, float | None]:
-    """How long each stage took for a frame, milliseconds; None for stages that it did not reach."""
+    """How long each stage took for a frame, milliseconds to a microsecond; None for stages that it did not reach."""
     spans: dict[str, float | None] = {}
     for stage in ("read", "preprocess", "infer", "postprocess"):
         begin_ns, end_ns = getattr(timings, f"{stage}_start_ns"), getattr(timings, f"{stage}_end_ns")
-        spans[f"{stage}_ms"] = (end_ns - begin_ns) / 1e6 if begin_ns and end_ns else None
-    spans["latency_ms"] = timings.latency_ns / 1e6 if timings.postprocess_end_ns else None
+        spans[f"{stage}_ms"] = round((end_ns - begin_ns) / 1e6, 3) if begin_ns and end_ns else None
+    spans["latency_ms"] = round(timings.latency_ns / 1e6, 3) if timings.postprocess_end_ns else None
     return spans

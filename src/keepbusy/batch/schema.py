@@ -37,9 +37,12 @@ def schemas() -> dict[str, pyarrow.Schema]:
 
     `detections` has a row for each detection, `frames` a row for each frame, in the order of the frames. A frame is
     named by `source` and `index` in both.
+
+    Numbers are doubles that hold what the JSON records say, to the last digit: as floats 0.277 would come back as
+    0.2770000100135803. Compressed, boxes take about a tenth more room than as floats, and rounded timings half as much.
     """
     pa = arrow()
-    number, text = pa.float32(), pa.string()
+    number, text = pa.float64(), pa.string()
     numbers = pa.list_(number)
     frame = [("source", text), ("index", pa.int64()), ("timestamp_s", pa.float64())]
     found = [

@@ -25,7 +25,19 @@ errors also begin with the name of a folder."""
 
 _QUOTED = _CONFIGURED | {
     *("coco", "csv", "errors_allowed", "json", "output", "overwrite", "yolo"),
-    *("class_match", "data", "exist_ok", "int8", "model", "save", "show", "skip_bad_labels", "split", "trace"),
+    *(
+        "class_match",
+        "data",
+        "exist_ok",
+        "int8",
+        "model",
+        "save",
+        "show",
+        "skip_bad_labels",
+        "split",
+        "thumbnails",
+        "trace",
+    ),
 }
 """What is an option where it stands in backticks."""
 

@@ -47,30 +47,60 @@ def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True) 
         SinkError: It cannot be written.
     """
     content = content.encode() if isinstance(content, str) else content
-    place = Path(os.path.realpath(path)) if follows_link else path
     try:
-        if follows_link and os.path.exists(place) and not os.path.isfile(place):
-            place.write_bytes(content)
+        if follows_link and is_no_file(path):
+            path.write_bytes(content)
         else:
-            _put(place, lambda file: file.write(content))
+            _put(Path(os.path.realpath(path)) if follows_link else path, lambda file: file.write(content))
     except OSError as error:
         raise write_error(path, error) from error
 
 
-def write_by(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """As `write_whole`, for contents that are made bit by bit.
+def write_by(target: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """As `write_whole`, for contents that are made bit by bit; `-` is standard output.
 
     Args:
-        path: The file.
+        target: The file.
         write: Writes its contents; what it raises leaves an earlier file as it was.
 
     Raises:
+        BrokenPipeError: Nobody reads any more what is written to a pipe.
         SinkError: It cannot be written.
     """
+    path = Path(target)
     try:
-        _put(Path(os.path.realpath(path)), write)
+        if str(target) == "-":
+            _print_by(write)
+        elif is_no_file(path):
+            with path.open("wb") as file:
+                write(file)
+        else:
+            _put(Path(os.path.realpath(path)), write)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise write_error(path, error) from error
+        raise write_error("standard output" if str(target) == "-" else path, error) from error
+
+
+def is_no_file(path: Path) -> bool:
+    """Whether something stands there that is no ordinary file: a pipe or a device, which cannot be replaced.
+
+    Asked of the name itself: what `/dev/stdout` leads to often has no name of its own.
+    """
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+def _print_by(write: Callable[[BinaryIO], object]) -> None:
+    """Write bytes to standard output."""
+    binary: BinaryIO | None = getattr(sys.stdout, "buffer", None)
+    if binary is None:  # Somebody put a stream of text in its place.
+        content = io.BytesIO()
+        write(content)
+        sys.stdout.write(content.getvalue().decode())
+    else:
+        sys.stdout.flush()
+        write(binary)
+    sys.stdout.flush()
 
 
 def copy_whole(source: Path, place: Path) -> None:

@@ -83,7 +83,7 @@ def claim_labels(folder: Path, *, exist_ok: bool, is_deep: bool = True, option: 
         return LabelMark(folder)
     if exist_ok:
         return None
-    flag = "`exist_ok`" if option == "--save-txt" else "labels:FOLDER?exist_ok=yes"
+    flag = "`exist_ok`" if option in ("--save-txt", "`yolo`") else "labels:FOLDER?exist_ok=yes"
     raise SinkError(
         f"{f'{option}: ' if option else ''}{folder}: has {changed.relative_to(folder)} in it, {what}",
         hint=f"give a new folder, or {flag} to write over label files of the same names",

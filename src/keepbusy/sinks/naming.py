@@ -78,6 +78,10 @@ class OutputNames:
         made_of = _made_of(stem, is_video=is_video)
         return stem not in self._taken and made_of not in self._videos and not (is_video and stem in self._barred)
 
+    def is_of_video(self, stem: str) -> bool:
+        """Whether a name is that of a frame of a video that has been named."""
+        return _made_of(stem.lower(), is_video=False) in self._videos
+
     def _take(self, stem: str, *, is_video: bool) -> None:
         self._taken.add(stem)
         if is_video:
@@ -224,8 +228,13 @@ def check_stdout(place: Path | str) -> None:
     Raises:
         SinkError: It is closed.
     """
-    if os.path.normpath(place) in _STDOUT_NAMES and _is_stdout_closed():
+    if is_stdout(place) and _is_stdout_closed():
         raise SinkError("standard output is closed: nothing can be written to it", hint="give a file, or open it")
+
+
+def is_stdout(place: Path | str) -> bool:
+    """Whether a place for an output names standard output."""
+    return os.path.normpath(place) in _STDOUT_NAMES
 
 
 _STDOUT_NAMES = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
