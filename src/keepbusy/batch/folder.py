@@ -106,10 +106,10 @@ def _is_as_good_as_empty(folder: Path) -> bool:
     """Whether a folder has nothing in it but what a batch leaves that could not begin."""
     with os.scandir(folder) as found:
         for one in found:
-            if one.name in TABLES and one.is_dir(follow_symlinks=False):
+            if one.name in TABLES and os.path.isdir(one) and not os.path.islink(one):
                 if os.listdir(one):
                     return False
-            elif one.name == FETCHED and one.is_dir():
+            elif one.name == FETCHED and os.path.isdir(one):
                 if not all(name.startswith(FETCHED_PREFIX) for name in os.listdir(one)):
                     return False
             elif one.name not in (_LOCK, PART_NAME):

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from keepbusy.cli.options import OUTPUT_PANEL, DebugOption, exist_ok_option, quiet_option
+from keepbusy.terminal.console import open_console
 
 
 def export(
@@ -48,4 +48,4 @@ def export(
         raise ConfigError("--save-conf: no labels are written", hint="say where with --yolo FOLDER")
     num_frames = write(folder, coco=coco, yolo=yolo, csv=csv, json=json, save_conf=save_conf, exist_ok=exist_ok)
     if not quiet:
-        Console(stderr=True).print(f"{num_frames} frames written", highlight=False)
+        open_console(stderr=True).print(f"{num_frames} frames written", highlight=False)
