@@ -126,8 +126,9 @@ def test_files_that_are_gone_are_taken_out_where_that_is_asked_for(
     write_picture(pictures[1], square_picture(90))
     changed = run(clips, out, blob_model)
     assert changed.num_errors == 1, "it was in one unit with the picture that has changed"
-    done = run(clips, out, blob_model, drop_missing=True)
-    assert done.num_problems == 0 and done.num_files == 4
+    for sources in ((), (clips,)):
+        done = run(sources, out, blob_model, drop_missing=True)
+        assert done.num_problems == 0 and done.num_files == 4
     assert set(counts(out)) == {str(clips / name) for name in ("1.mp4", "2.mp4", "1.png", "2.png")}
 
 

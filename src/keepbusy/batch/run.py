@@ -8,23 +8,20 @@ import os
 import platform
 import queue
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from keepbusy.api.load import check_model
+from keepbusy.batch.arguments import check_numbers, job_of, listed, no_source
 from keepbusy.batch.crew import Hire, LocalMember, Member, Message, WorkersLog
 from keepbusy.batch.cuts import broken_cuts
 from keepbusy.batch.files import list_files
 from keepbusy.batch.folder import job_folder
 from keepbusy.batch.job import (
-    BY_MODEL,
     CHANGE_NOTHING,
     Job,
     UnitConfig,
-    check_select,
-    check_sendable,
     differences,
     plain,
 )
@@ -33,15 +30,13 @@ from keepbusy.batch.manifest import DamagedError, JobState, Manifest, read_manif
 from keepbusy.batch.plan import all_entries, plan_files, without_missing
 from keepbusy.batch.processes import choose_groups
 from keepbusy.batch.progress import Progress, progress_of
+from keepbusy.batch.remote import is_remote
 from keepbusy.batch.schema import arrow
 from keepbusy.batch.shards import is_whole, remove_strays
 from keepbusy.batch.supervisor import CANNOT_BEGIN_HINT, Supervisor
 from keepbusy.batch.units import Entry, Unit
-from keepbusy.checks import check_count
-from keepbusy.config import SelectConfig, split_options
-from keepbusy.embedded import embedded_model
+from keepbusy.config import SelectConfig
 from keepbusy.errors import ConfigError, KeepbusyError, SourceError
-from keepbusy.models.store import find_model
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -114,11 +109,11 @@ def run_batch(
     arrow()
     if not callable(on_progress):
         raise ConfigError(f"on_progress: {type(on_progress).__name__} is no function")
-    job = _job(output, model, device, names, select, units, dict(options))
-    _check_numbers(processes, errors_allowed)
-    given = _listed(sources)
+    job = job_of(output, model, device, names, select, units, dict(options))
+    check_numbers(processes, errors_allowed)
+    given = listed(sources)
     if not given and read_manifest(job.folder) is None:
-        raise _no_source(output)
+        raise no_source(output)
     entries = list_files(given, job.logins, job.folder)
     if given and not entries:
         raise SourceError(f"{job.folder}: the sources name nothing but the results themselves", hint="name other files")
@@ -135,66 +130,12 @@ def run_batch(
         try:
             begun.prepare(retry_aside=retry_aside, drop_missing=drop_missing)
             if not begun.state.work:
-                raise _no_source(output)
+                raise no_source(output)
             if all(work.state != "waiting" for work in begun.state.work.values()):
                 return progress_of(begun.state, num_frames_before=None)
             return begun.go(processes, errors_allowed, on_progress)
         finally:
             begun.close()
-
-
-def _job(output: Any, model: Any, device: str, names: Any, select: Any, units: Any, options: dict[str, Any]) -> Job:
-    """What the arguments say, checked as far as that can be done without the model.
-
-    Raises:
-        ConfigError, ModelError: They are wrong.
-    """
-    if model is not None:
-        check_model(model)
-    if not isinstance(output, (str, os.PathLike)) or not os.fspath(output):
-        raise ConfigError("output: is no folder's path", hint='give a folder for the results: "found"')
-    for name, value, kind in (("select", select, SelectConfig), ("units", units, UnitConfig)):
-        if value is not None and not isinstance(value, kind):
-            raise ConfigError(f"{name}: {type(value).__name__} is no {kind.__name__}")
-    select = select or SelectConfig()
-    check_select(select)
-    split_options({"device": device, **{key: value for key, value in options.items() if key not in BY_MODEL}})
-    path = embedded_model() if model is None else find_model(model)
-    path = Path(os.path.abspath(path))
-    if isinstance(names, (str, os.PathLike)):
-        names = os.path.abspath(names)
-    job = Job(Path(output), path, device, names, select, units or UnitConfig(), options)
-    check_sendable(job)
-    return job
-
-
-def _listed(sources: Any) -> list[str | Path]:
-    """Sources as a list.
-
-    Raises:
-        ConfigError: They are none.
-    """
-    if isinstance(sources, (bytes, bytearray)) or not isinstance(sources, (str, os.PathLike, Iterable)):
-        raise ConfigError(f"sources: {type(sources).__name__} names no files", hint="give paths or addresses")
-    given: list[Any] = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
-    for one in given:
-        if not isinstance(one, (str, os.PathLike)) or not os.fspath(one):
-            raise ConfigError(f"sources: {one!r} names no file", hint="give paths or addresses")
-    return given
-
-
-def _no_source(output: str | Path) -> ConfigError:
-    return ConfigError(
-        f"{output}: no source is given, and there is no batch to go on with",
-        hint="name at least one video, picture or folder",
-    )
-
-
-def _check_numbers(processes: Any, errors_allowed: Any) -> None:
-    if processes != "auto":
-        check_count("processes", processes, 1, None)
-    if errors_allowed is not None:
-        check_count("errors_allowed", errors_allowed, 0, None)
 
 
 class _Begun:
@@ -232,7 +173,6 @@ class _Begun:
         elif state is not None and not entries:
             self._entries = all_entries(state, ())
         self._known = state
-        self._overwrites = overwrite
 
     @property
     def state(self) -> JobState:
@@ -248,8 +188,10 @@ class _Begun:
             self._manifest = Manifest(self._job.folder, self._known)
         manifest = self._manifest
         assert manifest is not None  # nosec B101 # for mypy: made above
-        if drop_missing and (num_missing := without_missing(manifest)):
-            log.warning("%d files are gone, and are taken out of the job", num_missing)
+        if drop_missing:
+            self._entries = [one for one in self._entries if is_remote(one.location) or os.path.lexists(one.location)]
+            if num_missing := without_missing(manifest):
+                log.warning("%d files are gone, and are taken out of the job", num_missing)
         self._take_up(manifest, retry_aside=retry_aside)
         units = self._job.units
         plan_files(manifest, self._entries, pictures_per_unit=units.pictures, may_cut=self._job.may_cut)
