@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from keepbusy.batch import UnitConfig, run_batch
+from keepbusy.batch.nodes import NodeFacts, check_nodes
 from keepbusy.batch.on_ray import cpus_for_each, reason_of_ray
 from keepbusy.errors import ConfigError, KeepbusyError, MissingExtraError
 from tests.batch_jobs import rows_in
@@ -60,6 +61,23 @@ def test_what_ray_raises_is_one_line() -> None:
     )
     assert reason_of_ray(RuntimeError(text)) == "ModuleNotFoundError: No module named 'keepbusy'"
     assert reason_of_ray(RuntimeError("The actor is dead.\nMore of it.")) == "The actor is dead."
+
+
+def test_nodes_that_differ_are_refused_before_anything_is_done() -> None:
+    alike = {"keepbusy": "1.0", "openvino": "2026.4", "instruction_set": "x86_64 avx2"}
+    one = NodeFacts(has_model=True, has_folder=True, alike=alike)
+    check_nodes({})
+    check_nodes({"10.0.0.1": one, "10.0.0.2": one})
+    other = NodeFacts(has_model=True, has_folder=True, alike=alike | {"instruction_set": "x86_64 avx2 amx_int8"})
+    words = r"node 10\.0\.0\.2 would find something else than node 10\.0\.0\.1: instruction_set: x86_64 avx2 there, x86"
+    with pytest.raises(KeepbusyError, match=words):
+        check_nodes({"10.0.0.1": one, "10.0.0.2": other})
+    for words, bare in (
+        (r"10\.0\.0\.2 does not have the model", NodeFacts(False, True, alike)),
+        (r"10\.0\.0\.2 does not have the folder of the results", NodeFacts(True, False, alike)),
+    ):
+        with pytest.raises(KeepbusyError, match=words):
+            check_nodes({"10.0.0.1": one, "10.0.0.2": bare})
 
 
 def test_the_cluster_file_is_one_that_ray_takes() -> None:

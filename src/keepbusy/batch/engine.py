@@ -93,7 +93,7 @@ class Engine:
         facts: dict[str, Any] = plain(
             {
                 "keepbusy": __version__,
-                "openvino": _openvino_version(),
+                "openvino": openvino_version(),
                 "instruction_set": instruction_set(),
                 "number_type": described.get("precision", ""),
                 "device_name": "" if self._job.device.upper() == "CPU" else described.get("device_name", ""),
@@ -172,7 +172,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _openvino_version() -> str:
+def openvino_version() -> str:
+    """The version that computes."""
     import openvino
 
     return str(openvino.__version__)

@@ -16,13 +16,14 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from keepbusy.batch.crew import Hire, LocalMember, Member, Message
 from keepbusy.batch.job import Job
+from keepbusy.batch.nodes import NodeFacts, about_node, check_nodes
 from keepbusy.errors import ConfigError, KeepbusyError, MissingExtraError, first_line
 from keepbusy.texts import shortened
 from keepbusy.threads.cores import usable_cores
@@ -35,6 +36,9 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _RAISED = re.compile(r"[\w.]*(Error|Exception): .")
 
 _ANSWERS_S = 5.0
+_ASKED_S = 120.0
+"""A node has this long to start a process and load what it needs."""
+
 _TAKEN_S = 1.0
 _REASON_S = 10.0
 _CLOSED_S = 30.0
@@ -80,17 +84,20 @@ class Cluster:
         if not self._was_connected:
             self._ray.shutdown()
 
-    def hiring(self, number: int | None) -> tuple[Hire, int]:
+    def hiring(self, number: int | None, job: Job) -> tuple[Hire, int]:
         """What starts workers on the cluster, and how many there are to be.
 
         Args:
             number: How many are wanted; None for one for each node.
+            job: What they will be told.
 
         Raises:
             ConfigError: The cluster has fewer CPUs.
+            KeepbusyError: A node cannot do the job, or would find something else than the others.
         """
-        cpus = [int(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
-        cpus = [count for count in cpus if count]
+        nodes = [node for node in self._ray.nodes() if node["Alive"] and int(node["Resources"].get("CPU", 0))]
+        check_nodes({node["NodeManagerAddress"]: self._asked(node, job) for node in nodes})
+        cpus = [int(node["Resources"]["CPU"]) for node in nodes]
         number = number or max(1, len(cpus))
         each = cpus_for_each(cpus, number)
 
@@ -98,6 +105,24 @@ class Cluster:
             return RayMember(self._ray, job, messages, each)
 
         return hire, number
+
+    def _asked(self, node: Mapping[str, Any], job: Job) -> NodeFacts:
+        """What a node says of itself.
+
+        Raises:
+            KeepbusyError: It cannot.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
+        asked = self._ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=here)(about_node)
+        try:
+            return NodeFacts(**self._ray.get(asked.remote(job.model, job.folder), timeout=_ASKED_S))
+        except Exception as error:  # Ray's own errors are of many types.
+            raise KeepbusyError(
+                f"ray: node {node['NodeManagerAddress']} cannot run keepbusy: {reason_of_ray(error)}",
+                hint="install this version of keepbusy, with `batch`, in the environment that Ray was started in there",
+            ) from error
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def run_batch(
             from keepbusy.batch.on_ray import Cluster
 
             cluster = stack.enter_context(Cluster(ray))
-            begun.start, processes = cluster.hiring(None if processes == "auto" else processes)
+            begun.start, processes = cluster.hiring(None if processes == "auto" else processes, job)
             begun.is_elsewhere = True
         try:
             begun.prepare(retry_aside=retry_aside, drop_missing=drop_missing)
