@@ -101,7 +101,9 @@ def time_text(seconds: float) -> str:
 
 def print_batch(console: Console, progress: Progress, *, elapsed_s: float | None = None) -> None:
     """A job in numbers, and what has failed in it."""
-    frames = f"[bold]{progress.num_frames}[/] frames of {progress.num_files} files"
+    expected = progress.num_expected if progress.num_waiting else None
+    of = "" if expected is None else f" of {'at least' if progress.is_least else 'about'} {expected}"
+    frames = f"[bold]{progress.num_frames}[/]{of} frames of {progress.num_files} files"
     if elapsed_s is not None and progress.num_new == progress.num_frames:
         frames += f" in {elapsed_s:.2f} s"
     elif elapsed_s is not None:
