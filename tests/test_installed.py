@@ -91,6 +91,8 @@ def place(tmp_path: Path) -> Path:
     write_picture(tmp_path / "photo.jpg", square_picture(20))
     for name in ("yolov5n.xml", "yolov5n.bin"):
         shutil.copy(embedded_model().with_suffix(Path(name).suffix), tmp_path / name)
+    (tmp_path / "archive").mkdir()
+    shutil.copy(tmp_path / "street.mp4", tmp_path / "archive" / "1.mp4")
     return tmp_path
 
 
