@@ -210,6 +210,71 @@ def test_a_manifest_that_cannot_be_understood(
     assert path.read_bytes() == before
 
 
+def test_a_last_line_that_cannot_be_understood_counts_for_nothing(copy: Path, archive: Path, blob_model: Path) -> None:
+    wanted = rows_in(copy)
+    path = copy / "manifest.jsonl"
+    *lines, last = path.read_bytes().splitlines(keepends=True)
+    assert b'"what":"done"' in last
+    path.write_bytes(b"".join([*lines, last.replace(b'"detections":[', b'"other":[')]))
+    assert read_status(copy).progress.num_done == 3
+    again(archive, copy, blob_model)
+    assert rows_in(copy) == wanted
+
+
+def test_a_damaged_manifest_names_the_files_before_the_damage(copy: Path, archive: Path, blob_model: Path) -> None:
+    wanted = rows_in(copy)
+    path = copy / "manifest.jsonl"
+    before = path.read_bytes().replace(b'"what":"done"', b'"what":"dome"', 1)
+    path.write_bytes(before)
+    again(archive / "clip0.mp4", copy, blob_model, overwrite=True)
+    assert rows_in(copy) == wanted
+    assert (copy / "manifest.jsonl.damaged").read_bytes() == before
+
+
+def test_a_job_of_another_machine_is_made_again_where_that_is_asked_for(
+    copy: Path, archive: Path, blob_model: Path
+) -> None:
+    wanted = rows_in(copy)
+    path = copy / "manifest.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"instruction_set":"', b'"instruction_set":"z80 ', 1))
+    # What is done stays readable, and nothing is mixed.
+    (copy / "frames" / "000001-1.parquet").unlink()
+    with pytest.raises(ConfigError, match="instruction_set"):
+        again(archive, copy, blob_model)
+    done = again(archive / "clip0.mp4", copy, blob_model, overwrite=True)
+    assert done.num_files == 7 and rows_in(copy) == wanted
+
+
+def test_a_shard_with_a_flipped_bit_is_made_again(copy: Path, archive: Path, blob_model: Path) -> None:
+    wanted = rows_in(copy)
+    shard = copy / "detections" / "000001-1.parquet"
+    content, times = bytearray(shard.read_bytes()), shard.stat()
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(KeepbusyError, match="damaged or gone"):
+        kb.batch.query(copy, "SELECT * FROM detections")
+    again(archive, copy, blob_model)
+    assert rows_in(copy) == wanted
+
+
+def test_nothing_is_lost_where_a_new_plan_is_not_written(
+    copy: Path, archive: Path, blob_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = rows_in(copy)
+    with monkeypatch.context() as patch:
+
+        def interrupted(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr("keepbusy.batch.run.plan_files", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            again(archive, copy, blob_model, conf=0.6, overwrite=True)
+    assert rows_in(copy) == wanted
+    again(archive, copy, blob_model)
+    assert rows_in(copy) == wanted
+
+
 def test_two_jobs_in_one_folder(copy: Path, archive: Path, blob_model: Path) -> None:
     with job_folder(copy):
         with pytest.raises(KeepbusyError, match="another batch is working in this folder"):
@@ -338,6 +403,8 @@ def test_no_space_left(archive: Path, blob_model: Path, tmp_path: Path) -> None:
     assert state is None
     output.mkdir()
     manifest = Manifest.create(output, {"given": {}, "facts": {}})
+    assert read_manifest(output) is None, "nothing is there before it is planned"
+    manifest.publish()
     real = manifest._file
     with open("/dev/full", "r+b", buffering=0) as full:
         manifest._file = full

@@ -16,6 +16,7 @@ import pytest
 
 from keepbusy.batch import Progress, UnitConfig, read_status, run_batch
 from keepbusy.batch.logins import Logins
+from keepbusy.batch.plan import is_gone
 from keepbusy.errors import ConfigError, SourceError
 from tests.batch_jobs import rows_in, state_in
 from tests.build import square_picture, write_picture, write_video
@@ -86,6 +87,18 @@ def test_a_file_under_another_path_is_done_once(clips: Path, blob_model: Path, t
     assert (done.num_files, done.num_frames) == (1, 8)
 
 
+@pytest.mark.parametrize("options", [{}, {"conf": 0.6, "overwrite": True}])
+def test_a_file_that_has_changed_is_known_under_another_path(
+    options: dict[str, object], clips: Path, blob_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(clips / "0.mp4", out, blob_model)
+    (tmp_path / "link").symlink_to(clips)
+    write_video(clips / "0.mp4", num_frames=12)
+    run(tmp_path / "link" / "0.mp4", out, blob_model, **options)
+    assert counts(out) == {str(clips / "0.mp4"): 12}
+
+
 def test_no_two_files_have_one_name(
     clips: Path, blob_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +143,27 @@ def test_files_that_are_gone_are_taken_out_where_that_is_asked_for(
         done = run(sources, out, blob_model, drop_missing=True)
         assert done.num_problems == 0 and done.num_files == 4
     assert set(counts(out)) == {str(clips / name) for name in ("1.mp4", "2.mp4", "1.png", "2.png")}
+
+
+def test_files_that_cannot_be_looked_at_are_not_gone(
+    clips: Path, blob_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(clips, out, blob_model)
+    before = counts(out)
+    for path in clips.iterdir():
+        path.unlink()
+    with pytest.raises(ConfigError, match="all 3 files of the batch are gone"):
+        run((), out, blob_model, drop_missing=True)
+    assert counts(out) == before
+
+    def refuse(path: object, **_: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    entry = state_in(out).work[1].unit.files[0]
+    assert is_gone(entry)
+    monkeypatch.setattr(os, "stat", refuse)
+    assert not is_gone(entry)
 
 
 def test_pictures_that_are_back_are_done_again(clips: Path, blob_model: Path, tmp_path: Path) -> None:

@@ -75,16 +75,6 @@ def local_entry(path: Path, name: str) -> tuple[FileId, Entry]:
     return (status.st_dev, status.st_ino), Entry(valid_text(name), os.path.abspath(path), status.st_size, stamp)
 
 
-def same_file(one: Entry, other: Entry) -> bool:
-    """Whether two entries are one file of this machine, under whatever names."""
-    if not one.is_as(other) or is_remote(one.location) or is_remote(other.location):
-        return False
-    try:
-        return os.path.samefile(one.location, other.location)
-    except OSError:
-        return False
-
-
 def _entries_of(text: str, logins: Logins) -> Iterator[tuple[FileId | str, Entry]]:
     scheme, sign, rest = text.partition("://")
     if sign and scheme.lower() in _LOCAL_SCHEMES:

@@ -27,6 +27,8 @@ from keepbusy.files.whole import clear_place, write_all, write_error
 
 NAME = "manifest.jsonl"
 PART_NAME = f".{NAME}.part"
+DAMAGED_NAME = f"{NAME}.damaged"
+"""A copy of a damaged one that another has taken the place of."""
 FORMAT = "keepbusy-batch"
 _NOT_UNDERSTOOD = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -109,10 +111,11 @@ class JobState:
         elif what == "note":
             self.notes[str(event["name"])] = str(event["text"])
         elif what == "units":
-            for number in event.get("replaces", ()):
-                self.work.pop(int(number), None)
-            for content in event["units"]:
-                unit = unit_of_dict(content)
+            # All is read before anything is changed: a line that is torn counts for nothing.
+            replaced, units = list(map(int, event.get("replaces", ()))), list(map(unit_of_dict, event["units"]))
+            for number in replaced:
+                self.work.pop(number, None)
+            for unit in units:
                 self.work[unit.id] = Work(unit)
                 self.last_id = max(self.last_id, unit.id)
         else:
@@ -120,12 +123,19 @@ class JobState:
 
     def _apply_to(self, one: Work, what: str, event: Mapping[str, Any]) -> None:
         if what == "done":
-            one.state, one.shard, one.reason = "done", str(event["shard"]), ""
-            one.files = {table: ShardFile(*event["files"][table]) for table in TABLES}
-            one.num_frames, one.num_detections = int(event["frames"]), int(event["detections"])
-            one.num_errors, one.seconds = int(event["errors"]), float(event["seconds"])
-            one.proof = dict(event.get("proof") or {})
-            one.missing = tuple(event.get("missing", ()))
+            self.work[one.unit.id] = Work(
+                one.unit,
+                "done",
+                str(event["shard"]),
+                {table: ShardFile(*event["files"][table]) for table in TABLES},
+                int(event["frames"]),
+                int(event["detections"]),
+                int(event["errors"]),
+                float(event["seconds"]),
+                num_kills=one.num_kills,
+                proof=dict(event.get("proof") or {}),
+                missing=tuple(event.get("missing", ())),
+            )
         elif what == "failed":
             one.state, one.reason = "failed", str(event["reason"])
         elif what == "killed":
@@ -139,7 +149,13 @@ class JobState:
 
 
 class DamagedError(KeepbusyError):
-    """A manifest cannot be understood."""
+    """A manifest cannot be understood.
+
+    Attributes:
+        state: What it says before the damage; None where that is nothing.
+    """
+
+    state: JobState | None = None
 
 
 def read_manifest(folder: Path) -> JobState | None:
@@ -168,7 +184,9 @@ def read_manifest(folder: Path) -> JobState | None:
                 # A disk may have the end of a line before its beginning.
                 state.is_torn, state.num_bytes = True, len(content) - len(line) - 1
                 return state
-            raise _damaged(path, number) from error
+            damaged = _damaged(path, number)
+            damaged.state = state
+            raise damaged from error
     state.is_torn, state.num_bytes = bool(rest), len(content) - len(rest)
     return state
 
@@ -211,6 +229,7 @@ class Manifest:
     Args:
         folder: The job's.
         state: What it says so far.
+        is_new: Whether it is not the job's yet: it takes the place of one that is there when `publish` is called.
 
     Attributes:
         state: What it says.
@@ -219,41 +238,57 @@ class Manifest:
         SinkError: It cannot be written.
     """
 
-    def __init__(self, folder: Path, state: JobState) -> None:
+    def __init__(self, folder: Path, state: JobState, *, is_new: bool = False) -> None:
         self.state = state
-        self._path = folder / NAME
+        self._folder = folder
+        self._path = folder / (PART_NAME if is_new else NAME)
+        self._open()
+
+    def _open(self) -> None:
         try:
             self._file = self._path.open("r+b", buffering=0)
-            self._file.truncate(state.num_bytes)
-            self._file.seek(state.num_bytes)
+            self._file.truncate(self.state.num_bytes)
+            self._file.seek(self.state.num_bytes)
             os.fsync(self._file.fileno())
         except OSError as error:
             raise write_error(self._path, error) from error
-        state.is_torn = False
+        self.state.is_torn = False
 
     @staticmethod
     def create(folder: Path, settings: Mapping[str, Any]) -> Manifest:
-        """Begin a job; one that was there is replaced, in one step.
+        """Begin a job. One that was there stays until `publish`, behind the plan: nothing of it is lost before.
 
         Raises:
             SinkError: It cannot be written.
         """
         job = {"what": "job", "format": FORMAT, "version": VERSION, "settings": dict(settings)}
-        path = folder / NAME
         part = folder / PART_NAME
+        line = _line(job)
         try:
             clear_place(part)
-            with part.open("wb") as file:
-                file.write(_line(job))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-            sync_folder(folder)
+            part.write_bytes(line)
+        except OSError as error:
+            raise write_error(folder / NAME, error) from error
+        return Manifest(folder, JobState(_settings(part, line), num_bytes=len(line)), is_new=True)
+
+    def publish(self) -> None:
+        """Take the place of the job that was there; nothing happens where this is it.
+
+        Raises:
+            SinkError: It cannot be written.
+        """
+        path = self._folder / NAME
+        if self._path == path:
+            return
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.replace(self._path, path)
+            sync_folder(self._folder)
         except OSError as error:
             raise write_error(path, error) from error
-        state = read_manifest(folder)
-        assert state is not None  # nosec B101 # for mypy: it was written above
-        return Manifest(folder, state)
+        self._path = path
+        self._open()
 
     def begin_run(self, about: Mapping[str, Any]) -> int:
         """Write down that the job goes on; the number of this run, from 1."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from keepbusy.batch.files import local_entry, same_file
+from keepbusy.batch.files import local_entry
 from keepbusy.batch.manifest import JobState, Manifest, Work
 from keepbusy.batch.remote import is_remote
 from keepbusy.batch.units import Entry, Unit
 from keepbusy.errors import SourceError
 from keepbusy.files.endings import is_picture
+from keepbusy.files.paths import FileId, file_id
 from keepbusy.texts import line_name, valid_text
 
 log = logging.getLogger("keepbusy")
@@ -46,6 +47,7 @@ def plan_files(manifest: Manifest, entries: Sequence[Entry], *, pictures_per_uni
         may_cut: Whether long videos may be cut.
     """
     known = files_of(manifest.state)
+    entries = _under_known_paths(entries, known)
     new = _with_own_names([entry for entry in entries if entry.location not in known], known)
     by_place = {entry.location: entry for entry in entries}
     changed = {
@@ -62,27 +64,43 @@ def plan_files(manifest: Manifest, entries: Sequence[Entry], *, pictures_per_uni
 
 
 def _with_own_names(new: Sequence[Entry], known: Mapping[str, tuple[list[Work], Entry]]) -> list[Entry]:
-    """The files that a job has under no other path, each with a name that no other one has."""
-    by_content: dict[tuple[int, str], list[Entry]] = {}
-    for _, entry in known.values():
-        by_content.setdefault((entry.size_bytes, entry.stamp), []).append(entry)
+    """Files that a job does not know, each with a name that no other one has."""
     names = {entry.name for _, entry in known.values()}
     found: list[Entry] = []
-    twins: list[Entry] = []
     for entry in new:
-        if any(same_file(entry, other) for other in by_content.get((entry.size_bytes, entry.stamp), ())):
-            twins.append(entry)
-            continue
         name, number = entry.name, 1
         while name in names:  # One of another folder, seen from there; or bytes that are no text.
             name = valid_text(entry.location) if number == 1 else f"{valid_text(entry.location)} ({number})"
             number += 1
         names.add(name)
         found.append(dataclasses.replace(entry, name=name))
+    return found
+
+
+def _under_known_paths(entries: Sequence[Entry], known: Mapping[str, tuple[list[Work], Entry]]) -> list[Entry]:
+    """Files under the paths that a job knows them by, each once: by links they have others."""
+    identities = {entry.location: _identity(entry) for entry in entries if entry.location not in known}
+    if not any(identities.values()):
+        return list(entries)
+    at_home = {identity: entry for _, entry in known.values() if (identity := _identity(entry)) is not None}
+    found: dict[str, Entry] = {}
+    twins: list[Entry] = []
+    for entry in entries:
+        identity = identities.get(entry.location)
+        if identity is not None and (own := at_home.get(identity)) is not None:
+            twins.append(entry)
+            found.setdefault(own.location, dataclasses.replace(entry, location=own.location, name=own.name))
+        else:
+            found[entry.location] = entry
     if twins:
         more = f" and {len(twins) - 1} more" if len(twins) > 1 else ""
-        log.warning("%s%s: done already, by another path", line_name(twins[0].name), more)
-    return found
+        log.warning("%s%s: in the job already, by another path", line_name(twins[0].name), more)
+    return list(found.values())
+
+
+def _identity(entry: Entry) -> FileId | None:
+    """Which file of this machine an entry is; None where it is none, or is gone."""
+    return None if is_remote(entry.location) else file_id(Path(entry.location))
 
 
 def all_entries(state: JobState, entries: Sequence[Entry]) -> list[Entry]:
@@ -90,9 +108,10 @@ def all_entries(state: JobState, entries: Sequence[Entry]) -> list[Entry]:
 
     Files that are gone, or lie in a store, are as they were: what becomes of them is seen when their turn comes.
     """
-    by_place = {entry.location: entry for entry in entries}
+    known = files_of(state)
+    by_place = {entry.location: entry for entry in _under_known_paths(entries, known)}
     found: list[Entry] = []
-    for place, (_, was) in files_of(state).items():
+    for place, (_, was) in known.items():
         is_now = by_place.pop(place, None)
         if is_now is None and not is_remote(place):
             with suppress(SourceError):
@@ -101,15 +120,31 @@ def all_entries(state: JobState, entries: Sequence[Entry]) -> list[Entry]:
     return [*found, *by_place.values()]
 
 
-def without_missing(manifest: Manifest) -> int:
-    """Take the files of this machine that are gone out of a job, with what was found in them; how many those were."""
-    missing = {place for place in files_of(manifest.state) if not is_remote(place) and not os.path.lexists(place)}
+def is_gone(entry: Entry) -> bool:
+    """Whether a file of this machine is gone: not merely a disk that does not answer, or a folder without rights."""
+    if is_remote(entry.location):
+        return False
+    try:
+        os.stat(entry.location)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def without_missing(manifest: Manifest, missing: Collection[str]) -> None:
+    """Take files that are gone out of a job, with what was found in them.
+
+    Args:
+        manifest: The job's.
+        missing: Their places.
+    """
     for works in _units_with(missing, files_of(manifest.state)):
         first = works[0].unit
         left = tuple(file for file in first.files if file.location not in missing)
         units = [Unit(0, first.kind, left, num_frames=len(left))] if left else []
         manifest.plan(units, replaces=[work.unit.id for work in works], why="files are gone")
-    return len(missing)
 
 
 def files_of(state: JobState) -> dict[str, tuple[list[Work], Entry]]:

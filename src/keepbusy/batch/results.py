@@ -91,6 +91,18 @@ def state_of(folder: str | Path) -> tuple[Path, JobState]:
     return place, state
 
 
+def damaged_works(place: Path, works: Sequence[Work]) -> dict[int, Work]:
+    """The units, by their numbers, whose shards are not those that were written, to the last byte.
+
+    Args:
+        place: The batch's folder.
+        works: Units that are done.
+    """
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="keepbusy-check") as executor:
+        are_whole = executor.map(lambda work: is_whole(place, work.shard, work.files, reads_all=True), works)
+        return {work.unit.id: work for work, is_one in zip(works, are_whole, strict=True) if not is_one}
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The units of a batch that were done at one moment: what is read from it does not change while the batch goes on.
@@ -128,11 +140,7 @@ class Snapshot:
         Raises:
             KeepbusyError: One is damaged or gone.
         """
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="keepbusy-check") as executor:
-            are_whole = executor.map(
-                lambda work: is_whole(self.place, work.shard, work.files, reads_all=True), self.works
-            )
-            damaged = [work for work, is_one in zip(self.works, are_whole, strict=True) if not is_one]
+        damaged = list(damaged_works(self.place, self.works).values())
         if damaged:
             more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
             raise KeepbusyError(

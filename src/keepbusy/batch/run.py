@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import queue
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -26,17 +27,17 @@ from keepbusy.batch.job import (
     plain,
 )
 from keepbusy.batch.ledger import join
-from keepbusy.batch.manifest import DamagedError, JobState, Manifest, read_manifest
-from keepbusy.batch.plan import all_entries, plan_files, without_missing
+from keepbusy.batch.manifest import DAMAGED_NAME, NAME, DamagedError, JobState, Manifest, read_manifest
+from keepbusy.batch.plan import all_entries, files_of, is_gone, plan_files, without_missing
 from keepbusy.batch.processes import choose_groups
 from keepbusy.batch.progress import Progress, progress_of
-from keepbusy.batch.remote import is_remote
+from keepbusy.batch.results import damaged_works
 from keepbusy.batch.schema import arrow
-from keepbusy.batch.shards import is_whole, remove_strays
+from keepbusy.batch.shards import remove_strays
 from keepbusy.batch.supervisor import CANNOT_BEGIN_HINT, Supervisor
 from keepbusy.batch.units import Entry, Unit
 from keepbusy.config import SelectConfig
-from keepbusy.errors import ConfigError, KeepbusyError, SourceError
+from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, SourceError
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -160,9 +161,14 @@ class _Begun:
         self.is_elsewhere = False
         try:
             state = read_manifest(job.folder)
-        except DamagedError:
+        except DamagedError as error:
             if not overwrite:
                 raise
+            log.warning(
+                "%s: all results are made again, of the files that it still names and those that are given", error
+            )
+            shutil.copyfile(job.folder / NAME, job.folder / DAMAGED_NAME)
+            self._entries = entries if error.state is None else all_entries(error.state, entries)
             state = None
         if state is not None and (differing := differences(self._given, state.settings["given"])):
             if not overwrite:
@@ -173,6 +179,7 @@ class _Begun:
         elif state is not None and not entries:
             self._entries = all_entries(state, ())
         self._known = state
+        self._overwrites = overwrite
 
     @property
     def state(self) -> JobState:
@@ -182,22 +189,57 @@ class _Begun:
 
     def prepare(self, *, retry_aside: bool, drop_missing: bool) -> None:
         """Have a manifest that says what is to be done."""
+        missing = self._missing() if drop_missing else set()
+        self._entries = [one for one in self._entries if one.location not in missing]
+        if self._known is not None and self._overwrites:
+            self._check_machine(self._known)
         if self._known is None:
             self._begin_anew()
         else:
             self._manifest = Manifest(self._job.folder, self._known)
         manifest = self._manifest
         assert manifest is not None  # nosec B101 # for mypy: made above
-        if drop_missing:
-            self._entries = [one for one in self._entries if is_remote(one.location) or os.path.lexists(one.location)]
-            if num_missing := without_missing(manifest):
-                log.warning("%d files are gone, and are taken out of the job", num_missing)
+        without_missing(manifest, missing)
         self._take_up(manifest, retry_aside=retry_aside)
         units = self._job.units
         plan_files(manifest, self._entries, pictures_per_unit=units.pictures, may_cut=self._job.may_cut)
+        manifest.publish()
         num_strays = remove_strays(self._job.folder, manifest.state.shards)
         if num_strays and manifest.state.num_runs:
             log.info("%d files of tables that do not count any more are removed", num_strays)
+
+    def _missing(self) -> set[str]:
+        """The places of the job's files that are gone.
+
+        Raises:
+            ConfigError: All are: rather a disk that is not there.
+        """
+        known = [] if self._known is None else [entry for _, entry in files_of(self._known).values()]
+        every = {entry.location: entry for entry in (*known, *self._entries)}
+        missing = {place for place, entry in every.items() if is_gone(entry)}
+        if missing and len(missing) == len(every):
+            raise ConfigError(
+                f"{self._job.folder}: all {len(missing)} files of the batch are gone",
+                hint="is their disk there? Without `drop_missing` what was found in them stays",
+            )
+        if missing:
+            log.warning("%d files are gone, and are taken out of the job", len(missing))
+        return missing
+
+    def _check_machine(self, known: JobState) -> None:
+        """Begin anew, with all files of the job, where this machine would find something else."""
+        there = known.settings["facts"]
+        try:
+            self._first = self._start_first(_settled(there), None)
+            differing = differences(self._facts, there)
+        except DeviceError as error:
+            differing = [str(error)]
+        if differing:
+            log.warning("%s: all results are made again: %s", self._job.folder, "; ".join(differing))
+            if self._first is not None:
+                self._first.close()
+            self._first, self._known = None, None
+            self._entries = all_entries(known, self._entries)
 
     def _begin_anew(self) -> None:
         """Settle the model, then begin the manifest with what results depend on."""
@@ -213,8 +255,9 @@ class _Begun:
         state, folder = manifest.state, self._job.folder
         for works in broken_cuts(state):
             join(manifest, works)
+        damaged = damaged_works(folder, [work for work in state.work.values() if work.state == "done"])
         for work in list(state.work.values()):
-            if work.state == "done" and not is_whole(folder, work.shard, work.files):
+            if work.unit.id in damaged:
                 log.warning("%s: its shard %s is damaged or gone: done again", work.unit.name, work.shard)
                 manifest.again(work.unit.id, "its shard is damaged")
             elif work.state == "done" and any(os.path.lexists(work.unit.files[at].location) for at in work.missing):
@@ -231,9 +274,9 @@ class _Begun:
         manifest, job = self._manifest, self._job
         assert manifest is not None  # nosec B101 # for mypy: `prepare` was called
         waiting = [work.unit for work in manifest.state.work.values() if work.state == "waiting"]
+        settled = _settled(manifest.state.settings["facts"])
+        self._job = job = dataclasses.replace(job, settled=settled)
         if self._first is None:
-            settled = _settled(manifest.state.settings["facts"])
-            self._job = job = dataclasses.replace(job, settled=settled)
             self._first = self._start_first(settled, waiting[0] if waiting else None)
             self._check_facts(manifest.state.settings["facts"])
         if self.is_elsewhere and processes != "auto":
