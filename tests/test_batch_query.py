@@ -76,6 +76,7 @@ def test_results_of_every_task_come_back(task: str, tmp_path: Path) -> None:
     for table in ("detections", "frames"):
         (job / table).mkdir(parents=True)
     manifest = Manifest.create(job, {"given": {}, "facts": {"names": NAMES}})
+    manifest.publish()
     (work,) = manifest.plan([Unit(0, "video", (Entry("clip.mp4", "/clip.mp4", 1, "1"),))])
     writer, rows = ShardWriter(job, "000001-1", 1), Rows()
     for one in results(task):
@@ -191,7 +192,9 @@ def test_shards_that_the_manifest_does_not_name_do_not_count(found: Path) -> Non
 def test_a_batch_without_results_has_empty_tables(tmp_path: Path) -> None:
     for table in ("detections", "frames"):
         (tmp_path / table).mkdir()
-    Manifest.create(tmp_path, {"given": {}, "facts": {"names": NAMES}}).close()
+    manifest = Manifest.create(tmp_path, {"given": {}, "facts": {"names": NAMES}})
+    manifest.publish()
+    manifest.close()
     assert kb.batch.query(tmp_path, "SELECT * FROM detections").num_rows == 0
     assert list(kb.batch.results_of(tmp_path)) == []
 
@@ -315,6 +318,7 @@ def test_a_folder_that_is_called_as_a_command(found: Path, tmp_path: Path, monke
 
 def test_how_far_a_job_is_and_when_it_will_be_done(tmp_path: Path) -> None:
     manifest = Manifest.create(tmp_path, {"given": {}, "facts": {}})
+    manifest.publish()
     videos = [Unit(0, "video", (Entry(str(n), str(n), 1000 * (n + 1), "1"),)) for n in range(3)]
     pictures = Unit(0, "pictures", (Entry("p", "p", 10, "1"),), num_frames=1)
     works = manifest.plan([*videos, pictures])
