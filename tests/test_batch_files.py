@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from keepbusy.batch import Progress, UnitConfig, read_status, run_batch
+from keepbusy.batch.files import is_gone
 from keepbusy.batch.logins import Logins
-from keepbusy.batch.plan import is_gone
 from keepbusy.errors import ConfigError, SourceError
 from tests.batch_jobs import rows_in, state_in
 from tests.build import square_picture, write_picture, write_video
@@ -143,6 +143,16 @@ def test_files_that_are_gone_are_taken_out_where_that_is_asked_for(
         done = run(sources, out, blob_model, drop_missing=True)
         assert done.num_problems == 0 and done.num_files == 4
     assert set(counts(out)) == {str(clips / name) for name in ("1.mp4", "2.mp4", "1.png", "2.png")}
+
+
+def test_files_that_are_gone_are_taken_out_where_all_is_made_again(
+    clips: Path, blob_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(clips, out, blob_model)
+    (clips / "0.mp4").unlink()
+    done = run((), out, blob_model, conf=0.6, overwrite=True, drop_missing=True)
+    assert done.num_problems == 0 and sorted(counts(out).values()) == [9, 10]
 
 
 def test_files_that_cannot_be_looked_at_are_not_gone(

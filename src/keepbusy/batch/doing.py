@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from keepbusy.batch.files import is_gone
 from keepbusy.batch.inputs import ChangedError, Opened, check_unchanged
 from keepbusy.batch.rows import Rows
 from keepbusy.batch.shards import ShardWriter
@@ -62,7 +62,7 @@ class Doing:
         if result.error is not None:
             self.num_errors += 1
             self._last_error = result.error.reason
-            if is_picture and not os.path.lexists(unit.files[frame.index].location):
+            if is_picture and is_gone(unit.files[frame.index]):
                 self._missing.append(frame.index)
         elif frame.shape_hw not in self._opened.sizes:
             self._has_odd_size = True

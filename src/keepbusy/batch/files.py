@@ -75,6 +75,19 @@ def local_entry(path: Path, name: str) -> tuple[FileId, Entry]:
     return (status.st_dev, status.st_ino), Entry(valid_text(name), os.path.abspath(path), status.st_size, stamp)
 
 
+def is_gone(entry: Entry) -> bool:
+    """Whether a file of this machine is gone: not merely a disk that does not answer, or a folder without rights."""
+    if is_remote(entry.location):
+        return False
+    try:
+        os.stat(entry.location)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _entries_of(text: str, logins: Logins) -> Iterator[tuple[FileId | str, Entry]]:
     scheme, sign, rest = text.partition("://")
     if sign and scheme.lower() in _LOCAL_SCHEMES:

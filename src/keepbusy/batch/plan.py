@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,27 +119,15 @@ def all_entries(state: JobState, entries: Sequence[Entry]) -> list[Entry]:
     return [*found, *by_place.values()]
 
 
-def is_gone(entry: Entry) -> bool:
-    """Whether a file of this machine is gone: not merely a disk that does not answer, or a folder without rights."""
-    if is_remote(entry.location):
-        return False
-    try:
-        os.stat(entry.location)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def without_missing(manifest: Manifest, missing: Collection[str]) -> None:
+def without_missing(manifest: Manifest, missing: Set[str]) -> None:
     """Take files that are gone out of a job, with what was found in them.
 
     Args:
         manifest: The job's.
-        missing: Their places.
+        missing: Their places; what the job does not know is passed over.
     """
-    for works in _units_with(missing, files_of(manifest.state)):
+    known = files_of(manifest.state)
+    for works in _units_with(known.keys() & missing, known):
         first = works[0].unit
         left = tuple(file for file in first.files if file.location not in missing)
         units = [Unit(0, first.kind, left, num_frames=len(left))] if left else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import platform
 import queue
 import shutil
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from keepbusy.batch.arguments import check_numbers, job_of, listed, no_source
 from keepbusy.batch.crew import Hire, LocalMember, Member, Message, WorkersLog
 from keepbusy.batch.cuts import broken_cuts
-from keepbusy.batch.files import list_files
+from keepbusy.batch.files import is_gone, list_files
 from keepbusy.batch.folder import job_folder
 from keepbusy.batch.job import (
     CHANGE_NOTHING,
@@ -28,7 +27,7 @@ from keepbusy.batch.job import (
 )
 from keepbusy.batch.ledger import join
 from keepbusy.batch.manifest import DAMAGED_NAME, NAME, DamagedError, JobState, Manifest, read_manifest
-from keepbusy.batch.plan import all_entries, files_of, is_gone, plan_files, without_missing
+from keepbusy.batch.plan import all_entries, files_of, plan_files, without_missing
 from keepbusy.batch.processes import choose_groups
 from keepbusy.batch.progress import Progress, progress_of
 from keepbusy.batch.results import damaged_works
@@ -189,10 +188,10 @@ class _Begun:
 
     def prepare(self, *, retry_aside: bool, drop_missing: bool) -> None:
         """Have a manifest that says what is to be done."""
-        missing = self._missing() if drop_missing else set()
-        self._entries = [one for one in self._entries if one.location not in missing]
         if self._known is not None and self._overwrites:
             self._check_machine(self._known)
+        missing = self._missing() if drop_missing else set()
+        self._entries = [one for one in self._entries if one.location not in missing]
         if self._known is None:
             self._begin_anew()
         else:
@@ -230,7 +229,7 @@ class _Begun:
         """Begin anew, with all files of the job, where this machine would find something else."""
         there = known.settings["facts"]
         try:
-            self._first = self._start_first(_settled(there), None)
+            self._start_first(_settled(there), None)
             differing = differences(self._facts, there)
         except DeviceError as error:
             differing = [str(error)]
@@ -244,11 +243,8 @@ class _Begun:
     def _begin_anew(self) -> None:
         """Settle the model, then begin the manifest with what results depend on."""
         first = Unit(0, "video", (self._entries[0],), is_whole=True) if self._entries else None
-        member = self._start_first({}, first)
-        settings = {"given": self._given, "facts": self._facts}
-        self._manifest = Manifest.create(self._job.folder, settings)
-        self._job = dataclasses.replace(self._job, settled=_settled(self._facts))
-        self._first = member
+        self._start_first({}, first)
+        self._manifest = Manifest.create(self._job.folder, {"given": self._given, "facts": self._facts})
 
     def _take_up(self, manifest: Manifest, *, retry_aside: bool) -> None:
         """See what is to be done again: damaged shards, what failed, videos whose parts do not fit together."""
@@ -260,7 +256,7 @@ class _Begun:
             if work.unit.id in damaged:
                 log.warning("%s: its shard %s is damaged or gone: done again", work.unit.name, work.shard)
                 manifest.again(work.unit.id, "its shard is damaged")
-            elif work.state == "done" and any(os.path.lexists(work.unit.files[at].location) for at in work.missing):
+            elif work.state == "done" and not all(is_gone(work.unit.files[at]) for at in work.missing):
                 manifest.again(work.unit.id, "pictures that were not there are back")
             elif work.state == "failed":
                 manifest.again(work.unit.id, "failed before")
