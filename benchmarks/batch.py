@@ -200,14 +200,20 @@ def share(rounds: Sequence[dict[str, Span]], name: str, bounds: Sequence[str]) -
     return told([one[name].fps / min(one[bound].fps for bound in bounds) for one in rounds], 3)
 
 
-def main() -> None:
-    """Run the measurement."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """The options that measurements of batches share."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, help="default: the clip that the package carries")
-    parser.add_argument("--pictures", type=Path, help="a folder; default: small frames of the video")
     parser.add_argument("--model", type=Path, help="default: the model that the package carries")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=120.0, help="how long the video is made, of its own time")
+    return parser
+
+
+def main() -> None:
+    """Run the measurement."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--pictures", type=Path, help="a folder; default: small frames of the video")
     options = parser.parse_args()
     model = options.model or embedded_model()
     with tempfile.TemporaryDirectory() as name:

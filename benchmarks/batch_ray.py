@@ -10,7 +10,6 @@ a machine with nothing else to do.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import tempfile
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.batch import Span, batch, long_video, share, two_alone
+from benchmarks.batch import Span, batch, long_video, parser_of, share, two_alone
 from benchmarks.callers import rounds_of, told
 from keepbusy.embedded import embedded_clip, embedded_model
 
@@ -46,12 +45,7 @@ def two_nodes() -> Iterator[str]:
 
 def main() -> None:
     """Run the measurement."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--video", type=Path, help="default: the clip that the package carries")
-    parser.add_argument("--model", type=Path, help="default: the model that the package carries")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=120.0, help="how long the video is made, of its own time")
-    options = parser.parse_args()
+    options = parser_of(__doc__).parse_args()
     model = options.model or embedded_model()
     with tempfile.TemporaryDirectory() as name, two_nodes() as address:
         folder = Path(name)

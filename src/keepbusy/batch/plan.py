@@ -6,7 +6,6 @@ import dataclasses
 import logging
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from keepbusy.batch.files import local_entry
@@ -21,22 +20,7 @@ from keepbusy.texts import line_name, valid_text
 log = logging.getLogger("keepbusy")
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What came of the files of a command.
-
-    Attributes:
-        num_files: How many files the command names.
-        num_new: How many of them the job did not know.
-        num_changed: How many have changed since they were planned.
-    """
-
-    num_files: int
-    num_new: int
-    num_changed: int
-
-
-def plan_files(manifest: Manifest, entries: Sequence[Entry], *, pictures_per_unit: int, may_cut: bool) -> Planned:
+def plan_files(manifest: Manifest, entries: Sequence[Entry], *, pictures_per_unit: int, may_cut: bool) -> None:
     """Write down the units of files that the job does not know, and anew those of files that have changed.
 
     Args:
@@ -59,7 +43,6 @@ def plan_files(manifest: Manifest, entries: Sequence[Entry], *, pictures_per_uni
     units = list(_units(new, pictures_per_unit, may_cut=may_cut))
     if units:
         manifest.plan(units)
-    return Planned(len(entries), len(new), len(changed))
 
 
 def _with_own_names(new: Sequence[Entry], known: Mapping[str, tuple[list[Work], Entry]]) -> list[Entry]:

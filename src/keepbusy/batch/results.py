@@ -20,7 +20,7 @@ from keepbusy.checks import check_path
 from keepbusy.errors import FrameError, KeepbusyError, reason_of
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
-from keepbusy.values.masks import Masks
+from keepbusy.values.masks import Masks, spread
 from keepbusy.values.result import Result, Timings
 
 _ROWS_AT_ONCE = 4096
@@ -70,11 +70,7 @@ class Outlines:
 
     def to_array(self) -> NDArray[np.bool_]:
         """All masks at the frame's size: bool (N, H, W)."""
-        whole = np.zeros((len(self), *self.frame_hw), np.bool_)
-        for index in range(len(self)):
-            mask, (left, top) = self.crop(index)
-            whole[index, top : top + mask.shape[0], left : left + mask.shape[1]] = mask
-        return whole
+        return spread(map(self.crop, range(len(self))), len(self), self.frame_hw)
 
 
 def state_of(folder: str | Path) -> tuple[Path, JobState]:

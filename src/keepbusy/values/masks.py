@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,11 +82,7 @@ class Masks:
 
     def to_array(self) -> NDArray[np.bool_]:
         """All masks at the frame's size: bool (N, H, W). As large as that sounds."""
-        whole = np.zeros((len(self), *self.frame_hw), np.bool_)
-        for index in range(len(self)):
-            mask, (left, top) = self.crop(index)
-            whole[index, top : top + mask.shape[0], left : left + mask.shape[1]] = mask
-        return whole
+        return spread(map(self.crop, range(len(self))), len(self), self.frame_hw)
 
     def polygons(self, index: int) -> list[NDArray[np.int32]]:
         """The outlines of one detection's mask, largest area first.
@@ -127,3 +124,19 @@ def covered_pixels(boxes_xyxy: NDArray[np.float32], frame_hw: tuple[int, int]) -
     inside = np.clip(np.ceil(boxes_xyxy), 0, np.array([width, height] * 2, np.float32))
     pixels: NDArray[np.int32] = inside.astype(np.int32)
     return pixels
+
+
+def spread(
+    crops: Iterable[tuple[NDArray[np.bool_], tuple[int, int]]], num_masks: int, frame_hw: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Masks at the frame's size: bool (N, H, W).
+
+    Args:
+        crops: Each mask, bool (h, w), and the pixel (x, y) of its top left corner in the frame.
+        num_masks: How many those are.
+        frame_hw: The frame's (height, width), pixels.
+    """
+    whole = np.zeros((num_masks, *frame_hw), np.bool_)
+    for index, (mask, (left, top)) in enumerate(crops):
+        whole[index, top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    return whole
