@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from keepbusy.config import SelectConfig
 from keepbusy.errors import FrameError
 from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.values.frame import Frame
+from keepbusy.values.streams import DropCause
 
 
 class Selection(Source):
@@ -153,6 +154,12 @@ class Selection(Source):
 
     def allow_reduced(self, min_long_side_px: int | None) -> None:
         self._source.allow_reduced(min_long_side_px)
+
+    def take_dropped(self) -> Mapping[DropCause, int]:
+        return self._source.take_dropped()
+
+    def spare(self, *, is_enough: bool) -> None:
+        self._source.spare(is_enough=is_enough)
 
     def close(self) -> None:
         self._source.close()

@@ -1,0 +1,224 @@
+"""Live streams of a real RTSP server: fresh from the first result on, through faults, each frame accounted for."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import keepbusy as kb
+from keepbusy.flow.stream import Stream
+from keepbusy.sources import Source
+from keepbusy.sources.video import Video
+from keepbusy.testing import ScriptedDevice, scripted_run
+from tests.live.cameras import RtspCamera, number_in, rtsp_camera, why_no_server, write_clip
+from tests.live.proxy import Proxy, proxy_to
+from tests.waiting import wait_until
+
+NUM = 120
+"""Pictures in a clip."""
+
+FRESH_S = 1.0
+"""Far above what is usual, 0.05 s, and far below what a picture's age was when it had waited in the connection."""
+
+
+def test_the_rtsp_server_is_there_where_it_has_to_be() -> None:
+    missing = why_no_server()
+    if missing and not os.environ.get("KEEPBUSY_CI"):
+        pytest.skip(missing)
+    assert not missing
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """What makes clips, each once."""
+    if missing := why_no_server():
+        pytest.skip(missing)
+    folder = tmp_path_factory.mktemp("clips")
+    made: dict[str, Path] = {}
+
+    def make(**options: Any) -> Path:
+        key = repr(sorted(options.items()))
+        if key not in made:
+            made[key] = write_clip(folder / f"{len(made)}.clip", num=NUM, **options)
+        return made[key]
+
+    return make
+
+
+@dataclass
+class Opens:
+    """Opens a camera with a short limit of silence."""
+
+    url: str
+    timeout_s: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return "camera"
+
+    def open(self) -> Source:
+        return Video(self.url, self.url, timeout_s=self.timeout_s)
+
+
+def age_s(camera: RtspCamera, result: kb.Result) -> float:
+    """How long ago the picture of a result was sent."""
+    image = result.frame.image
+    assert image is not None
+    return (time.monotonic_ns() - camera.sent_ns(number_in(image))) / 1e9
+
+
+def check_balance(streams: Sequence[kb.StreamStats]) -> None:
+    for one in streams:
+        assert one.num_arrived == one.num_results + sum(one.dropped.values()) + one.num_in_flight
+        assert one.num_in_flight >= 0
+
+
+@contextmanager
+def watched(run: kb.Run) -> Iterator[None]:
+    """See that the balance holds all the time."""
+    is_over = threading.Event()
+    wrong: list[BaseException] = []
+
+    def watch() -> None:
+        try:
+            while not is_over.wait(0.01):
+                check_balance(run.stats.snapshot().streams)
+        except BaseException as error:
+            wrong.append(error)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
+    assert not wrong, wrong
+
+
+RETRY = kb.Retry(first_wait_s=0.05, max_wait_s=0.2)
+SURVIVES = kb.StreamConfig(retry=RETRY, on_error="end", stall_s=0.3)
+
+CODECS = [("h264", 0), ("h264", 2), ("hevc", 0), ("hevc", 2)]
+
+
+@pytest.mark.parametrize(("codec", "b_frames"), CODECS)
+def test_each_picture_has_its_place_whatever_was_given_up_before_it(
+    clips: Callable[..., Path], codec: str, b_frames: int
+) -> None:
+    dropped: Counter[str] = Counter()
+    with rtsp_camera([clips(codec=codec, b_frames=b_frames)]) as camera:
+        source = Video(camera.url, camera.url)
+        numbers, indices, ages = [], [], []
+        for pause_s in [0.0] * 10 + [0.8] + [0.0] * 10 + [0.15] * 8:
+            time.sleep(pause_s)
+            frame = source.read()
+            assert frame is not None and frame.image is not None
+            numbers.append(number_in(frame.image))
+            indices.append(frame.index)
+            ages.append((time.perf_counter_ns() - frame.arrival_ns) / 1e9)
+            dropped.update(source.take_dropped())
+        source.close()
+    assert {(index - number) % NUM for index, number in zip(indices, numbers, strict=True)} == {
+        (indices[0] - numbers[0]) % NUM
+    }
+    assert indices == sorted(set(indices)) and indices[-1] + 1 == len(indices) + dropped.total()
+    assert max(ages) < FRESH_S
+    assert {"nonref", "nonkey", "overload"} & set(dropped) and (b_frames == 0 or dropped["nonref"] > 0)
+
+
+def test_the_first_result_is_fresh_although_the_model_was_being_compiled(clips: Callable[..., Path]) -> None:
+    with (
+        rtsp_camera([clips()]) as camera,
+        scripted_run(None, ScriptedDevice(), make_ready=lambda _: time.sleep(1.5)) as run,
+    ):
+        with watched(run):
+            stream = run.add(camera.url)
+            ages = [age_s(camera, next(run)) for _ in range(10)]
+        numbers = stream.stats
+    assert max(ages) < FRESH_S
+    assert numbers.dropped["nonkey"] + numbers.dropped["overload"] >= 30
+    assert numbers.age_p99_ms < FRESH_S * 1e3
+
+
+def test_a_live_stream_survives_what_cameras_and_networks_do(clips: Callable[..., Path], blob_model: Path) -> None:
+    small, large = clips(), clips(size_wh=(352, 288))
+    with (
+        rtsp_camera([small, large]) as camera,
+        proxy_to(camera.port) as proxy,
+        kb.Pipeline(blob_model) as pipeline,
+        pipeline.start() as run,
+        watched(run),
+    ):
+        proxy.is_absent = True
+        stream = run.add(Opens(proxy.url), SURVIVES)
+        wait_until(lambda: proxy.num_connections >= 3 and stream.state == "waiting", "absent")
+        proxy.is_absent = False
+        faults: list[tuple[str, Callable[[], None], Callable[[], None]]] = [
+            ("cut", proxy.cut, lambda: None),
+            ("silent", lambda: _set(proxy, is_silent=True, then=proxy.cut), lambda: _set(proxy, is_silent=False)),
+            ("stalled", lambda: _set(proxy, is_stalled=True), lambda: _set(proxy, is_stalled=False)),
+            ("garbled", lambda: _set(proxy, garbled_share=0.2), lambda: _set(proxy, garbled_share=0.0)),
+            ("held", lambda: camera.tell("hold"), lambda: camera.tell("go")),
+        ]
+        for name, begin, end in faults:
+            _fresh(run, camera)
+            num_reopened = stream.stats.num_reopened
+            begin()
+            ended = threading.Timer(1.8, end)
+            ended.start()
+            seen = _states_until_reopened(run, stream, num_reopened)
+            ended.join()
+            assert "waiting" in seen, (name, seen)
+            assert name not in ("stalled", "held") or "stalled" in seen, (name, seen)
+        _fresh(run, camera)
+        camera.tell("play 1")
+        while next(run).frame.width != 352:
+            pass
+        _fresh(run, camera)
+        run.remove(stream)
+        assert stream.state == "removed" and stream.error is not None
+    check_balance(run.stats.snapshot().streams)
+
+
+def _set(proxy: Proxy, *, then: Callable[[], None] = lambda: None, **what: Any) -> None:
+    for name, value in what.items():
+        setattr(proxy, name, value)
+    then()
+
+
+def _fresh(run: kb.Run, camera: RtspCamera) -> None:
+    """Some results that are fresh, behind those that were on their way."""
+    for _ in range(5):
+        next(run)
+    assert all(age_s(camera, next(run)) < FRESH_S for _ in range(5))
+
+
+def _states_until_reopened(run: kb.Run, stream: Stream, num_before: int) -> set[str]:
+    """The states that a stream has until it has been opened once more; results are taken meanwhile."""
+    seen: set[str] = set()
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            seen.add(stream.state)
+            time.sleep(0.002)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        while stream.stats.num_reopened <= num_before:
+            next(run)
+    finally:
+        is_over.set()
+        looker.join()
+    return seen
