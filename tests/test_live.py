@@ -16,9 +16,10 @@ import pytest
 
 import keepbusy as kb
 from keepbusy.flow.stream import Stream
-from keepbusy.sources import Source
+from keepbusy.sources import Source, named_files, open_source
 from keepbusy.sources.video import Video
-from keepbusy.testing import ScriptedDevice, scripted_run
+from keepbusy.testing import ScriptedDevice, numbered_image, scripted_run
+from tests.build import write_picture
 from tests.live.cameras import RtspCamera, number_in, rtsp_camera, why_no_server, write_clip
 from tests.live.proxy import Proxy, proxy_to
 from tests.waiting import wait_until
@@ -222,3 +223,54 @@ def _states_until_reopened(run: kb.Run, stream: Stream, num_before: int) -> set[
         is_over.set()
         looker.join()
     return seen
+
+
+@pytest.mark.parametrize("kind", ["video", "scene"])
+def test_files_and_scenes_are_replayed_at_their_own_pace(kind: str, clip: Path, blob_model: Path) -> None:
+    spec = f"{clip}?realtime" if kind == "video" else "synth:street?size=96x64&fps=20&frames=20&realtime"
+    source = open_source(spec)
+    period_s = 1 / (source.info.fps or 0)
+    assert source.info.is_live and source.info.num_frames
+    begin_ns = time.perf_counter_ns()
+    arrivals = [frame.arrival_ns for frame in (source.read() for _ in range(6)) if frame is not None]
+    assert [(one - arrivals[0]) / 1e9 for one in arrivals] == pytest.approx([n * period_s for n in range(6)], abs=1e-6)
+    assert time.perf_counter_ns() >= begin_ns + 5 * period_s * 1e9
+    time.sleep(6 * period_s + 0.1)
+    late = source.read()
+    assert late is not None and late.index > 10 and source.take_dropped()["overload"] == late.index - 6
+    threading.Timer(0.05, source.interrupt).start()
+    while source.read() is not None:
+        pass
+    source.close()
+
+
+def test_a_replayed_file_is_a_camera_in_a_run_and_may_be_looped(clip: Path, blob_model: Path) -> None:
+    with kb.Pipeline(blob_model) as pipeline, pipeline.run(f"{clip}?realtime", loop=True, limit=45) as run:
+        results = list(run)
+        numbers = run.stats.snapshot().streams[0]
+    assert numbers.num_arrived == numbers.num_results + numbers.num_dropped >= 45
+    assert results[-1].frame.index >= 44 and all(one.frame.is_live for one in results)
+    assert {one.frame.source for one in results} == {str(clip)}
+
+
+def test_what_has_no_pace_and_what_is_called_so(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(kb.SourceError, match="only videos and synthetic scenes have a pace"):
+        open_source(f"{write_picture(tmp_path / 'a.png', numbered_image(1))}?realtime")
+    named = tmp_path / "clip.mp4?realtime"
+    named.write_bytes(clip.read_bytes())
+    source = open_source(named)
+    assert not source.info.is_live
+    source.close()
+    assert set(named_files([f"{clip}?realtime"])) == {clip}
+
+
+def test_a_stepped_wall_clock_changes_nothing(clip: Path, blob_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_time, steps = time.time, iter([0.0] * 5)
+    monkeypatch.setattr(time, "time", lambda: real_time() + next(steps, -10.0))
+    with kb.Pipeline(blob_model) as pipeline, pipeline.run(f"{clip}?realtime", limit=15) as run:
+        times = [result.frame.timestamp_s for result in run]
+        numbers = run.stats.snapshot().streams[0]
+    assert times == sorted(times) and numbers.age_p99_ms < FRESH_S * 1e3
+    for room in ("sources", "flow", "threads", "device"):
+        for path in (Path(kb.__file__).parent / room).rglob("*.py"):
+            assert "time.time(" not in path.read_text(encoding="utf-8"), path

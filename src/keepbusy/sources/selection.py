@@ -22,13 +22,14 @@ class Selection(Source):
 
     Args:
         source: The source to select from; closed with this one.
-        config: What to select. A live source is never looped: it ends when it ends.
+        config: What to select. A live source is not looped, and ends when it ends, unless it knows its frames, as a
+            file does that is replayed.
     """
 
     def __init__(self, source: Source, config: SelectConfig) -> None:
         self._source = source
         self._is_live = source.info.is_live
-        self._loop = config.loop and not self._is_live
+        self._loop = config.loop and not (self._is_live and source.info.num_frames is None)
         self._limit = config.limit
         self._stride = config.stride
         self._is_all = config.stride == 1 and not self._loop
