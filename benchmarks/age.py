@@ -1,6 +1,7 @@
 """How old the results of one camera are: a real RTSP server, 1280x720, 30 frames/s, on loopback.
 
-    python -m benchmarks.age [--model MODEL.xml] [--seconds 20] [--cuts 3] [--only NAME ...] [--options "{'hint': 'latency'}"]
+    python -m benchmarks.age [--model MODEL.xml] [--seconds 20] [--cuts 3] [--only NAME ...]
+                             [--options "{'hint': 'latency'}"]
 
 Each picture carries its number, and the server notes when it sent it: an age is from there to the moment at which the
 result is handed over. It therefore has in it what the network and FFmpeg's parser take, which is a picture's period,
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def detector(
     spent_ms: list[float] = []
     with proxy_to(camera.port) as proxy, kb.Pipeline(model, **options) as pipeline:
         begin_s = time.monotonic()
-        if how == "default" or how in ("latency", "throughput"):
+        if how not in ("start", "cuts"):
             run = pipeline.run(camera.url)
         else:
             run = pipeline.start()
@@ -88,10 +89,10 @@ def detector(
                 if len(ages) == 1:
                     first_s = time.monotonic() - begin_s
             numbers = run.stats.snapshot().streams[0]
-        chosen = pipeline.device.describe()
+        chosen, num_slots = pipeline.device.describe(), pipeline.num_slots
     told = (
         f"first result after {first_s:.1f} s; preprocess to postprocess p50 {np.median(spent_ms):.0f} ms; "
-        f"{chosen.get('streams')} streams, {pipeline.num_slots or '-'} slots; reopened {numbers.num_reopened}; "
+        f"{chosen.get('streams')} streams, {num_slots} slots; reopened {numbers.num_reopened}; "
         f"dropped {dict(numbers.dropped)}; age by the run p50 {numbers.age_p50_ms:.0f}, p99 {numbers.age_p99_ms:.0f} ms"
     )
     return ages, told
@@ -111,23 +112,18 @@ def main() -> None:
         sys.exit(f"age: {missing}")
     with tempfile.TemporaryDirectory() as folder:
         clip = write_clip(Path(folder) / "clip", size_wh=(1280, 720), fps=30, num=240, codec=given.codec)
-        measures: dict[str, Callable[[RtspCamera], tuple[list[float], str]]] = {
-            "decoder": lambda camera: decoder(camera, given.seconds)
-        }
-        for name in NAMES[1:]:
-            hint = {"hint": name} if name in ("latency", "throughput") else {}
-            options = {**given.options, **hint}
-            measures[name] = lambda camera, options=options, name=name: detector(
-                camera, given.model, given.seconds, options, name, given.cuts
-            )
         for name in given.only or NAMES:
             with rtsp_camera([clip]) as camera:
-                ages, told = measures[name](camera)
+                if name == "decoder":
+                    ages, told = decoder(camera, given.seconds)
+                else:
+                    hint = {"hint": name} if name in ("latency", "throughput") else {}
+                    options = {**given.options, **hint}
+                    ages, told = detector(camera, given.model, given.seconds, options, name, given.cuts)
             p50, p90, p99 = np.percentile(ages, (50, 90, 99))
-            print(
-                f"{name:10} {len(ages) / given.seconds:5.1f} frames/s, age p50 {p50:4.0f} p90 {p90:4.0f} p99 {p99:4.0f} "
-                f"max {max(ages):4.0f} ms, first {ages[0]:.0f} ms; {told}"
-            )
+            first = " ".join(f"{one:.0f}" for one in ages[:3])
+            shown = f"age p50 {p50:4.0f} p90 {p90:4.0f} p99 {p99:4.0f} max {max(ages):4.0f} ms, first {first} ms"
+            print(f"{name:10} {len(ages) / given.seconds:5.1f} frames/s, {shown}; {told}")
 
 
 if __name__ == "__main__":

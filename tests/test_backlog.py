@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepbusy.sources.backlog import FAR_S, KEY_WAIT_S, NEAR_S, Backlog
+from keepbusy.sources.backlog import CATCH_UP_S, FAR_S, KEY_WAIT_S, NEAR_S, Backlog
 from keepbusy.testing import ManualClock
 
 PERIOD_S = 1 / 30
@@ -103,12 +103,31 @@ def test_key_frames_that_never_come_are_not_waited_for() -> None:
 def test_pictures_are_late_only_while_newer_ones_wait() -> None:
     clock = ManualClock()
     backlog = filled(clock, 2)
-    first = backlog.take(1)
-    assert first is not None and not backlog.is_late(first.arrival_ns)
-    clock.advance(NEAR_S)
-    assert backlog.is_late(first.arrival_ns)
-    second = backlog.take(1)
-    assert second is not None and not backlog.is_late(second.arrival_ns)
+    first, second = backlog.take(1), backlog.take(1)
+    assert first is not None and second is not None and not backlog.is_late(second.arrival_ns)
+    backlog.put(Packet(2), clock.now_ns())
+    assert not backlog.is_late(second.arrival_ns)
+    clock.advance(2 * NEAR_S)
+    assert backlog.is_late(second.arrival_ns)
+    backlog.take(1)
+    assert not backlog.is_late(second.arrival_ns)
+
+
+def test_behind_a_pause_pictures_are_late_until_none_waits() -> None:
+    clock = ManualClock()
+    backlog = filled(clock, 3)
+    for is_late in (True, True, False):
+        one = backlog.take(1)
+        assert one is not None and backlog.is_late(one.arrival_ns - 1) is is_late
+    backlog.put(Packet(3), clock.now_ns())
+    one = backlog.take(1)
+    clock.advance(FAR_S)
+    backlog.put(Packet(4), clock.now_ns())
+    backlog.put(Packet(5), clock.now_ns())
+    one = backlog.take(1)
+    assert one is not None and backlog.is_late(one.arrival_ns)
+    clock.advance(CATCH_UP_S)  # A decoder that never catches up still gives something.
+    assert not backlog.is_late(clock.now_ns())
 
 
 def test_silence_the_end_and_an_interrupt_end_the_wait() -> None:

@@ -27,6 +27,10 @@ NEAR_S = 0.1
 
 FAR_S = 0.3
 
+CATCH_UP_S = 1.0
+"""Where nobody has decoded for `FAR_S`, as while a model was compiled, pictures are handed on when none waits behind
+them any more, but no later than this."""
+
 MAX_BYTES = 1 << 24
 """Of one stream's packets that wait: 16 MiB, eight seconds of a camera of 16 Mbit/s. They wait for so long only while
 nobody decodes, as when a model is being compiled."""
@@ -85,7 +89,7 @@ class Backlog:
         self._is_interrupted = False
         self._failure: Exception | None = None
         self._interval_ns = self._work_ns = 0.0
-        self._last_put_ns = self._last_taken_ns = 0
+        self._last_put_ns = self._last_taken_ns = self._catch_up_ns = 0
 
     def put(self, packet: Any, arrival_ns: int) -> None:
         """Add a packet; never waits."""
@@ -148,18 +152,19 @@ class Backlog:
                 self._num_tokens -= 1
 
     def is_late(self, arrival_ns: int, patience_s: float = 0.0) -> bool:
-        """Whether a picture is older than it should be, while newer ones wait to be decoded.
+        """Whether a picture is older than it should be, while newer ones wait to be decoded. For the one that takes.
 
         Args:
             arrival_ns: When it came.
             patience_s: How long newer ones are waited for.
         """
-        if self._now_ns() - arrival_ns <= NEAR_S * 1e9:
-            return False
-        if not self._items and patience_s:
+        is_old = self._now_ns() - arrival_ns > NEAR_S * 1e9
+        if is_old and not self._items and patience_s:
             with contextlib.suppress(Empty):
                 self._tokens.put(take_within(self._tokens, patience_s))
-        return bool(self._items)
+        if not self._items:
+            self._catch_up_ns = 0
+        return bool(self._items) and (is_old or self._now_ns() < self._catch_up_ns)
 
     def clear(self, cause: DropCause) -> None:
         """Give up what waits."""
@@ -213,11 +218,11 @@ class Backlog:
 
     def _note_work(self) -> None:
         """Learn how long a packet keeps its decoder, from one call of `take` to the next."""
-        if self._last_taken_ns:
-            work_ns = self._now_ns() - self._last_taken_ns
-            if work_ns < FAR_S * 1e9:  # Longer ones are no decoding.
-                self._work_ns = _moved(self._work_ns, work_ns)
-            self._last_taken_ns = 0
+        now_ns = self._now_ns()
+        if self._last_taken_ns and now_ns - self._last_taken_ns < FAR_S * 1e9:
+            self._work_ns = _moved(self._work_ns, now_ns - self._last_taken_ns)
+        else:  # That was no decoding.
+            self._catch_up_ns = now_ns + round(CATCH_UP_S * 1e9)
 
     def _wake(self) -> None:
         # Not more tokens than things to look at: nobody takes any while a model is being compiled.

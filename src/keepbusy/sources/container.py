@@ -25,9 +25,9 @@ many again for each 1080p of a picture: on 16 cores 4K ran 1.8 times as fast wit
 MAX_THREADS = 16
 """FFmpeg itself advises against more."""
 
-_RTSP = {"rtsp_transport": "tcp", "allowed_media_types": "video", "fpsprobesize": "0"}
-"""Over TCP: a lost UDP packet is a smeared picture, and firewalls let TCP through. Pictures only. And no twenty of them
-read ahead to learn the rate: most cameras say it."""
+_RTSP = {"rtsp_transport": "tcp", "allowed_media_types": "video", "fpsprobesize": "0", "probesize": "32"}
+"""Over TCP: a lost UDP packet is a smeared picture, and firewalls let TCP through. Pictures only. And not a second of
+them read ahead, to learn what the camera has told before, or the decoder learns from the first picture."""
 
 _HEAD_BYTES = 1 << 12
 
@@ -143,6 +143,14 @@ def is_endless(location: Location, container: Any) -> bool:
     if not location.is_url or (container.duration or 0) > 0:
         return False
     return has_clock(container) or container.format.name == "mpjpeg" or container.size <= 0
+
+
+def rate_of(stream: Any) -> Any:
+    """Frames per second of a stream, by its pictures, by what its codec says, or as FFmpeg guesses; None where unknown.
+
+    Of streams that nothing is read ahead of, FFmpeg guesses the rate of fields.
+    """
+    return stream.average_rate or stream.codec_context.framerate or stream.guessed_rate
 
 
 def choose_stream(container: Any, name: str) -> Any:

@@ -166,6 +166,14 @@ class Selection(Source):
         self._source.close()
 
 
+def live_rate(sources: Iterable[Source], stride: int) -> float | None:
+    """Frames per second of live sources together; None where one of them is not live, or does not know its own."""
+    infos = [source.info for source in sources]
+    if not infos or not all(info.is_live and info.fps for info in infos):
+        return None
+    return sum(info.fps or 0.0 for info in infos) / stride
+
+
 def num_selected(sources: Iterable[Source], config: SelectConfig) -> int | None:
     """How many frames will be read of some sources together; None where one of them does not know, or never ends."""
     counts = [Selection(source, config).info.num_frames for source in sources]

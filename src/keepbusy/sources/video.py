@@ -24,6 +24,7 @@ from keepbusy.sources.container import (
     is_endless,
     num_threads,
     open_container,
+    rate_of,
 )
 from keepbusy.sources.limits import MAX_VIDEO_PIXELS
 from keepbusy.sources.orientation import Orientation, orientation_of
@@ -119,7 +120,7 @@ class Video(Source):
         self._orientation: Orientation | None = None
         self._rotation = 0
         self._is_timed_by_arrival = is_live and not has_clock(container)
-        rate = None if self._is_timed_by_arrival else self._stream.average_rate or self._stream.guessed_rate
+        rate = None if self._is_timed_by_arrival else rate_of(self._stream)
         self.info = SourceInfo(
             self._name,
             is_live=is_live,
