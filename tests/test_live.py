@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import keepbusy as kb
+from keepbusy.flow.stats import MAX_ENDED_LANES, RunStats
 from keepbusy.flow.stream import Stream
 from keepbusy.sources import Source, named_files, open_source
 from keepbusy.sources.video import Video
@@ -298,3 +299,45 @@ def test_latency_wins_where_live_streams_leave_time_for_it(
             pipeline.start(live_fps=-1)
     with kb.Pipeline(blob_model, hint="throughput") as pipeline, pipeline.run(f"{clip}?realtime", limit=5) as run:
         assert len(list(run)) == 5 and hint_of(pipeline) == "throughput"
+
+
+def test_half_of_many_cameras_may_be_absent(clips: Callable[..., Path], blob_model: Path) -> None:
+    with (
+        rtsp_camera([clips(size_wh=(96, 64), fps=10)]) as camera,
+        proxy_to(camera.port) as absent,
+        kb.Pipeline(blob_model) as pipeline,
+        pipeline.start() as run,
+        watched(run),
+    ):
+        absent.is_absent = True
+        urls = [camera.url if number % 2 else absent.url for number in range(64)]
+        streams = [run.add(Opens(url, timeout_s=10), SURVIVES) for url in urls]
+        seen: Counter[int] = Counter()
+        while min(seen[stream.id] for stream in streams[1::2]) < 5:
+            seen[next(run).frame.source_id] += 1
+        assert set(seen) == {stream.id for stream in streams[1::2]}
+        assert all(stream.state in ("opening", "waiting") for stream in streams[::2])
+        absent.is_absent = False
+        wait_until(lambda: all(stream.state == "running" for stream in streams[::2]) or next(run) is None, "back")
+        begin_s = time.monotonic()
+    assert time.monotonic() - begin_s < 12
+    check_balance(run.stats.snapshot().streams)
+
+
+def test_a_reader_may_end_twice_among_very_many() -> None:
+    # By itself, and when the run is closed at the same moment.
+    stats = RunStats()
+    lanes = [stats.lane("read") for _ in range(MAX_ENDED_LANES + 8)]
+    for lane in lanes + lanes:
+        stats.lane_ended(lane)
+    assert stats.snapshot().stages[0].num_frames == 0
+
+
+def test_pictures_that_nobody_waits_for_are_not_decoded(clips: Callable[..., Path]) -> None:
+    slow = ScriptedDevice(0.1)
+    with rtsp_camera([clips(b_frames=2)]) as camera, scripted_run(None, slow) as run, watched(run):
+        stream = run.add(camera.url)
+        while stream.stats.dropped.get("nonref", 0) < 20:
+            next(run)
+    numbers = stream.stats
+    assert numbers.num_results > 10 and numbers.dropped["overload"] >= 16
