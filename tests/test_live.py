@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import threading
 import time
@@ -20,7 +21,8 @@ from keepbusy.flow.stream import Stream
 from keepbusy.sources import Source, named_files, open_source
 from keepbusy.sources.video import Video
 from keepbusy.testing import ScriptedDevice, numbered_image, scripted_run
-from tests.build import write_picture
+from tests.build import write_picture, write_video
+from tests.http_server import serving
 from tests.live.cameras import RtspCamera, number_in, rtsp_camera, why_no_server, write_clip
 from tests.live.proxy import Proxy, proxy_to
 from tests.waiting import wait_until
@@ -342,3 +344,42 @@ def test_pictures_that_nobody_waits_for_are_not_decoded(clips: Callable[..., Pat
             next(run)
     numbers = stream.stats
     assert numbers.num_results > 10 and numbers.dropped["overload"] >= 16
+
+
+@contextmanager
+def hls_camera(folder: Path) -> Iterator[str]:
+    """A live playlist: segments of one second, the newest three of which are named; its address."""
+    segments = [write_video(folder / f"{number}.ts", num_frames=10, fps=10).read_bytes() for number in range(12)]
+    begin_s = time.monotonic()
+
+    class Camera(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            newest = min(int(time.monotonic() - begin_s) + 3, len(segments))
+            if self.path.endswith(".m3u8"):
+                names = [f"#EXT-X-DISCONTINUITY\n#EXTINF:1.0,\n{one}.ts\n" for one in range(newest - 3, newest)]
+                head = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{newest - 3}\n"
+                body = (head + "".join(names)).encode()
+            else:
+                body = segments[int(Path(self.path).stem)]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with serving(Camera) as address:
+        yield f"{address}/live.m3u8"
+
+
+def test_segments_are_handed_on_at_their_own_pace(tmp_path: Path) -> None:
+    with hls_camera(tmp_path) as address:
+        source = open_source(address)
+        assert source.info.is_live
+        frames = [frame for frame in (source.read() for _ in range(25)) if frame is not None]
+        source.close()
+    arrivals_s = [(one.arrival_ns - frames[0].arrival_ns) / 1e9 for one in frames]
+    # A segment's ten pictures come at once: without a pace all but one or two would be given up.
+    assert 1.5 < arrivals_s[-1] < 6 and frames[-1].index - frames[0].index < 45
+    assert len(frames) == 25

@@ -51,8 +51,11 @@ _MAX_AHEAD_S = 1.0
 _PATIENCE_S = 0.05
 """What was read ahead comes at once: so long a picture from it waits for a newer one."""
 
-_MAX_LATE_S, _MAX_EARLY_S = 1.0, 60.0
-"""What is further from when a packet of a segment is due is a new beginning of its clock."""
+_MAX_LATE_S = 1.0
+"""A packet of a segment that is later sets the pace anew."""
+
+_MAX_FALL_S, _MAX_LEAP_S = 0.5, 60.0
+"""So does one whose clock has fallen or leapt by more."""
 
 _MAX_PENDING = 64
 """Packets whose pictures may still come: decoders reorder 16 at most."""
@@ -75,6 +78,7 @@ class _Connection:
         self._first_s: float | None = None
         self._last_s: float | None = None
         self._begin_ns = asked_ns
+        self._newest_due_ns = 0
         self._num_waited = 0
         self.is_ahead = True
 
@@ -134,14 +138,17 @@ class _Connection:
         time_s = _time_of(packet)
         if time_s is None:
             return now_ns
-        if (
-            self._first_s is None
-            or not -_MAX_LATE_S < time_s - self._first_s - (now_ns - self._begin_ns) / 1e9 < _MAX_EARLY_S
-        ):
-            self._first_s, self._begin_ns = time_s, now_ns
-        due_ns = self._begin_ns + round((time_s - self._first_s) * 1e9)
-        self.stopped.wait(max(0.0, (due_ns - now_ns) / 1e9))
-        return max(due_ns, now_ns)
+        step_s = 0.0 if self._last_s is None else time_s - self._last_s
+        self._last_s = time_s
+        is_first = self._first_s is None or not -_MAX_FALL_S < step_s < _MAX_LEAP_S
+        if is_first or now_ns - self._due_of(time_s) > _MAX_LATE_S * 1e9:
+            self._first_s, self._begin_ns = time_s, max(now_ns, self._newest_due_ns)
+        self._newest_due_ns = self._due_of(time_s)
+        self.stopped.wait(max(0.0, (self._newest_due_ns - now_ns) / 1e9))
+        return max(self._newest_due_ns, now_ns)
+
+    def _due_of(self, time_s: float) -> int:
+        return self._begin_ns + round((time_s - (self._first_s or 0.0)) * 1e9)
 
 
 def _time_of(packet: Any) -> float | None:
