@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -235,12 +236,15 @@ def test_files_and_scenes_are_replayed_at_their_own_pace(kind: str, clip: Path, 
     period_s = 1 / (source.info.fps or 0)
     assert source.info.is_live and source.info.num_frames
     begin_ns = time.perf_counter_ns()
-    arrivals = [frame.arrival_ns for frame in (source.read() for _ in range(6)) if frame is not None]
-    assert [(one - arrivals[0]) / 1e9 for one in arrivals] == pytest.approx([n * period_s for n in range(6)], abs=1e-6)
+    arrivals_s = [frame.arrival_ns / 1e9 for frame in (source.read() for _ in range(6)) if frame is not None]
+    steps_s = [later - earlier for earlier, later in pairwise(arrivals_s)]
+    # A busy machine may be late; it is never early.
+    assert len(steps_s) == 5 and min(steps_s) > period_s - 1e-4
     assert time.perf_counter_ns() >= begin_ns + 5 * period_s * 1e9
     time.sleep(6 * period_s + 0.1)
+    source.take_dropped()
     late = source.read()
-    assert late is not None and late.index > 10 and source.take_dropped()["overload"] == late.index - 6
+    assert late is not None and late.index > 10 and source.take_dropped()["overload"] > 0
     threading.Timer(0.05, source.interrupt).start()
     while source.read() is not None:
         pass
@@ -383,3 +387,15 @@ def test_segments_are_handed_on_at_their_own_pace(tmp_path: Path) -> None:
     # A segment's ten pictures come at once: without a pace all but one or two would be given up.
     assert 1.5 < arrivals_s[-1] < 6 and frames[-1].index - frames[0].index < 45
     assert len(frames) == 25
+
+
+def test_closing_does_not_wait_for_a_silent_camera(clips: Callable[..., Path], blob_model: Path) -> None:
+    with rtsp_camera([clips()]) as camera, kb.Pipeline(blob_model) as pipeline, pipeline.start() as run:
+        run.add(camera.url, SURVIVES)
+        for _ in range(5):
+            next(run)
+        camera.tell("hold")
+        time.sleep(0.2)
+        begin_s = time.monotonic()
+        run.close()
+        assert time.monotonic() - begin_s < 5

@@ -32,9 +32,9 @@ SEGMENTED = frozenset({"hls", "dash"})
 """FFmpeg's formats that come some seconds at a time: these are handed on at the pace of their clock."""
 
 JOIN_S = 1.0
-"""On top of the longest silence: how long closing waits for a read that goes on. A camera that sends no pictures, but
-reports of the connection (RTCP), is read by FFmpeg for ever: its thread is left behind, and keeps no program from
-ending."""
+"""How long closing waits for a read that goes on. FFmpeg cannot be woken: its thread is left behind then, ends with the
+longest silence, and keeps no program from ending. A camera that sends no pictures, but reports of the connection
+(RTCP), is not silent for FFmpeg: the thread ends when the camera does."""
 
 MAX_LEFT_BEHIND = 2
 """Of one camera. It is not opened again before they are fewer: threads do not pile up."""
@@ -258,12 +258,11 @@ class Receiver:
             return
         connection = self._connection
         connection.stop()
-        silent_s = (time.perf_counter_ns() - self._newest_ns) / 1e9
-        if self._workers.join(max(0.0, self._timeout_s - silent_s) + JOIN_S):
+        if self._workers.join(JOIN_S):
             connection.container.close()
         elif not self._workers.is_one_of_them():
             # The thread has the last reference to the container: it is closed when the thread ends.
-            log.warning("%s: its connection cannot be ended, and is left behind", self._name)
+            log.info("%s: its connection does not end yet, and is left behind", self._name)
             connection.leave_behind(self._name)
         connection.backlog.clear("reconnect")
         self._is_closed = True

@@ -43,8 +43,7 @@ _CLOCK_MAY_LEAP = 0x200
 """FFmpeg's AVFMT_TS_DISCONT."""
 
 STREAM_TIMEOUT_S = 10.0
-"""A network stream that is silent for so long has failed, and so has one of which no picture could be made for so long.
-Also the longest that closing a silent one takes."""
+"""A network stream that is silent for so long has failed. So has one of which no picture could be made meanwhile."""
 
 
 class Video(Source):
@@ -177,7 +176,6 @@ class Video(Source):
             self._location.place.close()
 
     def interrupt(self) -> None:
-        # What FFmpeg waits for cannot be broken off: it has a limit, `timeout_s`.
         self._is_over = True
         if self._receiver is not None:
             self._receiver.interrupt()
