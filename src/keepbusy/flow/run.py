@@ -13,7 +13,6 @@ from keepbusy.config import DetectConfig, RunConfig, StreamConfig
 from keepbusy.device.slots import Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow import stages
-from keepbusy.flow.counters import DropCause
 from keepbusy.flow.reader import Openable, Reader
 from keepbusy.flow.stats import RunStats
 from keepbusy.flow.stream import Stream
@@ -21,6 +20,7 @@ from keepbusy.sources.base import Source, close_source
 from keepbusy.sources.spec import SourceSpec
 from keepbusy.texts import line_name
 from keepbusy.values.result import Result
+from keepbusy.values.streams import DropCause
 
 CANCEL_TIMEOUT_S = 5.0
 """How long closing waits for a device to give up what it was doing; after that the slot is not used again."""
@@ -129,6 +129,7 @@ class Streams:
                 engine.stats.stream(stream_id, name),
                 engine.postprocess(config.detect),
                 config.on_error or engine.config.on_error,
+                engine.stats.clock.now_ns,
             )
             reader = Reader(stream, spec, engine.stats.lane("read"), engine.make_ready)
             # Last, so that what was interrupted has changed nothing.
@@ -173,7 +174,7 @@ class Streams:
             if result.timings.has_expired(now_ns):
                 self.withdraw(result, "stale")
                 return False
-            stream.counters.aged(now_ns - result.timings.read_end_ns)
+            stream.counters.aged(now_ns - result.timings.arrival_ns)
         return True
 
     def count(self, result: Result, stream: Stream) -> None:
