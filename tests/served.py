@@ -9,14 +9,25 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.waiting import wait_until
+
+def soon(is_so: Callable[[], bool], what: str = "") -> None:
+    """Look ten times a second, which leaves the cores to the server.
+
+    Raises:
+        AssertionError: It is not so within two minutes; says `what`.
+    """
+    until_s = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < until_s, what
+        time.sleep(0.1)
 
 
 class Answer:
@@ -80,8 +91,8 @@ class Server:
                 return Answer(error.code, error.headers, error.read())
 
     def wait_until_ready(self, num_streams: int = 0) -> None:
-        wait_until(lambda: self.ask("/readyz").status == 200, "the server is not ready")
-        wait_until(lambda: self.num_running() >= num_streams, "the streams do not run")
+        soon(lambda: self.ask("/readyz").status == 200, "the server is not ready")
+        soon(lambda: self.num_running() >= num_streams, "the streams do not run")
 
     def num_running(self) -> int:
         answer = self.ask("/api/streams")

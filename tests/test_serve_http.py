@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 
 from keepbusy.sources.open import open_source
-from tests.served import Server, serving
-from tests.waiting import wait_until
+from tests.served import Server, serving, soon
 
 OPERATIONS = [
     ("POST", "/api/detect"),
@@ -73,7 +72,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     }
     with serving(config, tmp_path_factory.mktemp("locked")) as one:
         bearer = f"Bearer {TOKEN}"
-        wait_until(lambda: one.ask("/api/streams/one/snapshot.jpg", authorization=bearer).status == 200)
+        soon(lambda: one.ask("/api/streams/one/snapshot.jpg", authorization=bearer).status == 200)
         yield one
 
 
@@ -162,7 +161,7 @@ def test_a_stream_is_added_changed_and_removed(server: Server) -> None:
     added = server.ask("/api/streams", "POST", stream)
     assert added.status == 201 and added.json["origin"] == "api"
     assert server.ask("/api/streams", "POST", stream).status == 409
-    wait_until(lambda: server.ask("/api/streams/new").json["totals"]["results"] > 0)
+    soon(lambda: server.ask("/api/streams/new").json["totals"]["results"] > 0)
     before = server.ask("/api/streams/new").json["totals"]["arrived"]
     changed = server.ask("/api/streams/new", "PATCH", {"conf": 0.9})
     assert changed.json["thresholds"] == {"conf": 0.9} and changed.json["totals"]["arrived"] >= before
@@ -200,7 +199,7 @@ def test_clients_have_nothing_opened_that_is_not_allowed(server: Server, stream:
 def test_a_password_is_shown_nowhere(server: Server) -> None:
     stream = {"name": "cam", "source": "rtsp://admin:geh%40eim-7@127.0.0.1:1/cameras/1?token=hush-hush"}
     assert server.ask("/api/streams", "POST", stream).status == 201
-    wait_until(lambda: server.ask("/api/streams/cam").json["error"] != "")
+    soon(lambda: server.ask("/api/streams/cam").json["error"] != "")
     pages = ["/api/streams", "/api/streams/cam", "/metrics", "/openapi.json", "/api/engine", "/api/server"]
     shown = "".join(server.ask(page).body.decode() for page in pages) + server.text
     for secret in ("geh%40eim-7", "geh@eim-7", "hush-hush"):
