@@ -64,7 +64,8 @@ class Server:
 
     def _listen(self) -> None:
         assert self.process.stderr is not None
-        self.said += list(self.process.stderr)
+        for line in self.process.stderr:
+            self.said.append(line)
 
     @property
     def text(self) -> str:

@@ -138,6 +138,6 @@ def serve(
     def listening(address: str) -> None:
         console.print(f"keepbusy serves at {address}", highlight=False, markup=False, soft_wrap=True)
 
-    if not run(settings, load if is_file else None, told=Told(listening)):
+    if not run(settings, load if is_file else None, file=words[0] if is_file else "", told=Told(listening)):
         # A device or a disk that hangs would keep the process from its end.
         os._exit(EXIT_LEFT_BEHIND)

@@ -111,16 +111,19 @@ class Engine:
         self._break_off()
 
     def close(self, timeout_s: float) -> bool:
-        """End; returns whether its thread has ended within some seconds."""
+        """End; returns whether its threads have ended within some seconds. A device that hangs may keep them."""
+        until_s = time.monotonic() + timeout_s
         self._over.open()
         self._probing.open()
         self._woken.open()
-        self._break_off()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        if self._probe is not None:
-            self._probe.join(timeout_s)
-        return not self._thread.is_alive() and not (self._probe and self._probe.is_alive())
+        # Closing a run waits for the device.
+        closing = threading.Thread(target=self._break_off, name="keepbusy-closing")
+        closing.start()
+        threads = [closing, self._thread, *([self._probe] if self._probe is not None else [])]
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
 
     def _break_off(self) -> None:
         run = self.run

@@ -9,7 +9,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 
@@ -49,6 +48,7 @@ def serve(
     settings: ServeSettings,
     load: Callable[[], ServeSettings] | None = None,
     *,
+    file: str = "",
     make: MakeBackend = PipelineBackend,
     told: Told | None = None,
 ) -> bool:
@@ -57,6 +57,7 @@ def serve(
     Args:
         settings: The configuration, checked.
         load: Reads it again, at SIGHUP; None where there is no file.
+        file: The file's name, for mistakes.
         make: Makes the model for a device.
         told: Who is told when it listens.
 
@@ -73,7 +74,7 @@ def serve(
             wall.start()
             is_clean = False
             try:
-                process = _Process(wall, load)
+                process = _Process(wall, load, file)
                 address = _address_of(settings.server, listener)
                 log.info("listening at %s", address)
                 (told or Told()).listening(address)
@@ -86,8 +87,9 @@ def serve(
 
 
 class _Process:
-    def __init__(self, wall: Wall, load: Callable[[], ServeSettings] | None) -> None:
+    def __init__(self, wall: Wall, load: Callable[[], ServeSettings] | None, file: str) -> None:
         self._wall = wall
+        self._file = file
         self._load = load
         self._reloads = Reloads()
         self._app = Application(wall, self._reloads)
@@ -152,7 +154,7 @@ class _Process:
         try:
             settings = self._load()
             names = wall.names if before.engine == settings.engine and wall.names else None
-            check_all(settings, names=names)
+            check_all(settings, names=names, file=self._file)
             _check_server(before.server, settings.server)
         except SettingsError as error:
             self._reloads.num_bad += 1
@@ -240,15 +242,3 @@ def _hidden_in_logs(wall: Wall) -> Iterator[None]:
     finally:
         for one in logs:
             one.removeFilter(hides)
-
-
-def file_loader(path: str | Path, change: Callable[[ServeSettings], ServeSettings]) -> Callable[[], ServeSettings]:
-    """What reads a configuration's file again.
-
-    Args:
-        path: The file.
-        change: What the command line has changed of it.
-    """
-    from keepbusy.serve.load import load_settings
-
-    return lambda: change(load_settings(path))
