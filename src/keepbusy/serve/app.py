@@ -78,6 +78,12 @@ class Application:
         guards.append(self.guard)
         self.asgi = self.guard
         _describe(app)
+        self._app = app
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The addresses that the description of the API has."""
+        return frozenset(self._app.openapi()["paths"])
 
     def change(self) -> None:
         """Have the limits and the page of the configuration that is in force now."""
