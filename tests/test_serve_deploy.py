@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from keepbusy.serve.app import Application
 from keepbusy.serve.check import check_all
 from keepbusy.serve.load import load_settings
 from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
-from keepbusy.serve.settings import DEFAULT_PORT
+from keepbusy.serve.settings import DEFAULT_PORT, ServeSettings, StreamSettings
 from keepbusy.serve.wall import Wall
 from tests.conftest import REPOSITORY
 
@@ -91,3 +92,22 @@ def test_the_unit_is_one(tmp_path: Path) -> None:
 def test_the_container_is_nobody() -> None:
     text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
     assert re.search(r"^USER 10001$", text, re.M) and f"EXPOSE {DEFAULT_PORT}" in text and "HEALTHCHECK" in text
+
+
+def keys_of(kind: type[BaseModel]) -> set[str]:
+    keys = set(kind.model_fields)
+    for field in kind.model_fields.values():
+        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                keys |= keys_of(part)
+    return keys
+
+
+def test_the_reference_has_all_keys_and_addresses() -> None:
+    text = (REPOSITORY / "docs/reference/serve.md").read_text(encoding="utf-8")
+    keys = keys_of(ServeSettings) | keys_of(StreamSettings)
+    assert {key for key in keys if not re.search(rf"[`{{ ]{key}\b", text)} == set()
+    text = (REPOSITORY / "docs/reference/http.md").read_text(encoding="utf-8")
+    paths = Application(Wall(load_settings(DEPLOY / "wall.yaml")), Reloads()).paths
+    ends = {re.sub(r"^/v2/models/\{model\}(?=/)", "", path) for path in paths}
+    assert {path for path in ends if path not in text} == set()
