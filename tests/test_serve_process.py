@@ -197,3 +197,45 @@ def test_sixty_four_cameras_half_of_them_absent(tmp_path: Path) -> None:
                 assert totals["arrived"] == totals["results"] + sum(totals["dropped"].values()) + totals["in_flight"]
         ages = [one["age_p99_ms"] for one in reports[1::2] if one["age_p99_ms"] is not None]
         assert ages and max(ages) <= 1050, "no result that is older than max_age_ms reaches anybody"
+
+
+def test_https_is_spoken_where_there_is_a_certificate(tmp_path: Path) -> None:
+    import shutil
+    import ssl
+    import urllib.request
+
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl here")
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout key.pem -out cert.pem"
+    subprocess.run(
+        [*make.split(), "-addext", "subjectAltName=IP:127.0.0.1"], cwd=tmp_path, check=True, capture_output=True
+    )
+    config = {"server": {"tls": {"certificate": "cert.pem", "key": "key.pem"}}}
+    with serving(config, tmp_path) as server:
+        assert server.address.startswith("https://")
+        context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        with urllib.request.urlopen(f"{server.address}/healthz", context=context, timeout=60) as answer:
+            assert answer.status == 200
+
+
+def test_many_large_pictures_take_no_more_memory_than_allowed(tmp_path: Path) -> None:
+    """Small files of 20 million pixels each, 60 MB decoded: no more than four times the limit of them at once."""
+    import concurrent.futures
+
+    import cv2
+    import numpy as np
+    import psutil
+
+    picture = bytes(cv2.imencode(".jpg", np.full((4000, 5000, 3), 90, np.uint8))[1].tobytes())
+    config = {"limits": {"picture_pixels": 20_000_000, "requests_per_s": 1000}}
+    with serving(config, tmp_path) as server, concurrent.futures.ThreadPoolExecutor(24) as pool:
+        soon(lambda: server.ask("/readyz").status == 200)
+        process = psutil.Process(server.process.pid)
+        assert server.ask("/api/detect", "POST", picture).status == 200
+        before = most = process.memory_info().rss
+        answers = [pool.submit(server.ask, "/api/detect", "POST", picture) for _ in range(48)]
+        while not all(answer.done() for answer in answers):
+            most = max(most, process.memory_info().rss)
+            time.sleep(0.02)
+        assert {answer.result().status for answer in answers} <= {200, 503}
+        assert most - before < 700 << 20

@@ -34,6 +34,9 @@ _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".
 
 _TOKEN_BYTES = 1024
 
+PICTURES = 4
+"""Uploaded pictures of the largest size that may be decoded and wait at once, or more smaller ones."""
+
 DESCRIPTION = """Detect in pictures, and watch streams. Everything needs a token where the server has one: the header
 `Authorization: Bearer TOKEN`. A viewer's token reads, and changes nothing."""
 
@@ -52,7 +55,7 @@ class Application:
 
     def __init__(self, wall: Wall, reloads: Reloads) -> None:
         self._wall = wall
-        self._pictures = Pictures(wall.settings.page.quality)
+        self._pictures = Pictures(wall.settings.page.quality, PICTURES * wall.settings.limits.picture_pixels)
         self._ticker = Ticker(wall)
         http = HttpCounts()
         guards: list[Guard] = []

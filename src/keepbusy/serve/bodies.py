@@ -27,6 +27,53 @@ class BadRequestError(Exception):
         self.hint = hint
 
 
+class Budget:
+    """Bytes that the bodies of all requests may have together. Used in one event loop.
+
+    Args:
+        max_bytes: The sum.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
+
+    def take(self, num_bytes: int) -> None:
+        """Count some more.
+
+        Raises:
+            BadRequestError: That would be too many.
+        """
+        if num_bytes > self._left:
+            raise BadRequestError(503, "the server holds as many bytes of requests as it may", "try it again later")
+        self._left -= num_bytes
+
+    def give(self, num_bytes: int) -> None:
+        """They are not held any more."""
+        self._left += num_bytes
+
+
+class Held:
+    """What one request holds of the budget.
+
+    Args:
+        budget: Of all requests.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._num_bytes = 0
+
+    def take(self, num_bytes: int) -> None:
+        """Hold some more. See `Budget.take`."""
+        self._budget.take(num_bytes)
+        self._num_bytes += num_bytes
+
+    def give_all(self) -> None:
+        """The request is over."""
+        self._budget.give(self._num_bytes)
+        self._num_bytes = 0
+
+
 async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes:
     """A request's body, unpacked.
 
@@ -46,17 +93,22 @@ async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes
         raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(timeout_s):
-            packed = await _collected(request.stream(), max_bytes)
+            packed = await _collected(request.stream(), max_bytes, request.state.held)
     except TimeoutError:
         raise BadRequestError(408, f"the body did not arrive within {timeout_s:g} s") from None
     except ClientDisconnect:
         raise BadRequestError(400, "the client went away") from None
-    return packed if encoding not in _WINDOW else await asyncio.to_thread(_unpacked, packed, encoding, max_bytes)
+    if encoding not in _WINDOW:
+        return packed
+    content = await asyncio.to_thread(_unpacked, packed, encoding, max_bytes)
+    request.state.held.take(len(content))
+    return content
 
 
-async def _collected(parts: AsyncIterator[bytes], max_bytes: int) -> bytes:
+async def _collected(parts: AsyncIterator[bytes], max_bytes: int, held: Held) -> bytes:
     content = bytearray()
     async for part in parts:
+        held.take(len(part))
         content += part
         if len(content) > max_bytes:
             raise _too_large(max_bytes)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keepbusy.serve.access import Access, Role
 from keepbusy.serve.answers import problem
+from keepbusy.serve.bodies import Budget, Held
 from keepbusy.serve.settings import LimitSettings
 
 HEADERS = {
@@ -30,6 +31,9 @@ _OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/", "/fa
 _OPEN_BELOW = ("/page/",)
 _READING_POSTS = ("/v2/repository/index",)
 _UNCOUNTED = ("/healthz", "/readyz", "/metrics", "/", "/favicon.ico", "/v2/health/live", "/v2/health/ready")
+
+BODIES = 16
+"""Bodies of the largest size that may be held at once, or more smaller ones."""
 
 MAX_ADDRESSES = 4096
 """Of clients whose rates are known; the ones that were seen last."""
@@ -84,6 +88,7 @@ class Guard:
         self._count = count
         self._hidden = hidden
         self._rates = Rates(limits.requests_per_s)
+        self._budget = Budget(BODIES * limits.upload_bytes)
         self.num_viewers = 0
 
     def change(self, limits: LimitSettings) -> None:
@@ -101,6 +106,7 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin_s = time.monotonic()
         status = 500
+        held = scope.setdefault("state", {})["held"] = Held(self._budget)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -119,6 +125,7 @@ class Guard:
             else:
                 await _answer(scope, send_with_headers, *refusal)
         finally:
+            held.give_all()
             route = getattr(scope.get("route"), "path", "other")
             self._count(route, scope["method"], status, time.monotonic() - begin_s)
 

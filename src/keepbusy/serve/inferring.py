@@ -12,10 +12,11 @@ from keepbusy.api.classes import class_ids
 from keepbusy.errors import ConfigError
 from keepbusy.serve.backend import detect_config
 from keepbusy.serve.bodies import BadRequestError
-from keepbusy.serve.pictures import Pictures
+from keepbusy.serve.pictures import Pictures, num_pixels_of
 from keepbusy.serve.requests import BusyError, GivenUpError
 from keepbusy.serve.wall import Wall
 from keepbusy.values.detections import Detections
+from keepbusy.values.frame import Image
 from keepbusy.values.result import Result
 
 
@@ -26,7 +27,13 @@ async def infer(wall: Wall, pictures: Pictures, content: bytes) -> Result:
         BadRequestError: It is no picture, too large, or the device does not get to it.
     """
     limits = wall.settings.limits
-    image = await pictures.decode(content, limits.picture_pixels)
+    num_pixels = num_pixels_of(content, limits.picture_pixels)
+    async with pictures.room.take(num_pixels, limits.request_timeout_s):
+        return await _infer(wall, await pictures.decode(content, limits.picture_pixels))
+
+
+async def _infer(wall: Wall, image: Image) -> Result:
+    limits = wall.settings.limits
     try:
         result = await asyncio.wait_for(asyncio.wrap_future(wall.detect(image)), limits.request_timeout_s)
     except BusyError as error:

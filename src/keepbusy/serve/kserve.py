@@ -105,8 +105,10 @@ class _Model:
 
     def _check(self, model: str, version: str | None) -> None:
         facts = self._wall.engine.facts
-        if facts is None or model != facts.model:
-            raise BadRequestError(404, f"there is no model {model!r}" + (f": it is {facts.model!r}" if facts else ""))
+        if facts is None:
+            raise BadRequestError(503, "the model is being compiled", "try it again in a moment")
+        if model != facts.model:
+            raise BadRequestError(404, f"there is no model {model!r}: it is {facts.model!r}")
         if version not in (None, "1"):
             raise BadRequestError(404, f"model {model!r} has no version {version!r}: there is version 1")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,12 @@ import numpy as np
 from keepbusy.drawing.write import encode_picture
 from keepbusy.errors import FrameError
 from keepbusy.serve.bodies import BadRequestError
+from keepbusy.serve.room import Room
 from keepbusy.serve.served import Latest, Served
 from keepbusy.sinks.draw import annotate
+from keepbusy.sources.jpeg import read_header
 from keepbusy.sources.picture import decode_picture
+from keepbusy.sources.size import promised_size
 from keepbusy.values.frame import Image
 
 WIDTHS = (160, 240, 320, 480, 640, 960, 1280, 1920)
@@ -31,11 +35,13 @@ class Pictures:
 
     Args:
         quality: Of JPEGs, 1 to 100.
+        room_pixels: Pixels of uploaded pictures that may be decoded and wait at once.
         num_threads: So many are encoded at once.
     """
 
-    def __init__(self, quality: int, num_threads: int = 2) -> None:
+    def __init__(self, quality: int, room_pixels: int, num_threads: int = 2) -> None:
         self.quality = quality
+        self.room = Room(room_pixels)
         self.num_made = 0
         self._kept: OrderedDict[tuple[int, int], tuple[int, asyncio.Future[bytes]]] = OrderedDict()
         self._threads = ThreadPoolExecutor(num_threads, "keepbusy-pictures")
@@ -101,6 +107,16 @@ def _encode(latest: Latest, width: int, quality: int) -> bytes:
 
 def _encode_drawn(latest: Latest, width: int | None, quality: int) -> bytes:
     return encode_picture(".jpg", _sized(annotate(latest.result), width), quality)
+
+
+def num_pixels_of(content: bytes, otherwise: int) -> int:
+    """How many pixels a picture has by its header, without decoding it."""
+    try:
+        header = read_header(content)
+        shape_hw = promised_size(content, "") if header is None else header.shape_hw
+    except Exception:  # Decoding it says what is wrong.
+        shape_hw = None
+    return otherwise if shape_hw is None else math.prod(shape_hw)
 
 
 def _decode(content: bytes, max_pixels: int) -> Image:

@@ -128,9 +128,9 @@ class _Process:
             server.should_exit = True
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, end)
+            _answer(loop, number, end)
         if hasattr(signal, "SIGHUP"):
-            loop.add_signal_handler(signal.SIGHUP, self._hear_reload)
+            _answer(loop, signal.SIGHUP, self._hear_reload)
         await server.serve(sockets=[listener])
         for task in list(self._tasks):
             await task
@@ -175,6 +175,14 @@ class _Process:
             self._reloads.num_good += 1
             wall.told("config", "the configuration was read again")
         self._app.change()
+
+
+def _answer(loop: asyncio.AbstractEventLoop, number: signal.Signals, answer: Callable[[], None]) -> None:
+    """Have a signal answered in the event loop."""
+    try:
+        loop.add_signal_handler(number, answer)
+    except NotImplementedError:  # On Windows.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(answer) and None)
 
 
 class _Server(uvicorn.Server):

@@ -55,7 +55,7 @@ export class Large {
     }
     const totals = stream.totals;
     const facts = [
-      ["source", stream.source], ["state", word("state", stream.state)], ["error", stream.error],
+      ["source", stream.source], ["state", word("state", stream.state)], ["error", stream.is_stale ? stream.error : ""],
       ["size", stream.width ? `${stream.width}×${stream.height}` : "–"],
       ["rate", `${stream.results_fps.toFixed(1)} / ${stream.arriving_fps.toFixed(1)}`],
       ["age", `${duration(stream.age_p50_ms)} / ${duration(stream.age_p99_ms)}`],
