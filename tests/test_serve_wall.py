@@ -31,7 +31,7 @@ from tests.waiting import wait_until
 class Scripted:
     """A model on a scripted device."""
 
-    names = ("red", "green", "blue")
+    names: tuple[str, ...] = ("red", "green", "blue")
 
     def __init__(self, wanted: str, device: str, does: ScriptedDevice, timeout_s: float) -> None:
         self._facts = DeviceFacts(wanted=wanted, device=device, full_name=f"scripted {device}")
@@ -145,6 +145,34 @@ def test_a_configuration_is_applied_by_its_differences() -> None:
         wall.apply(check_settings({"conf": 0.6, "device": "GPU", "streams": []}))
         wait_until(lambda: wall.engine.facts is not None and wall.engine.facts.device == "GPU")
         assert [one.name for one in wall.streams] == ["mine"]
+
+
+def test_classes_of_another_model_count_from_its_first_run_on() -> None:
+    """Its classes are not those of the model that still runs."""
+
+    class Other(Scripted):
+        names: tuple[str, ...] = ("cyan", "magenta")
+
+    def make(settings: ServeSettings, device: str) -> Backend:
+        kind = Other if settings.model else Scripted
+        return kind(settings.device, device, ScriptedDevice(), 0.3)
+
+    source = "synth:street?size=64x64&fps=20"
+    before = {"streams": [{"name": "a", "source": source, "classes": ["red"]}]}
+    with walls(check_settings(before), make) as wall:
+        wait_until(lambda: num_results(wall) > 2)
+        first = num_results(wall)
+        wall.apply(check_settings({"model": "m", "streams": [{"name": "a", "source": source, "classes": ["cyan"]}]}))
+        wait_until(lambda: wall.names == ("cyan", "magenta") and num_results(wall) > first + 2)
+        assert wall.streams[0].state == "running" and wall.streams[0].problem == ""
+
+
+def test_a_file_that_is_not_to_be_read_again_ends(clip: Path) -> None:
+    make, _ = scripted(ScriptedDevice)
+    streams = [{"source": str(clip), "loop": False}, {"source": str(clip)}]
+    with walls(check_settings({"streams": streams}), make) as wall:
+        wait_until(lambda: wall.streams[0].state == "ended" and wall.streams[1].totals.arrived > 42)
+        assert wall.streams[0].totals.arrived <= 40 and wall.streams[0].error == ""
 
 
 def test_thresholds_change_while_frames_flow() -> None:

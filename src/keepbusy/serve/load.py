@@ -16,7 +16,7 @@ from keepbusy.errors import ConfigError, reason_of
 from keepbusy.files.parsing import MAX_YAML_CHARS, TextError, parse_yaml_nodes
 from keepbusy.files.paths import read_text
 from keepbusy.serve.settings import ServeSettings, StreamSettings
-from keepbusy.texts import fit, shortened, without_secrets
+from keepbusy.texts import fit, shortened
 
 _VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -303,8 +303,3 @@ def _parts_of(annotation: Any) -> list[Any]:
     """A type, and the types that it is made of."""
     arguments = getattr(annotation, "__args__", ())
     return [annotation, *(part for argument in arguments for part in _parts_of(argument))]
-
-
-def shown_source(source: str) -> str:
-    """A stream's source as people may see it."""
-    return without_secrets(source)

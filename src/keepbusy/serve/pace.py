@@ -42,6 +42,11 @@ class ServedSource:
         """What to call it, without passwords."""
         return without_secrets(self.location)
 
+    @property
+    def is_paced(self) -> bool:
+        """Whether it is a file or a scene that is read at its own pace."""
+        return self.realtime is not False and not _is_read_once(self.location)
+
     def open(self) -> Source:
         """Open it.
 
@@ -49,7 +54,7 @@ class ServedSource:
             SourceError: It cannot be opened.
         """
         source = SourceSpec(self.location, read_threads=1).open()
-        if not source.info.is_live and self.realtime is not False and not _is_read_once(self.location):
+        if not source.info.is_live and self.is_paced:
             return Paced(source, loop=self.loop, max_fps=self.max_fps)
         return source if self.max_fps is None else Capped(source, self.max_fps)
 

@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 from keepbusy.serve.served import Served
-from keepbusy.serve.settings import ServeSettings
 from keepbusy.serve.wall import Wall
 from keepbusy.version import __version__
 
@@ -85,8 +84,3 @@ def server_report(wall: Wall) -> dict[str, Any]:
         "page": wall.settings.page.model_dump(),
         "limits": wall.settings.limits.model_dump(),
     }
-
-
-def is_ready(settings: ServeSettings, wall: Wall) -> bool:
-    """Whether pictures and frames are inferred now."""
-    return wall.engine.state == "running"

@@ -133,8 +133,12 @@ class Roster:
         if stream is not None:
             self._by_id[stream.id] = served
 
-    def apply(self, settings: ServeSettings) -> None:
+    def apply(self, settings: ServeSettings, *, is_other_model: bool = False) -> None:
         """Have another configuration's streams. Those that were added by the API stay.
+
+        Args:
+            settings: The configuration.
+            is_other_model: Whether it names another model, whose classes are not known yet.
 
         Raises:
             KeepbusyError: A sink cannot be made; the other changes are in force.
@@ -149,14 +153,14 @@ class Roster:
                     self._leave(served)
             for name, stream in wanted.items():
                 try:
-                    self._apply_one(name, stream)
+                    self._apply_one(name, stream, () if is_other_model else self.names)
                 except KeepbusyError as error:
                     failures.append(error)
             self._order([*wanted, *(name for name in self._served if name not in wanted)])
         if failures:
             raise failures[0]
 
-    def _apply_one(self, name: str, stream: StreamSettings) -> None:
+    def _apply_one(self, name: str, stream: StreamSettings, names: tuple[str, ...]) -> None:
         served = self._served.get(name)
         if served is None:
             self._join(stream, "file")
@@ -167,7 +171,7 @@ class Roster:
             self._leave(served)
             self._join(stream, "file")
         elif served.given != given:
-            served.set_thresholds(stream, given, self.names)
+            served.set_thresholds(stream, given, names)
 
     def _order(self, names: Sequence[str]) -> None:
         self._served = {name: self._served[name] for name in names if name in self._served}

@@ -170,11 +170,12 @@ class Served:
 
     def _config(self, names: tuple[str, ...]) -> StreamConfig:
         one = self.settings
+        ends = not one.loop and self._source.is_paced  # It is over then, and is not to be opened again.
         return StreamConfig(
             name=one.name,
             weight=one.weight,
             max_age_ms=one.max_age_ms,
-            retry=None if one.retry is None else Retry(**one.retry.model_dump()),
+            retry=None if one.retry is None or ends else Retry(**one.retry.model_dump()),
             on_error="skip",
             detect=detect_config(self.given, names),
         )
@@ -196,13 +197,18 @@ class Served:
     def set_thresholds(self, settings: StreamSettings, given: dict[str, Any], names: tuple[str, ...]) -> None:
         """Have other thresholds from the next frame on; nothing is compiled.
 
+        Args:
+            settings: With them.
+            given: Those for all streams included.
+            names: The class names; empty where the model is not known yet: they count from its next run on.
+
         Raises:
             ConfigError: The model has no such class.
         """
-        config = detect_config(given, names)
+        config = detect_config(given, names) if names else None
         with self._lock:
             self.settings, self.given = settings, given
-            if self._run is not None and self._stream is not None:
+            if config is not None and self._run is not None and self._stream is not None:
                 self._run.set_detect(self._stream, config)
 
     def take(self, result: Result, now_ns: int) -> None:

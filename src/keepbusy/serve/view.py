@@ -58,7 +58,6 @@ class EngineView:
         self._frames: deque[tuple[int, Timings]] = deque(maxlen=TIMELINE_FRAMES)
         self._history: deque[dict[str, float]] = deque(maxlen=HISTORY_S)
         self._window: Snapshot | None = None
-        self._num_slots = 0
         self._lock = threading.Lock()
 
     def begin(self, run: Run) -> None:

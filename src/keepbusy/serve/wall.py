@@ -116,7 +116,7 @@ class Wall(Owner):
         before = self.settings
         self.requests.max_waiting = settings.limits.waiting_requests
         try:
-            self.roster.apply(settings)
+            self.roster.apply(settings, is_other_model=before.engine != settings.engine)
         finally:
             if before.engine != settings.engine:
                 self.told("config", "the model or its device has changed: compiling it")
