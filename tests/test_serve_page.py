@@ -88,7 +88,9 @@ def test_the_page_shows_live_pictures_and_an_old_one_grey_with_its_age(browser: 
     old = page.locator(".tile").nth(2)
     wait(page, "document.querySelectorAll('.tile')[2].querySelector('.stale strong')?.textContent.endsWith(' old')")
     assert "ended" in old.text_content()
-    assert page.evaluate("getComputedStyle(document.querySelectorAll('canvas')[2]).filter").startswith("grayscale(1)")
+    assert page.evaluate("getComputedStyle(document.querySelector('.tile:nth-child(3) canvas')).filter").startswith(
+        "grayscale(1)"
+    )
     assert page.locator("#verdict").text_content() and "CPU" in page.locator("#device").text_content()
     closed(page)
 
