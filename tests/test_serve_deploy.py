@@ -7,20 +7,25 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
+from keepbusy.config import Hint
+from keepbusy.flow.stream import StreamState
 from keepbusy.serve.app import Application
 from keepbusy.serve.check import check_all
 from keepbusy.serve.load import load_settings
 from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
 from keepbusy.serve.settings import DEFAULT_PORT, ServeSettings, StreamSettings
 from keepbusy.serve.wall import Wall
+from keepbusy.values.streams import DropCause
 from tests.conftest import REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
+PACKAGE = REPOSITORY / "src" / "keepbusy"
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +61,24 @@ def test_rules_and_dashboard_name_what_is_exported() -> None:
     expressions += [one["query"]["query"] for one in dashboard["templating"]["list"][1:]]
     named = named_in(" ".join(expressions))
     assert len(named) > 12 and named <= exported()
+
+
+def test_states_and_causes_are_known_to_the_page_the_help_texts_and_the_dashboard() -> None:
+    words = (PACKAGE / "serve" / "page" / "words.js").read_text(encoding="utf-8")
+    english, chinese = (words.partition(f"const {name} = {{")[2].partition("\n};")[0] for name in ("EN", "ZH"))
+    kinds = {"cause": get_args(DropCause), "hint": get_args(Hint), "state": {*get_args(StreamState), "live", "late"}}
+    for kind, names in kinds.items():
+        for name in names:
+            assert f'"{kind} {name}": "' in english and f'"{kind} {name}": "' in chinese, (kind, name)
+    metrics = Metrics(Wall(load_settings(DEPLOY / "wall.yaml")), HttpCounts(), Reloads(), lambda: 0).text().decode()
+    (dropped,) = re.findall(r"# HELP keepbusy_stream_dropped_frames_total (.*)", metrics)
+    dashboard = (DEPLOY / "grafana.json").read_text(encoding="utf-8")
+    alerts = (DEPLOY / "alerts.yaml").read_text(encoding="utf-8")
+    for cause in get_args(DropCause):
+        assert f"`{cause}`" in dropped and cause in dashboard
+        assert cause in alerts or cause == "stopping"
+    for named in re.findall(r'keepbusy_stream_state\{state=~?"([a-z|]+)"', alerts):
+        assert set(named.split("|")) <= set(get_args(StreamState))
 
 
 def test_the_manifest_probes_what_answers_and_lets_the_server_end() -> None:

@@ -70,6 +70,7 @@ def test_a_configuration_is_read() -> None:
             "streams:\n  - source: a\n    max_age_ms: -3",
             "wall.yaml:3: streams[0].max_age_ms: must be above 0, and is -3",
         ),
+        ("streams:\n  - source: a\n    stall_s: 0", "wall.yaml:3: streams[0].stall_s: must be 0.001 or more, and is 0"),
         ("streams:\n  - source: a\n    weight: 0", "wall.yaml:3: streams[0].weight: must be 0.001 or more, and is 0"),
         ("streams:\n  - source: a\n    max_fps: 0", "wall.yaml:3: streams[0].max_fps: must be above 0, and is 0"),
         ("streams:\n  - source: a\n    classes: []", "wall.yaml:3: streams[0].classes: names no class"),
@@ -172,6 +173,7 @@ def test_the_schema_knows_good_and_bad() -> None:
         jsonschema.validate(content, schema)
     described = schema["$defs"]["StreamSettings"]["properties"]
     assert all("description" in one for one in described.values()), "editors show what a key means"
+    assert described["stall_s"]["default"] == 3.0
 
 
 @pytest.mark.parametrize("shown", ["p@ss w%rd", "p%40ss%20w%25rd", "p%40ss w%rd", "P%40SS%20W%25RD"])

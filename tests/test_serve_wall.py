@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from keepbusy.config import RunConfig
-from keepbusy.errors import ConfigError, DeviceError, ModelError
+from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, ModelError
 from keepbusy.flow.run import Run
 from keepbusy.serve import engine
+from keepbusy.serve import wall as wall_module
 from keepbusy.serve.backend import Backend, DeviceFacts
 from keepbusy.serve.load import check_settings, check_stream
+from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
 from keepbusy.serve.outputs import beside_earlier
-from keepbusy.serve.pace import Capped, Paced, ServedSource
+from keepbusy.serve.report import engine_report, stream_report
 from keepbusy.serve.requests import BusyError, GivenUpError
+from keepbusy.serve.served import Served
 from keepbusy.serve.settings import ServeSettings
+from keepbusy.serve.source import ASSUMED_FPS, Capped, ServedSource
 from keepbusy.serve.wall import Wall
 from keepbusy.sources.open import open_source
-from keepbusy.testing import ScriptedDevice, ScriptedSource, scripted_run
+from keepbusy.testing import ScriptedDevice, ScriptedSource, numbered_image, scripted_run
+from tests.build import write_picture
 from tests.waiting import wait_until
 
 
@@ -37,7 +44,7 @@ class Scripted:
         self._facts = DeviceFacts(wanted=wanted, device=device, full_name=f"scripted {device}")
         self._does, self._timeout_s = does, timeout_s
 
-    def start(self) -> Run:
+    def start(self, live_fps: float | None = None) -> Run:
         return scripted_run(None, self._does, RunConfig(on_error="skip", nireq=2, device_timeout_s=self._timeout_s))
 
     def facts(self) -> DeviceFacts:
@@ -324,37 +331,58 @@ class Clock:
         return self.now_s
 
 
-def test_a_file_is_read_at_its_own_pace_and_again() -> None:
-    source = Paced(ScriptedSource(5), max_fps=None)
+@pytest.mark.parametrize("named", ["", "?realtime"])
+def test_a_file_is_read_in_real_time_and_again(named: str, clip: Path) -> None:
+    source = ServedSource(f"{clip}{named}", realtime=not named).open()
+    assert source.info.is_live and source.info.num_frames is None and (source.info.fps or 0) >= 10
+    step_s, begin_s = 1 / (source.info.fps or 1), time.monotonic()
+    frames = [frame for frame in (source.read() for _ in range(50)) if frame is not None]
+    indices = [frame.index for frame in frames]
+    assert indices == sorted(set(indices)) and indices[-1] > 45, "behind its 40 frames it begins again, and counts on"
+    assert time.monotonic() - begin_s >= indices[-1] * step_s - 0.01
+    source.close()
+
+
+def test_a_file_is_capped_by_leaving_frames_out(clip: Path) -> None:
+    source = ServedSource(str(clip), max_fps=2).open()
+    assert source.info.fps == 2
     begin_s = time.monotonic()
-    indices = [frame.index for frame in (source.read() for _ in range(8)) if frame is not None]
-    assert indices == list(range(8)) and time.monotonic() - begin_s >= 7 / 30 - 0.01
-    assert source.info.is_live and source.info.num_frames is None
+    frames = [frame for frame in (source.read() for _ in range(4)) if frame is not None]
+    assert len(frames) == 4 and time.monotonic() - begin_s > 1.2
+    # A busy machine may be late; it is never early.
+    assert min(later.timestamp_s - one.timestamp_s for one, later in pairwise(frames)) > 0.3
+    source.close()
 
 
-def test_a_file_that_is_late_is_moved_on() -> None:
-    clock = Clock()
-    source = Paced(ScriptedSource(1000), now_s=clock)
-    first = source.read()
-    clock.now_s += 10.0
-    later = source.read()
-    assert first is not None and later is not None and (first.index, later.index) == (0, 300)
+def test_a_cap_counts_what_the_source_gives_up_but_for_what_it_spares() -> None:
+    class Camera(ScriptedSource):
+        spared: bool | None = None
+
+        def spare(self, *, is_enough: bool) -> None:
+            self.spared = is_enough
+
+        def take_dropped(self) -> Any:
+            return {"nonref": 3, "decode_error": 1}
+
+    camera = Camera(None, is_live=True)
+    capped = Capped(camera, 5)
+    capped.spare(is_enough=False)
+    assert camera.spared is True, "of 30 frames/s most are passed over: what is cheap to leave out is not decoded"
+    assert capped.take_dropped() == {"decode_error": 1}
+    camera = Camera(None, is_live=True)
+    assert Capped(camera, 20).take_dropped() == {"nonref": 3, "decode_error": 1} and camera.spared is None
 
 
-def test_a_file_is_capped_by_leaving_frames_out() -> None:
-    clock = Clock()
-    source = Paced(ScriptedSource(100), max_fps=10, now_s=clock)
-    found = []
-    for _ in range(4):
-        frame = source.read()
-        assert frame is not None
-        found.append(frame.index)
-        clock.now_s += 0.1
-    assert found == [0, 3, 6, 9] and source.info.fps == 10
+def test_pictures_have_no_pace_and_are_read_once(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", numbered_image(1))
+    source = ServedSource(str(tmp_path)).open()
+    assert not source.info.is_live and source.read() is not None and source.read() is None
+    with pytest.raises(KeepbusyError, match="have a pace"):
+        ServedSource(f"{tmp_path / 'a.png'}?realtime").open()
 
 
-def test_a_paced_source_that_waits_can_be_interrupted() -> None:
-    source = Paced(ScriptedSource(100, name="slow"), max_fps=0.001)
+def test_a_capped_source_that_waits_can_be_interrupted(clip: Path) -> None:
+    source = ServedSource(str(clip), max_fps=0.001).open()
     assert source.read() is not None
     read: list[Any] = []
     thread = threading.Thread(target=lambda: read.append(source.read()))
@@ -386,3 +414,98 @@ def test_a_camera_is_capped_by_passing_frames_over() -> None:
 def test_a_source_is_named_without_its_password() -> None:
     named = ServedSource("rtsp://a:hush@b/c")
     assert named.name == "rtsp://a:***@b/c" and "hush" not in repr(named)
+
+
+@pytest.mark.parametrize(
+    ("stream", "fps"),
+    [
+        ({"source": "synth:street?fps=12"}, 12.0),
+        ({"source": "synth:street?fps=12", "max_fps": 5}, 5.0),
+        ({"source": "synth:street?fps=12&realtime", "realtime": False}, 12.0),
+        ({"source": "rtsp://127.0.0.1:1/none"}, ASSUMED_FPS),
+        ({"source": "rtsp://127.0.0.1:1/none", "max_fps": 4}, 4.0),
+        ({"source": "synth:street?fps=12", "realtime": False}, None),
+        ({"source": "synth:street?fps=none"}, ASSUMED_FPS),
+    ],
+)
+def test_a_stream_tells_how_many_frames_it_will_bring(stream: dict[str, Any], fps: float | None) -> None:
+    served = Served(0, check_stream({"name": "a", **stream}), {}, "file")
+    assert served.wanted_fps == fps
+
+
+class Chosen(Scripted):
+    """Compiled for latency where it is told that its streams leave time for that."""
+
+    asked: ClassVar[list[float | None]] = []
+
+    def start(self, live_fps: float | None = None) -> Run:
+        self.asked.append(live_fps)
+        hint = "latency" if live_fps is not None and live_fps < 1000 else "throughput"
+        self._facts = dataclasses.replace(self._facts, hint=hint)
+        return super().start(live_fps)
+
+
+def test_the_model_is_compiled_for_latency_until_the_device_cannot_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wall_module, "CROWDED_S", 0.5)
+    monkeypatch.setattr(Chosen, "asked", [])
+
+    def make(settings: ServeSettings, device: str) -> Backend:
+        return Chosen(settings.device, device, ScriptedDevice(latency_s=0.05, optimal_requests=1), 5.0)
+
+    streams = [{"source": "synth:street?size=64x64&fps=100", "max_fps": 60}] * 2
+    with walls(check_settings({"streams": streams}), make) as wall:
+        wait_until(lambda: num_results(wall) > 0)
+        assert Chosen.asked == [120.0]
+        assert engine_report(wall)["device"]["hint"] == "latency" and "compiled for latency" in " ".join(texts(wall))
+
+        def is_used_fully() -> bool:
+            wall.look()
+            facts = wall.engine.facts
+            return facts is not None and facts.hint == "throughput"
+
+        wait_until(is_used_fully)
+        assert Chosen.asked == [120.0, None] and any("leave no time" in text for text in texts(wall))
+        wall.apply(check_settings({"streams": streams[:1], "imgsz": 320}))
+        wait_until(lambda: len(Chosen.asked) == 3)
+        assert Chosen.asked[2] == 60.0, "with another configuration it is seen anew"
+
+
+def test_a_real_model_is_compiled_for_what_its_streams_leave_time_for() -> None:
+    slow, fast = ({"source": "synth:street?size=96x64&fps=10", "max_fps": fps} for fps in (0.1, None))
+    with walls(check_settings({"streams": [slow]})) as wall:
+        wait_until(lambda: wall.engine.facts is not None)
+        assert wall.engine.facts is not None and wall.engine.facts.hint == "latency"
+    with walls(check_settings({"streams": [{**fast, "realtime": False}]})) as wall:
+        wait_until(lambda: wall.engine.facts is not None)
+        assert wall.engine.facts is not None and wall.engine.facts.hint == "throughput"
+    with walls(check_settings({"streams": [slow], "hint": "throughput"})) as wall:
+        wait_until(lambda: wall.engine.facts is not None)
+        assert wall.engine.facts is not None and wall.engine.facts.is_hint_given
+        assert wall.engine.facts.hint == "throughput"
+
+
+def test_a_camera_that_is_silent_is_stalled_and_its_age_counts_from_its_arrival(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Late(ScriptedSource):
+        """Its frames came half a second before they are read."""
+
+        def read(self) -> Any:
+            frame = super().read()
+            return (
+                None if frame is None else dataclasses.replace(frame, arrival_ns=time.perf_counter_ns() - 500_000_000)
+            )
+
+    monkeypatch.setattr(ServedSource, "open", lambda _: Late(None, is_live=True, read_s=0.02, stalls_at=10))
+    make, _ = scripted(ScriptedDevice)
+    stream = {"name": "a", "source": "rtsp://127.0.0.1:1/none", "stall_s": 0.3, "max_age_ms": None}
+    with walls(check_settings({"streams": [stream], "page": {"stale_after_s": 60}}), make) as wall:
+        wait_until(lambda: wall.streams[0].state == "stalled")
+        wall.look()
+        report = stream_report(wall.streams[0], wall)
+        assert report["state"] == "stalled" and report["stall_s"] == 0.3 and report["is_live"]
+        assert 500 <= report["age_p50_ms"] <= 30_000
+        assert any(event.get("state") == "stalled" for event in wall.events.after(0)[0])
+        text = Metrics(wall, HttpCounts(), Reloads(), lambda: 0).text().decode()
+        assert 'keepbusy_stream_state{state="stalled",stream="a"} 1.0' in text
+        assert 'keepbusy_stream_state{state="running",stream="a"} 0.0' in text

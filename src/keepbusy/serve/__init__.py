@@ -4,7 +4,8 @@ settings.py   what a configuration may say; load.py: a file → settings, with t
               check.py: what it names; secrets.py: passwords and tokens, kept out of all that leaves the program
 backend.py    the model on a device; engine.py: keeps a run going, whatever the device does
 roster.py     the streams by their names: added, changed and removed while the run goes on
-served.py     one of them: its numbers over all runs, its newest result; outputs.py: its sinks; pace.py: its source
+served.py     one of them: its numbers over all runs, its newest result; outputs.py: its sinks;
+              source.py: where its frames come from
 requests.py   pictures that come by HTTP, as one more stream of the run
 wall.py       these put together
 app.py        the HTTP server put together; routes_*.py and kserve.py its parts; guard.py what stands before them

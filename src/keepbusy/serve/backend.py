@@ -28,6 +28,8 @@ class DeviceFacts:
         head: How the detection head is computed.
         input_wh: The input's width and height, pixels.
         num_slots: How many frames can be in flight.
+        hint: What it was compiled for, `latency` or `throughput`; empty where the device does not say.
+        is_hint_given: Whether the configuration says so.
     """
 
     wanted: str
@@ -38,6 +40,8 @@ class DeviceFacts:
     head: str = ""
     input_wh: tuple[int, int] = (0, 0)
     num_slots: int = 0
+    hint: str = ""
+    is_hint_given: bool = False
 
     @property
     def is_fallback(self) -> bool:
@@ -53,8 +57,12 @@ class Backend(Protocol):
         """The class names."""
         ...
 
-    def start(self) -> Run:
+    def start(self, live_fps: float | None = None) -> Run:
         """Begin a run without streams; compiles the model where that is not done.
+
+        Args:
+            live_fps: Frames per second of all streams to come; None where they are not all live: the device is used
+                as fully as can be then.
 
         Raises:
             KeepbusyError: The model does not compile, or the device fails.
@@ -91,11 +99,12 @@ class PipelineBackend:
         self._wanted, self._device = settings.device, device
         model = embedded_model() if settings.model is None else settings.model
         options: dict[str, Any] = settings.engine_options
+        self._is_hint_given = settings.hint is not None or settings.nstreams is not None
         self._pipeline = Pipeline(model, device, names=settings.names, on_error="skip", **options)
         self.names = self._pipeline.names
 
-    def start(self) -> Run:
-        return self._pipeline.start()
+    def start(self, live_fps: float | None = None) -> Run:
+        return self._pipeline.start(live_fps=live_fps)
 
     def facts(self) -> DeviceFacts:
         pipeline = self._pipeline
@@ -110,6 +119,8 @@ class PipelineBackend:
             head=pipeline.head,
             input_wh=(width, height),
             num_slots=pipeline.num_slots,
+            hint=said.get("hint", "").lower(),
+            is_hint_given=self._is_hint_given,
         )
 
     def close(self) -> None:

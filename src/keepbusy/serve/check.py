@@ -18,6 +18,7 @@ from keepbusy.sinks.apart import check_apart
 from keepbusy.sinks.guard import guard_sinks
 from keepbusy.sinks.open import spec_of
 from keepbusy.sinks.spec import SinkSpec
+from keepbusy.sources.realtime import split_pace
 from keepbusy.street import parse_street_spec
 
 
@@ -103,9 +104,10 @@ def _scenes(settings: ServeSettings) -> list[Mistake]:
     """Synthetic scenes that are none. Whether files and cameras are there is seen when they are opened, and again."""
     mistakes = []
     for number, stream in enumerate(settings.streams):
-        if stream.source.startswith("synth:"):
+        source, _ = split_pace(stream.source)
+        if source.startswith("synth:"):
             try:
-                parse_street_spec(stream.source)
+                parse_street_spec(source)
             except KeepbusyError as error:
                 mistakes.append(Mistake(("streams", number, "source"), _told(error)))
     return mistakes

@@ -6,10 +6,10 @@ from keepbusy.serve.load import check_settings
 from keepbusy.serve.settings import ServeSettings
 
 STREETS = {
-    "Station Road": "synth:street?seed=1&size=960x540&fps=6",
-    "Market Square": "synth:street?seed=7&size=960x540&fps=6",
-    "School Lane": "synth:street?seed=12&size=960x540&fps=6",
-    "Harbour Street": "synth:street?seed=23&size=960x540&fps=6",
+    "Station Road": "synth:street?seed=1&size=960x540&fps=6&realtime",
+    "Market Square": "synth:street?seed=7&size=960x540&fps=6&realtime",
+    "School Lane": "synth:street?seed=12&size=960x540&fps=6&realtime",
+    "Harbour Street": "synth:street?seed=23&size=960x540&fps=6&realtime",
 }
 
 

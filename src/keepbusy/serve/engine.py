@@ -41,6 +41,10 @@ EngineState = Literal["compiling", "running", "recovering", "failed", "stopped"]
 class Owner:
     """Who is told what the engine does; all but `told` in the engine's thread."""
 
+    def live_fps(self) -> float | None:
+        """How many frames per second its streams bring together; None where they are not all live."""
+        return None
+
     def begin(self, run: Run, backend: Backend) -> None:
         """A run has begun: streams are to be added to it."""
 
@@ -92,6 +96,7 @@ class Engine:
         self._woken = Gate()
         self._has_run = False
         self._is_changed = False
+        self._is_crowded = False
         self._next: Backend | None = None
         self._num_in_a_row = 0
         self._give_up = ""
@@ -106,8 +111,15 @@ class Engine:
     def change(self, settings: ServeSettings) -> None:
         """Go on with other settings: the model is compiled anew for them."""
         with self._lock:
-            self._settings, self._is_changed = settings, True
+            self._settings, self._is_changed, self._is_crowded = settings, True, False
         self._woken.open()
+        self._break_off()
+
+    def use_fully(self) -> None:
+        """Go on with the model compiled for throughput: there is no time for one frame after the other."""
+        with self._lock:
+            self._is_changed = self._is_crowded = True
+        self._owner.told("device", "the streams leave no time for one frame after the other: compiling for throughput")
         self._break_off()
 
     def close(self, timeout_s: float) -> bool:
@@ -181,14 +193,15 @@ class Engine:
         self.state = "compiling" if is_first else "recovering"
         backend = prepared or self._make(self._settings, device)
         try:
-            with backend.start() as run:
+            with backend.start(self._live_fps()) as run:
                 self.run, self._give_up, self._num_in_a_row = run, "", 0
                 if self._over.is_open or self._is_changed:
                     return
                 self.facts, self.state, self._has_run = backend.facts(), "running", True
                 if not is_first:
                     self.counts.recoveries += 1
-                self._owner.told("device", f"running on {self.facts.device} ({self.facts.full_name})")
+                how = f", compiled for {self.facts.hint}" if self.facts.hint else ""
+                self._owner.told("device", f"running on {self.facts.device} ({self.facts.full_name}){how}")
                 self._begin_probing(device)
                 self._owner.begin(run, backend)
                 try:
@@ -204,6 +217,9 @@ class Engine:
             self.run = None
             self._probing.open()
             backend.close()
+
+    def _live_fps(self) -> float | None:
+        return None if self._is_crowded else self._owner.live_fps()
 
     def _look_at(self, result: Result, run: Run) -> None:
         """See whether the device still does what it should."""
@@ -234,7 +250,7 @@ class Engine:
             backend: Backend | None = None
             try:
                 backend = self._make(settings, settings.device)
-                backend.start().close()  # Its warm-up infers.
+                backend.start(self._live_fps()).close()  # Its warm-up infers.
             except Exception as error:
                 log.info("device %s still does not work: %s", settings.device, first_line(error))
                 if backend is not None:

@@ -151,7 +151,7 @@ class Viewer:
             "stream": served.name,
             "n": self._num_sent,
             "captured_ms": round(latest.arrived_ns / 1e6, 1),
-            "sent_ms": round(now_s * 1e3, 1),
+            "sent_ms": round(time.perf_counter() * 1e3, 1),
             **found_in(latest),
         }
         text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()

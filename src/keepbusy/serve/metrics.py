@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from keepbusy.flow.stream import StreamState
+from keepbusy.serve.engine import EngineState
 from keepbusy.serve.histogram import REQUEST_BUCKETS_S, Seconds
 from keepbusy.serve.wall import Wall
 from keepbusy.version import __version__
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-ENGINE_STATES = ("compiling", "running", "recovering", "failed", "stopped")
+ENGINE_STATES: tuple[str, ...] = get_args(EngineState)
+
+STREAM_STATES: tuple[str, ...] = get_args(StreamState)
 
 
 class HttpCounts:
@@ -79,16 +83,18 @@ class Metrics(Collector):
     def _engine(self) -> Iterator[Any]:
         engine, view = self._wall.engine, self._wall.view
         facts = engine.facts
-        labels = ["wanted", "device", "name", "precision", "model", "head", "input"]
+        labels = ["wanted", "device", "name", "precision", "model", "head", "input", "hint"]
         info = GaugeMetricFamily(
             "keepbusy_device_info",
             "What really runs where, always 1. Where `device` is not what is `wanted`, another device stands in for "
-            "one that failed.",
+            "one that failed. `hint`: `latency` where it does one frame after the other, for the freshest results, "
+            "because the streams leave time for that; else `throughput`.",
             labels=labels,
         )
         if facts is not None:
             size = f"{facts.input_wh[0]}x{facts.input_wh[1]}"
             values = [facts.wanted, facts.device, facts.full_name, facts.precision, facts.model, facts.head, size]
+            values.append(facts.hint)
             info.add_metric(values, 1)
         yield info
         state = GaugeMetricFamily(
@@ -142,7 +148,12 @@ class Metrics(Collector):
 
     def _streams(self) -> Iterator[Any]:
         streams = self._wall.streams
-        state = GaugeMetricFamily("keepbusy_stream_state", "1 for what a stream does now.", labels=["stream", "state"])
+        state = GaugeMetricFamily(
+            "keepbusy_stream_state",
+            "1 for what a stream does now. `stalled`: it is open, and no frame has come for `stall_s`. `waiting`: it "
+            "failed, and is opened again soon. `opening` for long: nothing answers there.",
+            labels=["stream", "state"],
+        )
         counters = {
             "arrived": _frames("arrived", "Frames that the source has given. Standing still: it delivers nothing."),
             "results": _frames("results", "Frames that have a result, failed ones included."),
@@ -155,7 +166,10 @@ class Metrics(Collector):
         dropped = CounterMetricFamily(
             "keepbusy_stream_dropped_frames",
             "Frames without a result, by cause. `overload`: newer ones came first, the device is too slow. `stale`: "
-            "they were older than max_age_ms. Arrived = results + dropped + in flight, at every moment.",
+            "they were older than max_age_ms. `nonref`, `nonkey`: there was no time to decode them, the cores are too "
+            "slow. `decode_error`: damaged on the way, the network loses data. `reconnect`: they waited in a "
+            "connection that was lost. `stopping`: a stream or a run was ended. Arrived = results + dropped + in "
+            "flight, at every moment.",
             labels=["stream", "cause"],
         )
         in_flight = GaugeMetricFamily("keepbusy_stream_in_flight_frames", "Frames on their way.", labels=["stream"])
@@ -166,7 +180,9 @@ class Metrics(Collector):
         )
         for served in streams:
             name, totals = served.name, served.totals
-            state.add_metric([name, served.state], 1)
+            now = served.state
+            for one in STREAM_STATES:
+                state.add_metric([name, one], float(one == now))
             for attribute, family in counters.items():
                 family.add_metric([name], getattr(totals, attribute))
             found.add_metric([name], totals.detections)
@@ -178,8 +194,8 @@ class Metrics(Collector):
         yield from (state, *counters.values(), found, reopened, dropped, in_flight, age)
         yield _histogram(
             "keepbusy_stream_age_seconds",
-            "From a frame's arrival to its result being handed to sinks and pages. Near max_age_ms: the device is too "
-            "slow for its streams.",
+            "From a frame's arrival, before it is decoded, to its result being handed to sinks and pages. Near "
+            "max_age_ms: the device is too slow for its streams.",
             {(served.name,): served.ages_s for served in streams},
             ["stream"],
         )

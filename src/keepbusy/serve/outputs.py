@@ -36,7 +36,8 @@ class Known:
     def __init__(self, number: int, name: str) -> None:
         config = StreamConfig(name=name)
         postprocess: Postprocess = None  # type: ignore[assignment] # It makes no results.
-        self.stream = Stream(number, name, config, StreamCounters(number, name), postprocess, "skip")
+        counters = StreamCounters(number, name)
+        self.stream = Stream(number, name, config, counters, postprocess, "skip", time.perf_counter_ns)
         self.streams: Mapping[int, Stream] = MappingProxyType({number: self.stream})
         self._on_end: Callable[[Stream], None] | None = None
 

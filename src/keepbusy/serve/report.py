@@ -25,10 +25,12 @@ def stream_report(served: Served, wall: Wall) -> dict[str, Any]:
         "source": hidden(served.source),
         "origin": served.origin,
         "state": served.state,
+        "is_live": served.is_live,
         "error": hidden(served.error),
         "weight": settings.weight,
         "max_fps": settings.max_fps,
         "max_age_ms": settings.max_age_ms,
+        "stall_s": settings.stall_s,
         "thresholds": served.given,
         "sinks": [_sink(output, hidden) for output in served.outputs],
         "width": size_wh[0] if size_wh else None,
@@ -60,8 +62,7 @@ def engine_report(wall: Wall) -> dict[str, Any]:
     """The engine: what runs where, its stages, and what holds it back."""
     engine, streams = wall.engine, wall.streams
     facts = engine.facts
-    live = sum(served.rates()[0] > 0 for served in streams)
-    verdict = wall.view.verdict(num_streams=len(streams), num_live=live)
+    verdict = wall.view.verdict(num_streams=len(streams))
     device = {} if facts is None else {**dataclasses.asdict(facts), "is_fallback": facts.is_fallback}
     return {
         "state": engine.state,

@@ -53,6 +53,13 @@ class Roster:
         """The streams of the run that goes on, by their numbers in it."""
         return self._by_id
 
+    @property
+    def wanted_fps(self) -> float | None:
+        """How many frames per second all streams bring together; None where one is no camera, or there is none."""
+        each = [served.wanted_fps for served in self.all]
+        known = [fps for fps in each if fps is not None]
+        return sum(known) if known and len(known) == len(each) else None
+
     def find(self, name: str) -> Served | None:
         """The stream of a name."""
         return self._served.get(name)

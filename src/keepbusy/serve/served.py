@@ -19,8 +19,8 @@ from keepbusy.flow.stream import Stream
 from keepbusy.serve.backend import detect_config
 from keepbusy.serve.histogram import AGE_BUCKETS_S, Seconds
 from keepbusy.serve.outputs import Output
-from keepbusy.serve.pace import ServedSource
 from keepbusy.serve.settings import StreamSettings
+from keepbusy.serve.source import ServedSource
 from keepbusy.texts import without_secrets
 from keepbusy.values.result import Result
 
@@ -72,7 +72,7 @@ class Latest:
     Attributes:
         result: The result.
         number: Rises with each.
-        arrived_ns: When its frame arrived, monotonic.
+        arrived_ns: When its frame arrived, before it was decoded, of `time.perf_counter_ns`.
     """
 
     result: Result
@@ -100,6 +100,7 @@ class Served:
         self.outputs: list[Output] = []
         self.problem = ""
         self._source = ServedSource(settings.source, settings.realtime, settings.loop, settings.max_fps)
+        self._known_fps: float | None = None
         self._base = Totals()
         self._run: Run | None = None
         self._stream: Stream | None = None
@@ -129,6 +130,20 @@ class Served:
         error = None if stream is None else stream.error
         told = getattr(error, "reason", None) or (error.message if isinstance(error, KeepbusyError) else str(error))
         return self.problem or ("" if error is None else without_secrets(told))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its freshest frame matters most; as far as its name tells before its source is open."""
+        stream = self._stream
+        return self._source.is_live if stream is None or stream.info is None else stream.is_live
+
+    @property
+    def wanted_fps(self) -> float | None:
+        """How many frames per second it brings; None where it is no camera, and takes what it gets."""
+        stream = self._stream
+        if stream is not None and stream.info is not None:
+            self._known_fps = stream.info.fps
+        return self._source.fps(self._known_fps) if self.is_live else None
 
     @property
     def size_wh(self) -> tuple[int, int] | None:
@@ -170,11 +185,12 @@ class Served:
 
     def _config(self, names: tuple[str, ...]) -> StreamConfig:
         one = self.settings
-        ends = not one.loop and self._source.is_paced  # It is over then, and is not to be opened again.
+        ends = not one.loop and self._source.is_finite  # It is over then, and is not to be opened again.
         return StreamConfig(
             name=one.name,
             weight=one.weight,
             max_age_ms=one.max_age_ms,
+            stall_s=one.stall_s,
             retry=None if one.retry is None or ends else Retry(**one.retry.model_dump()),
             on_error="skip",
             detect=detect_config(self.given, names),
@@ -213,7 +229,7 @@ class Served:
 
     def take(self, result: Result, now_ns: int) -> None:
         """A result of its stream; by the engine's thread."""
-        arrived_ns = result.timings.read_end_ns
+        arrived_ns = result.timings.arrival_ns or result.timings.read_end_ns
         if result.frame.is_live:
             self.ages_s.add((now_ns - arrived_ns) / 1e9)
         if result.error is None or result.frame.picture is not None:
@@ -254,7 +270,7 @@ class Served:
     def age_s(self, now_ns: int | None = None) -> float:
         """How old its newest picture is, seconds; infinite where there is none."""
         latest = self.latest
-        now_ns = time.monotonic_ns() if now_ns is None else now_ns
+        now_ns = time.perf_counter_ns() if now_ns is None else now_ns
         return math.inf if latest is None else (now_ns - latest.arrived_ns) / 1e9
 
     def same_source(self, other: StreamSettings) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from keepbusy.config import MAX_COUNT, MAX_DETECTIONS, MAX_WEIGHT, MIN_WEIGHT
+from keepbusy.config import MAX_COUNT, MAX_DETECTIONS, MAX_TIMEOUT_S, MAX_WEIGHT, MIN_TIMEOUT_S, MIN_WEIGHT
 
 DEFAULT_PORT = 8090
 
@@ -87,10 +87,12 @@ class StreamSettings(Thresholds):
     """Its share of the device where streams compete for it."""
     max_age_ms: float | None = Field(default=1000.0, gt=0, le=86_400_000)
     """An older frame is not worth a place on the device, nor its result a sink; null for no limit."""
-    realtime: bool | None = None
-    """Read a file or a synthetic scene at its own pace, as a camera would deliver it; by default true for these."""
+    stall_s: float = Field(default=3.0, ge=MIN_TIMEOUT_S, le=MAX_TIMEOUT_S)
+    """After so many seconds without a frame its state is `stalled`. A network stream is given up after 10 s."""
+    realtime: bool = True
+    """Read a video or a synthetic scene at its own pace, as a camera: what `?realtime` behind the source does."""
     loop: bool = True
-    """Begin a file again when it ends."""
+    """Begin such a video again when it ends."""
     retry: RetrySettings | None = RetrySettings()
     """How it is opened again when it fails; null: never."""
     sinks: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list, max_length=16)

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from keepbusy.serve.bodies import BadRequestError
 from keepbusy.serve.settings import StreamSettings
+from keepbusy.sources.realtime import split_pace
 
 
 def check_allowed(stream: StreamSettings, allowed: Sequence[str]) -> None:
@@ -33,6 +34,7 @@ def check_allowed(stream: StreamSettings, allowed: Sequence[str]) -> None:
 
 def is_allowed(source: str, allowed: str) -> bool:
     """Whether a source lies below what is allowed: the same scheme, host and port, and a path below that one's."""
+    source, _ = split_pace(source)
     if allowed == "synth:":
         return source.startswith("synth:")
     if "://" in allowed:

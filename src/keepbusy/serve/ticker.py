@@ -71,7 +71,7 @@ def state_of(wall: Wall) -> dict[str, Any]:
     """What the page is told once a second."""
     return {
         "type": "state",
-        "now_ms": round(time.monotonic() * 1e3, 1),
+        "now_ms": round(time.perf_counter() * 1e3, 1),
         "streams": [stream_report(served, wall) for served in wall.streams],
         "engine": engine_report(wall),
     }

@@ -22,7 +22,6 @@ class Seen:
 
     Attributes:
         num_streams: Streams of the configuration.
-        num_live: Those that deliver frames.
         wall_s: Seconds.
         fps: Results per second.
         device_busy: Share of the time with a frame on the device.
@@ -32,7 +31,6 @@ class Seen:
     """
 
     num_streams: int
-    num_live: int
     wall_s: float
     fps: float
     device_busy: float

@@ -116,7 +116,7 @@ class EngineView:
             )
         return found
 
-    def verdict(self, *, sink_busy_share: float = 0.0, num_streams: int = 0, num_live: int = 0) -> Verdict:
+    def verdict(self, *, sink_busy_share: float = 0.0, num_streams: int = 0) -> Verdict:
         """What holds it back at the moment, in words."""
         window = self._window
         if window is None:
@@ -124,7 +124,6 @@ class EngineView:
         return judge(
             Seen(
                 num_streams=num_streams,
-                num_live=num_live,
                 wall_s=window.wall_s,
                 fps=window.throughput_fps,
                 device_busy=window.device_busy_share,
@@ -168,7 +167,7 @@ class EngineView:
         Args:
             names: What the streams are called, by their numbers in the run.
         """
-        now_ns = time.monotonic_ns()
+        now_ns = time.perf_counter_ns()
         found = []
         for stream_id, one in list(self._frames):
             if now_ns - one.read_start_ns > TIMELINE_S * 1e9:

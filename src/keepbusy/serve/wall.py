@@ -28,6 +28,9 @@ log = logging.getLogger("keepbusy")
 MAX_EVENTS = 1000
 MAX_RESULTS = 256
 
+CROWDED_S = 10.0
+"""A device that does one frame after the other, and cannot keep up for so long, is used fully from then on."""
+
 
 class Wall(Owner):
     """Thread-safe.
@@ -57,6 +60,7 @@ class Wall(Owner):
         self._requests_id = -1
         self._run: Run | None = None
         self._states: dict[str, str] = {}
+        self._crowded_since_s: float | None = None
 
     def start(self) -> None:
         """Open sinks, compile the model, open streams.
@@ -124,6 +128,9 @@ class Wall(Owner):
             elif (before.requests, before.thresholds) != (settings.requests, settings.thresholds):
                 self._change_requests()
 
+    def live_fps(self) -> float | None:
+        return self.roster.wanted_fps
+
     def begin(self, run: Run, backend: Backend) -> None:
         self.view.begin(run)
         self.roster.begin(run, backend.names)
@@ -148,7 +155,7 @@ class Wall(Owner):
                 log.info("%s", error.message)
 
     def take(self, result: Result) -> None:
-        now_ns = time.monotonic_ns()
+        now_ns = time.perf_counter_ns()
         self.view.take(result)
         served = self.roster.numbered.get(result.frame.source_id)
         if served is not None:
@@ -184,6 +191,19 @@ class Wall(Owner):
                 self.events.add(event)
         self._states = states
         self.view.look(now_s)
+        self._look_for_a_crowd(now_s)
+
+    def _look_for_a_crowd(self, now_s: float) -> None:
+        """Where the model was compiled for latency, and the device cannot keep up: use it fully."""
+        facts = self.engine.facts
+        is_chosen = facts is not None and facts.hint == "latency" and not facts.is_hint_given
+        if not is_chosen or self.view.verdict(num_streams=len(self.streams)).code != "device-bound":
+            self._crowded_since_s = None
+        elif self._crowded_since_s is None:
+            self._crowded_since_s = now_s
+        elif now_s - self._crowded_since_s >= CROWDED_S:
+            self._crowded_since_s = None
+            self.engine.use_fully()
 
     def detect(self, image: Image) -> Future[Result]:
         """Have a picture inferred among the streams' frames.

@@ -143,11 +143,20 @@ def _open_address(text: str, source_id: int, how: _How) -> Source:
 
 def _open_paced(text: str, name: str, source_id: int, how: _How) -> Source:
     source = open_source(text, source_id=source_id, **how._asdict())
-    has_pace = isinstance(source, Video) or text.startswith("synth:")
-    if has_pace and not source.info.is_live:
+    if has_pace(source, text):
         return Realtime(source, name)
     source.close()
     raise SourceError(f"{name}: only videos and synthetic scenes have a pace", hint="leave out `realtime`")
+
+
+def has_pace(source: Source, text: str) -> bool:
+    """Whether what is open has a clock of its own, and delivers frames faster all the same: a video, or a scene.
+
+    Args:
+        source: What was opened.
+        text: What named it.
+    """
+    return not source.info.is_live and (isinstance(source, Video) or text.startswith("synth:"))
 
 
 def _existing(text: str) -> Path | None:

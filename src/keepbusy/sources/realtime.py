@@ -42,6 +42,7 @@ class Realtime(Source):
         self.info = replace(source.info, name=name, is_live=True)
         self._source = source
         self._begin_ns: int | None = None
+        self._time_ns = 0
         self._late_since_ns: int | None = None
         self._dropped: Counter[DropCause] = Counter()
         self._stopped = Gate()
@@ -49,6 +50,7 @@ class Realtime(Source):
     def read(self) -> Frame | None:
         while not self._stopped.is_open and (frame := self._source.read()) is not None:
             now_ns, time_ns = time.perf_counter_ns(), round(frame.timestamp_s * 1e9)
+            self._time_ns = time_ns
             if self._begin_ns is None:
                 self._begin_ns = now_ns - time_ns
             due_ns = self._begin_ns + time_ns
@@ -63,6 +65,16 @@ class Realtime(Source):
                 return None
             return replace(frame, arrival_ns=due_ns)
         return None
+
+    def skip(self) -> bool:
+        fps = self.info.fps
+        if self._begin_ns is None or not fps:
+            return super().skip()
+        if self._stopped.is_open or not self._source.skip():
+            return False
+        self._time_ns += round(1e9 / fps)
+        left_s = (self._begin_ns + self._time_ns - time.perf_counter_ns()) / 1e9
+        return not (left_s > 0 and self._stopped.wait(left_s))
 
     def rewind(self) -> None:
         self._source.rewind()

@@ -142,7 +142,13 @@ class Selection(Source):
         self.info = dataclasses.replace(source.info, num_frames=self._count(source.info))
 
     def skip(self) -> bool:
-        return self._source.skip()
+        while not self._source.skip():
+            if not self._begin_again():
+                return False
+        self._is_fruitful = True
+        self._end_index += 1
+        self._last_s += 1 / self._fps if self._fps else 0.0
+        return True
 
     def rewind(self) -> None:
         self._source.rewind()

@@ -1,6 +1,6 @@
 // One stream, large: its picture, its numbers, and its thresholds by slider.
 
-import { Screen } from "./tile.js";
+import { Screen, stateOf } from "./tile.js";
 import { duration, say, word } from "./words.js";
 
 const SETTLE_MS = 200;
@@ -55,7 +55,7 @@ export class Large {
     }
     const totals = stream.totals;
     const facts = [
-      ["source", stream.source], ["state", word("state", stream.state)], ["error", stream.is_stale ? stream.error : ""],
+      ["source", stream.source], ["state", word("state", stateOf(stream))], ["error", stream.is_stale ? stream.error : ""],
       ["size", stream.width ? `${stream.width}×${stream.height}` : "–"],
       ["rate", `${stream.results_fps.toFixed(1)} / ${stream.arriving_fps.toFixed(1)}`],
       ["age", `${duration(stream.age_p50_ms)} / ${duration(stream.age_p99_ms)}`],

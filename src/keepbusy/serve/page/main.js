@@ -3,7 +3,7 @@
 import { Connection } from "./connection.js";
 import { EngineView } from "./engine.js";
 import { Large } from "./large.js";
-import { Tile } from "./tile.js";
+import { stateOf, Tile } from "./tile.js";
 import { language, say, verdict, word, writeWords } from "./words.js";
 
 const LOOK_MS = 250;
@@ -78,14 +78,14 @@ function write() {
   find("empty").hidden = names.length > 0;
   arrange(names.length);
   const running = last.engine;
-  const live = last.streams.filter((stream) => !stream.is_stale).length;
+  const live = last.streams.filter((stream) => stateOf(stream) === "live").length;
   find("sums").textContent = say("sums", live, names.length, running.fps.toFixed(1));
   find("verdict").textContent = verdict(running.verdict);
   const pill = find("device");
   const device = running.device;
   pill.className = `pill ${running.state === "running" ? (device.is_fallback ? "warn" : "good") : "bad"}`;
   const place = device.is_fallback ? say("fallback", device.device, device.wanted) : device.device;
-  const name = [place, device.full_name, device.precision].filter(Boolean).join(" · ");
+  const name = [place, device.full_name, device.precision, device.hint && word("hint", device.hint)].filter(Boolean).join(" · ");
   pill.textContent = running.state === "running" ? name : word("engine", running.state);
   pill.title = [device.model, device.head, device.input_wh?.join("×"), running.error].filter(Boolean).join(" · ");
   engine.told(running, last.timeline);

@@ -3,8 +3,7 @@
 import { drawFrame } from "./boxes.js";
 import { duration, say, word } from "./words.js";
 
-const GOOD = new Set(["running", "live"]);
-const BAD = new Set(["failed", "ended", "stalled"]);
+const BAD = new Set(["failed", "ended", "stalled", "late"]);
 
 const make = (name, className = "", text = "") => {
   const element = document.createElement(name);
@@ -13,8 +12,12 @@ const make = (name, className = "", text = "") => {
   return element;
 };
 
+/** What a stream does, as the page tells it: `live` only while new pictures come, `late` where they should. */
+export const stateOf = (stream) =>
+  stream.state !== "running" ? stream.state : !stream.is_live ? "running" : stream.is_stale ? "late" : "live";
+
 /** How a state looks: states are the server's, and there may be new ones. */
-export const looks = (state) => (GOOD.has(state) ? "good" : BAD.has(state) ? "bad" : "warn");
+const looks = (state) => (state === "live" || state === "running" ? "good" : BAD.has(state) ? "bad" : "warn");
 
 /** A screen that shows a stream's frames. */
 export class Screen {
@@ -54,7 +57,7 @@ export class Screen {
     if (isStale) {
       const isThere = Number.isFinite(ageMs);
       this.#strong.textContent = isThere ? say("old", duration(ageMs)) : say("no_picture");
-      this.#text.textContent = stream ? [word("state", stream.state), stream.error].filter(Boolean).join(": ") : "";
+      this.#text.textContent = stream ? [word("state", stateOf(stream)), stream.error].filter(Boolean).join(": ") : "";
     }
     return ageMs;
   }
@@ -68,6 +71,7 @@ export class Tile {
   isSeen = false;
   #name = make("h2");
   #state = make("span", "state");
+  #written = "";
   #cells = {};
 
   constructor(name, onOpen) {
@@ -99,18 +103,28 @@ export class Tile {
 
   told(stream) {
     this.stream = stream;
-    this.#state.textContent = word("state", stream.state);
-    this.#state.className = `state ${looks(stream.state)}`;
+    this.#write(stateOf(stream));
     this.#cells.rate.textContent = `${stream.results_fps.toFixed(1)} / ${stream.arriving_fps.toFixed(1)}`;
     this.#cells.age.textContent = `${duration(stream.age_p50_ms)} / ${duration(stream.age_p99_ms)}`;
     const causes = Object.entries(stream.dropped_lately).map(([cause, count]) => `${word("cause", cause)} ${count}`);
     const sum = Object.values(stream.dropped_lately).reduce((a, b) => a + b, 0);
     this.#cells.drops.textContent = sum ? `${sum} · ${causes.join(", ")}` : say("none");
     this.#cells.drops.title = causes.join(", ");
-    this.element.setAttribute("aria-label", `${stream.name}: ${word("state", stream.state)}`);
   }
 
   look(nowMs, staleMs) {
-    this.#cells.shown.textContent = duration(this.screen.look(nowMs, staleMs, this.stream));
+    const ageMs = this.screen.look(nowMs, staleMs, this.stream);
+    this.#cells.shown.textContent = duration(ageMs);
+    // Between two states, or where the connection is lost, the picture grows old all the same.
+    const state = this.stream && stateOf(this.stream);
+    if (state) this.#write(state === "live" && ageMs > staleMs ? "late" : state);
+  }
+
+  #write(state) {
+    if (state === this.#written && word("state", state) === this.#state.textContent) return;
+    this.#written = state;
+    this.#state.textContent = word("state", state);
+    this.#state.className = `state ${looks(state)}`;
+    this.element.setAttribute("aria-label", `${this.name}: ${word("state", state)}`);
   }
 }
