@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import shutil
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,15 +37,46 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Two streets and a file that ends."""
+def falls_silent() -> Iterator[str]:
+    """The address of a camera that sends a few pictures each time it is asked, and then nothing, without an end."""
+    jpeg = cv2.imencode(".jpg", square_picture(8))[1].tobytes()
+    part = b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(jpeg), jpeg)
+    is_over = threading.Event()
+
+    class Camera(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+            self.end_headers()
+            for _ in range(20):
+                self.wfile.write(part)
+                is_over.wait(0.1)
+            is_over.wait()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera) as camera:
+        thread = threading.Thread(target=camera.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{camera.server_port}"
+        is_over.set()
+        camera.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, falls_silent: str) -> Iterator[Server]:
+    """Two streets, a file that ends, and a camera that falls silent."""
     folder = tmp_path_factory.mktemp("page")
     write_video(folder / "short.mp4", num_frames=5)
     street = "synth:street?size=320x180&fps=5"
+    silent = {"name": "silent", "source": f"{falls_silent}/video.mjpg", "stall_s": 1.0}
     streams = [
         {"name": "north", "source": f"{street}&seed=3"},
         {"name": "south", "source": f"{street}&seed=4"},
         {"name": "short", "source": "short.mp4", "loop": False, "retry": None, "max_age_ms": None},
+        silent,
     ]
     config = {"streams": streams, "page": {"stale_after_s": 5.0}, "limits": {"requests_per_s": 1000}}
     with serving(config, folder) as one:
@@ -84,7 +117,7 @@ def closed(page: Any, *allowed: str) -> None:
 def test_the_page_shows_live_pictures_and_an_old_one_grey_with_its_age(browser: Any, server: Server) -> None:
     page = opened(browser, server.address)
     wait(page, f"{IS_LIVE} >= 2")
-    assert page.locator(".tile h2").all_text_contents() == ["north", "south", "short"]
+    assert page.locator(".tile h2").all_text_contents() == ["north", "south", "short", "silent"]
     old = page.locator(".tile").nth(2)
     wait(page, "document.querySelectorAll('.tile')[2].querySelector('.stale strong')?.textContent.endsWith(' old')")
     assert "ended" in old.text_content()
@@ -92,6 +125,24 @@ def test_the_page_shows_live_pictures_and_an_old_one_grey_with_its_age(browser: 
         "grayscale(1)"
     )
     assert page.locator("#verdict").text_content() and "CPU" in page.locator("#device").text_content()
+    closed(page)
+
+
+def test_a_stalled_stream_is_never_called_live(browser: Any, server: Server) -> None:
+    page = opened(browser, server.address)
+    states = ["opening", "running", "stalled", "waiting", "ended", "failed", "removed"]
+    told = page.evaluate(
+        """async (states) => {
+            const { stateOf } = await import('/page/tile.js');
+            const told = (is_live, is_stale) => states.map((state) => stateOf({ state, is_live, is_stale }));
+            return [told(true, false), told(true, true), told(false, true)];
+        }""",
+        states,
+    )
+    assert [one.count("live") for one in told] == [1, 0, 0] and told[0][1] == "live" and told[1][1] == "late"
+    # Its picture is not too old to be shown by then, and its state says that nothing comes.
+    wait(page, "document.querySelector('[data-stream=silent] .state').textContent.startsWith('stalled')")
+    assert page.evaluate("document.querySelector('[data-stream=silent] .state').className") == "state bad"
     closed(page)
 
 
@@ -182,6 +233,7 @@ def test_a_connection_that_is_lost_is_told_and_comes_back(browser: Any, tmp_path
         server.end()
         page.wait_for_selector("#lost:visible")
         wait(page, f"{IS_LIVE} == 0")
+        assert page.locator(".tile .state").text_content() == "no new picture"
         with begin(str(tmp_path / "wall.yaml"), "--port", str(server.port), folder=tmp_path) as process:
             again = Server(process)
             wait(page, f"{IS_LIVE} == 1")

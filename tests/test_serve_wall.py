@@ -470,15 +470,15 @@ def test_the_model_is_compiled_for_latency_until_the_device_cannot_keep_up(monke
         assert Chosen.asked[2] == 60.0, "with another configuration it is seen anew"
 
 
-def test_a_real_model_is_compiled_for_what_its_streams_leave_time_for() -> None:
+def test_a_real_model_is_compiled_for_what_its_streams_leave_time_for(blob_model: Path) -> None:
     slow, fast = ({"source": "synth:street?size=96x64&fps=10", "max_fps": fps} for fps in (0.1, None))
-    with walls(check_settings({"streams": [slow]})) as wall:
+    with walls(check_settings({"model": str(blob_model), "streams": [slow]})) as wall:
         wait_until(lambda: wall.engine.facts is not None)
         assert wall.engine.facts is not None and wall.engine.facts.hint == "latency"
-    with walls(check_settings({"streams": [{**fast, "realtime": False}]})) as wall:
+    with walls(check_settings({"model": str(blob_model), "streams": [{**fast, "realtime": False}]})) as wall:
         wait_until(lambda: wall.engine.facts is not None)
         assert wall.engine.facts is not None and wall.engine.facts.hint == "throughput"
-    with walls(check_settings({"streams": [slow], "hint": "throughput"})) as wall:
+    with walls(check_settings({"model": str(blob_model), "streams": [slow], "hint": "throughput"})) as wall:
         wait_until(lambda: wall.engine.facts is not None)
         assert wall.engine.facts is not None and wall.engine.facts.is_hint_given
         assert wall.engine.facts.hint == "throughput"

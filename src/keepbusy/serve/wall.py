@@ -28,8 +28,11 @@ log = logging.getLogger("keepbusy")
 MAX_EVENTS = 1000
 MAX_RESULTS = 256
 
-CROWDED_S = 10.0
-"""A device that does one frame after the other, and cannot keep up for so long, is used fully from then on."""
+CROWDED_S = 30.0
+"""A device that does one frame after the other, and loses frames for so long, is used fully from then on."""
+
+_CROWDED = ("device-bound", "losing")
+"""Verdicts of a device that loses frames."""
 
 
 class Wall(Owner):
@@ -194,10 +197,10 @@ class Wall(Owner):
         self._look_for_a_crowd(now_s)
 
     def _look_for_a_crowd(self, now_s: float) -> None:
-        """Where the model was compiled for latency, and the device cannot keep up: use it fully."""
+        """Where the model was compiled for latency, and frames are lost: use the device fully."""
         facts = self.engine.facts
         is_chosen = facts is not None and facts.hint == "latency" and not facts.is_hint_given
-        if not is_chosen or self.view.verdict(num_streams=len(self.streams)).code != "device-bound":
+        if not is_chosen or self.view.verdict(num_streams=len(self.streams)).code not in _CROWDED:
             self._crowded_since_s = None
         elif self._crowded_since_s is None:
             self._crowded_since_s = now_s
