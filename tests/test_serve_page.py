@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import http.server
+import contextlib
 import json
 import shutil
+import socket
 import struct
 import threading
 from collections.abc import Iterator
@@ -40,28 +41,31 @@ def browser() -> Iterator[Any]:
 def falls_silent() -> Iterator[str]:
     """The address of a camera that sends a few pictures each time it is asked, and then nothing, without an end."""
     jpeg = cv2.imencode(".jpg", square_picture(8))[1].tobytes()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=next\r\n\r\n"
     part = b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(jpeg), jpeg)
     is_over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.1)
 
-    class Camera(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
-            self.end_headers()
-            for _ in range(20):
-                self.wfile.write(part)
-                is_over.wait(0.1)
-            is_over.wait()
+    def work() -> None:
+        left: dict[socket.socket, int] = {}
+        while not is_over.is_set():
+            with contextlib.suppress(TimeoutError):
+                client, _ = listener.accept()
+                client.sendall(head)
+                left[client] = 20
+            for client in [one for one, number in left.items() if number]:
+                with contextlib.suppress(OSError):
+                    client.sendall(part)
+                left[client] -= 1
+        for client in left:
+            client.close()
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera) as camera:
-        thread = threading.Thread(target=camera.serve_forever)
+    thread = threading.Thread(target=work)
+    with listener:
         thread.start()
-        yield f"http://127.0.0.1:{camera.server_port}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         is_over.set()
-        camera.shutdown()
         thread.join()
 
 
@@ -75,7 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, falls_silent: str) -> Itera
     streams = [
         {"name": "north", "source": f"{street}&seed=3"},
         {"name": "south", "source": f"{street}&seed=4"},
-        {"name": "short", "source": "short.mp4", "loop": False, "retry": None, "max_age_ms": None},
+        {"name": "short", "source": "short.mp4", "realtime": False, "retry": None, "max_age_ms": None},
         silent,
     ]
     config = {"streams": streams, "page": {"stale_after_s": 5.0}, "limits": {"requests_per_s": 1000}}
@@ -229,7 +233,7 @@ def test_a_connection_that_is_lost_is_told_and_comes_back(browser: Any, tmp_path
     config = {"streams": [{"name": "a", "source": "synth:street?size=64x64&fps=5"}], "page": {"stale_after_s": 2.0}}
     with serving(config, tmp_path) as server:
         page = opened(browser, server.address)
-        wait(page, f"{IS_LIVE} == 1")
+        wait(page, "document.querySelector('.tile .state')?.textContent === 'live'")
         server.end()
         page.wait_for_selector("#lost:visible")
         wait(page, f"{IS_LIVE} == 0")

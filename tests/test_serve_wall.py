@@ -35,6 +35,11 @@ from tests.build import write_picture
 from tests.waiting import wait_until
 
 
+@pytest.fixture(autouse=True)
+def a_device_that_hangs_is_soon_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keepbusy.flow.run.CANCEL_TIMEOUT_S", 0.3)
+
+
 class Scripted:
     """A model on a scripted device."""
 
