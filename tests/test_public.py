@@ -49,6 +49,7 @@ ORDER = (
     "tune",
     "batch",
     "jobs",
+    "serve",
     "cli",
     "__main__",
 )

@@ -245,10 +245,11 @@ def test_an_rtsp_camera() -> None:
         frames = [source.read() for _ in range(12)]
         source.close()
     seen = [frame for frame in frames if frame is not None]
-    assert [frame.index for frame in seen] == list(range(12))
+    indices = [frame.index for frame in seen]
+    assert len(seen) == 12 and indices == sorted(set(indices))
     assert len({red_left(frame) for frame in seen}) > 6
     times = [frame.timestamp_s for frame in seen]
-    assert times == sorted(times) and times[0] == 0
+    assert times == sorted(times) and times[-1] > 0.3
 
 
 def test_a_video_behind_http_is_finite(clip: Path) -> None:

@@ -50,11 +50,9 @@ Point = tuple[float, float]
 MAX_COUNT = 1024
 """Of threads, requests and waiting frames: no machine has a use for more, and a slip is not to take its memory."""
 
-MIN_TIMEOUT_S = 0.001
-MAX_TIMEOUT_S = 86_400.0
+MIN_TIMEOUT_S, MAX_TIMEOUT_S = 0.001, 86_400.0
 
-MIN_WEIGHT = 0.001
-MAX_WEIGHT = 1000.0
+MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000.0
 """Of streams."""
 
 MAX_DETECTIONS = 100_000
@@ -357,6 +355,8 @@ class StreamConfig:
         weight: Its share of the turns where streams compete for the device: one of weight 2 gets twice as many.
         max_age_ms: Live streams: a frame that is older is dropped before it takes a slot, and its result before it is
             handed over; None for no limit. The freshest frame and the freshest result come first in any case.
+        stall_s: Live streams: after so many seconds without a frame its state is `stalled`. It is given up, and opened
+            again where `retry` says so, after 10 s of silence.
         retry: How it is opened again when it fails; None: the first failure ends it. It takes a source that was named,
             not one that was opened already.
         on_error: `raise` ends the run at a failed frame, `skip` yields it as a result with an error, `end` does, too,
@@ -370,6 +370,7 @@ class StreamConfig:
     select: SelectConfig = field(default_factory=SelectConfig)
     weight: float = 1.0
     max_age_ms: float | None = None
+    stall_s: float = 3.0
     retry: Retry | None = None
     on_error: OnStreamError | None = None
     detect: DetectConfig | None = None
@@ -383,10 +384,10 @@ class StreamConfig:
             if not isinstance(value, kind) and not (value is None and name in may_be_none):
                 raise ConfigError(f"{name}: {value!r} is no {kind.__name__}")
         if not all(map(callable, self.steps)):
-            raise ConfigError(
-                "steps: they are made anew for each stream", hint="give what makes one: a class, or lambda info: ..."
-            )
+            hint = "give what makes one: a class, or lambda info: ..."
+            raise ConfigError("steps: they are made anew for each stream", hint=hint)
         check_range("weight", self.weight, MIN_WEIGHT, MAX_WEIGHT)
+        check_range("stall_s", self.stall_s, MIN_TIMEOUT_S, MAX_TIMEOUT_S)
         if self.max_age_ms is not None:
             check_range("max_age_ms", self.max_age_ms, 0.0, MAX_TIMEOUT_S * 1e3)
         check_choice(self, "on_error")

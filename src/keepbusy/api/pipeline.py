@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from keepbusy.api.foreign_words import OF_PIPELINE, of_run
 from keepbusy.api.load import check_process, load, postprocess
 from keepbusy.api.shown import told
 from keepbusy.api.slots import Slots
+from keepbusy.checks import check_range
 from keepbusy.config import SelectConfig, StreamConfig
 from keepbusy.device.compiled import CompiledModel
 from keepbusy.device.engine import OpenVINODevice, Request
@@ -26,7 +27,7 @@ from keepbusy.flow.run import Engine, Run, Turn
 from keepbusy.flow.stats import RunStats
 from keepbusy.sources import Source, close_source, frame_sizes
 from keepbusy.sources.given import flatten, is_generator, open_mixed
-from keepbusy.sources.selection import num_selected
+from keepbusy.sources.selection import live_rate, num_selected
 from keepbusy.sources.spec import SourceSpec
 from keepbusy.values.foreign_words import no_attribute
 from keepbusy.values.frame import Image
@@ -128,7 +129,7 @@ class Pipeline:
             raise ConfigError("run: no source given", hint="name at least one video, picture or camera")
         return self._begin(given, select)
 
-    def start(self) -> Run:
+    def start(self, *, live_fps: float | None = None) -> Run:
         """Begin a run without streams: they come by `Run.add` and go by `Run.remove` while it goes on.
 
         Iterate over it as over what `run` returns. It is over behind `Run.end`, when the last stream has ended.
@@ -141,15 +142,19 @@ class Pipeline:
         ```
 
         The model is compiled before it returns, in its own shape unless it was for another before, and its head
-        measured where it was not before; frames of other sizes are compiled for when the first of them comes.
+        measured where it was not before; for frames of other sizes, when the first of them comes.
+
+        Args:
+            live_fps: Frames per second of all cameras to come: where the device does so many one by one, it will.
 
         Raises:
             KeepbusyError: The pipeline is closed, or its last run is neither exhausted nor closed.
         """
+        check_range("live_fps", live_fps or 0.0, 0.0, None)
         wait(tuple(self._closings))
-        return self._begin(None, SelectConfig())
+        return self._begin(None, SelectConfig(), live_fps)
 
-    def _begin(self, sources: list[Any] | None, select: SelectConfig) -> Run:
+    def _begin(self, sources: list[Any] | None, select: SelectConfig, live_fps: float | None = None) -> Run:
         """Begin a run over some sources; None for one that streams are added to."""
         self._check_open()
         turn = Turn(self._turns)
@@ -159,10 +164,9 @@ class Pipeline:
             if sources is not None:
                 opened = open_mixed(sources, channels=self._config.channels, **self._reading)
             num_frames = None if opened is None else num_selected(opened, select)
-            self._slots.plan(frame_sizes(opened or ()), num_frames)
+            self._slots.plan(frame_sizes(opened or ()), num_frames, live_fps or live_rate(opened or (), select.stride))
             if self._config.reduce_jpegs:
-                for source in opened or ():
-                    source.allow_reduced(_reduced_side_px(self._compiled))
+                _allow_reduced(opened or (), self._compiled)
             return begin(self._create_run(turn), opened, StreamConfig(select=select))
         except BaseException:
             for source in opened or ():
@@ -297,10 +301,12 @@ class Pipeline:
         self.close()
 
 
-def _reduced_side_px(compiled: CompiledModel) -> int:
-    """How long the longer side of pictures must be at least that only the model looks at."""
+def _allow_reduced(sources: Iterable[Source], compiled: CompiledModel) -> None:
+    """Let sources give pictures at a part of their size that is large enough for the model."""
     # The longer side of what a crop is cut from may be twice the input's.
-    return max(compiled.input_hw) * (2 if compiled.model.input.fit == "crop" else 1)
+    min_side_px = max(compiled.input_hw) * (2 if compiled.model.input.fit == "crop" else 1)
+    for source in sources:
+        source.allow_reduced(min_side_px)
 
 
 def _note(closings: set[Future[None]], closing: Future[None]) -> None:

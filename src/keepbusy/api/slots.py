@@ -25,17 +25,20 @@ class Slots:
         self._slots: list[Slot] = []
         self._num_choices = 0
 
-    def plan(self, sizes_hw: Mapping[tuple[int, int], int], num_frames: int | None = None) -> None:
+    def plan(
+        self, sizes_hw: Mapping[tuple[int, int], int], num_frames: int | None = None, live_fps: float | None = None
+    ) -> None:
         """Compile for the frames to come, and replace the slots that a device never gave back.
 
         Args:
             sizes_hw: (height, width), pixels → how many frames have it.
             num_frames: How many there will be in all; None where that is not known.
+            live_fps: How many come per second, where all are live; None where they are not, or it is not known.
 
         Raises:
             ModelError: The model does not compile.
         """
-        self._compiled.plan(sizes_hw, num_frames)
+        self._compiled.plan(sizes_hw, num_frames, live_fps)
         if self._num_choices != self._compiled.num_choices:
             self._slots, self._num_choices = [], self._compiled.num_choices
         if not self._slots:
@@ -45,6 +48,8 @@ class Slots:
         if num_lost := len(self._slots) - len(kept):
             self._slots = kept + self._compiled.create_slots(num_lost)
         self._compiled.warm(self._slots)
+        if live_fps is not None:  # Beside the frames, compiling would make the first results old.
+            self._compiled.make_fallbacks()
 
     def warm_requests(self) -> list[Request]:
         """Their warm requests in the main shape; compiles where that is not done."""

@@ -37,6 +37,7 @@ COMMANDS = {
         "Save a model in its quickest form: head and input rewritten, or INT8 as well. Exit code 1 if it does not pay.",
     ),
     "query": ("query", "Ask what a batch has found, in SQL: tables `detections` and `frames`, read-only."),
+    "serve": ("serve", "Watch streams: a page with live pictures and boxes, an HTTP API, KServe v2, Prometheus."),
     "tune": (
         "tune",
         "Find the options that are fastest here, end to end, and write them as a profile for `keepbusy detect`.",

@@ -10,6 +10,7 @@ Each of these is a class of its own, and knows only those before it:
     rounding.py       whether an INT8 model keeps its roundings: likewise
     earning.py        when measuring it pays
     sharing.py        how many cores inference leaves to the other stages
+    live.py           whether live streams leave time for one frame after the other
     postprocessor.py  outputs → detections
 """
 
@@ -24,12 +25,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.cache.notes import Notebook
-from keepbusy.config import DetectConfig, DeviceConfig, Mode
+from keepbusy.config import DetectConfig, DeviceConfig, Hint, Mode
 from keepbusy.device.compiler import Compiler
 from keepbusy.device.earning import ENOUGH_FRAMES, Earning
 from keepbusy.device.engine import OpenVINODevice
 from keepbusy.device.fallback import Fallback
 from keepbusy.device.heads import Heads
+from keepbusy.device.live import live_hint
 from keepbusy.device.names import usable_device
 from keepbusy.device.postprocessor import OutputReader, Postprocessor
 from keepbusy.device.rounding import keeps_rounding
@@ -93,6 +95,7 @@ class CompiledModel:
         self._cores = CoreShares(self._compiler, mode)
         self._earning = Earning()
         self._is_short = False
+        self._hint: Hint | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -120,13 +123,15 @@ class CompiledModel:
         """
         with self._lock:
             other = copy.copy(self)
-            other._mode, other._nireq, other._lock = mode, nireq, threading.RLock()
+            other._mode, other._nireq, other._lock, other._hint = mode, nireq, threading.RLock(), None
             other._cores = CoreShares(self._compiler, mode)
             other._cores.measure(self.strategy, self.input_hw)
             other._seats = Seats(self._shapes.input_hw_for, partial(other._compile, self._reader), self._laying)
             return other
 
-    def plan(self, frame_sizes: Mapping[SizeHW, int], num_frames: int | None = None) -> None:
+    def plan(
+        self, frame_sizes: Mapping[SizeHW, int], num_frames: int | None = None, live_fps: float | None = None
+    ) -> None:
         """Choose the head and compile for frames of some sizes, before any of them comes.
 
         The head is measured once, where it has not been on this device, but not for a run of a few frames: then it
@@ -135,6 +140,7 @@ class CompiledModel:
         Args:
             frame_sizes: (height, width) → how many frames have it; empty where nothing is known.
             num_frames: How many frames will come; None where that is not known.
+            live_fps: How many come per second, where all are live; None where they are not, or it is not known.
 
         Raises:
             ModelError: It does not compile.
@@ -156,11 +162,22 @@ class CompiledModel:
                 if self.strategy == "stock":
                     self._shapes.keep_fixed()
                     shapes = self._shapes.plan(frame_sizes)
-                self._note_what_keeps_it()
+                if not self._is_kept_noted:
+                    self._is_kept_noted = _note_what_keeps(
+                        self.model, self._shapes, self._compiler.config, self.strategy
+                    )
             self._shapes.take(shapes, frame_sizes)
             self._cores.measure(self.strategy, self.input_hw)
+            self._take_hint(live_hint(self._compiler, self._mode, self.strategy, self.input_hw, live_fps))
             for shape in self._shapes.planned:
                 self._seats.device(shape)
+
+    def _take_hint(self, hint: Hint | None) -> None:
+        """Compile for another hint from now on, if it is another one."""
+        if hint != self._hint:
+            self._hint = hint
+            self._seats = Seats(self._shapes.input_hw_for, partial(self._compile, self._reader), self._laying)
+            self.num_choices += 1
 
     def _choose_rounding(self, input_hw: SizeHW, may_measure: Callable[[Mapping[str, Any]], bool]) -> None:
         """Choose whether an INT8 model keeps its roundings; nothing is measured before its head is chosen."""
@@ -168,23 +185,6 @@ class CompiledModel:
         if not self._heads.is_provisional or compiler.config.quantized == "drop":
             compiler.keeps_rounding = keeps_rounding(
                 compiler, self._heads, self._laying, self.strategy, input_hw, may_measure
-            )
-
-    def _note_what_keeps_it(self) -> None:
-        """Say, once, which operation keeps a network to its own input where others would be quicker."""
-        kept_by, config = self._shapes.kept_by, self._compiler.config
-        if kept_by and config.head == "auto" and config.shape == "auto" and not self._is_kept_noted:
-            self._is_kept_noted = True
-            how = "runs as exported" if self.strategy == "stock" else "runs without its exported head"
-            height, width = self.model.input_hw
-            log.info(
-                "%s: %s; %s keeps its input at %dx%d",
-                self.model.path.name,
-                how,
-                kept_by,
-                height,
-                width,
-                extra={"once": True},
             )
 
     @property
@@ -296,7 +296,18 @@ class CompiledModel:
     def _compile(self, reader: OutputReader, input_hw: SizeHW) -> OpenVINODevice:
         graph = self._compiler.prepare(self.strategy, input_hw)
         reader.learn(input_hw, graph.output)
-        return self._compiler.compile(graph, self._mode, threads=self._cores.inference_threads)
+        return self._compiler.compile(graph, self._mode, threads=self._cores.inference_threads, hint=self._hint)
+
+
+def _note_what_keeps(model: Model, shapes: InputShapes, config: DeviceConfig, strategy: HeadStrategy) -> bool:
+    """Say which operation keeps a network to its own input where others would be quicker, if one does."""
+    is_noted = bool(shapes.kept_by) and config.head == "auto" and config.shape == "auto"
+    if is_noted:
+        how = "runs as exported" if strategy == "stock" else "runs without its exported head"
+        height, width = model.input_hw
+        text = "%s: %s; %s keeps its input at %dx%d"
+        log.info(text, model.path.name, how, shapes.kept_by, height, width, extra={"once": True})
+    return is_noted
 
 
 def _find_head(model: Model, device: DeviceConfig, detect: DetectConfig) -> Head | None:

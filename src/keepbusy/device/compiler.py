@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepbusy.cache.compiled import compiled_folder
 from keepbusy.cache.fingerprint import model_fingerprint
-from keepbusy.config import DetectConfig, DeviceConfig, Mode
+from keepbusy.config import DetectConfig, DeviceConfig, Hint, Mode
 from keepbusy.device.engine import OpenVINODevice
 from keepbusy.device.names import full_device_name
 from keepbusy.models.head import Head
@@ -90,13 +90,16 @@ class Compiler:
             self._plain = dataclasses.replace(self.model, graph=without_rounding(self.model.graph))
         return self._plain
 
-    def compile(self, graph: Prepared, mode: Mode, *, threads: int | None = None) -> OpenVINODevice:
+    def compile(
+        self, graph: Prepared, mode: Mode, *, threads: int | None = None, hint: Hint | None = None
+    ) -> OpenVINODevice:
         """Compile a graph, or find it in the cache.
 
         Args:
             graph: What `prepare` has made.
             mode: Chooses the performance hint.
             threads: Threads for inference; None for what is configured.
+            hint: The performance hint; None for what is configured.
 
         Raises:
             ModelError: It does not compile.
@@ -104,6 +107,8 @@ class Compiler:
         config = self.device_config()
         if threads is not None:
             config = dataclasses.replace(config, threads=threads)
+        if hint is not None:
+            config = dataclasses.replace(config, hint=hint)
         return OpenVINODevice(graph, config, mode, self.core)
 
     def device_config(self) -> DeviceConfig:

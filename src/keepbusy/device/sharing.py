@@ -102,11 +102,11 @@ def cores_for_stages(num_cores: int, inference_ms: float) -> int:
     return min(num_cores // LARGEST_SHARE, round(num_cores * wanted / (inference_ms + wanted)))
 
 
-def inference_cost_ms(device: OpenVINODevice) -> float:
-    """A core's time for one inference, milliseconds: how long a stream takes, times the threads that it has.
+def inference_ms(device: OpenVINODevice) -> float:
+    """How long one inference takes, milliseconds.
 
     Args:
-        device: A CPU, otherwise idle.
+        device: Otherwise idle.
 
     Raises:
         DeviceTimeoutError: It does not answer.
@@ -117,9 +117,22 @@ def inference_cost_ms(device: OpenVINODevice) -> float:
     while len(spans_ms) < _MIN_INFERENCES or time.perf_counter() - begin_s < _MEASURE_S:
         infer_once(request, device.name)
         spans_ms.append(request.latency_ns / 1e6)
+    return statistics.median(spans_ms)
+
+
+def inference_cost_ms(device: OpenVINODevice) -> float:
+    """A core's time for one inference, milliseconds: how long a stream takes, times the threads that it has.
+
+    Args:
+        device: A CPU, otherwise idle.
+
+    Raises:
+        DeviceTimeoutError: It does not answer.
+    """
+    span_ms = inference_ms(device)
     about = device.describe()
     threads, streams = int(about.get("threads") or 0) or int(usable_cores()), int(about.get("streams") or 0) or 1
-    return statistics.median(spans_ms) * max(1.0, threads / streams)
+    return span_ms * max(1.0, threads / streams)
 
 
 def cores_beside(slots: Sequence[Slot], num_wanted: int) -> frozenset[int]:

@@ -7,7 +7,8 @@ The contract
 2. Slots are the only credit. Alive at any moment are at most, for each stream, `channel_frames` (1 if live) + 1
    being read, and for the run, one in each preprocessor, one per slot, and `results_buffered` (and one for
    each live stream) + 1 being handed over; each is one decoded picture (width x height x 3 bytes; half of that for a
-   video's frame until its `image` is asked for). A slow consumer slows finite sources. Live streams drop their oldest
+   video's frame until its `image` is asked for). Of a live stream behind an address at most 16 MiB of packets wait to
+   be decoded (`sources/backlog.py`). A slow consumer slows finite sources. Live streams drop their oldest
    waiting frame, which stays replaceable until a slot is free for it, and their oldest waiting result. Every drop is
    counted with its cause. Nothing grows with time.
 3. One result for each frame read, in order for each stream. A frame that fails is a result with its error
@@ -33,6 +34,8 @@ readers (one per stream) ─▶ Intake ─▶ preprocessors ─▶ [in flight, i
                                            └────────────── free slots ─────────────┘
 ```
 One preprocessor is enough on few cores; on many, `preprocess_threads` of them lay out frames side by side.
+A live stream behind an address has one more thread, which belongs to its source: it receives packets as they come, and
+waits for nobody. FFmpeg cannot be woken there: closing waits for a second, and then leaves it behind.
 A frame that failed before it reached the device travels along the same way without a slot, so that it keeps its
 place. `SyncRun` uses the same readers and stages in the caller's thread, one after the other, with one slot and no
 overlap (videos are then decoded without reading ahead, too).

@@ -7,15 +7,11 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from hdrh.histogram import HdrHistogram
 
 from keepbusy.flow.percentiles import Counts, counts_of, values_at
-
-DropCause = Literal["overload", "stale", "stopping"]
-"""Why a frame has no result: a newer one took its place; it was older than its stream's limit; its stream was stopped
-meanwhile."""
+from keepbusy.values.streams import DropCause
 
 _MAX_AGE_US = 3_600_000_000
 """An hour; older ones count as an hour old."""
@@ -103,7 +99,7 @@ class StreamStats:
     Attributes:
         stream_id: The stream's number in the run.
         name: What it is called.
-        num_arrived: Frames that its source has given, unreadable ones included.
+        num_arrived: Frames that its source has given, or given up before they were decoded; unreadable ones included.
         num_results: Frames that have a result, those with an error included.
         num_errors: Results that carry an error.
         num_detections: Detections in its results.
@@ -186,6 +182,12 @@ class StreamCounters:
             self._num_arrived += 1
             if self._is_stopped:
                 self._dropped["stopping"] += 1
+
+    def shed(self, dropped: Mapping[DropCause, int]) -> None:
+        """Frames have arrived that the source itself has given up."""
+        with self._lock:
+            self._num_arrived += sum(dropped.values())
+            self._dropped.update({"stopping": sum(dropped.values())} if self._is_stopped else dropped)
 
     def done(self, num_detections: int, *, is_error: bool) -> None:
         """A frame has its result."""
@@ -270,7 +272,7 @@ def dropped_by_name(streams: Sequence[StreamStats]) -> dict[str, int]:
     named: dict[str, int] = {}
     met: Counter[str] = Counter()
     for stream in streams:
-        num_dropped = stream.dropped.get("overload", 0) + stream.dropped.get("stale", 0)
+        num_dropped = stream.num_dropped - stream.dropped.get("stopping", 0)
         if num_dropped:
             met[stream.name] += 1
             number = met[stream.name]

@@ -24,6 +24,9 @@ from keepbusy.values.result import Timings
 
 log = logging.getLogger("keepbusy")
 
+FRESH_S = 0.1
+"""A live frame that waited for longer, because the model had to be compiled for its size, is not worth a result."""
+
 _random = random.Random()  # nosec B311 # Spreads attempts in time; nothing is to be kept secret.
 
 
@@ -109,6 +112,7 @@ class Reader:
         """The next frame, or the error in its place; None at the end, when the source is closed."""
         while not self._is_over and not self._is_stopped:
             timings = Timings(read_start_ns=self.lane.waited_for_input())
+            self.stream.watch(timings.read_start_ns)
             if self._source is None:
                 failure = self._open()
                 if failure is None:
@@ -116,13 +120,18 @@ class Reader:
             else:
                 item = self._read()
                 if isinstance(item, Frame):
-                    return self._frame(item, timings)
+                    if (parcel := self._frame(item, timings)) is not None:
+                        return parcel
+                    continue
                 if item is None:
                     self.lane.was_busy()
                     self.close("ended")
                     return None
                 if not item.is_last:
-                    return self._error(item, timings)
+                    if not self.stream.is_live or self._retry is None:
+                        return self._error(item, timings)
+                    self._pass_over(item)
+                    continue
                 failure = item
             if (parcel := self._after(failure, timings)) is not None:
                 return parcel
@@ -177,6 +186,8 @@ class Reader:
             wrapped = self._failed(first_line(error), error.hint if isinstance(error, SourceError) else None)
             wrapped.__cause__ = error
             return wrapped
+        finally:
+            self._count_dropped()
         if frame is None:
             has_ended_early = self._retry is not None and selection.info.is_live and not selection.is_exhausted
             return self._failed("the stream ended") if has_ended_early and not self._is_stopped else None
@@ -209,16 +220,37 @@ class Reader:
             stream.go_on_to("opening")
         return None
 
+    def spare(self, *, is_enough: bool) -> None:
+        """See `Source.spare`; for the thread that reads."""
+        if self._selection is not None:
+            self._selection.spare(is_enough=is_enough)
+
+    def _count_dropped(self) -> None:
+        """Count what the source has given up itself."""
+        if self._selection is not None and (dropped := self._selection.take_dropped()):
+            self.stream.counters.shed(dropped)
+
     def _arrived(self, timings: Timings) -> None:
         timings.read_end_ns = self.lane.was_busy()
+        self.stream.watch(None)
         self.lane.num_frames += 1
         self.stream.counters.arrived()
 
-    def _frame(self, frame: Frame, timings: Timings) -> Parcel:
-        """A frame that can be started at once, or the error in its place. A new size is waited for here, not behind."""
+    def _pass_over(self, error: FrameError) -> None:
+        """A live stream that outlives failures outlives damage, too."""
+        self.lane.was_busy()
+        self.stream.error = error
+        self.stream.counters.shed({"decode_error": 1})
+
+    def _frame(self, frame: Frame, timings: Timings) -> Parcel | None:
+        """A frame that can be started at once, or the error in its place. A new size is waited for here, not behind.
+
+        None where it took so long to get ready that it is not fresh any more: of a live stream, newer ones wait.
+        """
         stream, frame_hw = self.stream, (0, 0)
         self._num_failures = 0
         self._arrived(timings)
+        timings.arrival_ns = frame.arrival_ns or timings.read_end_ns
         if frame.picture is not None:
             # Behind the lane's mark: it is the device that is waited for, not the source.
             try:
@@ -226,12 +258,15 @@ class Reader:
                 if frame_hw != self._ready_hw:
                     self._make_ready(frame_hw)
                     self._ready_hw = frame_hw
+                    if stream.is_live and self.lane.waited_for_output() - timings.read_end_ns > FRESH_S * 1e9:
+                        stream.counters.dropped("overload")
+                        return None
             except Exception as error:
                 failure = blame(error, "preprocess", frame)
                 failure.timestamp_s, failure.shape_hw = frame.timestamp_s, frame_hw
                 return self._in_its_place(failure, timings)
         if stream.is_live and stream.config.max_age_ms is not None:
-            timings.expires_ns = timings.read_end_ns + round(stream.config.max_age_ms * 1e6)
+            timings.expires_ns = timings.arrival_ns + round(stream.config.max_age_ms * 1e6)
         return Parcel(frame, stream, timings)
 
     def _error(self, error: FrameError, timings: Timings) -> Parcel:
@@ -249,4 +284,5 @@ class Reader:
     def _close_source(self) -> None:
         if self._source is not None:
             close_source(self._source)
+            self._count_dropped()
             self._source = None  # Behind it: what was broken off is done again.

@@ -17,6 +17,10 @@ from keepbusy.flow.stream import Stream
 from keepbusy.sources.base import Source
 from keepbusy.threads.workers import Workers
 
+SURPLUS_FRAMES = 32
+"""After so many frames of a live stream it is seen how many of them newer ones have replaced. More than a half: those
+that are cheap to leave out need not be decoded. Less than an eighth: all are."""
+
 log = logging.getLogger("keepbusy")
 
 
@@ -92,11 +96,17 @@ class Readers:
     def _read(self, reader: Reader, inlet: Inlet[Parcel | Stream]) -> None:
         """Reader thread: one stream's frames into its inlet."""
         stream, lane = reader.stream, reader.lane
+        num_put = num_replaced = 0
         try:
             while (parcel := reader.next()) is not None:
                 if stream.is_live:
                     is_taken, replaced = inlet.put_freshest(parcel)
                     stream.counters.dropped("overload", len(replaced))
+                    num_put, num_replaced = num_put + 1, num_replaced + len(replaced)
+                    if num_put == SURPLUS_FRAMES:
+                        if not SURPLUS_FRAMES / 8 <= num_replaced <= SURPLUS_FRAMES / 2:
+                            reader.spare(is_enough=num_replaced > SURPLUS_FRAMES / 2)
+                        num_put = num_replaced = 0
                 else:
                     is_taken = inlet.put(parcel)
                 lane.waited_for_output()

@@ -13,7 +13,6 @@ from keepbusy.config import DetectConfig, RunConfig, StreamConfig
 from keepbusy.device.slots import Slot
 from keepbusy.errors import ConfigError, KeepbusyError
 from keepbusy.flow import stages
-from keepbusy.flow.counters import DropCause
 from keepbusy.flow.reader import Openable, Reader
 from keepbusy.flow.stats import RunStats
 from keepbusy.flow.stream import Stream
@@ -21,6 +20,7 @@ from keepbusy.sources.base import Source, close_source
 from keepbusy.sources.spec import SourceSpec
 from keepbusy.texts import line_name
 from keepbusy.values.result import Result
+from keepbusy.values.streams import DropCause
 
 CANCEL_TIMEOUT_S = 5.0
 """How long closing waits for a device to give up what it was doing; after that the slot is not used again."""
@@ -129,11 +129,16 @@ class Streams:
                 engine.stats.stream(stream_id, name),
                 engine.postprocess(config.detect),
                 config.on_error or engine.config.on_error,
+                engine.stats.clock.now_ns,
             )
             reader = Reader(stream, spec, engine.stats.lane("read"), engine.make_ready)
             # Last, so that what was interrupted has changed nothing.
             self.all[stream_id], self.readers[stream_id], self._next_id = stream, reader, stream_id + 1
             return reader
+
+    def postprocess(self, detect: DetectConfig | None) -> stages.Postprocess:
+        """What makes detections with some thresholds; None for the pipeline's."""
+        return self._engine.postprocess(detect)
 
     def read_to_the_end(self, reader: Reader) -> None:
         """A stream's reader is done for good."""
@@ -173,7 +178,7 @@ class Streams:
             if result.timings.has_expired(now_ns):
                 self.withdraw(result, "stale")
                 return False
-            stream.counters.aged(now_ns - result.timings.read_end_ns)
+            stream.counters.aged(now_ns - result.timings.arrival_ns)
         return True
 
     def count(self, result: Result, stream: Stream) -> None:
@@ -273,6 +278,20 @@ class Run(Iterator[Result]):
         """Nothing more will be added: the run is over when the last stream is. May be called again."""
         raise NotImplementedError
 
+    def set_detect(self, stream: Stream, detect: DetectConfig | None) -> None:
+        """Make a stream's results with other thresholds, from its next frame on. Nothing is compiled for it.
+
+        Args:
+            stream: One of this run's.
+            detect: Thresholds and classes, by ids; None for those of the pipeline.
+
+        Raises:
+            ConfigError: The model has no such class.
+            KeepbusyError: The stream is another run's.
+        """
+        self._check_own(stream, "set_detect")
+        stream.postprocess = self._streams.postprocess(detect)
+
     def watch(self, on_end: Callable[[Stream], None]) -> None:
         """Have somebody told of the ends of streams: once for each, behind its last result, also where it has none.
 
@@ -297,14 +316,14 @@ class Run(Iterator[Result]):
         """
         raise NotImplementedError
 
-    def _check_own(self, stream: Stream) -> None:
+    def _check_own(self, stream: Stream, call: str = "remove") -> None:
         if not isinstance(stream, Stream):
             raise ConfigError(
-                f"remove: {type(stream).__name__} is no stream",
+                f"{call}: {type(stream).__name__} is no stream",
                 hint="give what `add` has returned, or one of `streams`",
             )
         if self._streams.all.get(stream.id) is not stream and not stream.is_over:
-            raise KeepbusyError(f"stream {stream.name} is another run's", hint="remove it from the run that it is in")
+            raise KeepbusyError(f"stream {stream.name} is another run's", hint="call the run that it is in")
 
     def __enter__(self) -> Run:
         return self

@@ -344,11 +344,11 @@ class RunStats:
             return forgotten
 
     def lane_ended(self, lane: Lane) -> None:
-        """A thread is over: its lane stays until there are many of them."""
+        """A thread is over: its lane stays until there are many of them. May be called again."""
         with self._lanes_lock:
-            if lane not in self._lanes:
-                return
             ended = self._ended_lanes.setdefault(lane.stage, deque())
+            if lane not in self._lanes or lane in ended:
+                return
             ended.append(lane)
             if len(ended) > MAX_ENDED_LANES:
                 oldest = ended.popleft()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from keepbusy.config import StreamConfig
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from keepbusy.flow.stages import Postprocess
     from keepbusy.sources.base import SourceInfo
 
-StreamState = Literal["opening", "running", "waiting", "ended", "failed", "removed"]
-"""`opening`: its source is being opened. `running`: frames are read. `waiting`: it failed, and is opened again soon.
+StreamState = Literal["opening", "running", "stalled", "waiting", "ended", "failed", "removed"]
+"""`opening`: its source is being opened. `running`: frames are read. `stalled`: it is live and open, and no frame has
+come for a while. `waiting`: it failed, and is opened again soon.
 The others are for good. `ended`: its source has ended. `failed`: it could not be opened or read on. `removed`: the run
 was told to do without it, or was closed. Frames that were read before still become results."""
 
@@ -28,6 +30,7 @@ OVER: frozenset[StreamState] = frozenset({"ended", "failed", "removed"})
 _NEXT: dict[StreamState, frozenset[StreamState]] = {
     "opening": frozenset({"running", "waiting", "failed", "removed"}),
     "running": frozenset({"waiting", "ended", "failed", "removed"}),
+    "stalled": frozenset(),  # Never kept: a running stream is stalled by the clock.
     "waiting": frozenset({"opening", "failed", "removed"}),
     "ended": frozenset(),
     "failed": frozenset(),
@@ -37,6 +40,7 @@ _NEXT: dict[StreamState, frozenset[StreamState]] = {
 _WHY_NOT: dict[StreamState, str] = {
     "opening": "its source is only being opened",
     "running": "its source is open already",
+    "stalled": "its source is open already",
     "waiting": "it waits to be opened again",
     "ended": "its source has ended",
     "failed": "its source has failed",
@@ -54,6 +58,7 @@ class Stream:
         counters: Where every frame has gone.
         postprocess: Outputs of the model → its detections.
         on_error: What a failed frame does.
+        now_ns: The run's clock.
 
     Attributes:
         id: Its number, from 0: the `source_id` of its frames.
@@ -73,6 +78,7 @@ class Stream:
         counters: StreamCounters,
         postprocess: Postprocess,
         on_error: Literal["raise", "skip", "end"],
+        now_ns: Callable[[], int],
     ) -> None:
         self.id = stream_id
         self.name = name
@@ -87,12 +93,25 @@ class Stream:
         self.steps = StreamSteps(config.steps, name)
         self.newest_result: Latest[Result | Stream] = Latest()
         self._state: StreamState = "opening"
+        self._now_ns = now_ns
+        self._watched_ns: int | None = None
         self._lock = threading.Lock()
 
     @property
     def state(self) -> StreamState:
         """What it does at this moment."""
-        return self._state
+        state, watched_ns = self._state, self._watched_ns
+        if state != "running" or not self.is_live or watched_ns is None:
+            return state
+        return "stalled" if self._now_ns() - watched_ns > self.config.stall_s * 1e9 else "running"
+
+    def watch(self, since_ns: int | None) -> None:
+        """Hear since when a frame is waited for; None while nobody waits for one.
+
+        Behind damage it is waited on: the first moment counts.
+        """
+        if since_ns is None or self._watched_ns is None:
+            self._watched_ns = since_ns
 
     @property
     def is_over(self) -> bool:
@@ -124,6 +143,7 @@ class Stream:
     def opened(self, info: SourceInfo) -> None:
         """Its source is open, and is read from now on."""
         self.info, self.is_live = info, info.is_live
+        self.watch(None)
         self.go_on_to("running")
 
     def go_on_to(self, state: StreamState) -> None:

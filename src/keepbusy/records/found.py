@@ -69,6 +69,7 @@ class RecordedTimings(Protocol):
     """When a frame arrived: `keepbusy.Timings`."""
 
     read_end_ns: int
+    arrival_ns: int
 
 
 class RecordedResult(Protocol):

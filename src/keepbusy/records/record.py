@@ -34,7 +34,7 @@ def record(result: RecordedResult, stream: str = "") -> dict[str, Any]:
         "height": frame.height,
     }
     if frame.is_live and result.timings.read_end_ns:
-        content["time"] = _wall_clock(result.timings.read_end_ns)
+        content["time"] = _wall_clock(result.timings.arrival_ns or result.timings.read_end_ns)
     if result.error is not None:
         content["error"] = {"stage": result.error.stage, "message": valid_text(result.error.reason)}
         return content

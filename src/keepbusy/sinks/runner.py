@@ -7,7 +7,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from keepbusy.errors import SinkError
 from keepbusy.flow.stats import RunStats
@@ -23,6 +23,19 @@ from keepbusy.values.streams import EndState
 if TYPE_CHECKING:
     from keepbusy.flow.run import Run
     from keepbusy.flow.stream import Stream
+
+
+class OfStreams(Protocol):
+    """What results come from, as far as sinks are told of it: a `Run`."""
+
+    @property
+    def streams(self) -> Mapping[int, Stream]:
+        """The streams by their numbers."""
+        ...
+
+    def watch(self, on_end: Callable[[Stream], None]) -> None:
+        """Have somebody told of the ends of streams: see `Run.watch`."""
+        ...
 
 
 class SinkRunner:
@@ -55,7 +68,7 @@ class SinkRunner:
         ConfigError: Something is no open sink, or one is given twice.
     """
 
-    def __init__(self, sinks: Sink | Sequence[Sink], stats: RunStats, run: Run | None = None) -> None:
+    def __init__(self, sinks: Sink | Sequence[Sink], stats: RunStats, run: OfStreams | None = None) -> None:
         opened = list_open_sinks(sinks)
         try:
             streams = {} if run is None else run.streams

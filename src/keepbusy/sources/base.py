@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from keepbusy.errors import FrameError, SourceError, first_line
 from keepbusy.values.frame import Frame
+from keepbusy.values.streams import DropCause
 
 log = logging.getLogger("keepbusy")
 
@@ -98,6 +99,20 @@ class Source(ABC):
 
         Args:
             min_long_side_px: How long the longer side must be at least; None for whole pictures.
+        """
+
+    def take_dropped(self) -> Mapping[DropCause, int]:
+        """How many frames it has given up itself since the last call, by cause: their indices are passed over.
+
+        Here: none.
+        """
+        return {}
+
+    def spare(self, *, is_enough: bool) -> None:  # noqa: B027 - a hook
+        """Hear whether more frames come than are needed: those whose leaving out is cheap may be left out.
+
+        Args:
+            is_enough: Whether that is so from now on.
         """
 
     def close(self) -> None:  # noqa: B027 - a hook

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -10,6 +11,13 @@ import numpy as np
 from keepbusy.errors import FrameError, SourceError
 from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.values.frame import Frame
+from keepbusy.values.streams import DropCause
+
+AWAY_S = 0.2
+"""Nobody has read for so long: the driver has kept frames that are not fresh any more."""
+
+WAITED_S = 0.002
+"""A frame that was there in less time was one of them."""
 
 
 class Camera(Source):
@@ -37,14 +45,15 @@ class Camera(Source):
         self.info = SourceInfo(self._name, is_live=True, fps=fps if fps > 0 else None)
         height, width = (int(self._capture.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
         self._sizes = {(height, width): 1} if height > 0 and width > 0 else {}
-        self._start_s = time.monotonic()
+        self._start_ns = self._grabbed_ns = time.perf_counter_ns()
+        self._dropped: Counter[DropCause] = Counter()
         self._index = 0
         self._is_over = False
 
     def read(self) -> Frame | None:
         if self._is_over:
             return None
-        is_read, image = self._capture.read()
+        is_read, image = self._capture.retrieve() if self._grab() else (False, None)
         index = self._index
         self._index += 1
         if not is_read or image is None:
@@ -57,12 +66,29 @@ class Camera(Source):
                 hint="check its cable",
                 is_last=True,
             )
-        timestamp_s = time.monotonic() - self._start_s
-        return Frame(np.asarray(image, np.uint8), index, timestamp_s, self._source_id, self._name)
+        timestamp_s = (self._grabbed_ns - self._start_ns) / 1e9
+        picture = np.asarray(image, np.uint8)
+        return Frame(picture, index, timestamp_s, self._source_id, self._name, arrival_ns=self._grabbed_ns)
 
     def skip(self) -> bool:
         self._index += 1
-        return not self._is_over and bool(self._capture.grab())
+        return not self._is_over and self._grab()
+
+    def _grab(self) -> bool:
+        """Have the next frame, and note when it came. What the driver has kept while nobody read is passed over."""
+        begin_ns = time.perf_counter_ns()
+        was_away = begin_ns - self._grabbed_ns > AWAY_S * 1e9
+        is_grabbed, self._grabbed_ns = bool(self._capture.grab()), time.perf_counter_ns()
+        while is_grabbed and was_away and self._grabbed_ns - begin_ns < WAITED_S * 1e9:
+            self._dropped["overload"] += 1
+            self._index += 1
+            begin_ns = time.perf_counter_ns()
+            is_grabbed, self._grabbed_ns = bool(self._capture.grab()), time.perf_counter_ns()
+        return is_grabbed
+
+    def take_dropped(self) -> Counter[DropCause]:
+        dropped, self._dropped = self._dropped, Counter()
+        return dropped
 
     def frame_sizes(self) -> dict[tuple[int, int], int]:
         return dict(self._sizes)

@@ -25,6 +25,10 @@ many again for each 1080p of a picture: on 16 cores 4K ran 1.8 times as fast wit
 MAX_THREADS = 16
 """FFmpeg itself advises against more."""
 
+_RTSP = {"rtsp_transport": "tcp", "allowed_media_types": "video", "fpsprobesize": "0", "probesize": "32"}
+"""Over TCP: a lost UDP packet is a smeared picture, and firewalls let TCP through. Pictures only. And not a second of
+them read ahead, to learn what the camera has told before, or the decoder learns from the first picture."""
+
 _HEAD_BYTES = 1 << 12
 
 _HAS_NO_TIMES = 0x80
@@ -69,7 +73,8 @@ class Location:
         """Why FFmpeg failed: our own limit where that was reached, else its words, in which the address may stand."""
         import av
 
-        if self.is_url and any(isinstance(one, av.error.ExitError) for one in (error, error.__cause__)):
+        silent = (av.error.ExitError, TimeoutError)
+        if self.is_url and any(isinstance(one, silent) for one in (error, error.__cause__)):
             return f"nothing has come for {self.timeout_s:g} s"
         reason = reason_of(error)
         return reason.replace(self.place, self.name) if isinstance(self.place, str) else reason
@@ -94,12 +99,13 @@ def open_container(location: Location) -> Any:
     # FFmpeg decodes pictures when it opens, too.
     options: dict[str, Any] = {"options": decoder_options(location.max_pixels)}
     if location.is_url:
-        options["timeout"] = location.timeout_s
+        # PyAV's limit for opening only: it takes the interpreter's lock for each packet of the network.
+        options["timeout"] = (location.timeout_s, None)
+        options["options"]["rw_timeout"] = str(round(location.timeout_s * 1e6))
     if isinstance(place, Pipe):
         _check_pipe(place)
     elif place.lower().startswith(("rtsp://", "rtsps://")):
-        # Over TCP: a lost UDP packet is a smeared picture, and firewalls let TCP through.
-        options["options"]["rtsp_transport"] = "tcp"
+        options["options"] |= {**_RTSP, "timeout": str(round(location.timeout_s * 1e6))}
     if not location.is_url:
         options["options"]["format_whitelist"] = formats_of_files()
     if path is not None and _unpacks_too_far(path):
@@ -137,6 +143,14 @@ def is_endless(location: Location, container: Any) -> bool:
     if not location.is_url or (container.duration or 0) > 0:
         return False
     return has_clock(container) or container.format.name == "mpjpeg" or container.size <= 0
+
+
+def rate_of(stream: Any) -> Any:
+    """Frames per second of a stream, by its pictures, by what its codec says, or as FFmpeg guesses; None where unknown.
+
+    Of streams that nothing is read ahead of, FFmpeg guesses the rate of fields.
+    """
+    return stream.average_rate or stream.codec_context.framerate or stream.guessed_rate
 
 
 def choose_stream(container: Any, name: str) -> Any:

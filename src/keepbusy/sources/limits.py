@@ -17,7 +17,7 @@ MAX_PICTURE_BYTES = 1 << 28
 _PADDING_PIXELS = 1 << 16
 
 
-def decoder_options(max_pixels: int, *, fast: bool = False) -> dict[str, str]:
+def decoder_options(max_pixels: int, *, fast: bool = False, is_live: bool = False) -> dict[str, str]:
     """FFmpeg's options with which a decoder takes no memory for a picture of many more pixels.
 
     FFmpeg counts the padding at the ends of rows, too, which is more than the pixels of a small picture: it is given
@@ -26,9 +26,10 @@ def decoder_options(max_pixels: int, *, fast: bool = False) -> dict[str, str]:
     Args:
         max_pixels: The most that a picture may have.
         fast: Whether the edges of blocks are left as they are: see `RunConfig.fast_decode`.
+        is_live: Whether pictures are to come out of the decoder as soon as they can.
     """
     options = {"max_pixels": str(min(2 * int(max_pixels) + _PADDING_PIXELS, MAX_VIDEO_PIXELS))}
-    return options | ({"skip_loop_filter": "all"} if fast else {})
+    return options | ({"skip_loop_filter": "all"} if fast else {}) | ({"flags": "+low_delay"} if is_live else {})
 
 
 LISTS = frozenset({"concat", "dash", "hls", "image2", "imf", "lavfi", "sdp", "vapoursynth", "webm_dash_manifest"})

@@ -10,6 +10,7 @@ from typing import Any
 
 from keepbusy.errors import SourceError
 from keepbusy.sources.listing import LIST_SUFFIXES, list_entries
+from keepbusy.sources.realtime import split_pace
 
 
 def named_files(specs: Iterable[Any]) -> Iterator[Path]:
@@ -28,6 +29,7 @@ def named_files(specs: Iterable[Any]) -> Iterator[Path]:
 def _files_of(text: str, beside: Path) -> Iterator[Path]:
     if "://" in text or text.startswith("synth:"):
         return
+    text, _ = split_pace(text)
     for path in dict.fromkeys((beside / text, Path(text), Path(os.path.expanduser(text)))):
         yield from _files_at(path)
 

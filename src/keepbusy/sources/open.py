@@ -23,6 +23,7 @@ from keepbusy.sources.heif import START_BYTES, is_still
 from keepbusy.sources.images import ImageFiles
 from keepbusy.sources.listing import LIST_SUFFIXES, beside_list, list_entries, list_folder, list_glob
 from keepbusy.sources.pipe import STDIN, Pipe, PipedPicture, is_pipe, picture_in
+from keepbusy.sources.realtime import Realtime, split_pace
 from keepbusy.sources.video import Video
 from keepbusy.texts import shortened, without_secrets
 
@@ -60,7 +61,8 @@ def open_source(
     Args:
         spec: A picture, a folder, a glob (`"shots/*.jpg"`), a text file that lists sources (one a line, `#` for
             comments), a video file, a camera's number, a URL (rtsp, rtmp, http, https, udp, ...), or a synthetic
-            scene (`synth:street?seed=1&size=1280x720&fps=30&frames=300`). An http or https URL whose path has a
+            scene (`synth:street?seed=1&size=1280x720&fps=30&frames=300`). A video's path or a scene with `?realtime`
+            (`&realtime`) behind it is live, at its own pace. An http or https URL whose path has a
             picture's ending is one picture, which is fetched now.
         source_id: The source's number in the run.
         read_ahead: Let decoders work on the next frames of a video, and the next pictures of a folder, in the
@@ -80,6 +82,9 @@ def open_source(
         raise SourceError("the source is empty", hint=_WHAT_TO_GIVE)
     if text == STDIN:
         return _open_pipe(text, source_id, how)
+    inner, is_paced = split_pace(text)
+    if is_paced:
+        return _open_paced(inner, text, source_id, how)
     if "://" in text:
         return _open_address(text, source_id, how)
     path = _existing(text)
@@ -134,6 +139,24 @@ def _open_address(text: str, source_id: int, how: _How) -> Source:
         if answer.content:
             return PipedPicture(answer.content, without_secrets(text), source_id, max_pixels=how.max_pixels)
     return _open_video(text, text, source_id, how)
+
+
+def _open_paced(text: str, name: str, source_id: int, how: _How) -> Source:
+    source = open_source(text, source_id=source_id, **how._asdict())
+    if has_pace(source, text):
+        return Realtime(source, name)
+    source.close()
+    raise SourceError(f"{name}: only videos and synthetic scenes have a pace", hint="leave out `realtime`")
+
+
+def has_pace(source: Source, text: str) -> bool:
+    """Whether what is open has a clock of its own, and delivers frames faster all the same: a video, or a scene.
+
+    Args:
+        source: What was opened.
+        text: What named it.
+    """
+    return not source.info.is_live and (isinstance(source, Video) or text.startswith("synth:"))
 
 
 def _existing(text: str) -> Path | None:

@@ -52,6 +52,38 @@ class PacketError(Exception):
         self.is_last = False
 
 
+def demuxed(container: Any, stream: Any) -> Iterator[Any]:
+    """The packets of a stream, also behind damage of the container; the last one is empty.
+
+    Raises:
+        OSError: The container cannot be read any further.
+        ValueError: It is damaged so much that nothing more can be had from it.
+    """
+    import av
+
+    num_failures = 0
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except ValueError:  # FFmpeg's InvalidDataError is one.
+            # A generator that has raised is over: the container itself can go on behind the damage.
+            num_failures += 1
+            if num_failures >= MAX_DEMUX_FAILURES:
+                raise
+            packets = container.demux(stream)
+            continue
+        except av.FFmpegError as error:
+            # Some of FFmpeg's are no OSError, such as what it has not implemented.
+            if isinstance(error, OSError):
+                raise
+            raise OSError(getattr(error, "errno", None), reason_of(error)) from error
+        if packet is None:
+            return
+        num_failures = 0
+        yield packet
+
+
 class Packets:
     """The pictures of one stream of an open container, in the order in which they are shown.
 
@@ -61,20 +93,28 @@ class Packets:
         can_reopen: Whether the container's name opens the same again: a file's does, a pipe's or a stream's does not.
         max_pixels: The decoder takes no memory for a picture that has more.
         fast_decode: See `RunConfig.fast_decode`.
+        packets: The stream's packets, where they do not come from the container; they are live.
 
     Attributes:
         num_packets: How many packets with content have been read.
     """
 
     def __init__(
-        self, container: Any, stream: Any, *, can_reopen: bool, max_pixels: int, fast_decode: bool = False
+        self,
+        container: Any,
+        stream: Any,
+        *,
+        can_reopen: bool,
+        max_pixels: int,
+        fast_decode: bool = False,
+        packets: Iterator[Any] | None = None,
     ) -> None:
         import av
 
         self._max_pixels = max_pixels
         self._had_size = bool(stream.width and stream.height)
         self._is_png = stream.codec_context.name in ("png", "apng")
-        self._options = decoder_options(max_pixels, fast=fast_decode)
+        self._options = decoder_options(max_pixels, fast=fast_decode, is_live=packets is not None)
         stream.codec_context.options = self._options
 
         self._container = container
@@ -84,12 +124,11 @@ class Packets:
         self._end_of_file = av.error.EOFError
         self._argument_error = av.error.ArgumentError
         self._can_reopen = can_reopen
-        self._demuxed: Iterator[Any] = container.demux(stream)
+        self._demuxed = demuxed(container, stream) if packets is None else packets
         self._decoded: deque[VideoFrame | PacketError] = deque()
         self._num_given = 0
         self._num_failed = 0
         self._num_failed_since = 0
-        self._num_failures = 0
         self._is_drained = False
         self._partial: PacketError | None = None
         self._last_pts: int | None = None
@@ -116,7 +155,7 @@ class Packets:
             if self._is_drained:
                 self._tell_last()
                 return None
-            packet = self._demux()
+            packet = next(self._demuxed, None)
             if packet is None or not packet.size:
                 self._is_drained = True
                 self._drain(packet)
@@ -150,26 +189,6 @@ class Packets:
         if last is not None:
             last.is_last = True
             raise last
-
-    def _demux(self) -> Any:
-        """The next packet; None where there are no more."""
-        while True:
-            try:
-                packet = next(self._demuxed, None)
-            except ValueError:  # FFmpeg's InvalidDataError is one.
-                # A generator that has raised is over: the container itself can go on behind the damage.
-                self._num_failures += 1
-                if self._num_failures >= MAX_DEMUX_FAILURES:
-                    raise
-                self._demuxed = self._container.demux(self._stream)
-                continue
-            except self._failures as error:
-                # Some of FFmpeg's are no OSError, such as what it has not implemented.
-                if isinstance(error, OSError):
-                    raise
-                raise OSError(getattr(error, "errno", None), reason_of(error)) from error
-            self._num_failures = 0
-            return packet
 
     def _count(self, packet: Any) -> None:
         self.num_packets += 1

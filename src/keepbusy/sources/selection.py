@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from keepbusy.config import SelectConfig
 from keepbusy.errors import FrameError
 from keepbusy.sources.base import Source, SourceInfo
 from keepbusy.values.frame import Frame
+from keepbusy.values.streams import DropCause
 
 
 class Selection(Source):
@@ -21,13 +22,14 @@ class Selection(Source):
 
     Args:
         source: The source to select from; closed with this one.
-        config: What to select. A live source is never looped: it ends when it ends.
+        config: What to select. A live source is not looped, and ends when it ends, unless it knows its frames, as a
+            file does that is replayed.
     """
 
     def __init__(self, source: Source, config: SelectConfig) -> None:
         self._source = source
         self._is_live = source.info.is_live
-        self._loop = config.loop and not self._is_live
+        self._loop = config.loop and not (self._is_live and source.info.num_frames is None)
         self._limit = config.limit
         self._stride = config.stride
         self._is_all = config.stride == 1 and not self._loop
@@ -140,7 +142,13 @@ class Selection(Source):
         self.info = dataclasses.replace(source.info, num_frames=self._count(source.info))
 
     def skip(self) -> bool:
-        return self._source.skip()
+        while not self._source.skip():
+            if not self._begin_again():
+                return False
+        self._is_fruitful = True
+        self._end_index += 1
+        self._last_s += 1 / self._fps if self._fps else 0.0
+        return True
 
     def rewind(self) -> None:
         self._source.rewind()
@@ -154,8 +162,22 @@ class Selection(Source):
     def allow_reduced(self, min_long_side_px: int | None) -> None:
         self._source.allow_reduced(min_long_side_px)
 
+    def take_dropped(self) -> Mapping[DropCause, int]:
+        return self._source.take_dropped()
+
+    def spare(self, *, is_enough: bool) -> None:
+        self._source.spare(is_enough=is_enough)
+
     def close(self) -> None:
         self._source.close()
+
+
+def live_rate(sources: Iterable[Source], stride: int) -> float | None:
+    """Frames per second of live sources together; None where one of them is not live, or does not know its own."""
+    infos = [source.info for source in sources]
+    if not infos or not all(info.is_live and info.fps for info in infos):
+        return None
+    return sum(info.fps or 0.0 for info in infos) / stride
 
 
 def num_selected(sources: Iterable[Source], config: SelectConfig) -> int | None:

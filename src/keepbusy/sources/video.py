@@ -7,6 +7,7 @@ the file, and the decoder's own planes, which are converted only where somebody 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.config import MAX_PIXELS
@@ -23,14 +24,17 @@ from keepbusy.sources.container import (
     is_endless,
     num_threads,
     open_container,
+    rate_of,
 )
 from keepbusy.sources.limits import MAX_VIDEO_PIXELS
 from keepbusy.sources.orientation import Orientation, orientation_of
 from keepbusy.sources.packets import PacketError, Packets
 from keepbusy.sources.pipe import Pipe
+from keepbusy.sources.receiver import Receiver
 from keepbusy.sources.video_errors import VideoErrors
 from keepbusy.texts import without_secrets
 from keepbusy.values.frame import Frame, Image
+from keepbusy.values.streams import DropCause
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -39,7 +43,7 @@ _CLOCK_MAY_LEAP = 0x200
 """FFmpeg's AVFMT_TS_DISCONT."""
 
 STREAM_TIMEOUT_S = 10.0
-"""A network stream that is silent for so long has failed. Also the longest that closing a silent one takes."""
+"""A network stream that is silent for so long has failed. So has one of which no picture could be made meanwhile."""
 
 
 class Video(Source):
@@ -84,33 +88,38 @@ class Video(Source):
         self._name = self._location.name
         self._max_pixels = self._location.max_pixels
         self._failures = failures()
+        self._receiver: Receiver | None = None
         self._container: Any = self._open()
 
     def _open(self) -> Any:
+        asked_ns = time.perf_counter_ns()
         container = open_container(self._location)
         try:
             self._stream = choose_stream(container, self._name)
         except BaseException:
             container.close()
             raise
-        self._stream.thread_type = self._thread_type
+        is_live = is_endless(self._location, container)
+        # Threads of frames give a picture out when the next ones have come.
+        self._stream.thread_type = "SLICE" if is_live else self._thread_type
         if self._thread_type == "AUTO":
             self._stream.thread_count = self._read_threads or num_threads(
                 self._stream.width or 0, self._stream.height or 0
             )
         self._converter = Converter()
+        self._receiver = Receiver(container, self._stream, self._location, asked_ns) if is_live else None
         self._packets = Packets(
             container,
             self._stream,
             can_reopen=self._location.can_reopen,
             max_pixels=self._max_pixels,
             fast_decode=self._fast_decode,
+            packets=None if self._receiver is None else self._receiver.packets(),
         )
         self._orientation: Orientation | None = None
         self._rotation = 0
-        is_live = is_endless(self._location, container)
         self._is_timed_by_arrival = is_live and not has_clock(container)
-        rate = None if self._is_timed_by_arrival else self._stream.average_rate or self._stream.guessed_rate
+        rate = None if self._is_timed_by_arrival else rate_of(self._stream)
         self.info = SourceInfo(
             self._name,
             is_live=is_live,
@@ -120,14 +129,14 @@ class Video(Source):
         self._errors = VideoErrors(self._location, self.info, self._stream)
         may_leap = bool(container.format.flags & _CLOCK_MAY_LEAP)
         self._clock = SourceClock(self.info.fps, may_leap=may_leap, is_live=is_live)
-        self._index = self._begin_index = 0
+        self._index = self._begin_index = self._arrival_ns = 0
         self._first: VideoFrame | None = None
         self._failure = self._errors.promised_too_large()
         self._is_over = self._failure is not None
         return container
 
     def read(self) -> Frame | None:
-        decoded = self._decode()
+        decoded = self._decode_fresh()
         if decoded is None:
             return None
         index = self._index
@@ -137,10 +146,10 @@ class Video(Source):
             picture = self._to_picture(decoded)
         except Exception as error:
             raise self._error(index, f"cannot be converted: {reason_of(error)}", timestamp_s) from error
-        return Frame(picture, index, timestamp_s, self._source_id, self._name)
+        return Frame(picture, index, timestamp_s, self._source_id, self._name, arrival_ns=self._arrival_ns)
 
     def skip(self) -> bool:
-        decoded = self._decode()
+        decoded = self._decode_fresh()
         if decoded is None:
             return False
         self._timestamp(decoded)
@@ -158,17 +167,27 @@ class Video(Source):
     def close(self) -> None:
         self._is_over = True
         self._first = None
-        if self._container is not None:
+        if self._receiver is not None:
+            self._receiver.close()
+        elif self._container is not None:
             self._container.close()
-            self._container = None
+        self._container = None
         if isinstance(self._location.place, Pipe):
             self._location.place.close()
 
     def interrupt(self) -> None:
-        # What FFmpeg waits for cannot be broken off: it has a limit, `timeout_s`.
         self._is_over = True
+        if self._receiver is not None:
+            self._receiver.interrupt()
         if isinstance(self._location.place, Pipe):
             self._location.place.interrupt()
+
+    def take_dropped(self) -> Counter[DropCause]:
+        return Counter() if self._receiver is None else self._receiver.take_dropped()
+
+    def spare(self, *, is_enough: bool) -> None:
+        if self._receiver is not None:
+            self._receiver.spare(is_enough=is_enough)
 
     def frame_sizes(self) -> dict[tuple[int, int], int]:
         """The size of its pictures as they will be shown, from the first one, which is kept for `read`.
@@ -187,6 +206,18 @@ class Video(Source):
         if first is None:
             return {}
         return {self._orientation_of(first).size_hw(first.height, first.width): self.info.num_frames or 1}
+
+    def _decode_fresh(self) -> VideoFrame | None:
+        """The next picture; of a live stream, one that is not late while newer ones are there."""
+        receiver = self._receiver
+        while (decoded := self._decode()) is not None and receiver is not None:
+            is_fresh, self._arrival_ns = receiver.is_fresh(decoded), receiver.arrival_ns
+            self._index += receiver.num_passed_over()
+            if is_fresh:
+                break
+            self._timestamp(decoded)
+            self._index += 1
+        return decoded
 
     def _decode(self) -> VideoFrame | None:
         first, self._first = self._first, None
@@ -209,6 +240,10 @@ class Video(Source):
                 raise self._errors.too_large(
                     error.shape_hw, "a picture of the video", index, self._clock.pass_over()
                 ) from error
+            if self._receiver is not None and self._receiver.is_only_damage():
+                self._is_over = True
+                message = f"no picture could be made of what has come for {self._location.timeout_s:g} s: {error}"
+                raise self._error(index, message, self._clock.pass_over()) from error
             raise self._error(index, f"a damaged part of the video: {error}", self._clock.pass_over()) from error
         except self._failures as error:
             self._is_over = True
@@ -236,7 +271,7 @@ class Video(Source):
 
     def _timestamp(self, decoded: VideoFrame) -> float:
         if self._is_timed_by_arrival:
-            return self._clock.place(time.monotonic(), self._index)
+            return self._clock.place(self._arrival_ns / 1e9, self._index)
         seconds: float | None = decoded.time
         if self._index > 0 and not self._clock.has_started:
             # Where the first pictures failed, the stream has started before this one.

@@ -54,14 +54,21 @@ class Workers:
     Args:
         bodies: What they do, by name.
         on_end: Called by the last one when all have done what they do; not where some were never started.
+        is_daemon: Whether the interpreter ends without them: for what may wait for ever and cannot be woken.
     """
 
     def __init__(
-        self, bodies: Sequence[tuple[str, Callable[[], None]]], on_end: Callable[[], None] = lambda: None
+        self,
+        bodies: Sequence[tuple[str, Callable[[], None]]],
+        on_end: Callable[[], None] = lambda: None,
+        *,
+        is_daemon: bool = False,
     ) -> None:
         self._process_id = os.getpid()
         self._on_end = on_end
-        self._threads = [threading.Thread(target=self._work, args=(body,), name=name) for name, body in bodies]
+        self._threads = [
+            threading.Thread(target=self._work, args=(body,), name=name, daemon=is_daemon) for name, body in bodies
+        ]
         self._signed_on: list[tuple[threading.Thread, _Lock]] = []
         self._arrivals: SimpleQueue[Exception | None] = SimpleQueue()
         self._takes_on = True

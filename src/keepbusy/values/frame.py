@@ -41,6 +41,8 @@ class Frame:
         source_id: Which of the run's sources it came from, from 0.
         source: That source's name; for a folder or a list, the file's own path.
         is_live: Whether it is from a camera or a network stream: its result may be dropped where a newer one comes.
+        arrival_ns: Live sources that know it: when it came, before it was decoded, ns of `time.perf_counter_ns`; 0
+            where that is not known.
         missing_hw: For a frame that could not be read, the height and width that its picture would have had.
     """
 
@@ -51,6 +53,7 @@ class Frame:
     source: str
     missing_hw: tuple[int, int] = (0, 0)
     is_live: bool = False
+    arrival_ns: int = 0
 
     def __repr__(self) -> str:
         return f"Frame({self.summary()})"

@@ -21,6 +21,7 @@ class Timings:
     """When each stage of one frame began and ended: nanoseconds of the run's monotonic clock, 0 = not reached.
 
     `infer` is the device's own span, from the start of the request to its completion, not to its collection.
+    `arrival` is when a live frame came, before it was decoded: its age counts from there.
     From `slot_wanted` to `slot_free` all slots were taken; that may lie before the frame was read. From `expires` on
     nobody wants the frame or its result any more; 0 = never.
     """
@@ -38,6 +39,7 @@ class Timings:
     sink_start_ns: int = 0
     sink_end_ns: int = 0
     expires_ns: int = 0
+    arrival_ns: int = 0
 
     def has_expired(self, now_ns: int) -> bool:
         """Whether nobody wants the frame or its result any more."""

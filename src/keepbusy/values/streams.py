@@ -5,6 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+DropCause = Literal["overload", "stale", "nonref", "nonkey", "decode_error", "reconnect", "stopping"]
+"""Why a frame has no result.
+
+- `overload`: a newer one took its place.
+- `stale`: it was older than its stream's limit.
+- `nonref`: it was not decoded, because there was no time for it, and no other picture refers to it.
+- `nonkey`: it was not decoded, because there was no time for more than key frames.
+- `decode_error`: it was damaged, and the stream goes on (`retry`).
+- `reconnect`: it waited in a connection that was lost.
+- `stopping`: its stream or the run was stopped meanwhile.
+"""
+
 EndState = Literal["ended", "failed", "removed"]
 """`ended`: the source has ended, and its last result has been handed over. `failed`: it could not be opened or read on.
 `removed`: the stream was removed from its run, or the run was broken off."""

@@ -1,0 +1,130 @@
+"""How old the results of one camera are: a real RTSP server, 1280x720, 30 frames/s, on loopback.
+
+    python -m benchmarks.age [--model MODEL.xml] [--seconds 20] [--cuts 3] [--only NAME ...]
+                             [--options "{'hint': 'latency'}"]
+
+Each picture carries its number, and the server notes when it sent it: an age is from there to the moment at which the
+result is handed over. It therefore has in it what the network and FFmpeg's parser take, which is a picture's period,
+because a picture ends where the next one begins.
+
+`decoder`: to the moment at which a frame has been read, without a model. `default`, `latency`, `throughput`: results by
+the hint; `run`: a run over the camera, `start`: a run that the camera is added to. `cuts`: as `run`, while a proxy cuts
+the connection again and again. All results count, from the first one on, and from the first one behind each cut.
+
+Debian packages that it needs: see tests/live/debian.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import keepbusy as kb
+from keepbusy.embedded import embedded_model
+from keepbusy.sources import open_source
+from tests.live.cameras import RtspCamera, number_in, rtsp_camera, why_no_server, write_clip
+from tests.live.proxy import proxy_to
+
+NAMES = ("decoder", "default", "start", "latency", "throughput", "cuts")
+
+
+def age_ms(camera: RtspCamera, image: Any) -> float:
+    """How long ago a picture was sent."""
+    return (time.monotonic_ns() - camera.sent_ns(number_in(image))) / 1e6
+
+
+def decoder(camera: RtspCamera, seconds: float) -> tuple[list[float], str]:
+    """Ages of frames that nobody infers."""
+    source = open_source(camera.url)
+    ages: list[float] = []
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s and (frame := source.read()) is not None:
+        ages.append(age_ms(camera, frame.image))
+    source.close()
+    return ages, ""
+
+
+def results(run: kb.Run, seconds: float) -> Iterator[kb.Result]:
+    """Results for some seconds from the first one on."""
+    end_s = 0.0
+    for result in run:
+        end_s = end_s or time.monotonic() + seconds
+        yield result
+        if time.monotonic() > end_s:
+            return
+
+
+def detector(
+    camera: RtspCamera, model: Path, seconds: float, options: dict[str, Any], how: str, num_cuts: int
+) -> tuple[list[float], str]:
+    """Ages of results, and what is known of the run."""
+    ages: list[float] = []
+    spent_ms: list[float] = []
+    with proxy_to(camera.port) as proxy, kb.Pipeline(model, **options) as pipeline:
+        begin_s = time.monotonic()
+        if how not in ("start", "cuts"):
+            run = pipeline.run(camera.url)
+        else:
+            run = pipeline.start()
+            run.add(proxy.url, kb.StreamConfig(retry=kb.Retry(first_wait_s=0.2), on_error="end"))
+        cuts = [threading.Timer(seconds / (num_cuts + 1) * (one + 1), proxy.cut) for one in range(num_cuts)]
+        for cut in cuts if how == "cuts" else ():
+            cut.start()
+        with run:
+            for result in results(run, seconds):
+                if result.error is not None or result.frame.image is None:
+                    continue
+                ages.append(age_ms(camera, result.frame.image))
+                timings = result.timings
+                spent_ms.append((timings.postprocess_end_ns - timings.preprocess_start_ns) / 1e6)
+                if len(ages) == 1:
+                    first_s = time.monotonic() - begin_s
+            numbers = run.stats.snapshot().streams[0]
+        chosen, num_slots = pipeline.device.describe(), pipeline.num_slots
+    told = (
+        f"first result after {first_s:.1f} s; preprocess to postprocess p50 {np.median(spent_ms):.0f} ms; "
+        f"{chosen.get('streams')} streams, {num_slots} slots; reopened {numbers.num_reopened}; "
+        f"dropped {dict(numbers.dropped)}; age by the run p50 {numbers.age_p50_ms:.0f}, p99 {numbers.age_p99_ms:.0f} ms"
+    )
+    return ages, told
+
+
+def main() -> None:
+    """Run the measurement."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=embedded_model())
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--cuts", type=int, default=3)
+    parser.add_argument("--codec", choices=("h264", "hevc"), default="h264")
+    parser.add_argument("--only", action="append", choices=NAMES)
+    parser.add_argument("--options", type=ast.literal_eval, default={}, help="of the pipeline, as a Python dict")
+    given = parser.parse_args()
+    if missing := why_no_server():
+        sys.exit(f"age: {missing}")
+    with tempfile.TemporaryDirectory() as folder:
+        clip = write_clip(Path(folder) / "clip", size_wh=(1280, 720), fps=30, num=240, codec=given.codec)
+        for name in given.only or NAMES:
+            with rtsp_camera([clip]) as camera:
+                if name == "decoder":
+                    ages, told = decoder(camera, given.seconds)
+                else:
+                    hint = {"hint": name} if name in ("latency", "throughput") else {}
+                    options = {**given.options, **hint}
+                    ages, told = detector(camera, given.model, given.seconds, options, name, given.cuts)
+            p50, p90, p99 = np.percentile(ages, (50, 90, 99))
+            first = " ".join(f"{one:.0f}" for one in ages[:3])
+            shown = f"age p50 {p50:4.0f} p90 {p90:4.0f} p99 {p99:4.0f} max {max(ages):4.0f} ms, first {first} ms"
+            print(f"{name:10} {len(ages) / given.seconds:5.1f} frames/s, {shown}; {told}")
+
+
+if __name__ == "__main__":
+    main()

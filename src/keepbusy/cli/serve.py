@@ -1,0 +1,143 @@
+"""`keepbusy serve`: a wall of streams, its page, and an HTTP API."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from keepbusy.cli.options import DebugOption, DeviceOption, ModelOption
+from keepbusy.terminal.console import open_console
+
+if TYPE_CHECKING:
+    from keepbusy.serve.settings import ServeSettings
+
+EXIT_MISTAKES = 2
+EXIT_LEFT_BEHIND = 1
+
+_SERVER = "The server"
+
+
+def serve(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CONFIG.yaml|SOURCE",
+            help="A configuration, or cameras and videos to watch.",
+            show_default=False,
+        ),
+    ] = None,
+    model: ModelOption = None,
+    device: DeviceOption = "CPU",
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The address to listen at; by default 127.0.0.1. Others need a token.",
+            rich_help_panel=_SERVER,
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            metavar="N",
+            help="The port; by default 8090. 0 takes a free one.",
+            rich_help_panel=_SERVER,
+            show_default=False,
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="KEEPBUSY_TOKEN",
+            show_envvar=False,
+            help="Whoever has it may do everything. Other users of the machine see a command line: better give it in "
+            "the variable KEEPBUSY_TOKEN.",
+            rich_help_panel=_SERVER,
+            show_default=False,
+        ),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="A wall of four synthetic streets.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Tell all mistakes of the configuration with their lines, and end.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the configuration's JSON schema, for editors.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Watch streams: a page with live pictures and boxes, an HTTP API, KServe v2, Prometheus.
+
+    SIGHUP reads the configuration again; one with mistakes changes nothing. SIGTERM finishes what is there.
+
+    \b
+    keepbusy serve --demo
+    keepbusy serve rtsp://door/stream rtsp://yard/stream -m yolov8n.xml
+    keepbusy serve wall.yaml
+    keepbusy serve wall.yaml --check
+    """
+    from keepbusy.errors import ConfigError, MissingExtraError
+
+    try:
+        from keepbusy.serve.check import check_all
+        from keepbusy.serve.demo import demo_settings
+        from keepbusy.serve.load import SettingsError, check_settings, load_settings
+        from keepbusy.serve.run import Told
+        from keepbusy.serve.run import serve as run
+        from keepbusy.serve.settings import json_schema
+    except ImportError as error:
+        raise MissingExtraError("`keepbusy serve`", extra="serve") from error
+
+    if schema:
+        print(json.dumps(json_schema(), indent=2))
+        return
+    words = sources or []
+    is_file = len(words) == 1 and words[0].lower().endswith((".yaml", ".yml", ".json"))
+    if demo and words:
+        raise ConfigError("--demo: brings its own streets", hint="leave the sources out, or --demo")
+    if not demo and not words:
+        raise ConfigError(
+            "serve: no configuration and no source given", hint="keepbusy serve --demo shows a wall of streets"
+        )
+    given = {"model": None if model is None else str(model), "device": None if device == "CPU" else device}
+    server = {"host": host, "port": port, "token": token}
+
+    def changed(settings: ServeSettings) -> ServeSettings:
+        """A configuration with what the command line says."""
+        content = settings.model_dump(exclude_unset=True)
+        content |= {name: value for name, value in given.items() if value is not None}
+        of_server = {name: value for name, value in server.items() if value is not None}
+        content["server"] = {**content.get("server", {}), **of_server}
+        return check_settings(content)
+
+    def load() -> ServeSettings:
+        if demo:
+            return changed(demo_settings())
+        return changed(
+            load_settings(words[0]) if is_file else check_settings({"streams": [{"source": one} for one in words]})
+        )
+
+    console = open_console(stderr=True)
+    try:
+        settings = load()
+        check_all(settings, file=words[0] if is_file else "")
+    except SettingsError as error:
+        for line in error.lines:
+            console.print(f"error: {line}", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(EXIT_MISTAKES) from None
+    if check:
+        console.print(f"{words[0] if words else 'the demo'}: no mistakes", highlight=False, markup=False)
+        return
+
+    def listening(address: str) -> None:
+        console.print(f"keepbusy serves at {address}", highlight=False, markup=False, soft_wrap=True)
+
+    if not run(settings, load if is_file else None, file=words[0] if is_file else "", told=Told(listening)):
+        # A device or a disk that hangs would keep the process from its end.
+        os._exit(EXIT_LEFT_BEHIND)

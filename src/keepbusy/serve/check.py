@@ -1,0 +1,148 @@
+"""What is wrong in a configuration beyond its form: models, classes, sinks, files, addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keepbusy.errors import KeepbusyError
+from keepbusy.files.parsing import parse_yaml_nodes
+from keepbusy.files.paths import read_text
+from keepbusy.serve.backend import PipelineBackend, detect_config
+from keepbusy.serve.load import Mistake, Place, SettingsError, line_of
+from keepbusy.serve.settings import ServerSettings, ServeSettings
+from keepbusy.sinks.apart import check_apart
+from keepbusy.sinks.guard import guard_sinks
+from keepbusy.sinks.open import spec_of
+from keepbusy.sinks.spec import SinkSpec
+from keepbusy.sources.realtime import split_pace
+from keepbusy.street import parse_street_spec
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_all(settings: ServeSettings, *, names: tuple[str, ...] | None = None, file: str = "") -> tuple[str, ...]:
+    """See that a configuration can be used; reads the model's file, compiles and opens nothing.
+
+    Args:
+        settings: The configuration.
+        names: The class names, where the model is known already.
+        file: Where it is from, for the lines of mistakes; empty where there is no file.
+
+    Returns:
+        The class names.
+
+    Raises:
+        SettingsError: It has mistakes.
+    """
+    mistakes = [*_server(settings.server), *_scenes(settings), *_sinks(settings)]
+    if names is None:
+        try:
+            backend = PipelineBackend(settings, settings.device)
+            names = backend.names
+            backend.close()
+        except KeepbusyError as error:
+            mistakes.append(Mistake(_place_of(error.message), _told(error)))
+    if names is not None:
+        mistakes += _thresholds(settings, names)
+    if mistakes:
+        raise SettingsError(_with_lines(mistakes, file), file)
+    return names or ()
+
+
+def _with_lines(mistakes: list[Mistake], file: str) -> list[Mistake]:
+    if not file:
+        return mistakes
+    try:
+        _, node = parse_yaml_nodes(read_text(Path(file)))
+    except (OSError, ValueError):
+        return mistakes
+    placed = [Mistake(one.place, one.reason, line_of(node, one.place) if one.place else None) for one in mistakes]
+    return sorted(placed, key=lambda one: one.line or 0)
+
+
+def _told(error: KeepbusyError) -> str:
+    return error.message + (f" ({error.hint})" if error.hint else "")
+
+
+def _place_of(message: str) -> Place:
+    """Which key an error of the model is about."""
+    first = message.partition(":")[0]
+    if first in ServeSettings.model_fields:
+        return (first,)
+    return ("device",) if message.startswith("device ") else ("names",) if "class names" in message else ("model",)
+
+
+def _server(server: ServerSettings) -> list[Mistake]:
+    mistakes = []
+    if not is_loopback(server.host) and server.token is None:
+        reason = (
+            f"{server.host} can be reached from other machines: a token is required (`openssl rand -hex 24` makes one)"
+        )
+        mistakes.append(Mistake(("server", "token"), reason))
+    if server.tls is not None:
+        for key, path in (("certificate", server.tls.certificate), ("key", server.tls.key)):
+            if not os.path.isfile(path):
+                mistakes.append(Mistake(("server", "tls", key), f"{path}: there is no such file"))
+            elif not os.access(path, os.R_OK):
+                mistakes.append(Mistake(("server", "tls", key), f"{path}: cannot be read"))
+    return mistakes
+
+
+def _scenes(settings: ServeSettings) -> list[Mistake]:
+    """Synthetic scenes that are none. Whether files and cameras are there is seen when they are opened, and again."""
+    mistakes = []
+    for number, stream in enumerate(settings.streams):
+        source, _ = split_pace(stream.source)
+        if source.startswith("synth:"):
+            try:
+                parse_street_spec(source)
+            except KeepbusyError as error:
+                mistakes.append(Mistake(("streams", number, "source"), _told(error)))
+    return mistakes
+
+
+def _thresholds(settings: ServeSettings, names: tuple[str, ...]) -> list[Mistake]:
+    parts: dict[Place, Mapping[str, Any]] = {(): settings.thresholds, ("requests",): settings.requests.thresholds}
+    parts |= {("streams", number): stream.thresholds for number, stream in enumerate(settings.streams)}
+    mistakes: list[Mistake] = []
+    for place, given in parts.items():
+        try:
+            detect_config(dict(given), names)
+        except KeepbusyError as error:
+            key, _, reason = error.message.partition(": ")
+            key = key.partition(" of class")[0]
+            is_key = key in given
+            told = f"{reason if is_key else error.message}" + (f" ({error.hint})" if error.hint else "")
+            mistakes.append(Mistake((*place, key) if is_key else place, told))
+    return mistakes
+
+
+def _sinks(settings: ServeSettings) -> list[Mistake]:
+    """Sinks that cannot be, or that would write over each other or over what is read."""
+    mistakes: list[Mistake] = []
+    named: list[tuple[Place, SinkSpec]] = []
+    for number, stream in enumerate(settings.streams):
+        for position, word in enumerate(stream.sinks):
+            place: Place = ("streams", number, "sinks", position)
+            try:
+                spec = spec_of(word)
+                if spec.kind in ("window", "picture") or spec.location == "-":
+                    raise SettingsError([Mistake((), "a server has no window, no terminal and no single picture")])
+                guard_sinks([spec], None, [one.source for one in settings.streams], models=[settings.model])
+                check_apart([*(one for _, one in named), spec], is_deep=True)
+                named.append((place, spec))
+            except KeepbusyError as error:
+                mistakes.append(Mistake(place, _told(error)))
+    return mistakes

@@ -1,0 +1,241 @@
+"""The process of `keepbusy serve`: its command line, its signals, its port, its configuration read again, its end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.served import Server, begin, serving, soon
+
+STREET = "synth:street?size=64x64&fps=10"
+
+
+def run(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "keepbusy", "serve", *words],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def test_check_tells_all_mistakes_with_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "wall.yaml").write_text("conf: 2\nstreams:\n  - source: a\n    weigth: 2\n", encoding="utf-8")
+    done = run("wall.yaml", "--check", folder=tmp_path)
+    assert done.returncode == 2
+    assert "error: wall.yaml:1: conf: must be 1 or less, and is 2" in done.stderr
+    assert "error: wall.yaml:4: streams[0].weigth: is no key here: did you mean weight?" in done.stderr
+    (tmp_path / "wall.yaml").write_text(f"streams:\n  - source: {STREET}\n", encoding="utf-8")
+    done = run("wall.yaml", "--check", folder=tmp_path)
+    assert done.returncode == 0 and "no mistakes" in done.stderr
+
+
+def test_the_schema_is_printed(tmp_path: Path) -> None:
+    done = run("--schema", folder=tmp_path)
+    assert "streams" in json.loads(done.stdout)["properties"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "no configuration and no source given"),
+        (("--demo", "a.mp4"), "brings its own streets"),
+        (("none.yaml",), "none.yaml: cannot be read: No such file"),
+        (("--demo", "--host", "0.0.0.0"), "a token is required"),
+        (("--demo", "--token", "short"), "a token has 16 to 256"),
+        (("--demo", "--device", "TPU"), "there is no TPU"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    done = run(*words, folder=tmp_path)
+    assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_port_that_is_in_use_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(STREET, "--port", str(taken.getsockname()[1]), folder=tmp_path)
+    assert done.returncode == 2 and "Address already in use" in done.stderr and "hint:" in done.stderr
+
+
+def test_sources_on_the_command_line_are_served_with_a_token_of_the_environment(tmp_path: Path) -> None:
+    token = "0123456789abcdef-env"
+    words = [STREET, f"{STREET}&seed=2", "--host", "0.0.0.0", "--port", "0"]
+    with begin(*words, folder=tmp_path, environment={"KEEPBUSY_TOKEN": token}) as process:
+        server = Server(process)
+        server.address = f"http://127.0.0.1:{server.port}"
+        assert server.ask("/api/streams").status == 401
+        names = [one["name"] for one in server.ask("/api/streams", authorization=f"Bearer {token}").json]
+        assert names == ["stream-1", "stream-2"]
+        assert server.end() == 0 and token not in server.text
+
+
+def write(path: Path, config: Any) -> None:
+    path.write_text(json.dumps(config, indent=1), encoding="utf-8")
+
+
+def test_a_configuration_is_read_again_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"streams": [{"name": "a", "source": STREET}], "server": {"port": 0}}
+    with serving(config, tmp_path) as server:
+        server.wait_until_ready(1)
+        path = tmp_path / "wall.yaml"
+        before = server.ask("/api/streams/a").json["totals"]["arrived"]
+
+        def names() -> list[str]:
+            return [one["name"] for one in server.ask("/api/streams").json]
+
+        config["streams"] = [{"name": "a", "source": STREET, "conf": 0.5}, {"name": "b", "source": STREET}]
+        write(path, config)
+        server.process.send_signal(signal.SIGHUP)
+        soon(lambda: names() == ["a", "b"])
+        one = server.ask("/api/streams/a").json
+        assert one["thresholds"] == {"conf": 0.5} and one["totals"]["arrived"] >= before
+        path.write_text("streams:\n  - {name: a, source: x, classes: [unicorn]}\n  - 7\n", encoding="utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        soon(lambda: "wall.yaml:3: streams[1]" in server.text)
+        path.write_text(f"streams:\n  - name: a\n    source: {STREET}\n    classes: [unicorn]\n", encoding="utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        soon(lambda: "wall.yaml:4: streams[0].classes: the model has no class 'unicorn'" in server.text)
+        write(path, {**config, "server": {"port": 0, "allowed_hosts": ["other"]}})
+        server.process.send_signal(signal.SIGHUP)
+        soon(lambda: "server.allowed_hosts" in server.text)
+        assert names() == ["a", "b"] and server.ask("/api/streams/b").json["state"] == "running"
+        metrics = server.ask("/metrics").body.decode()
+        assert 'keepbusy_config_reloads_total{outcome="bad"} 3.0' in metrics
+        assert 'keepbusy_config_reloads_total{outcome="good"} 1.0' in metrics
+
+
+def test_the_end_finishes_what_is_there(tmp_path: Path) -> None:
+    """SIGTERM with pictures on their way and a sink: all are answered, and the file is whole."""
+    import concurrent.futures
+
+    import cv2
+    import numpy as np
+
+    picture = bytes(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes())
+    config = {"streams": [{"name": "a", "source": STREET, "sinks": ["out.jsonl", "out.mp4"]}]}
+    with serving(config, tmp_path) as server, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        server.wait_until_ready(1)
+        answers = [pool.submit(server.ask, "/api/detect", "POST", picture) for _ in range(8)]
+        concurrent.futures.wait(answers, return_when=concurrent.futures.FIRST_COMPLETED)
+        begin_s = time.monotonic()
+        assert server.end() == 0
+        assert time.monotonic() - begin_s < 15
+        assert {answer.result().status for answer in answers if answer.exception() is None} <= {200, 503}
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert all(json.loads(line)["stream"] == "a" for line in lines) and lines
+    import av
+
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) > 0
+
+
+def test_an_earlier_file_stays_when_the_server_is_started_again(tmp_path: Path) -> None:
+    config = {"streams": [{"name": "a", "source": STREET, "sinks": ["out.jsonl"]}]}
+    for _ in range(2):
+        with serving(config, tmp_path) as server:
+            server.wait_until_ready(1)
+    files = sorted(tmp_path.glob("out*.jsonl"))
+    assert len(files) == 2 and all(path.stat().st_size for path in files)
+
+
+HUNG = """
+import sys
+from pathlib import Path
+from keepbusy.serve.backend import PipelineBackend
+from keepbusy.serve.load import check_settings
+from keepbusy.serve.run import Told, serve
+from tests.test_serve_wall import Scripted
+from keepbusy.testing import ScriptedDevice
+
+def make(settings, device):
+    return Scripted(settings.device, device, ScriptedDevice(hangs=range(10, 10_000)), 60.0)
+
+settings = check_settings({"server": {"port": 0, "drain_s": 1.0}, "streams": [{"source": "synth:street?size=64x64"}]})
+told = Told(lambda address: print(f"keepbusy serves at {address}", file=sys.stderr, flush=True))
+import os
+os._exit(0 if serve(settings, make=make, told=told) else 1)
+"""
+
+
+def test_a_device_that_hangs_does_not_keep_the_process_from_its_end(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HUNG], stderr=subprocess.PIPE, encoding="utf-8", cwd=Path(__file__).parent.parent
+    ) as process:
+        server = Server(process)
+        soon(lambda: server.ask("/api/streams").json[0]["totals"]["in_flight"] > 0)
+        time.sleep(1)
+        begin_s = time.monotonic()
+        assert server.end() == 1
+        assert time.monotonic() - begin_s < 15
+
+
+def test_sixty_four_cameras_half_of_them_absent(tmp_path: Path) -> None:
+    streams = [
+        {"name": f"c{number}", "source": STREET if number % 2 else "rtsp://127.0.0.1:1/none", "max_fps": 1}
+        for number in range(64)
+    ]
+    with serving({"streams": streams, "limits": {"requests_per_s": 1000}}, tmp_path) as server:
+        soon(lambda: server.num_running() == 32)
+        reports = server.ask("/api/streams").json
+        assert all(one["error"] for one in reports[::2])
+        for _ in range(5):
+            for one in server.ask("/api/streams").json:
+                totals = one["totals"]
+                assert totals["arrived"] == totals["results"] + sum(totals["dropped"].values()) + totals["in_flight"]
+        ages = [one["age_p99_ms"] for one in reports[1::2] if one["age_p99_ms"] is not None]
+        assert ages and max(ages) <= 1050, "no result that is older than max_age_ms reaches anybody"
+
+
+def test_https_is_spoken_where_there_is_a_certificate(tmp_path: Path) -> None:
+    import shutil
+    import ssl
+    import urllib.request
+
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl here")
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout key.pem -out cert.pem"
+    subprocess.run(
+        [*make.split(), "-addext", "subjectAltName=IP:127.0.0.1"], cwd=tmp_path, check=True, capture_output=True
+    )
+    config = {"server": {"tls": {"certificate": "cert.pem", "key": "key.pem"}}}
+    with serving(config, tmp_path) as server:
+        assert server.address.startswith("https://")
+        context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        with urllib.request.urlopen(f"{server.address}/healthz", context=context, timeout=60) as answer:
+            assert answer.status == 200
+
+
+def test_many_large_pictures_take_no_more_memory_than_allowed(tmp_path: Path) -> None:
+    """Small files of 10 million pixels each, 30 MB decoded: no more than four times the limit of them at once."""
+    import concurrent.futures
+
+    import cv2
+    import numpy as np
+    import psutil
+
+    picture = bytes(cv2.imencode(".jpg", np.full((2500, 4000, 3), 90, np.uint8))[1].tobytes())
+    config = {"limits": {"picture_pixels": 10_000_000, "requests_per_s": 1000}}
+    with serving(config, tmp_path) as server, concurrent.futures.ThreadPoolExecutor(24) as pool:
+        soon(lambda: server.ask("/readyz").status == 200)
+        process = psutil.Process(server.process.pid)
+        assert server.ask("/api/detect", "POST", picture).status == 200
+        before = most = process.memory_info().rss
+        answers = [pool.submit(server.ask, "/api/detect", "POST", picture) for _ in range(24)]
+        while not all(answer.done() for answer in answers):
+            most = max(most, process.memory_info().rss)
+            time.sleep(0.02)
+        assert {answer.result().status for answer in answers} <= {200, 503}
+        assert most - before < 350 << 20
