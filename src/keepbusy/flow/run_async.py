@@ -253,9 +253,9 @@ class _Flow:
             slot, parcel = entry
             if slot is None:
                 assert isinstance(parcel.item, FrameError)  # nosec B101 # for mypy: frames have a slot
-                result: Result | None = stages.failure(
-                    stages.unread_frame(parcel.item, parcel.stream), parcel.timings, parcel.item
-                )
+                stream = parcel.stream
+                frame = stages.unread_frame(parcel.item, stream.id, is_live=stream.is_live)
+                result: Result | None = stages.failure(frame, parcel.timings, parcel.item)
             else:
                 result = self._collect(slot, parcel.stream, lane)
                 lane.was_busy()
