@@ -18,6 +18,7 @@ from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result, Timings
 
+
 class Postprocess(Protocol):
     """A model's outputs for one frame → its detections, in the frame's pixels."""
 
