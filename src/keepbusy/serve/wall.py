@@ -217,6 +217,11 @@ class Wall(Owner):
         """
         return self.requests.ask(image, self.settings.limits.request_timeout_s)
 
+    def part(self) -> None:
+        """Let those go who follow events, which have no end of their own."""
+        self.events.close()
+        self.results.close()
+
     def close(self, timeout_s: float) -> bool:
         """Finish: pictures are answered, what is in flight is given up, sinks are finished.
 
