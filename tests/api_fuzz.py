@@ -17,6 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 
@@ -176,8 +177,9 @@ def run(seconds: float, seed: int) -> list[Tally]:
                 try_operation(server, operation, tally, count=20, seed=seed + 1000 * turn, until_s=until_s)
             try_pictures(server, pictures, count=40, seed=seed + 1000 * turn, until_s=until_s)
             for one in server.ask("/api/streams").json:
-                if one["name"] != "one":
-                    server.ask(f"/api/streams/{one['name']}", "DELETE")
+                path = f"/api/streams/{quote(one['name'], safe='')}"
+                if one["name"] != "one" and server.ask(path, "DELETE").status != 204:
+                    whole.findings.append(f"a stream that cannot be removed: {one['name']!r}")
             turn += 1
         print(f"{turn} turns; memory {before_bytes >> 20} MiB before, {process.memory_info().rss >> 20} MiB after")
         if server.ask("/healthz").status != 200:
