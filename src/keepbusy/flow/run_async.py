@@ -91,7 +91,7 @@ class _Flow:
         self.stats = engine.stats
         self.streams = Streams(engine)
         self.fatal: BaseException | None = None
-        self.readers = Readers(self.streams, engine.config.channel_frames, self._guard)
+        self.readers = Readers(self.streams, engine.config.channel_frames, self._is_stale, self._guard)
         self.intake = self.readers.intake
         self.free: Channel[Slot] = Channel(len(engine.slots))
         self.in_flight: Channel[tuple[Slot | None, Parcel] | Stream] = Channel(len(engine.slots))
@@ -194,6 +194,15 @@ class _Flow:
                 break
             work()
 
+    def _is_stale(self, parcel: Parcel | Stream) -> bool:
+        """Whether a frame whose turn has come is too old by now; counts it."""
+        if isinstance(parcel, Stream) or not parcel.timings.expires_ns:
+            return False
+        is_stale = parcel.timings.has_expired(self.stats.clock.now_ns())
+        if is_stale:
+            parcel.stream.counters.dropped("stale")
+        return is_stale
+
     def preprocess(self) -> None:
         """Preprocessor threads: frames into free slots, slots onto the device.
 
@@ -220,9 +229,6 @@ class _Flow:
                 timings = parcel.timings
                 timings.slot_wanted_ns, timings.slot_free_ns = slot_wanted_ns, slot_free_ns
                 timings.preprocess_start_ns = lane.waited_for_input()
-                if timings.expires_ns and timings.has_expired(timings.preprocess_start_ns):
-                    parcel.stream.counters.dropped("stale")
-                    continue
                 item = parcel.item
                 if isinstance(item, FrameError):
                     if not self.in_flight.put((None, parcel)):
