@@ -472,9 +472,12 @@ def test_a_frame_that_waited_too_long_takes_no_slot() -> None:
         go_on.wait(60)
         return index_detected(outputs, letterbox)
 
+    def read_s(index: int) -> float:
+        return 0.0 if index == 0 or waiting.wait(60) else 0.0  # The others come while the first is on the device.
+
     with scripted_run(None, device, RunConfig(nireq=1), stats=RunStats(clock), to_detections=decode) as run:
-        stream = run.add(ScriptedSource(6, is_live=True, fails={5}), StreamConfig(max_age_ms=100.0, on_error="skip"))
-        waiting.wait(60)
+        source = ScriptedSource(6, is_live=True, fails={5}, read_s=read_s)
+        stream = run.add(source, StreamConfig(max_age_ms=100.0, on_error="skip"))
         while stream.stats.num_arrived < 6:
             time.sleep(0.001)
         clock.advance(0.2)
