@@ -141,6 +141,33 @@ def test_each_picture_has_its_place_whatever_was_given_up_before_it(
     assert {"nonref", "nonkey", "overload"} & set(dropped) and (b_frames == 0 or dropped["nonref"] > 0)
 
 
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_where_key_frames_are_enough_only_these_are_decoded(clips: Callable[..., Path], codec: str) -> None:
+    """A key frame every tenth of a picture's second: three per second."""
+    with rtsp_camera([clips(codec=codec, key_every=10)]) as camera:
+        source = Video(camera.url, camera.url)
+        places: list[tuple[int, int]] = []
+
+        def read(num: int) -> list[int]:
+            frames = [frame for frame in (source.read() for _ in range(num)) if frame is not None]
+            places.extend((frame.index, number_in(frame.image)) for frame in frames if frame.image is not None)
+            return [number for _, number in places[-num:]]
+
+        read(25)
+        source.take_dropped()
+        source.want(2.0)
+        keys = read(20)[-6:]
+        assert all(number % 10 == 0 for number in keys), keys
+        dropped = source.take_dropped()
+        assert dropped["nonkey"] >= 40
+        source.want(None)
+        # Those that the decoder has missed are waited out.
+        numbers = read(30)[-10:]
+        assert numbers == [(numbers[0] + one) % NUM for one in range(10)]
+        source.close()
+    assert len({(index - number) % NUM for index, number in places}) == 1, "indices tell what was left out"
+
+
 def test_the_first_result_is_fresh_although_the_model_was_being_compiled(clips: Callable[..., Path]) -> None:
     with (
         rtsp_camera([clips()]) as camera,

@@ -473,7 +473,9 @@ def test_a_frame_that_waited_too_long_takes_no_slot() -> None:
         return index_detected(outputs, letterbox)
 
     def read_s(index: int) -> float:
-        return 0.0 if index == 0 or waiting.wait(60) else 0.0  # The others come while the first is on the device.
+        if index:  # The others come while the first is on the device.
+            waiting.wait(60)
+        return 0.0
 
     with scripted_run(None, device, RunConfig(nireq=1), stats=RunStats(clock), to_detections=decode) as run:
         source = ScriptedSource(6, is_live=True, fails={5}, read_s=read_s)
