@@ -515,3 +515,13 @@ def test_a_camera_that_is_silent_is_stalled_and_its_age_counts_from_its_arrival(
         text = Metrics(wall, HttpCounts(), Reloads(), lambda: 0).text().decode()
         assert 'keepbusy_stream_state{state="stalled",stream="a"} 1.0' in text
         assert 'keepbusy_stream_state{state="running",stream="a"} 0.0' in text
+
+
+def test_a_file_that_has_been_read_is_not_read_again_when_the_device_has_failed(clip: Path) -> None:
+    make, _ = scripted(lambda: ScriptedDevice(hangs=(100,)), ScriptedDevice)
+    streams = [{"source": str(clip), "realtime": False}, {"source": "synth:street?size=64x64&fps=30"}]
+    with walls(check_settings({"streams": streams}), make) as wall:
+        wait_until(lambda: wall.engine.counts.recoveries == 1)
+        before = wall.streams[1].totals.results
+        wait_until(lambda: wall.streams[1].totals.results > before + 5)
+        assert wall.streams[0].state == "ended" and wall.streams[0].totals.results == 40

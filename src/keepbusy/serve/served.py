@@ -102,6 +102,7 @@ class Served:
         self._source = ServedSource(settings.source, settings.realtime, settings.loop, settings.max_fps)
         self._known_fps: float | None = None
         self._base = Totals()
+        self._has_ended = False
         self._run: Run | None = None
         self._stream: Stream | None = None
         self._history: deque[tuple[float, Totals]] = deque()
@@ -126,7 +127,9 @@ class Served:
     def state(self) -> str:
         """What it does: a state of the run's stream, or `waiting` where there is no run."""
         stream = self._stream
-        return "failed" if self.problem else "waiting" if stream is None else str(stream.state)
+        if self.problem:
+            return "failed"
+        return str(stream.state) if stream is not None else "ended" if self._has_ended else "waiting"
 
     @property
     def error(self) -> str:
@@ -176,7 +179,9 @@ class Served:
             output.close()
 
     def attach(self, run: Run, names: tuple[str, ...]) -> Stream | None:
-        """Join a run; None where it cannot, which its state tells."""
+        """Join a run; None where it cannot, or has been read to its end in one before, which its state tells."""
+        if self._has_ended:
+            return None
         try:
             stream = run.add(self._source, self._config(names))
         except KeepbusyError as error:
@@ -207,6 +212,7 @@ class Served:
             if self._stream is not None:
                 self._base = self._base.plus(self._stream.stats)
                 self._base.in_flight = 0
+                self._has_ended = self._stream.state == "ended"
             self._run = self._stream = None
 
     def leave(self) -> None:
