@@ -1,9 +1,12 @@
 """Keeps one run going, whatever the device does.
 
 A device that hangs ends its run after `device_timeout_s`; one that fails frame after frame is given up, too. What was
-on it is given up and counted. Then the model is compiled anew: for the same device first, for the CPU where that fails
-or the device fails again at once. Where the CPU stands in, the device is tried again from time to time, in a thread of
-its own, and taken back when it infers.
+on it is given up and counted. Then the model is compiled anew: for the same device first, for the CPU where that fails,
+takes too long, or the device fails again at once. Where the CPU stands in, the device is tried again from time to time,
+in a thread of its own, and taken back when it infers.
+
+Detection goes on within ten seconds: `device_timeout_s` (3 s), what closing a run waits for (1.5 s), `AGAIN_S`, and the
+CPU's own compiling.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Literal
 
 from keepbusy.errors import DeviceError, KeepbusyError, first_line
 from keepbusy.flow.run import Run
+from keepbusy.serve.attempt import Attempt
 from keepbusy.serve.backend import Backend, DeviceFacts, MakeBackend
 from keepbusy.serve.settings import ServeSettings
 from keepbusy.threads.channel import Gate
@@ -28,6 +32,17 @@ FAILURES_IN_A_ROW = 8
 
 PROVEN_S = 30.0
 """A device that fails again sooner than this is not tried a third time in a row."""
+
+FIRST_S = 120.0
+"""So long the first compiling for a device may take, its first inference included, before the CPU stands in. Drivers
+that compile a large model for the first time take minutes."""
+
+AGAIN_S = 4.0
+"""The same after a failure: what was compiled before is in the cache, or the device hangs. The CPU stands in meanwhile,
+and the device is tried again behind it."""
+
+READS_S = 1.0
+"""How long a run that is over waits for reads that go on: cameras that do not answer hold up nobody."""
 
 MAX_WAIT_S = 60.0
 """The longest wait where no device works at all."""
@@ -101,6 +116,7 @@ class Engine:
         self._num_in_a_row = 0
         self._give_up = ""
         self._thread = threading.Thread(target=self._work, name="keepbusy-engine")
+        self._attempt: Attempt | None = None
         self._probe: threading.Thread | None = None
         self._probing = Gate()
 
@@ -138,25 +154,30 @@ class Engine:
         return not any(thread.is_alive() for thread in threads)
 
     def _break_off(self) -> None:
-        run = self.run
+        run, attempt = self.run, self._attempt
+        if attempt is not None:
+            attempt.give_up()
         if run is not None:
             run.close()
 
     def _work(self) -> None:
         """The engine's thread."""
         device, num_failures, wait_s = self._settings.device, 0, 1.0
+        compiling_s = FIRST_S
         while not self._over.is_open:
             with self._lock:
                 prepared, self._next = self._next, None
                 if self._is_changed or prepared is not None:
                     self._is_changed, device, num_failures = False, self._settings.device, 0
+                    compiling_s = FIRST_S
             begin_s = time.monotonic()
             self._has_run = False
             try:
-                self._go_on(prepared, device)
+                self._go_on(prepared, device, compiling_s)
                 continue  # Its settings were changed, or it is over.
             except Exception as error:
                 self._failed(device, error)
+                compiling_s = AGAIN_S
             has_lasted = self._has_run and time.monotonic() - begin_s >= PROVEN_S
             num_failures, wait_s = (1, 1.0) if has_lasted else (num_failures + 1, wait_s)
             self.state = "recovering"
@@ -183,17 +204,26 @@ class Engine:
         self.error = error.message if isinstance(error, KeepbusyError) else first_line(error)
         self._owner.told("device", f"device {device} has failed: {self.error}")
 
-    def _go_on(self, prepared: Backend | None, device: str) -> None:
+    def _go_on(self, prepared: Backend | None, device: str, compiling_s: float) -> None:
         """One run, to its end.
+
+        Args:
+            prepared: A model that is compiled already.
+            device: The device.
+            compiling_s: How long compiling may take.
 
         Raises:
             KeepbusyError: The model does not compile, or the device has failed.
         """
         is_first = self.counts.failures == 0
         self.state = "compiling" if is_first else "recovering"
-        backend = prepared or self._make(self._settings, device)
+        made = self._compile(prepared, device, compiling_s)
+        if made is None:
+            return
+        backend, run = made
         try:
-            with backend.start(self._live_fps()) as run:
+            with run:
+                run.wait_for_reads(READS_S)
                 self.run, self._give_up, self._num_in_a_row = run, "", 0
                 if self._over.is_open or self._is_changed:
                     return
@@ -218,6 +248,27 @@ class Engine:
             self._probing.open()
             backend.close()
 
+    def _compile(self, prepared: Backend | None, device: str, timeout_s: float) -> tuple[Backend, Run] | None:
+        """A model and a run of it; None where it is not wanted any more.
+
+        Raises:
+            KeepbusyError: It does not compile, or takes too long although another device could stand in.
+        """
+        settings = self._settings
+        attempt = Attempt(lambda: prepared or self._make(settings, device), self._live_fps())
+        self._attempt = attempt
+        if self._over.is_open or self._is_changed:
+            attempt.give_up()
+        try:
+            # Behind the fallback there is nothing: it may take as long as it takes.
+            made = attempt.result(timeout_s if device != FALLBACK else threading.TIMEOUT_MAX)
+            if made is None and not self._over.is_open and not self._is_changed:
+                attempt.give_up()
+                raise DeviceError(f"device {device}: compiling the model has taken over {timeout_s:g} s")
+        finally:
+            self._attempt = None
+        return made
+
     def _live_fps(self) -> float | None:
         return None if self._is_crowded else self._owner.live_fps()
 
@@ -238,7 +289,7 @@ class Engine:
         if device == self._settings.device or (self._probe is not None and self._probe.is_alive()):
             return
         self._probe = threading.Thread(
-            target=self._try_again, args=(self._settings, self._probing), name="keepbusy-probe"
+            target=self._try_again, args=(self._settings, self._probing), name="keepbusy-probe", daemon=True
         )
         self._probe.start()
 
