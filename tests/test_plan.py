@@ -66,6 +66,7 @@ def machine(
             arrived_fps=wanted * for_decoding / (num * decoding) if decoding else wanted,
             fps=fps,
             dropped=1 - fps / wanted,
+            worst_dropped=1 - fps / wanted,
             kinds_fps=tuple(got / count if count else 0.0 for got, count in zip(each, counts, strict=True)),
             cores={
                 "decoding": for_decoding,
@@ -132,6 +133,22 @@ def test_results_are_shared_out_by_weight(
     fps: float, wanted: list[float], weights: list[float], got: list[float]
 ) -> None:
     assert share_out(fps, wanted, weights) == pytest.approx(got)
+
+
+@pytest.mark.parametrize(
+    ("fps", "dropped", "worst", "fits"),
+    [
+        (100, 0.0, 0.0, True),
+        (99, 0.015, 0.1, True),
+        (99, 0.06, 0.1, True),  # It dropped frames that its cap would have passed over.
+        (90, 0.0, 0.0, True),  # The cameras give less than they say.
+        (90, 0.1, 0.1, False),
+        (99, 0.0, 1.0, False),  # One has not begun.
+    ],
+)
+def test_cameras_fit_where_a_result_comes_of_every_frame(fps: float, dropped: float, worst: float, fits: bool) -> None:
+    seen = Seen(num=10, wanted_fps=100, arrived_fps=100, fps=fps, dropped=dropped, worst_dropped=worst, cores={})
+    assert seen.fits is fits
 
 
 # The model of costs.
@@ -282,12 +299,16 @@ def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 # Sources.
 
 
-def test_cores_are_told_by_work() -> None:
+def test_cores_are_told_by_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keepbusy.plan.cores.usable_cores", lambda: 2.0)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     begin = CoreTimes(0.0, 0.0, {"decoding": 1.0, "device": 2.0}, 10.0)
     end = CoreTimes(2.0, 3.0, {"decoding": 2.0, "device": 4.0}, 14.0)
     works, others = cores_between(begin, end)
     assert works == {"decoding": 0.5, "preprocessing": 0.0, "device": 1.0, "postprocessing": 0.0}
     assert others == 0.5
+    monkeypatch.setattr("keepbusy.plan.cores.usable_cores", lambda: 1.0)
+    assert cores_between(begin, end)[1] == 0.0
     works, others = cores_between(CoreTimes(0.0, 0.0, {}, None), CoreTimes(2.0, 3.0, {}, None))
     assert (works["device"], others) == (1.5, 0.0)
 

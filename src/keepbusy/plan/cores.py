@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from keepbusy.threads.cores import THREADS
+from keepbusy.threads.cores import THREADS, usable_cores
 
 Work = Literal["decoding", "preprocessing", "device", "postprocessing"]
 """`decoding` is all that the threads do that read sources. `device` is inference where it is computed on this machine's
@@ -64,7 +65,8 @@ def core_times(tasks: Path = THREADS, stat: Path = _STAT) -> CoreTimes:
 def cores_between(begin: CoreTimes, end: CoreTimes) -> tuple[dict[Work, float], float]:
     """Cores that each work has kept busy between two moments, and those that other programs have.
 
-    Where the system does not tell the threads' times, all of the process's is the device's.
+    Where the system does not tell the threads' times, all of the process's is the device's. Other programs count where
+    this process may use the whole machine: else theirs may be other cores.
     """
     wall_s = max(end.at_s - begin.at_s, 1e-9)
     process_s = end.process_s - begin.process_s
@@ -72,7 +74,7 @@ def cores_between(begin: CoreTimes, end: CoreTimes) -> tuple[dict[Work, float], 
     if not end.works_s:
         works["device"] = process_s / wall_s
     others = 0.0
-    if begin.machine_s is not None and end.machine_s is not None:
+    if usable_cores() == os.cpu_count() and begin.machine_s is not None and end.machine_s is not None:
         others = max(0.0, end.machine_s - begin.machine_s - process_s) / wall_s
     return works, others
 
@@ -85,8 +87,6 @@ def _work_of(name: str | None) -> Work | None:
 
 def _machine_s(stat: Path) -> float | None:
     """Seconds that all cores have worked: user, nice, system, and interrupts."""
-    import os
-
     try:
         first = stat.read_text(encoding="ascii").splitlines()[0].split()
         user, nice, system, _, _, irq, softirq = (int(part) for part in first[1:8])
