@@ -7,14 +7,17 @@ import math
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from keepbusy.bench.possible import Possible
 from keepbusy.config import RunConfig
@@ -23,16 +26,18 @@ from keepbusy.flow.run import Run
 from keepbusy.plan.cameras import Kind, counts_of, replayed, wanted_fps
 from keepbusy.plan.cores import CoreTimes, core_times, cores_between
 from keepbusy.plan.costs import costs_of, rates_of, share_out
-from keepbusy.plan.recording import filled
+from keepbusy.plan.recording import Recording, filled, record_frames
 from keepbusy.plan.sampling import sample_kinds
 from keepbusy.plan.search import found, next_num
-from keepbusy.plan.text import helps, sentences
+from keepbusy.plan.text import cores_table, helps, sentences, table
 from keepbusy.plan.watching import Seen, watch
 from keepbusy.plan.whole import helps_of, limit_of, plan_cameras, predicted_rates
 from keepbusy.serve.backend import DeviceFacts
 from keepbusy.serve.load import check_settings
 from keepbusy.serve.settings import ServeSettings, StreamSettings
-from keepbusy.testing import ScriptedDevice, scripted_run
+from keepbusy.sources import Source, SourceInfo, open_source
+from keepbusy.testing import ScriptedDevice, numbered_image, scripted_run
+from keepbusy.values.frame import Frame
 from tests.rtsp_server import rtsp_camera
 from tests.starter import run_program
 from tests.waiting import wait_until
@@ -257,6 +262,10 @@ def test_a_plan_says_how_many_fit_and_what_would_help(monkeypatch: pytest.Monkey
     assert "The limit is the device: the cores are full" in text[1]
     assert any(line.startswith("The given camera fits") for line in text)
     assert any(line.startswith("max_fps: half the frames (5 frames/s): 20 fit") for line in helps(plan))
+    shown = StringIO()
+    Console(file=shown, width=120).print(table(plan), cores_table(plan))
+    assert "of all" in shown.getvalue()
+    assert "13 cameras" in shown.getvalue()
     numbers = json.loads(json.dumps(plan.to_dict()))
     assert (numbers["fits"], numbers["cameras"][0]["fits"], numbers["limit"]) == (13, 13, "device")
     assert predicted_rates(plan, 13) == [10]
@@ -358,6 +367,33 @@ def test_a_live_camera_is_recorded_and_replayed_and_a_dead_one_is_named(
         seen = watch(settings, kinds, [2], 1.0)
     assert seen.num == 2
     assert seen.fps > 0
+
+
+def test_a_camera_of_this_machine_is_kept_as_motion_jpeg() -> None:
+    class Grabbed(Source):
+        """Pictures at 50 frames/s."""
+
+        def __init__(self) -> None:
+            self.info = SourceInfo("0", is_live=True)
+            self._index = 0
+
+        def read(self) -> Frame:
+            time.sleep(0.02)
+            self._index += 1
+            return Frame(numbered_image(self._index), self._index - 1, 0.0, 0, "0")
+
+    recording = Recording()
+    try:
+        fps = record_frames(Grabbed(), recording, 0.3)
+        source = open_source(recording.path)
+        frames = [frame for frame in iter(source.read, None) if frame is not None]
+        source.close()
+    finally:
+        recording.close()
+    recording.close()
+    assert 1 < fps <= 50
+    assert len(frames) >= 3
+    assert frames[0].shape_hw == numbered_image(0).shape[:2]
 
 
 @pytest.mark.parametrize(

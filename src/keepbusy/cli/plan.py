@@ -12,17 +12,15 @@ import typer
 from keepbusy.cli.options import (
     RUN_PANEL,
     AsJsonOption,
-    CacheDirOption,
     DebugOption,
     DeviceOption,
-    HintOption,
     ImgszOption,
     ModelOption,
     NireqOption,
     NstreamsOption,
     PrecisionOption,
     ThreadsOption,
-    seconds_option,
+    hint_option,
 )
 from keepbusy.terminal.console import open_console
 
@@ -55,13 +53,16 @@ def plan(
         ),
     ] = None,
     imgsz: ImgszOption = None,
-    hint: HintOption = None,
+    hint: Annotated[
+        str | None, hint_option("OpenVINO's performance hint; by default what `keepbusy serve` would choose.")
+    ] = None,
     nireq: NireqOption = "auto",
     nstreams: NstreamsOption = None,
     threads: ThreadsOption = None,
     precision: PrecisionOption = None,
-    cache_dir: CacheDirOption = None,
-    seconds: Annotated[float, seconds_option("About how long it may take.")] = 60.0,
+    seconds: Annotated[
+        float, typer.Option(min=5, metavar="SECONDS", help="About how long it may take.", rich_help_panel=RUN_PANEL)
+    ] = 60.0,
     as_json: AsJsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -78,6 +79,7 @@ def plan(
     keepbusy plan "synth:street?size=1280x720&fps=15" --json
     """
     from keepbusy.cli.notes import hide_notes
+    from keepbusy.cli.parse import parse_nireq, parse_size
     from keepbusy.errors import ConfigError, MissingExtraError
 
     try:
@@ -94,8 +96,14 @@ def plan(
         )
     given = {
         **{"model": None if model is None else str(model), "device": None if device == "CPU" else device},
-        **_parsed(imgsz, nireq, cache_dir),
-        **{"hint": hint, "nstreams": nstreams, "threads": threads, "precision": precision},
+        **{
+            "imgsz": parse_size(imgsz),
+            "nireq": parse_nireq(nireq),
+            "hint": hint,
+            "nstreams": nstreams,
+            "threads": threads,
+            "precision": precision,
+        },
     }
     hide_notes()  # Of each of the runs to come.
     console = open_console(stderr=True)
@@ -113,17 +121,6 @@ def plan(
         print(json.dumps(found.to_dict(), indent=2))
     else:
         _show(found)
-
-
-def _parsed(imgsz: str | None, nireq: str, cache_dir: Any) -> dict[str, Any]:
-    from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_size
-
-    folder = parse_cache_dir(cache_dir)
-    return {
-        "imgsz": parse_size(imgsz),
-        "nireq": parse_nireq(nireq),
-        "cache_dir": folder if folder is None else str(folder),
-    }
 
 
 def _settings(words: list[str], file: str, given: dict[str, Any], max_fps: float | None) -> ServeSettings:
@@ -149,13 +146,15 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 
 def _show(found: Plan) -> None:
-    from keepbusy.plan.text import helps, sentences, table
+    from keepbusy.plan.text import cores_table, helps, sentences, table
 
     console = open_console(highlight=False)
     for sentence in sentences(found):
         console.print(sentence, markup=False, soft_wrap=True)
     console.print()
     console.print(table(found))
+    console.print()
+    console.print(cores_table(found))
     lines = list(helps(found))
     if lines:
         console.print()

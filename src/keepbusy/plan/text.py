@@ -55,6 +55,19 @@ def table(plan: Plan) -> FigureTable:
     return shown
 
 
+def cores_table(plan: Plan) -> FigureTable:
+    """The cores that each work keeps busy: of the given set, and of as many cameras as fit."""
+    seen = [plan.given] + [plan.found.seen] * (plan.found.seen is not plan.given)
+    shown = FigureTable("cores busy")
+    shown.add_figures(*(f"{one.num} camera{'s' if one.num > 1 else ''}" for one in seen))
+    for work in WORKS:
+        shown.add_row(_WORDS[work], *(f"{one.cores[work]:.2f}" for one in seen))
+    shown.add_row("of all", *(f"{one.used_cores:.2f} of {plan.num_cores:g}" for one in seen))
+    shown.add_row("device busy", *(f"{one.device_busy:.0%}" for one in seen))
+    shown.add_row("compiled for", *(one.hint or "-" for one in seen))
+    return shown
+
+
 def helps(plan: Plan) -> Iterator[str]:
     """What would make room, a line each."""
     for one in plan.helps:
@@ -95,7 +108,7 @@ def _given(plan: Plan) -> str:
     cameras = "The given camera" if given.num == 1 else f"The {given.num} given cameras"
     if given.fits:
         fits = "fits" if given.num == 1 else "fit"
-        return f"{cameras} {fits}: {given.used_cores:.2f} of {plan.num_cores:g} cores, results {_ages(given)}."
+        return f"{cameras} {fits}, with results {_ages(given)}."
     does = "does" if given.num == 1 else "do"
     return (
         f"{cameras} {does} not fit: {given.wanted_fps:.4g} frames/s are wanted, and {given.fps:.4g} get a result, "
