@@ -108,10 +108,11 @@ def watch(
         _wait_for(wall, lambda: wall.engine.run is not None)
         seen = _count(wall, kinds, places, seconds)
         facts = wall.engine.facts
-        if not seen.fits and facts is not None and facts.hint == "latency" and not facts.is_hint_given:
-            before = wall.engine.run
-            wall.engine.use_fully()
-            _wait_for(wall, lambda: wall.engine.run not in (None, before))
+        is_chosen = facts is not None and facts.hint == "latency" and not facts.is_hint_given
+        if not seen.fits and is_chosen and "throughput" in settings.overload.steps:
+            before, failures = wall.engine.run, list[str]()
+            wall.engine.prepare(wall.settings, is_full=True, on_failure=failures.append)
+            _wait_for(wall, lambda: bool(failures) or wall.engine.run not in (None, before))
             seen = _count(wall, kinds, places, seconds)
         return seen
     finally:
@@ -127,8 +128,7 @@ def _wait_for(wall: Wall, is_new: Callable[[], bool]) -> None:
     """
     begin_s = time.monotonic()
     running_s: float | None = None
-    # A result of each: the model is compiled for their sizes when the first frames have come.
-    while not (running_s and all(served.totals.results for served in wall.streams)):
+    while not (running_s and _have_begun(wall)):
         now_s = time.monotonic()
         if wall.engine.error:
             raise DeviceError(wall.engine.error)
@@ -142,6 +142,14 @@ def _wait_for(wall: Wall, is_new: Callable[[], bool]) -> None:
         if running_s is None and now_s - begin_s > _COMPILE_S:
             raise DeviceError(f"{wall.settings.device}: the model does not run within {_COMPILE_S:g} s")
         time.sleep(_LOOK_S)
+
+
+def _have_begun(wall: Wall) -> bool:
+    """Whether each camera has a result: the model is compiled for their sizes when the first frames have come."""
+    run, numbered = wall.engine.run, wall.roster.numbered
+    if run is None or len(numbered) < len(wall.streams):
+        return False
+    return all(one.num_results for one in run.stats.snapshot().streams if one.stream_id in numbered)
 
 
 def _count(wall: Wall, kinds: Sequence[Kind], places: Sequence[int], seconds: float) -> Seen:
