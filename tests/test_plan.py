@@ -192,6 +192,17 @@ def test_decoders_that_are_behind_cost_what_they_would_take() -> None:
     assert costs.decoding == pytest.approx(0.05)
 
 
+def test_a_set_of_which_no_results_come_is_tried_with_fewer() -> None:
+    cores: Any = {"decoding": 1.5, "device": 0.4}
+    seen = Seen(num=20, wanted_fps=200, arrived_fps=0, fps=0, dropped=1, worst_dropped=1, cores=cores, wall_s=2)
+    assert 0 <= costs_of(seen, 2.0).num < 20
+    num = next_num({20: seen}, 2.0, 1024)
+    assert num is not None
+    assert 1 <= num < 20
+    idle = Seen(num=1, wanted_fps=1, arrived_fps=0, fps=0, dropped=1, worst_dropped=1, cores={})
+    assert found({1: idle}, 2.0).num == 0
+
+
 def test_rates_of_a_set_that_is_too_large_are_shared_by_weight() -> None:
     kinds = [kind(10, 10, weight=3), kind(10, 10, weight=1)]
     seen = machine(2.0)(kinds, [10, 10])  # One core for decoding, the other for 100 frames/s.

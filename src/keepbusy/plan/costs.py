@@ -71,13 +71,15 @@ def costs_of(seen: Seen, num_cores: float, capacity: float | None = None) -> Cos
     """What cameras cost, from what was seen of some.
 
     Args:
-        seen: What was seen; results must have come.
+        seen: What was seen.
         num_cores: Cores that this process may use.
         capacity: Cores that are to be had, where that was seen before; else they are guessed where these cameras fit.
     """
     # Where decoders are behind, fewer frames arrive than should.
     behind = max(1.0, seen.wanted_fps / seen.arrived_fps) if seen.arrived_fps else 1.0
-    works: dict[Work, float] = {work: cores / seen.fps for work, cores in seen.cores.items() if work != "decoding"}
+    # Where no result came at all, as if the first one were about to.
+    fps = seen.fps or 1 / (seen.wall_s or 1.0)
+    works: dict[Work, float] = {work: cores / fps for work, cores in seen.cores.items() if work != "decoding"}
     decoding = seen.cores.get("decoding", 0.0) * behind / seen.num
     is_full = seen.used_cores + seen.other_cores >= FULL * num_cores
     guessed = max(USABLE * num_cores - seen.other_cores, seen.used_cores)
@@ -85,7 +87,7 @@ def costs_of(seen: Seen, num_cores: float, capacity: float | None = None) -> Cos
     max_fps = math.inf
     if not seen.fits:
         known = seen.used_cores if is_full else guessed
-        max_fps = math.inf if is_full else seen.fps
+        max_fps = math.inf if is_full else fps
     elif seen.device_busy > USABLE and not is_full:
         max_fps = seen.fps / seen.device_busy
     return Costs(decoding, sum(works.values()), works, seen.wanted_fps / seen.num, known, max_fps)
