@@ -222,6 +222,33 @@ def test_a_live_stream_survives_what_cameras_and_networks_do(clips: Callable[...
     check_balance(run.stats.snapshot().streams)
 
 
+def test_what_waits_on_a_link_that_is_too_slow_is_not_taken_for_fresh(clips: Callable[..., Path]) -> None:
+    clip = clips()
+    with (
+        rtsp_camera([clip]) as camera,
+        proxy_to(camera.port) as proxy,
+        scripted_run(None, ScriptedDevice()) as run,
+        watched(run),
+    ):
+        run.add(Opens(proxy.url, timeout_s=10), SURVIVES)
+        _fresh(run, camera)
+        begin_s = time.monotonic()
+        while time.monotonic() < begin_s + 1:
+            next(run)
+        proxy.bytes_per_s = 0.5 * proxy.num_bytes / proxy.lasted_s
+        latest_s = 0.0
+        while latest_s < 1.2:  # A second and a half before the numbers come again, at four seconds.
+            result = next(run)
+            really_s, said_s = age_s(camera, result), (time.perf_counter_ns() - result.timings.arrival_ns) / 1e9
+            assert said_s > really_s - 0.6, (said_s, really_s)
+            latest_s = max(latest_s, said_s)
+        proxy.bytes_per_s = None
+        begin_s = time.monotonic()
+        while age_s(camera, next(run)) > 0.5:
+            assert time.monotonic() < begin_s + 10
+        _fresh(run, camera)
+
+
 def _set(proxy: Proxy, *, then: Callable[[], None] = lambda: None, **what: Any) -> None:
     for name, value in what.items():
         setattr(proxy, name, value)

@@ -236,6 +236,47 @@ def test_a_device_for_which_nothing_compiles_is_replaced_at_once() -> None:
         assert asked[:2] == ["NPU", "CPU"] and facts is not None and facts.is_fallback
 
 
+class HangsAtCompile(ScriptedDevice):
+    """Does not come back from being made ready until it is let go."""
+
+    let_go: ClassVar[threading.Event] = threading.Event()
+
+    def create_request(self) -> Any:
+        assert self.let_go.wait(60)
+        return super().create_request()
+
+
+def test_a_device_that_hangs_while_it_is_compiled_for_is_replaced_and_what_comes_late_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "AGAIN_S", 0.3)
+    monkeypatch.setattr(HangsAtCompile, "let_go", threading.Event())
+    make, asked = scripted(lambda: ScriptedDevice(hangs=(5,)), HangsAtCompile, ScriptedDevice)
+    with walls(settings_of(2, device="GPU"), make) as wall:
+        wait_until(lambda: wall.engine.facts is not None and wall.engine.facts.device == "CPU")
+        before = num_results(wall)
+        wait_until(lambda: num_results(wall) > before + 5)
+        assert asked == ["GPU", "GPU", "CPU"] and any(
+            "compiling the model has taken over" in one for one in texts(wall)
+        )
+        HangsAtCompile.let_go.set()
+        wait_until(lambda: not [one for one in threading.enumerate() if one.name == "keepbusy-compile"])
+        before = num_results(wall)
+        wait_until(lambda: num_results(wall) > before + 5)
+        assert wall.engine.facts is not None and wall.engine.facts.device == "CPU"
+
+
+def test_a_server_that_compiles_for_a_device_that_hangs_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HangsAtCompile, "let_go", threading.Event())
+    make, asked = scripted(HangsAtCompile)
+    with walls(settings_of(1, device="GPU"), make):
+        wait_until(lambda: asked == ["GPU"])
+        begin_s = time.monotonic()
+    assert time.monotonic() - begin_s < 15
+    HangsAtCompile.let_go.set()
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name == "keepbusy-compile"])
+
+
 def test_where_nothing_works_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "MAX_WAIT_S", 0.1)
     make, _ = scripted(ModelError("no"), ModelError("no"), ScriptedDevice)
@@ -323,6 +364,12 @@ def test_an_earlier_file_is_not_written_over(tmp_path: Path) -> None:
     assert other.parent == tmp_path and other.name.startswith("out-19") and other.suffix == ".jsonl"
     other.write_text("")
     assert beside_earlier(path, 0.0) not in (path, other)
+    folder = tmp_path / "crops"
+    assert beside_earlier(folder) == folder
+    folder.mkdir()
+    assert beside_earlier(folder) == folder, "there is nothing in it"
+    (folder / "a.jpg").write_text("earlier")
+    assert beside_earlier(folder, 0.0).name.startswith("crops-19")
 
 
 class Clock:

@@ -123,6 +123,10 @@ class RtspCamera:
         self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
 
+    def kill(self) -> None:
+        """Kill its server."""
+        self._process.kill()
+
     def sent_ns(self, number: int) -> int:
         """When the picture with a number was sent the last time: nanoseconds of the monotonic clock."""
         found: int = struct.unpack_from("<q", self._times, 8 * number)[0]

@@ -18,7 +18,7 @@ from keepbusy.flow.stats import RunStats
 from keepbusy.flow.stream import Stream
 from keepbusy.sinks.open import open_sinks, spec_of
 from keepbusy.sinks.runner import SinkRunner
-from keepbusy.sinks.spec import SinkSpec
+from keepbusy.sinks.spec import FOLDERS, SinkSpec
 from keepbusy.sources.base import SourceInfo
 from keepbusy.values.result import Result
 
@@ -112,14 +112,18 @@ def served(spec: SinkSpec) -> SinkSpec:
     """A sink as a server has it: a failure costs its result only, and no earlier file is written over."""
     if spec.outlet.on_error == "stop":
         spec = dataclasses.replace(spec, outlet=dataclasses.replace(spec.outlet, on_error="count"))
-    return (
-        dataclasses.replace(spec, location=str(beside_earlier(spec.path))) if spec.kind in ("json", "video") else spec
-    )
+    if spec.kind in FOLDERS or spec.kind in ("json", "video"):
+        return dataclasses.replace(spec, location=str(beside_earlier(spec.path)))
+    return spec
 
 
 def beside_earlier(path: Path, now_s: float | None = None) -> Path:
-    """A file that is not there yet: with the time of its beginning in its name where an earlier one has the name."""
-    if str(path) == "-" or not os.path.isfile(path) or os.path.getsize(path) == 0:
+    """A file or folder with nothing in it: with the time of its beginning in its name where an earlier one has it.
+
+    Frames are numbered anew when a stream begins: in an earlier folder they would have the names of earlier ones.
+    """
+    is_earlier = any(path.iterdir()) if os.path.isdir(path) else os.path.isfile(path) and os.path.getsize(path) > 0
+    if str(path) == "-" or not is_earlier:
         return path
     begun = time.strftime("%Y%m%dT%H%M%S", time.localtime(now_s))
     found, number = path.with_stem(f"{path.stem}-{begun}"), 1

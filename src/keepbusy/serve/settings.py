@@ -138,6 +138,8 @@ class ServerSettings(Settings):
     allow_sources: list[Annotated[str, Field(min_length=1)]] = []
     """What clients may have opened as a stream: beginnings of addresses (rtsp://10.0.0.5/), folders, `synth:`. Nothing
     by default."""
+    state_file: str | None = Field(default=None, min_length=1)
+    """The file in which streams that clients have added are kept, for the next start. Without it they are gone then."""
     drain_s: float = Field(default=10.0, ge=0, le=3600)
     """How long ending may take: requests are answered and sinks finished meanwhile."""
 
@@ -237,8 +239,9 @@ class ServeSettings(Thresholds):
     """Class names, or the file that has them; by default the model's own."""
     device: str = "CPU"
     """OpenVINO's device name: CPU, GPU, NPU, AUTO:GPU,CPU."""
-    device_timeout_s: float = Field(default=10.0, ge=0.001, le=86_400)
-    """A device that takes longer for one frame is given up, and the model compiled anew."""
+    device_timeout_s: float = Field(default=3.0, ge=0.001, le=86_400)
+    """A device that takes longer for one frame is given up, and the model compiled anew. Compiling and first inferences
+    do not count. Raise it for a model that takes a second or more for a frame."""
     device_retry_s: float = Field(default=60.0, ge=0.05, le=86_400)
     """Where the CPU stands in for a device that failed: how long until that is tried again."""
     imgsz: int | tuple[int, int] | None = None
