@@ -212,7 +212,8 @@ class Served:
             if self._stream is not None:
                 self._base = self._base.plus(self._stream.stats)
                 self._base.in_flight = 0
-                self._has_ended = self._stream.state == "ended"
+                # One that was broken off with its run is not told of.
+                self._has_ended = self._stream.is_told and self._stream.state == "ended"
             self._run = self._stream = None
 
     def leave(self) -> None:
