@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import os
+import shutil
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -220,6 +222,43 @@ def test_a_live_stream_survives_what_cameras_and_networks_do(clips: Callable[...
         run.remove(stream)
         assert stream.state == "removed" and stream.error is not None
     check_balance(run.stats.snapshot().streams)
+
+
+@pytest.mark.parametrize(("codec", "other"), [("h264", "hevc"), ("hevc", "h264")])
+def test_a_camera_may_come_back_with_another_codec_and_size(
+    codec: str, other: str, clips: Callable[..., Path], blob_model: Path
+) -> None:
+    with (
+        rtsp_camera([clips(codec=codec), clips(codec=other, size_wh=(352, 288))]) as camera,
+        proxy_to(camera.port) as proxy,
+        kb.Pipeline(blob_model) as pipeline,
+        pipeline.start() as run,
+        watched(run),
+    ):
+        stream = run.add(Opens(proxy.url, timeout_s=5), SURVIVES)
+        _fresh(run, camera)
+        proxy.is_absent = True
+        proxy.cut()
+        wait_until(lambda: stream.state == "waiting")
+        camera.tell("play 1")
+        time.sleep(0.5)  # Until the server has heard of the end of its only client.
+        proxy.is_absent = False
+        while next(run).frame.width != 352:
+            pass
+        _fresh(run, camera)
+        assert stream.stats.num_reopened >= 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl program to make a certificate")
+def test_a_camera_may_speak_tls(clips: Callable[..., Path], tmp_path: Path) -> None:
+    keys = tmp_path / "keys.pem"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=camera -keyout key.pem -out certificate.pem"
+    subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
+    keys.write_bytes(b"".join((tmp_path / name).read_bytes() for name in ("certificate.pem", "key.pem")))
+    with rtsp_camera([clips()], keys) as camera, scripted_run(None, ScriptedDevice()) as run, watched(run):
+        assert camera.url.startswith("rtsps://")
+        run.add(camera.url, SURVIVES)
+        _fresh(run, camera)
 
 
 def test_what_waits_on_a_link_that_is_too_slow_is_not_taken_for_fresh(clips: Callable[..., Path]) -> None:

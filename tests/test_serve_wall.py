@@ -21,13 +21,13 @@ from keepbusy.serve import engine, overload
 from keepbusy.serve.backend import Backend, DeviceFacts
 from keepbusy.serve.load import check_settings, check_stream
 from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
-from keepbusy.serve.outputs import beside_earlier
 from keepbusy.serve.report import engine_report, stream_report
 from keepbusy.serve.requests import BusyError, GivenUpError
 from keepbusy.serve.served import Served
 from keepbusy.serve.settings import ServeSettings
 from keepbusy.serve.source import ASSUMED_FPS, Capped, ServedSource
 from keepbusy.serve.wall import Wall
+from keepbusy.sinks.naming import beside_earlier
 from keepbusy.sources.open import open_source
 from keepbusy.testing import ScriptedDevice, ScriptedSource, numbered_image, scripted_run
 from tests.build import write_picture

@@ -43,7 +43,7 @@ FIRST_S = 120.0
 """So long the first compiling for a device may take, its first inference included, before the CPU stands in. Drivers
 that compile a large model for the first time take minutes."""
 
-AGAIN_S = 4.0
+AGAIN_S = 3.0
 """The same after a failure: what was compiled before is in the cache, or the device hangs. The CPU stands in meanwhile,
 and the device is tried again behind it."""
 
@@ -306,12 +306,12 @@ class Engine:
             lambda: self._make(settings, device) if prepared is None else prepared.backend, self._live_fps()
         )
         self._attempt = attempt
-        if self._over.is_open or self._is_changed:
+        if self._over.is_open or self._is_changed or self._next is not None:
             attempt.give_up()
         try:
             # Behind the fallback there is nothing: it may take as long as it takes.
             made = attempt.result(timeout_s if device != FALLBACK else threading.TIMEOUT_MAX)
-            if made is None and not self._over.is_open and not self._is_changed:
+            if made is None and not (self._over.is_open or self._is_changed or self._next is not None):
                 attempt.give_up()
                 raise DeviceError(f"device {device}: compiling the model has taken over {timeout_s:g} s")
         finally:

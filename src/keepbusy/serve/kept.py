@@ -12,8 +12,8 @@ from keepbusy.files.parsing import TextError, parse_json
 from keepbusy.files.paths import read_text
 from keepbusy.files.whole import write_whole
 from keepbusy.serve.load import SettingsError, check_stream
-from keepbusy.serve.outputs import beside_earlier
 from keepbusy.serve.settings import StreamSettings
+from keepbusy.sinks.naming import beside_earlier
 
 
 class KeptError(KeepbusyError):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from keepbusy.config import StreamConfig
@@ -16,6 +14,7 @@ from keepbusy.flow.counters import OutletStats, StreamCounters
 from keepbusy.flow.stages import Postprocess
 from keepbusy.flow.stats import RunStats
 from keepbusy.flow.stream import Stream
+from keepbusy.sinks.naming import beside_earlier
 from keepbusy.sinks.open import open_sinks, spec_of
 from keepbusy.sinks.runner import SinkRunner
 from keepbusy.sinks.spec import FOLDERS, SinkSpec
@@ -115,19 +114,3 @@ def served(spec: SinkSpec) -> SinkSpec:
     if spec.kind in FOLDERS or spec.kind in ("json", "video"):
         return dataclasses.replace(spec, location=str(beside_earlier(spec.path)))
     return spec
-
-
-def beside_earlier(path: Path, now_s: float | None = None) -> Path:
-    """A file or folder with nothing in it: with the time of its beginning in its name where an earlier one has it.
-
-    Frames are numbered anew when a stream begins: in an earlier folder they would have the names of earlier ones.
-    """
-    is_earlier = any(path.iterdir()) if os.path.isdir(path) else os.path.isfile(path) and os.path.getsize(path) > 0
-    if str(path) == "-" or not is_earlier:
-        return path
-    begun = time.strftime("%Y%m%dT%H%M%S", time.localtime(now_s))
-    found, number = path.with_stem(f"{path.stem}-{begun}"), 1
-    while os.path.lexists(found):
-        number += 1
-        found = path.with_stem(f"{path.stem}-{begun}-{number}")
-    return found
