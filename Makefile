@@ -11,7 +11,7 @@ PUBLISH := $(VENV)/.release-done
 # Hundreds of tests start the program: compiling it to bytecode each time would take longer than the rest of a start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup check test lint fuzz signals crashes schedules interrupts audit demo docs bench dist release lock clean help
+.PHONY: setup check test lint fuzz api-fuzz signals crashes schedules interrupts audit demo docs bench dist release lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -63,6 +63,9 @@ interrupts: $(DEV) ## Raise KeyboardInterrupt at every step of building and clos
 
 fuzz: $(DEV) ## Damaged models, videos, pictures, texts and answers of servers: make fuzz SECONDS=600 SEED=1
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
+
+api-fuzz: $(DEV) ## Requests that the HTTP API allows, and such that it does not: make api-fuzz SECONDS=600 SEED=1
+	$(BIN)/python -m tests.api_fuzz --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
 
 demo: $(BASE) ## Run the main job on what the repository contains
 	$(BIN)/python -m keepbusy demo

@@ -107,9 +107,14 @@ class Server:
         return code
 
 
-def begin(*words: str, folder: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+def begin(
+    *words: str,
+    folder: Path,
+    environment: dict[str, str] | None = None,
+    program: Sequence[str] = ("-m", "keepbusy"),
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "keepbusy", "serve", *words],
+        [sys.executable, *program, "serve", *words],
         cwd=folder,
         env=os.environ | (environment or {}),
         stderr=subprocess.PIPE,
@@ -120,12 +125,16 @@ def begin(*words: str, folder: Path, environment: dict[str, str] | None = None) 
 
 @contextmanager
 def serving(
-    config: dict[str, Any] | str, folder: Path, words: Sequence[str] = (), environment: dict[str, str] | None = None
+    config: dict[str, Any] | str,
+    folder: Path,
+    words: Sequence[str] = (),
+    environment: dict[str, str] | None = None,
+    program: Sequence[str] = ("-m", "keepbusy"),
 ) -> Iterator[Server]:
-    """A server with a configuration, at a free port."""
+    """A server with a configuration, at a free port; `program` is what Python runs."""
     path = folder / "wall.yaml"
     path.write_text(config if isinstance(config, str) else json.dumps(config), encoding="utf-8")
-    with begin(str(path), "--port", "0", *words, folder=folder, environment=environment) as process:
+    with begin(str(path), "--port", "0", *words, folder=folder, environment=environment, program=program) as process:
         server = Server(process)
         try:
             assert server.address, server.text

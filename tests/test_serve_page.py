@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import os
 import socket
 import struct
 import threading
@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.browser import chromium, opened, wait, why_no_browser
 from tests.build import square_picture, write_video
 from tests.served import Server, begin, serving
 
@@ -27,14 +28,17 @@ IS_LIVE = "document.querySelectorAll('.tile .screen:not(.stale)').length"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("there is no Chromium here")
-    with sync_api.sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    if missing := why_no_browser():
+        pytest.skip(missing)
+    with chromium() as one:
         yield one
-        one.close()
+
+
+def test_the_browser_is_there_where_it_has_to_be() -> None:
+    missing = why_no_browser()
+    if missing and not os.environ.get("KEEPBUSY_CI"):
+        pytest.skip(missing)
+    assert not missing
 
 
 @pytest.fixture(scope="module")
@@ -86,30 +90,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, falls_silent: str) -> Itera
     with serving(config, folder) as one:
         one.wait_until_ready(2)
         yield one
-
-
-def opened(browser: Any, address: str, **options: Any) -> Any:
-    """A page in a context of its own; whatever it complains of fails the test."""
-    page = browser.new_context(**options).new_page()
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith(("blob:", address)) else page.errors.append(request.url),
-    )
-    page.goto(address)
-    page.set_default_timeout(60_000)
-    return page
-
-
-def wait(page: Any, expression: str) -> None:
-    """Wait until something is so. Playwright's own way needs `eval`, which the page's policy forbids."""
-    for _ in range(600):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"not so: {expression}")
 
 
 def closed(page: Any, *allowed: str) -> None:

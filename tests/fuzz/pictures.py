@@ -37,12 +37,16 @@ class Pictures:
     def __init__(self) -> None:
         self._good = {suffix: _encoded(suffix) for suffix in SUFFIXES}
 
+    def damaged(self, dice: random.Random) -> tuple[str, bytes]:
+        """A suffix, and a damaged file of that kind."""
+        suffix = dice.choice(SUFFIXES)
+        return suffix, _damaged(dice, suffix, dice.choice(self._good[suffix]))
+
     def make(self, dice: random.Random, folder: Path, scratch: Path) -> tuple[str, Callable[[], None]]:
         """See `Kind.make`."""
-        suffix = dice.choice(SUFFIXES)
-        good = dice.choice(self._good[suffix])
+        suffix, content = self.damaged(dice)
         path = folder / f"a{suffix if dice.random() < 0.9 else dice.choice(SUFFIXES)}"
-        path.write_bytes(_damaged(dice, suffix, good))
+        path.write_bytes(content)
         threads = dice.choice([1, 2])
 
         def use() -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 SERVER = Path(__file__).with_name("gst_server.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
 PACKAGES = SERVER.with_name("debian.txt").read_text(encoding="utf-8").split()
-"""Debian's, which the server needs."""
+"""Debian's, which the server needs, and the browser of the page's tests."""
 
 BIT_PX = 10
 NUM_BITS = 9

@@ -60,7 +60,7 @@ class Access:
         """Whether the header `Host` names this server: a page of somebody else, whose name leads here, does not."""
         if self._is_any_host and not self.is_open:
             return True
-        name = (urlsplit(f"//{host}").hostname or "") if host else ""
+        name = _split(f"//{host}")[0] if host else ""
         return name in self._hosts or f"[{name}]" in self._hosts or (self._is_loopback and is_loopback(name))
 
     @staticmethod
@@ -68,7 +68,16 @@ class Access:
         """Whether a request comes from a page of this server, or from no page at all."""
         if origin is None:
             return True
-        return urlsplit(origin).netloc.lower() == host.lower()
+        return _split(origin)[1] == host.lower()
+
+
+def _split(address: str) -> tuple[str, str]:
+    """The host of an address, and the same with its port; empty where it is none, such as `//[`."""
+    try:
+        parts = urlsplit(address)
+        return parts.hostname or "", parts.netloc.lower()
+    except ValueError:
+        return "", ""
 
 
 def _cookie_of(token: str) -> str:

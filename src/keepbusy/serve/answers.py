@@ -28,6 +28,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         403: "Not allowed",
         404: "There is no such stream",
         408: "The body did not arrive in time",
+        409: "There is one of that name already",
         413: "Too large",
         415: "Not of this type",
         422: "A value that cannot be",

@@ -35,6 +35,10 @@ ACK_TIMEOUT_S = 20.0
 that slept."""
 
 
+_ODD = (TextError, LookupError, TypeError, ValueError, AttributeError, OverflowError)
+"""What comes of a message that is not as the page's: it is not heard."""
+
+
 class Viewer:
     """One page.
 
@@ -79,7 +83,7 @@ class Viewer:
     async def _hear(self, news: asyncio.Event) -> None:
         while True:
             text = await self._websocket.receive_text()
-            with contextlib.suppress(TextError, KeyError, TypeError, ValueError):
+            with contextlib.suppress(*_ODD):
                 self._heard(parse_json(text))
                 news.set()
 

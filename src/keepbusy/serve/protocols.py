@@ -12,7 +12,7 @@ STALL_S = 30.0
 """A client that reads nothing for so long, while there is something for it, is cut off."""
 
 REQUEST_S = 20.0
-"""How long a connection may be there before its first request has come, headers included."""
+"""How long a request may take to come, headers included, on a new connection and on one that has had others."""
 
 
 class _CutsOff:
@@ -51,12 +51,17 @@ class PatientHttp(_CutsOff, H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._coming = self.loop.call_later(REQUEST_S, self._if_none_came)
+        self._wait_for_a_request()
 
-    def _if_none_came(self) -> None:
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
         cycle: Any = self.cycle
-        if cycle is None and not self.transport.is_closing():
-            self.transport.abort()
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return
+        if cycle is None or cycle.response_complete:
+            self._wait_for_a_request()  # A part of one, or what is left of a body that nobody reads.
+        else:
+            self._has_come()
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         self._has_come()
@@ -65,6 +70,10 @@ class PatientHttp(_CutsOff, H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._has_come()
         super().connection_lost(exc)
+
+    def _wait_for_a_request(self) -> None:
+        if self._coming is None:
+            self._coming = self.loop.call_later(REQUEST_S, self.transport.abort)
 
     def _has_come(self) -> None:
         if self._coming is not None:

@@ -119,7 +119,7 @@ class _Process:
             ssl_certfile=None if tls is None else tls.certificate,
             ssl_keyfile=None if tls is None else tls.key,
         )
-        server = _Server(config)
+        server = _Server(config, self._wall.part)
         loop = asyncio.get_running_loop()
 
         def end() -> None:
@@ -186,7 +186,20 @@ def _answer(loop: asyncio.AbstractEventLoop, number: signal.Signals, answer: Cal
 
 
 class _Server(uvicorn.Server):
-    """Without signal handlers of its own: they would end the process, and the sinks with it."""
+    """Without signal handlers of its own: they would end the process, and the sinks with it.
+
+    Args:
+        config: Of uvicorn.
+        before_end: Called before it waits for what is being answered.
+    """
+
+    def __init__(self, config: uvicorn.Config, before_end: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_end = before_end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._before_end()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

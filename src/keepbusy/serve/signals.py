@@ -49,6 +49,7 @@ class Log:
         self.signal = Signal()
         self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=max_events)
         self._next_id = 1
+        self._is_closed = False
         self._lock = threading.Lock()
 
     @property
@@ -63,6 +64,11 @@ class Log:
             self._next_id += 1
         self.signal.notify()
 
+    def close(self) -> None:
+        """Those who follow it are done with what is there. Thread-safe."""
+        self._is_closed = True
+        self.signal.notify()
+
     def after(self, last_id: int) -> tuple[list[dict[str, Any]], int]:
         """The events behind some number that are still kept, and how many are not."""
         with self._lock:
@@ -73,7 +79,7 @@ class Log:
     async def follow(
         self, last_id: int, is_wanted: Callable[[dict[str, Any]], bool] = lambda _: True, idle_s: float = 15.0
     ) -> AsyncIterator[dict[str, Any] | None]:
-        """The events behind some number as they come; None where none came for some seconds."""
+        """The events behind some number as they come, until it is closed; None where none came for some seconds."""
         with self.signal.listen() as news:
             while True:
                 news.clear()
@@ -85,6 +91,8 @@ class Log:
                     last_id = event["id"]
                     if is_wanted(event):
                         yield event
+                if self._is_closed:
+                    return
                 if not found:
                     try:
                         await asyncio.wait_for(news.wait(), idle_s)

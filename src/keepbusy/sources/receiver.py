@@ -182,6 +182,7 @@ class Receiver:
         self._pending: dict[int | None, tuple[int, bool]] = {}
         self._newest_ns = self.arrival_ns = asked_ns
         self._num_passed_over = 0
+        self._wanted_fps: float | None = None
         self._damaged_ns: int | None = None
         self._is_closed = False
         if _left_behind[name] >= MAX_LEFT_BEHIND:
@@ -231,6 +232,9 @@ class Receiver:
         self._connection.backlog.ring = ring
 
     def _expect(self, waiting: Waiting) -> None:
+        context = self._connection.stream.codec_context
+        # Where pictures come in another order than their packets, a key frame alone would be held back.
+        self._connection.backlog.wanted_fps = None if context.has_b_frames else self._wanted_fps
         self._newest_ns = waiting.arrival_ns
         self._pending[waiting.packet.pts] = (waiting.arrival_ns, waiting.skips_nonref)
         if len(self._pending) > _MAX_PENDING:
@@ -261,6 +265,10 @@ class Receiver:
     def spare(self, *, is_enough: bool) -> None:
         """Hear whether pictures are thrown away later that cost nothing but their own decoding."""
         self._connection.backlog.spares = is_enough
+
+    def want(self, fps: float | None) -> None:
+        """Hear how many pictures per second are enough; None for all."""
+        self._wanted_fps = fps
 
     def num_passed_over(self) -> int:
         """How many pictures were given up before they were decoded since the last call."""

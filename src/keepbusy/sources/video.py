@@ -85,12 +85,9 @@ class Video(Source):
     ) -> None:
         self._location = Location(location, without_secrets(name), timeout_s, min(max_pixels, MAX_VIDEO_PIXELS))
         self._thread_type = "AUTO" if read_ahead else "SLICE"
-        self._read_threads = read_threads
+        self._read_threads, self._failures = read_threads, failures()
         self._fast_decode, self._decoder = fast_decode, decoder
-        self._source_id = source_id
-        self._name = self._location.name
-        self._max_pixels = self._location.max_pixels
-        self._failures = failures()
+        self._source_id, self._name = source_id, self._location.name
         self._receiver: Receiver | None = None
         self._container: Any = self._open()
 
@@ -193,6 +190,10 @@ class Video(Source):
     def decoding(self) -> Decoding:
         return self._packets.decoding
 
+    def want(self, fps: float | None) -> None:
+        if self._receiver is not None:
+            self._receiver.want(fps)
+
     def frame_sizes(self) -> dict[tuple[int, int], int]:
         """The size of its pictures as they will be shown, from the first one, which is kept for `read`.
 
@@ -258,7 +259,7 @@ class Video(Source):
             self._is_over = True
             if self.info.is_live or self._is_cut_short():
                 raise self._error(self._index, self._errors.ended(self._index), self._clock.next_s)
-        elif decoded.width * decoded.height > self._max_pixels:
+        elif decoded.width * decoded.height > self._location.max_pixels:
             index, timestamp_s = self._index, self._timestamp(decoded)
             self._index += 1
             raise self._errors.too_large((decoded.height, decoded.width), "a picture of the video", index, timestamp_s)
@@ -288,8 +289,7 @@ class Video(Source):
         """Read from the first picture, and again where the angle changes."""
         rotation = (decoded := self._packets.like(decoded)).rotation
         if self._orientation is None or rotation != self._rotation:
-            self._orientation = orientation_of(decoded, self._stream.codec_context.name)
-            self._rotation = rotation
+            self._orientation, self._rotation = orientation_of(decoded, self._stream.codec_context.name), rotation
         return self._orientation
 
     def _to_picture(self, decoded: VideoFrame) -> Image | Planes:

@@ -18,7 +18,9 @@ export function drawFrame(canvas, image, head, classes) {
   context.lineWidth = 1.6 * unit;
   context.font = `600 ${Math.round(10.5 * unit)}px system-ui, sans-serif`;
   context.textBaseline = "bottom";
-  head.boxes.forEach(([left, top, right, bottom], number) => {
+  // The best come first, and are drawn last: their labels lie on top.
+  for (let number = head.boxes.length - 1; number >= 0; number--) {
+    const [left, top, right, bottom] = head.boxes[number];
     const id = head.classes[number];
     const colour = COLOURS[id % COLOURS.length];
     const x = left * scale;
@@ -26,7 +28,7 @@ export function drawFrame(canvas, image, head, classes) {
     const width = (right - left) * scale;
     context.strokeStyle = colour;
     context.strokeRect(x, y, width, (bottom - top) * scale);
-    if (width < 18 * unit) return; // Its label would hide others.
+    if (width < 18 * unit) continue; // Its label would hide others.
     const track = head.tracks ? ` #${head.tracks[number]}` : "";
     const text = `${classes[id] ?? id}${track} ${Math.round(head.scores[number] * 100)}`;
     const size = context.measureText(text).width + 6 * unit;
@@ -36,5 +38,5 @@ export function drawFrame(canvas, image, head, classes) {
     context.fillRect(x, labelTop, size, height);
     context.fillStyle = "#10131a";
     context.fillText(text, x + 3 * unit, labelTop + height - 1.5 * unit);
-  });
+  }
 }

@@ -13,6 +13,11 @@ class Clock {
     if (this.#samples.length > SAMPLES) this.#samples.shift();
   }
 
+  /** Another server, or the same one started anew, has another clock. */
+  forget() {
+    this.#samples = [];
+  }
+
   get nowMs() {
     return this.#samples.length ? performance.now() + Math.max(...this.#samples) : Number.NaN;
   }
@@ -36,15 +41,17 @@ export class Connection {
     const socket = (this.#socket = new WebSocket(`${scheme}://${location.host}/api/live`));
     socket.binaryType = "arraybuffer";
     let wasOpen = false;
+    const newest = new Map();
     socket.onopen = () => {
       wasOpen = true;
       this.#waitMs = FIRST_WAIT_MS;
+      this.clock.forget();
       this.#on.open();
       if (this.#view) socket.send(this.#view);
     };
     socket.onmessage = (event) => {
       if (typeof event.data === "string") this.#text(JSON.parse(event.data));
-      else this.#picture(socket, event.data);
+      else this.#picture(socket, event.data, newest);
     };
     socket.onclose = async () => {
       this.#on.lost();
@@ -69,13 +76,17 @@ export class Connection {
     else if (told.type === "state") this.#on.state(told);
   }
 
-  async #picture(socket, data) {
+  async #picture(socket, data, newest) {
     const size = new DataView(data).getUint32(0, true);
     const head = JSON.parse(this.#decoder.decode(new Uint8Array(data, 4, size)));
     this.clock.told(head.sent_ms);
     try {
       const image = await createImageBitmap(new Blob([new Uint8Array(data, 4 + size)], { type: "image/jpeg" }));
-      this.#on.picture(head, image);
+      // Two may be decoded at once, and the newer one first.
+      if (head.n > (newest.get(head.stream) ?? 0)) {
+        newest.set(head.stream, head.n);
+        this.#on.picture(head, image);
+      }
       image.close();
     } finally {
       if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "ack", n: head.n }));

@@ -69,11 +69,12 @@ export class EngineView {
     return {
       width, height: 190,
       cursor: { drag: { x: false, y: false } },
+      legend: { live: false },
       scales: { x: { time: false, range: [-119, 0] }, y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.1] }, busy: { range: [0, 105] } },
       axes: [
         { ...axis, values: (_, ticks) => ticks.map((tick) => say("seconds", tick)) },
         axis,
-        { ...axis, side: 1, scale: "busy", grid: { show: false }, values: (_, ticks) => ticks.map((tick) => `${tick} %`) },
+        { ...axis, side: 1, scale: "busy", size: 60, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => `${tick} %`) },
       ],
       series: [
         { label: "t", value: (_, tick) => (tick === null ? "–" : say("seconds", tick)) },
