@@ -26,6 +26,7 @@ from keepbusy.pictures.planes import Planes, shrink
 from keepbusy.sources import Source, open_source
 from keepbusy.sources.base import Decoding
 from keepbusy.sources.decoding import auto, choose, hardware
+from keepbusy.sources.decoding.annexb import AnnexB
 from keepbusy.sources.decoding.auto import Auto, best
 from keepbusy.sources.decoding.bell import Bell
 from keepbusy.sources.decoding.bitstream import begins_anew, is_spare, parameter_sets
@@ -409,6 +410,29 @@ def test_a_silent_read_is_interrupted(videos: Callable[[str], Path], tmp_path: P
     reader.join()
     source.close()
     assert ended == [None] and time.monotonic() - started_s < 3
+
+
+@pytest.mark.parametrize("kind", ["h264", "h264-full-range"])
+def test_a_picture_does_not_wait_for_the_next_packet(videos: Callable[[str], Path], route: Route, kind: str) -> None:
+    """Of a stream without B-frames."""
+    import av
+
+    with av.open(str(videos(kind))) as container:
+        stream = container.streams.video[0]
+        annexb = AnnexB(stream)
+        contents = [annexb.content(packet) for packet in container.demux(stream) if packet.size]
+    bell = Bell()
+    program = Program(route, "h264", (64, 96), (1, 1000), bell, {"flags": "+low_delay"})
+    try:
+        for number, content in enumerate(contents[:12]):
+            program.feed(content, number)
+            until_s = time.monotonic() + 30
+            while not any(one.ticks == number for one in program.pictures):
+                program.work(0.2)
+                assert time.monotonic() < until_s
+    finally:
+        program.close()
+        bell.close()
 
 
 def test_the_best_is_measured_once_and_remembered(

@@ -176,7 +176,7 @@ class Decoders:
             plan = plan_for(packet, self._packets, self._annexb, choice, goes_on=goes_on)
             if plan is None:
                 return False
-            options = {"max_pixels": decoder_options(self._max_pixels)["max_pixels"]}
+            options = decoder_options(self._max_pixels, is_live=self._receiver is not None)
             session = Session(plan.route, self._annexb.codec, plan.likeness, self._time_base, self._bell, options)
         except (UnfitError, ProgramError) as error:
             self._give_up(str(error), was_tried=isinstance(error, ProgramError))

@@ -354,7 +354,8 @@ def arguments(route: Route, codec: str, times_fd: int, options: dict[str, str]) 
         *further,
         *("-f", "ivf", "-i", "pipe:0", "-map", "0:v:0", "-vf", f"{route.filters},{times}"),
         *(("-fps_mode" if route.has_frame_rate_mode else "-vsync"), "passthrough"),
-        *("-autoscale", "0", "-pix_fmt", "nv12", "-flush_packets", "1", "-f", "rawvideo", "pipe:1"),
+        # Even raw pictures are encoded by threads of frames, each of which would hold one back.
+        *("-threads", "1", "-autoscale", "0", "-pix_fmt", "nv12", "-flush_packets", "1", "-f", "rawvideo", "pipe:1"),
     ]
 
 
