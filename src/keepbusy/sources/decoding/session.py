@@ -83,6 +83,7 @@ class Session:
         self._program = Program(route, codec, likeness.shape_hw, base, bell, options)
         self._ticks = Ticks()
         self._fed: dict[int, int | None] = {}
+        self._passed: dict[int, int | None] = {}
         self._proof_ticks: int | None = None
         self._delay = MAX_INSIDE
         self._progress_s = time.monotonic()
@@ -151,7 +152,9 @@ class Session:
         out: list[Out] = []
         while self._program.pictures:
             picture = self._program.pictures.popleft()
-            if picture.ticks not in self._fed:
+            if picture.ticks in self._passed:  # A decoder that is to hold nothing back learns the order as it goes.
+                self._fed[picture.ticks] = self._passed.pop(picture.ticks)
+            elif picture.ticks not in self._fed:
                 raise WrongPictureError("it gave a picture of a time that was not asked for")
             if picture.ticks == self._proof_ticks and not self._likeness.is_same(picture):
                 raise WrongPictureError("its first picture is not the one that software decodes")
@@ -170,9 +173,13 @@ class Session:
     def _missing(self, before_ticks: int | None) -> list[Out]:
         """What was passed over. Decoders leave out what leans on pictures that they have not got, and say nothing."""
         late = [ticks for ticks in self._fed if before_ticks is None or ticks < before_ticks]
-        lost = [self._fed.pop(ticks) for ticks in late]
-        was_damaged = self._program.has_complained() and self.num_good > 0
-        return [Out(pts, PacketError(self._program.complaint)) for pts in lost if was_damaged]
+        lost = {ticks: self._fed.pop(ticks) for ticks in late}
+        if self._program.has_complained() and self.num_good > 0:
+            return [Out(pts, PacketError(self._program.complaint)) for pts in lost.values()]
+        self._passed |= lost
+        while len(self._passed) > MAX_INSIDE:
+            del self._passed[next(iter(self._passed))]
+        return []
 
     def close(self) -> None:
         """End the program."""
