@@ -479,6 +479,12 @@ def _(scene: Scene, call: str) -> None:
         assert one.num_arrived == one.num_results + sum(one.dropped.values()) + one.num_in_flight
 
 
+@proves("hardware decoding that falls back and says why")
+def _(scene: Scene, call: str) -> None:
+    decoding = scene.value(call)
+    assert decoding.decoder == "software" and decoding.reason
+
+
 @proves("a bad picture that does not end the run")
 def _(scene: Scene, call: str) -> None:
     Path("photos/1.jpg").write_bytes(Path("photos/2.jpg").read_bytes()[:300])

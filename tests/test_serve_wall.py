@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from keepbusy.config import RunConfig
+from keepbusy.config import Decoder, RunConfig
 from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, ModelError
 from keepbusy.flow.run import Run
 from keepbusy.serve import engine, overload
 from keepbusy.serve.backend import Backend, DeviceFacts
-from keepbusy.serve.load import check_settings, check_stream
+from keepbusy.serve.load import check_settings, check_stream, parse_settings
 from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
 from keepbusy.serve.report import engine_report, stream_report
 from keepbusy.serve.requests import BusyError, GivenUpError
@@ -482,6 +482,18 @@ def test_a_source_is_named_without_its_password() -> None:
 def test_a_stream_tells_how_many_frames_it_will_bring(stream: dict[str, Any], fps: float | None) -> None:
     served = Served(0, check_stream({"name": "a", **stream}), {}, "file")
     assert served.wanted_fps == fps
+
+
+def test_what_decodes_is_told_through_all_that_a_stream_is_wrapped_in(clip: Path) -> None:
+    settings = parse_settings("decoder: qsv\nstreams: [{source: a.mp4}, {source: b.mp4, decoder: software}]")
+    assert [settings.decoder_of(stream) for stream in settings.streams] == ["qsv", "software"]
+    choices: tuple[Decoder, ...] = ("auto", "software", "vaapi")
+    for decoder in choices:
+        source = ServedSource(str(clip), max_fps=5, decoder=decoder).open()
+        decoding = source.decoding
+        source.close()
+        assert decoding is not None and decoding.decoder == "software"
+        assert bool(decoding.reason) == (decoder == "vaapi")
 
 
 class Chosen(Scripted):

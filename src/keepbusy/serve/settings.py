@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from keepbusy.config import MAX_COUNT, MAX_DETECTIONS, MAX_TIMEOUT_S, MAX_WEIGHT, MIN_TIMEOUT_S, MIN_WEIGHT
+from keepbusy.config import MAX_COUNT, MAX_DETECTIONS, MAX_TIMEOUT_S, MAX_WEIGHT, MIN_TIMEOUT_S, MIN_WEIGHT, Decoder
 
 DEFAULT_PORT = 8090
 
@@ -89,6 +89,8 @@ class StreamSettings(Thresholds):
     """An older frame is not worth a place on the device, nor its result a sink; null for no limit."""
     stall_s: float = Field(default=3.0, ge=MIN_TIMEOUT_S, le=MAX_TIMEOUT_S)
     """After so many seconds without a frame its state is `stalled`. A network stream is given up after 10 s."""
+    decoder: Decoder | None = None
+    """As for all streams; null takes that one."""
     realtime: bool = True
     """Read a video or a synthetic scene at its own pace, as a camera: what `?realtime` behind the source does."""
     loop: bool = True
@@ -258,6 +260,9 @@ class ServeSettings(Thresholds):
     """CPU threads for inference."""
     cache_dir: str | None = None
     """Folder for compiled models; by default in the user's cache."""
+    decoder: Decoder = "auto"
+    """What decodes H.264 and H.265: software; vaapi or qsv (hardware, by the installed ffmpeg program); auto measures
+    once where there is such hardware. What really decodes is told by the API and the metrics."""
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
     requests: RequestSettings = RequestSettings()
@@ -276,6 +281,10 @@ class ServeSettings(Thresholds):
         """The options of `Pipeline` that were given, but for thresholds: each stream has its own."""
         beside = ("model", "names", "device")
         return {name: value for name, value in self.engine.items() if value is not None and name not in beside}
+
+    def decoder_of(self, stream: StreamSettings) -> Decoder:
+        """What is to decode a stream: its own choice, else that for all."""
+        return stream.decoder or self.decoder
 
     def thresholds_of(self, one: Thresholds) -> dict[str, Any]:
         """The thresholds of a stream: its own, else those for all."""

@@ -79,11 +79,13 @@ class Backlog:
 
     Attributes:
         spares: Whether pictures that no other refers to are not wanted in any case.
+        ring: Called, in any thread, whenever there is something new to take, or the end.
         wanted_fps: So many pictures per second are enough; None for all.
     """
 
     def __init__(self, now_ns: Callable[[], int] = time.perf_counter_ns, max_bytes: int = MAX_BYTES) -> None:
         self.spares = False
+        self.ring: Callable[[], None] | None = None
         self.wanted_fps: float | None = None
         self._now_ns = now_ns
         self._max_bytes = max_bytes
@@ -141,18 +143,20 @@ class Backlog:
             self._is_interrupted = True
             self._wake()
 
-    def take(self, timeout_s: float) -> Waiting | None:
+    def take(self, timeout_s: float, *, has_worked: bool = True) -> Waiting | None:
         """The next packet to decode; None at the end.
 
         Args:
             timeout_s: How long to wait for one.
+            has_worked: Whether the time since the last call went into decoding, and not into waiting.
 
         Raises:
             TimeoutError: None has come.
             Exception: What the stream failed with.
         """
         until_ns = self._now_ns() + round(timeout_s * 1e9)
-        self._note_work()
+        if has_worked:
+            self._note_work()
         while True:
             with self._lock:
                 if self._is_interrupted:
@@ -276,6 +280,8 @@ class Backlog:
         if self._num_tokens <= len(self._items):
             self._num_tokens += 1
             self._tokens.put(True)
+        if (ring := self.ring) is not None:
+            ring()
 
 
 def _moved(average: float, value: float) -> float:

@@ -13,11 +13,11 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import SourceError
-from keepbusy.sources.backlog import Backlog
+from keepbusy.sources.backlog import Backlog, Waiting
 from keepbusy.sources.container import Location, has_clock
 from keepbusy.sources.lateness import Lateness
 from keepbusy.sources.packets import demuxed
@@ -206,21 +206,47 @@ class Receiver:
         Raises:
             TimeoutError: Nothing has come for too long.
         """
-        connection = self._connection
-        context = connection.stream.codec_context
-        while (waiting := connection.backlog.take(self._timeout_s)) is not None:
+        context = self._connection.stream.codec_context
+        while (waiting := self._connection.backlog.take(self._timeout_s)) is not None:
             if waiting.follows_gap:
                 context.flush_buffers()
                 for pts in tuple(self._pending):  # What it had decoded and not given out yet is lost.
                     self._give_up(pts, "overload")
-            # Where pictures come in another order than their packets, a key frame alone would be held back.
-            connection.backlog.wanted_fps = None if context.has_b_frames else self._wanted_fps
             context.skip_frame = "NONREF" if waiting.skips_nonref else "DEFAULT"
-            self._newest_ns = waiting.arrival_ns
-            self._pending[waiting.packet.pts] = (waiting.arrival_ns, waiting.skips_nonref)
-            if len(self._pending) > _MAX_PENDING:
-                self._give_up(next(iter(self._pending)))
+            self._expect(waiting)
             yield waiting.packet
+
+    def take_now(self, *, has_worked: bool) -> Waiting | None:
+        """The packet that is to be decoded next, for a decoder elsewhere; None at the end.
+
+        Args:
+            has_worked: As for `Backlog.take`.
+
+        Raises:
+            TimeoutError: There is none yet.
+        """
+        waiting = self._connection.backlog.take(0.0, has_worked=has_worked)
+        if waiting is not None:
+            self._expect(waiting)
+        return waiting
+
+    @property
+    def timeout_s(self) -> float:
+        """The longest silence, seconds."""
+        return self._timeout_s
+
+    def ring(self, ring: Callable[[], None] | None) -> None:
+        """Have somebody called, in any thread, whenever there is something new to take, or the end; None for nobody."""
+        self._connection.backlog.ring = ring
+
+    def _expect(self, waiting: Waiting) -> None:
+        context = self._connection.stream.codec_context
+        # Where pictures come in another order than their packets, a key frame alone would be held back.
+        self._connection.backlog.wanted_fps = None if context.has_b_frames else self._wanted_fps
+        self._newest_ns = waiting.arrival_ns
+        self._pending[waiting.packet.pts] = (waiting.arrival_ns, waiting.skips_nonref)
+        if len(self._pending) > _MAX_PENDING:
+            self._give_up(next(iter(self._pending)))
 
     def is_fresh(self, decoded: VideoFrame) -> bool:
         """Whether a picture is worth going on with: it is not late while newer ones wait to be decoded.
