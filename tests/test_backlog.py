@@ -158,3 +158,38 @@ def test_each_packet_is_taken_once_or_counted_and_their_order_is_kept(steps: lis
     dropped: Counter[str] = Counter(backlog.take_dropped())
     assert out == sorted(set(out)) and len(out) + dropped.total() == num
     assert backlog._tokens.qsize() <= num + 2 and backlog._num_tokens == backlog._tokens.qsize()
+
+
+def test_where_key_frames_are_enough_nothing_else_is_kept() -> None:
+    """A key frame every ten packets, 3 per second; the first number of them tells how often they come."""
+    clock = ManualClock()
+    backlog = Backlog(clock.now_ns)
+
+    gaps: list[int] = []
+
+    def came(begin: int, end: int) -> list[int]:
+        numbers = []
+        for number in range(begin, end):
+            clock.advance(PERIOD_S)
+            backlog.put(Packet(number, number % 10 == 0), clock.now_ns())
+            with contextlib.suppress(TimeoutError):
+                waiting = backlog.take(0)
+                assert waiting is not None
+                numbers.append(waiting.packet.number)
+                gaps.extend([waiting.packet.number] if waiting.follows_gap else [])
+        return numbers
+
+    assert came(0, 15) == list(range(15))
+    backlog.wanted_fps = 2.9
+    assert came(15, 45) == [*range(15, 20), 20, 30, 40], "up to the next key frame all are, which refer to each other"
+    backlog.wanted_fps = 3.2
+    assert came(45, 60) == [50], "a little more is not worth turning back and forth"
+    assert backlog.take_dropped() == {"nonkey": 36}
+    backlog.wanted_fps = None
+    assert came(60, 75) == list(range(60, 75))
+    backlog.wanted_fps = 2.0
+    assert came(75, 85) == [*range(75, 80), 80]
+    backlog.wanted_fps = 10.0
+    assert came(85, 100) == list(range(90, 100)), "what refers to what was not decoded is not decoded either"
+    assert backlog.take_dropped() == {"nonkey": 9}
+    assert gaps == [30, 40, 50, 60, 90], "the decoder is told where something is missing before a packet"

@@ -17,8 +17,7 @@ import pytest
 from keepbusy.config import RunConfig
 from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, ModelError
 from keepbusy.flow.run import Run
-from keepbusy.serve import engine
-from keepbusy.serve import wall as wall_module
+from keepbusy.serve import engine, overload
 from keepbusy.serve.backend import Backend, DeviceFacts
 from keepbusy.serve.load import check_settings, check_stream
 from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
@@ -451,14 +450,15 @@ class Chosen(Scripted):
 
 
 def test_the_model_is_compiled_for_latency_until_the_device_cannot_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wall_module, "CROWDED_S", 0.5)
+    monkeypatch.setattr(overload, "SETTLES_S", 0.5)
     monkeypatch.setattr(Chosen, "asked", [])
 
     def make(settings: ServeSettings, device: str) -> Backend:
         return Chosen(settings.device, device, ScriptedDevice(latency_s=0.05, optimal_requests=1), 5.0)
 
     streams = [{"source": "synth:street?size=64x64&fps=100", "max_fps": 60}] * 2
-    with walls(check_settings({"streams": streams}), make) as wall:
+    ladder = {"after_s": 1, "steps": ["throughput"]}
+    with walls(check_settings({"streams": streams, "overload": ladder}), make) as wall:
         wait_until(lambda: num_results(wall) > 0)
         assert Chosen.asked == [120.0]
         assert engine_report(wall)["device"]["hint"] == "latency" and "compiled for latency" in " ".join(texts(wall))
@@ -469,10 +469,11 @@ def test_the_model_is_compiled_for_latency_until_the_device_cannot_keep_up(monke
             return facts is not None and facts.hint == "throughput"
 
         wait_until(is_used_fully)
-        assert Chosen.asked == [120.0, None] and any("leave no time" in text for text in texts(wall))
+        told = [event["text"] for event in wall.events.after(0)[0] if event["kind"] == "overload"]
+        assert Chosen.asked == [120.0, None, None] and any("compiling for throughput" in text for text in told)
         wall.apply(check_settings({"streams": streams[:1], "imgsz": 320}))
-        wait_until(lambda: len(Chosen.asked) == 3)
-        assert Chosen.asked[2] == 60.0, "with another configuration it is seen anew"
+        wait_until(lambda: len(Chosen.asked) == 4)
+        assert Chosen.asked[3] == 60.0, "with another configuration it is seen anew"
 
 
 def test_a_real_model_is_compiled_for_what_its_streams_leave_time_for(blob_model: Path) -> None:

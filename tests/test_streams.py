@@ -18,7 +18,7 @@ import keepbusy as kb
 from keepbusy.config import Retry, RunConfig, SelectConfig, StreamConfig
 from keepbusy.errors import ConfigError, FrameError, KeepbusyError, SourceError
 from keepbusy.flow.counters import StreamCounters
-from keepbusy.flow.intake import Intake
+from keepbusy.flow.intake import MAX_LAG_TURNS, Intake
 from keepbusy.flow.run import Run
 from keepbusy.flow.stats import MAX_ENDED, RunStats
 from keepbusy.flow.stream import StreamState
@@ -163,7 +163,7 @@ def test_who_waits_for_room_is_woken_when_one_is_left() -> None:
     assert intake.get() is None
 
 
-def test_a_stream_that_was_empty_saves_up_no_turns() -> None:
+def test_a_stream_that_was_empty_saves_up_a_few_turns_at_most() -> None:
     intake: Intake[str] = Intake()
     busy, idle = intake.open(100), intake.open(100)
     for _ in range(100):
@@ -172,7 +172,29 @@ def test_a_stream_that_was_empty_saves_up_no_turns() -> None:
     for _ in range(50):
         idle.put("idle")
     counts = Counter(intake.get() for _ in range(50))
-    assert abs(counts["busy"] - counts["idle"]) <= 1
+    assert 0 <= counts["idle"] - counts["busy"] <= MAX_LAG_TURNS + 1
+
+
+def test_what_is_worth_nothing_any_more_costs_no_turn() -> None:
+    intake: Intake[str] = Intake(lambda item: item == "stale")
+    one, other = intake.open(100), intake.open(100)
+    for _ in range(50):
+        one.put("stale")
+    for _ in range(40):
+        one.put("fresh")
+        other.put("other")
+    counts = Counter(intake.get() for _ in range(60))
+    assert counts == {"fresh": 30, "other": 30}
+
+
+def test_of_a_live_stream_only_the_newest_frame_waits() -> None:
+    intake: Intake[int] = Intake()
+    inlet = intake.open(4)
+    assert [inlet.put_freshest(number) for number in range(3)] == [(True, []), (True, [0]), (True, [1])]
+    assert intake.get() == 2
+    inlet.end()
+    intake.end()
+    assert intake.get() is None and inlet.put_freshest(3) == (False, [])
 
 
 def test_sync_takes_turns_by_weight_too() -> None:

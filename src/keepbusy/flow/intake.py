@@ -4,8 +4,9 @@ Streams come and go while the run goes on. The intake is over when its holder ha
 inlet has ended and is empty.
 
 Turns are those of start-time fair queueing (Goyal, Vin and Cheng, 1996): each inlet has a virtual time, which a frame
-moves on by 1 / weight; the inlet with the lowest one is served. An inlet that was empty begins at the time of the
-others, so that it neither loses its share nor saves it up. A stream that is slow or stalled holds up nobody.
+moves on by 1 / weight; the inlet with the lowest one is served. An inlet that was empty catches up on a few turns, and
+no more: it neither loses its share nor saves it up. An item that is worth nothing any more costs no turn. A stream that
+is slow or stalled holds up nobody.
 """
 
 from __future__ import annotations
@@ -13,17 +14,28 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import deque
+from collections.abc import Callable
 from itertools import count
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+MAX_LAG_TURNS = 4.0
+"""An inlet that was empty catches up on so many turns at most. With none, a live stream that is to have nearly all of
+its frames loses a third of them, because the one that waits comes a little behind its turn: `tests/test_shares.py`."""
+
 
 class Intake(Generic[T]):
-    """The consumer's side. Thread-safe."""
+    """The consumer's side. Thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        is_worthless: Whether an item is not to be handed out any more when its turn has come; called once for each,
+            quickly. Whoever waits gets the next one instead.
+    """
+
+    def __init__(self, is_worthless: Callable[[T], bool] = lambda item: False) -> None:
+        self._is_worthless = is_worthless
         self._lock = threading.RLock()
         # A token for each item in any queue, or more where items were thrown away; None comes last, and stays.
         self._tokens: SimpleQueue[bool | None] = SimpleQueue()
@@ -60,13 +72,15 @@ class Intake(Generic[T]):
                 if inlet is None:
                     continue
                 item, has_room = inlet.items.popleft()
-                inlet.virtual_time += inlet.step
+                if is_handed_out := not self._is_worthless(item):
+                    inlet.virtual_time += inlet.step
                 if inlet.items:
                     self._add_ready(inlet)
                 num_free = inlet.freed() if has_room else 0
             for _ in range(num_free):
                 inlet.room.put(True)
-            return item
+            if is_handed_out:
+                return item
 
     def end(self) -> None:
         """No inlet will be opened any more. May be called again."""
@@ -98,7 +112,7 @@ class Intake(Generic[T]):
     def _add(self, inlet: Inlet[T], item: T, *, has_room: bool) -> None:
         inlet.items.append((item, has_room))
         if not inlet.is_ready:
-            inlet.virtual_time = max(inlet.virtual_time, self._now)
+            inlet.virtual_time = max(inlet.virtual_time, self._now - MAX_LAG_TURNS * inlet.step)
             self._add_ready(inlet)
 
     def _add_ready(self, inlet: Inlet[T]) -> None:
@@ -167,7 +181,7 @@ class Inlet(Generic[T]):
         return True
 
     def put_freshest(self, item: T) -> tuple[bool, list[T]]:
-        """Add an item without waiting: a full queue loses its oldest ones first.
+        """Add an item without waiting, in place of those that wait.
 
         Returns:
             Whether the item was taken, which it is not where the inlet is over; and what was thrown away for it.
@@ -175,9 +189,8 @@ class Inlet(Generic[T]):
         with self._intake._lock:
             if self.is_over:
                 return False, []
-            lost = []
-            while len(self.items) >= self._capacity:
-                lost.append(self.items.popleft()[0])
+            lost = [item for item, _ in self.items]
+            self.items.clear()
             self._intake._add(self, item, has_room=False)
         if not lost:
             self._intake._tokens.put(True)

@@ -29,12 +29,19 @@ class Readers:
 
     Args:
         streams: The run's streams.
-        channel_frames: Frames that may wait for each stream.
+        channel_frames: Frames that may wait for each stream; of a live one, the newest.
+        is_worthless: See `Intake`.
         guard: Runs a thread's body; what it fails with ends the run.
     """
 
-    def __init__(self, streams: Streams, channel_frames: int, guard: Callable[[Callable[[], None]], None]) -> None:
-        self.intake: Intake[Parcel | Stream] = Intake()
+    def __init__(
+        self,
+        streams: Streams,
+        channel_frames: int,
+        is_worthless: Callable[[Parcel | Stream], bool],
+        guard: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self.intake: Intake[Parcel | Stream] = Intake(is_worthless)
         self._streams = streams
         self._channel_frames = channel_frames
         self._guard = guard

@@ -91,7 +91,7 @@ class _Flow:
         self.stats = engine.stats
         self.streams = Streams(engine)
         self.fatal: BaseException | None = None
-        self.readers = Readers(self.streams, engine.config.channel_frames, self._guard)
+        self.readers = Readers(self.streams, engine.config.channel_frames, self._is_stale, self._guard)
         self.intake = self.readers.intake
         self.free: Channel[Slot] = Channel(len(engine.slots))
         self.in_flight: Channel[tuple[Slot | None, Parcel] | Stream] = Channel(len(engine.slots))
@@ -194,6 +194,15 @@ class _Flow:
                 break
             work()
 
+    def _is_stale(self, parcel: Parcel | Stream) -> bool:
+        """Whether a frame whose turn has come is too old by now; counts it."""
+        if isinstance(parcel, Stream) or not parcel.timings.expires_ns:
+            return False
+        is_stale = parcel.timings.has_expired(self.stats.clock.now_ns())
+        if is_stale:
+            parcel.stream.counters.dropped("stale")
+        return is_stale
+
     def preprocess(self) -> None:
         """Preprocessor threads: frames into free slots, slots onto the device.
 
@@ -220,9 +229,6 @@ class _Flow:
                 timings = parcel.timings
                 timings.slot_wanted_ns, timings.slot_free_ns = slot_wanted_ns, slot_free_ns
                 timings.preprocess_start_ns = lane.waited_for_input()
-                if timings.expires_ns and timings.has_expired(timings.preprocess_start_ns):
-                    parcel.stream.counters.dropped("stale")
-                    continue
                 item = parcel.item
                 if isinstance(item, FrameError):
                     if not self.in_flight.put((None, parcel)):
@@ -253,9 +259,9 @@ class _Flow:
             slot, parcel = entry
             if slot is None:
                 assert isinstance(parcel.item, FrameError)  # nosec B101 # for mypy: frames have a slot
-                result: Result | None = stages.failure(
-                    stages.unread_frame(parcel.item, parcel.stream), parcel.timings, parcel.item
-                )
+                stream = parcel.stream
+                frame = stages.unread_frame(parcel.item, stream.id, is_live=stream.is_live)
+                result: Result | None = stages.failure(frame, parcel.timings, parcel.item)
             else:
                 result = self._collect(slot, parcel.stream, lane)
                 lane.was_busy()

@@ -82,7 +82,8 @@ class SyncRun(Run):
             stream.counters.dropped("stale")
             return None
         if isinstance(item, FrameError):
-            result = stages.failure(stages.unread_frame(item, stream), parcel.timings, item)
+            frame = stages.unread_frame(item, stream.id, is_live=stream.is_live)
+            result = stages.failure(frame, parcel.timings, item)
         else:
             result = self._infer_frame(item, parcel)
         self._streams.count(result, stream)

@@ -7,7 +7,7 @@ frame. Which thread calls it, and when, is the pipeline's business.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from keepbusy.device.slots import Seat, Slot
 from keepbusy.errors import DeviceTimeoutError, FailedStage, FrameError, KeepbusyError, first_line
@@ -17,9 +17,6 @@ from keepbusy.postprocess.tail import TooManyCandidatesError
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Frame
 from keepbusy.values.result import Result, Timings
-
-if TYPE_CHECKING:
-    from keepbusy.flow.stream import Stream
 
 
 class Postprocess(Protocol):
@@ -116,7 +113,7 @@ def blame(error: Exception, stage: FailedStage, frame: Frame) -> FrameError:
     return wrapped
 
 
-def unread_frame(error: FrameError, stream: Stream) -> Frame:
+def unread_frame(error: FrameError, stream_id: int, *, is_live: bool) -> Frame:
     """The frame that stands in a result for one that could not be read."""
     place_s = error.timestamp_s or 0.0
-    return Frame(None, error.frame_index, place_s, stream.id, error.source, error.shape_hw, stream.is_live)
+    return Frame(None, error.frame_index, place_s, stream_id, error.source, error.shape_hw, is_live)

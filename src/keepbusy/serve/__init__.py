@@ -6,6 +6,7 @@ backend.py    the model on a device; engine.py: keeps a run going, whatever the 
 roster.py     the streams by their names: added, changed and removed while the run goes on
 served.py     one of them: its numbers over all runs, its newest result; outputs.py: its sinks;
               source.py: where its frames come from
+ladder.py     which step against overload is taken when, pure; overload.py: what the steps do
 requests.py   pictures that come by HTTP, as one more stream of the run
 wall.py       these put together
 app.py        the HTTP server put together; routes_*.py and kserve.py its parts; guard.py what stands before them

@@ -55,7 +55,7 @@ def check_all(settings: ServeSettings, *, names: tuple[str, ...] | None = None, 
         except KeepbusyError as error:
             mistakes.append(Mistake(_place_of(error.message), _told(error)))
     if names is not None:
-        mistakes += _thresholds(settings, names)
+        mistakes += [*_thresholds(settings, names), *_ladder(settings, names)]
     if mistakes:
         raise SettingsError(_with_lines(mistakes, file), file)
     return names or ()
@@ -126,6 +126,26 @@ def _thresholds(settings: ServeSettings, names: tuple[str, ...]) -> list[Mistake
             is_key = key in given
             told = f"{reason if is_key else error.message}" + (f" ({error.hint})" if error.hint else "")
             mistakes.append(Mistake((*place, key) if is_key else place, told))
+    return mistakes
+
+
+def _ladder(settings: ServeSettings, names: tuple[str, ...]) -> list[Mistake]:
+    """What the ladder under overload would compile, and cannot."""
+    given, mistakes = settings.overload, list[Mistake]()
+    tried: list[tuple[str, Place, Any]] = [
+        ("imgsz", ("overload", "imgsz", number), size) for number, size in enumerate(given.imgsz)
+    ]
+    tried += [] if given.model is None else [("model", ("overload", "model"), given.model)]
+    for key, place, value in tried:
+        try:
+            backend = PipelineBackend(settings.model_copy(update={key: value}), settings.device)
+            if backend.names != names:
+                mistakes.append(
+                    Mistake(place, f"has other classes than the model: {len(backend.names)}, not {len(names)}")
+                )
+            backend.close()
+        except KeepbusyError as error:
+            mistakes.append(Mistake(place, _told(error)))
     return mistakes
 
 

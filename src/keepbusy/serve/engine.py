@@ -4,6 +4,9 @@ A device that hangs ends its run after `device_timeout_s`; one that fails frame 
 on it is given up and counted. Then the model is compiled anew: for the same device first, for the CPU where that fails
 or the device fails again at once. Where the CPU stands in, the device is tried again from time to time, in a thread of
 its own, and taken back when it infers.
+
+Where another model is to take its place although nothing has failed, that is compiled in a thread, too, and the run
+goes on until it has inferred.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from keepbusy.errors import DeviceError, KeepbusyError, first_line
@@ -66,6 +71,14 @@ class Counts:
     recoveries: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A model that was compiled beside the run, and its device."""
+
+    backend: Backend
+    device: str
+
+
 class Engine:
     """Thread-safe, except for the methods of its thread.
 
@@ -96,13 +109,15 @@ class Engine:
         self._woken = Gate()
         self._has_run = False
         self._is_changed = False
-        self._is_crowded = False
-        self._next: Backend | None = None
+        self._is_full = False
+        self._next: _Prepared | None = None
+        self._names: tuple[str, ...] = ()
         self._num_in_a_row = 0
         self._give_up = ""
         self._thread = threading.Thread(target=self._work, name="keepbusy-engine")
         self._probe: threading.Thread | None = None
         self._probing = Gate()
+        self._preparing: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin."""
@@ -111,16 +126,28 @@ class Engine:
     def change(self, settings: ServeSettings) -> None:
         """Go on with other settings: the model is compiled anew for them."""
         with self._lock:
-            self._settings, self._is_changed, self._is_crowded = settings, True, False
+            self._settings, self._is_changed, self._is_full = settings, True, False
         self._woken.open()
         self._break_off()
 
-    def use_fully(self) -> None:
-        """Go on with the model compiled for throughput: there is no time for one frame after the other."""
-        with self._lock:
-            self._is_changed = self._is_crowded = True
-        self._owner.told("device", "the streams leave no time for one frame after the other: compiling for throughput")
-        self._break_off()
+    @property
+    def is_preparing(self) -> bool:
+        """Whether a model is being compiled that is to take the place of the one that runs."""
+        return self._preparing is not None and self._preparing.is_alive()
+
+    def prepare(self, settings: ServeSettings, *, is_full: bool, on_failure: Callable[[str], None]) -> None:
+        """Go on with another model of the same classes, when it has inferred; until then the run goes on as it is.
+
+        To be called where none is being prepared.
+
+        Args:
+            settings: With that model.
+            is_full: Whether the device is to be used as fully as can be, also where frames come one by one.
+            on_failure: Told where it does not compile, or has other classes.
+        """
+        work = partial(self._prepare, settings, is_full, on_failure)
+        self._preparing = threading.Thread(target=work, name="keepbusy-prepare")
+        self._preparing.start()
 
     def close(self, timeout_s: float) -> bool:
         """End; returns whether its threads have ended within some seconds. A device that hangs may keep them."""
@@ -131,7 +158,8 @@ class Engine:
         # Closing a run waits for the device.
         closing = threading.Thread(target=self._break_off, name="keepbusy-closing")
         closing.start()
-        threads = [closing, self._thread, *([self._probe] if self._probe is not None else [])]
+        beside = (self._probe, self._preparing)
+        threads = [closing, self._thread, *(thread for thread in beside if thread is not None)]
         for thread in threads:
             if thread.ident is not None:
                 thread.join(max(0.0, until_s - time.monotonic()))
@@ -149,7 +177,8 @@ class Engine:
             with self._lock:
                 prepared, self._next = self._next, None
                 if self._is_changed or prepared is not None:
-                    self._is_changed, device, num_failures = False, self._settings.device, 0
+                    self._is_changed, num_failures = False, 0
+                    device = self._settings.device if prepared is None else prepared.device
             begin_s = time.monotonic()
             self._has_run = False
             try:
@@ -183,7 +212,7 @@ class Engine:
         self.error = error.message if isinstance(error, KeepbusyError) else first_line(error)
         self._owner.told("device", f"device {device} has failed: {self.error}")
 
-    def _go_on(self, prepared: Backend | None, device: str) -> None:
+    def _go_on(self, prepared: _Prepared | None, device: str) -> None:
         """One run, to its end.
 
         Raises:
@@ -191,13 +220,14 @@ class Engine:
         """
         is_first = self.counts.failures == 0
         self.state = "compiling" if is_first else "recovering"
-        backend = prepared or self._make(self._settings, device)
+        backend = self._make(self._settings, device) if prepared is None else prepared.backend
         try:
             with backend.start(self._live_fps()) as run:
                 self.run, self._give_up, self._num_in_a_row = run, "", 0
                 if self._over.is_open or self._is_changed:
                     return
                 self.facts, self.state, self._has_run = backend.facts(), "running", True
+                self._names = backend.names
                 if not is_first:
                     self.counts.recoveries += 1
                 how = f", compiled for {self.facts.hint}" if self.facts.hint else ""
@@ -219,7 +249,7 @@ class Engine:
             backend.close()
 
     def _live_fps(self) -> float | None:
-        return None if self._is_crowded else self._owner.live_fps()
+        return None if self._is_full else self._owner.live_fps()
 
     def _look_at(self, result: Result, run: Run) -> None:
         """See whether the device still does what it should."""
@@ -248,6 +278,8 @@ class Engine:
         while not ended.wait(wait_s):
             wait_s = min(2 * wait_s, max(900.0, settings.device_retry_s))
             backend: Backend | None = None
+            with self._lock:
+                settings = self._settings
             try:
                 backend = self._make(settings, settings.device)
                 backend.start(self._live_fps()).close()  # Its warm-up infers.
@@ -260,7 +292,34 @@ class Engine:
                 if ended.is_open or self._is_changed or self._over.is_open:
                     backend.close()
                     return
-                self._next = backend
+                if settings is not self._settings or self._next is not None:  # Another model came meanwhile.
+                    backend.close()
+                    continue
+                self._next = _Prepared(backend, settings.device)
             self._owner.told("device", f"device {settings.device} works again: going back to it")
             self._break_off()
             return
+
+    def _prepare(self, settings: ServeSettings, is_full: bool, on_failure: Callable[[str], None]) -> None:
+        """The preparing thread."""
+        backend: Backend | None = None
+        with self._lock:
+            facts, before = self.facts, self._settings
+        device = settings.device if facts is None else facts.device
+        try:
+            backend = self._make(settings, device)
+            if self._names and backend.names != self._names:
+                raise DeviceError("its classes are not those of the model before it")
+            backend.start(None if is_full else self._owner.live_fps()).close()  # Its warm-up infers.
+        except Exception as error:
+            if backend is not None:
+                backend.close()
+            on_failure(error.message if isinstance(error, KeepbusyError) else first_line(error))
+            return
+        with self._lock:
+            if self._over.is_open or self._next is not None or before is not self._settings:
+                backend.close()
+                on_failure("another model has come meanwhile")
+                return
+            self._settings, self._is_full, self._next = settings, is_full, _Prepared(backend, device)
+        self._break_off()

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from keepbusy.errors import ConfigError, reason_of
 from keepbusy.files.parsing import MAX_YAML_CHARS, TextError, parse_yaml_nodes
 from keepbusy.files.paths import read_text
-from keepbusy.serve.settings import ServeSettings, StreamSettings
+from keepbusy.serve.settings import ServeSettings, StreamSettings, area
 from keepbusy.texts import fit, shortened
 
 _VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -121,9 +121,30 @@ def check_settings(content: Mapping[str, Any]) -> ServeSettings:
         if (first := names.setdefault(stream.name, number)) != number:
             reason = f"{stream.name!r} is the name of streams[{first}], too"
             mistakes.append(Mistake(("streams", number, "name"), reason))
+    mistakes += _overload(settings)
     if mistakes:
         raise SettingsError(mistakes)
     return settings.model_copy(update={"streams": streams})
+
+
+def _overload(settings: ServeSettings) -> list[Mistake]:
+    """Steps without what they need, and the other way round; sizes that are not smaller than the one before."""
+    given, mistakes = settings.overload, list[Mistake]()
+    for number, step in enumerate(given.steps):
+        place: Place = ("overload", "steps", number)
+        if step in given.steps[:number]:
+            mistakes.append(Mistake(place, f"{step} is there twice"))
+        elif step in ("imgsz", "model") and "steps" in given.model_fields_set and not getattr(given, step):
+            mistakes.append(Mistake(place, f"{step}: needs overload.{step}, which is missing"))
+    for key in ("imgsz", "model"):
+        if getattr(given, key) and key not in given.steps:
+            mistakes.append(Mistake(("overload", key), f"is given, and overload.steps does not name {key}"))
+    before = settings.imgsz
+    for number, size in enumerate(given.imgsz):
+        if before is not None and area(size) >= area(before):
+            mistakes.append(Mistake(("overload", "imgsz", number), f"must be smaller than {before}, the one before"))
+        before = size
+    return mistakes
 
 
 def check_stream(content: Mapping[str, Any]) -> StreamSettings:

@@ -106,6 +106,13 @@ class Metrics(Collector):
         for name in ENGINE_STATES:
             state.add_metric([name], float(engine.state == name))
         yield state
+        yield GaugeMetricFamily(
+            "keepbusy_overload_step",
+            "The step of the ladder under lasting overload that was taken last; 0: none. Above 0 the device is too "
+            "slow for its streams: frames are left out, or the input or the model is a smaller one. /api/engine says "
+            "which.",
+            value=self._wall.overload.told().step,
+        )
         yield _counter(
             "keepbusy_device_failures",
             "How often the device hung, failed or could not be used. Any rise is worth a look at the driver's log.",
@@ -167,9 +174,10 @@ class Metrics(Collector):
             "keepbusy_stream_dropped_frames",
             "Frames without a result, by cause. `overload`: newer ones came first, the device is too slow. `stale`: "
             "they were older than max_age_ms. `nonref`, `nonkey`: there was no time to decode them, the cores are too "
-            "slow. `decode_error`: damaged on the way, the network loses data. `reconnect`: they waited in a "
-            "connection that was lost. `stopping`: a stream or a run was ended. Arrived = results + dropped + in "
-            "flight, at every moment.",
+            "slow, or the ladder under overload sheds them. `rate`: that has lowered their stream's rate, see "
+            "keepbusy_overload_step. `decode_error`: damaged on the way, the network loses data. `reconnect`: they "
+            "waited in a connection that was lost. `stopping`: a stream or a run was ended. Arrived = results + "
+            "dropped + in flight, at every moment.",
             labels=["stream", "cause"],
         )
         in_flight = GaugeMetricFamily("keepbusy_stream_in_flight_frames", "Frames on their way.", labels=["stream"])

@@ -29,6 +29,7 @@ def stream_report(served: Served, wall: Wall) -> dict[str, Any]:
         "error": hidden(served.error),
         "weight": settings.weight,
         "max_fps": settings.max_fps,
+        "lowered_fps": None if served.lowered.max_fps is None else round(served.lowered.max_fps, 2),
         "max_age_ms": settings.max_age_ms,
         "stall_s": settings.stall_s,
         "thresholds": served.given,
@@ -62,7 +63,8 @@ def engine_report(wall: Wall) -> dict[str, Any]:
     """The engine: what runs where, its stages, and what holds it back."""
     engine, streams = wall.engine, wall.streams
     facts = engine.facts
-    verdict = wall.view.verdict(num_streams=len(streams))
+    overload = wall.overload.told()
+    verdict = wall.view.verdict(num_streams=len(streams), own=wall.overload.own_causes)
     device = {} if facts is None else {**dataclasses.asdict(facts), "is_fallback": facts.is_fallback}
     return {
         "state": engine.state,
@@ -72,6 +74,7 @@ def engine_report(wall: Wall) -> dict[str, Any]:
         "recoveries": engine.counts.recoveries,
         "waiting_requests": wall.requests.num_waiting,
         "verdict": {"code": verdict.code, "sentence": verdict.sentence, "figures": verdict.figures},
+        "overload": {**dataclasses.asdict(overload), "since_s": round(overload.since_s, 1)},
         **wall.view.numbers(),
     }
 

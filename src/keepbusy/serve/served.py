@@ -20,7 +20,7 @@ from keepbusy.serve.backend import detect_config
 from keepbusy.serve.histogram import AGE_BUCKETS_S, Seconds
 from keepbusy.serve.outputs import Output
 from keepbusy.serve.settings import StreamSettings
-from keepbusy.serve.source import ServedSource
+from keepbusy.serve.source import Lowered, ServedSource
 from keepbusy.texts import without_secrets
 from keepbusy.values.result import Result
 
@@ -106,6 +106,11 @@ class Served:
         self._stream: Stream | None = None
         self._history: deque[tuple[float, Totals]] = deque()
         self._lock = threading.RLock()
+
+    @property
+    def lowered(self) -> Lowered:
+        """What the ladder wants of it; to be written by one thread."""
+        return self._source.lowered
 
     @property
     def name(self) -> str:
@@ -266,6 +271,12 @@ class Served:
         span_s = max(end_s - begin_s, 1e-9)
         dropped = {cause: count for cause, count in (last.dropped - first.dropped).items() if count}
         return (last.arrived - first.arrived) / span_s, (last.results - first.results) / span_s, dropped
+
+    @property
+    def window_s(self) -> float:
+        """How many seconds `rates` look back."""
+        with self._lock:
+            return self._history[-1][0] - self._history[0][0] if self._history else 0.0
 
     def age_s(self, now_ns: int | None = None) -> float:
         """How old its newest picture is, seconds; infinite where there is none."""

@@ -185,6 +185,38 @@ class RequestSettings(Thresholds):
     """Their share of the device beside the streams'."""
 
 
+Side = Annotated[int, Field(ge=32, le=8192)]
+Size = Side | tuple[Side, Side]
+
+Step = Literal["throughput", "shed", "rate", "imgsz", "model"]
+
+
+class OverloadSettings(Settings):
+    """What is done where frames are lost for lack of device, and goes on being lost: one step after the other."""
+
+    steps: list[Step] = ["throughput", "shed", "rate", "imgsz", "model"]
+    """In this order: compile for throughput where the model was compiled for latency; do not decode frames that no
+    other refers to; lower the rates; a smaller input (`imgsz`); another model (`model`). The last two only where they
+    are given. [] for none."""
+    after_s: float = Field(default=30.0, ge=1, le=86_400)
+    """So long must frames be lost without a break before the next step is taken."""
+    back_after_s: float = Field(default=120.0, ge=1, le=86_400)
+    """So long must there be room before the last step is taken back. A step that is needed again soon waits twice as
+    long."""
+    min_fps: float = Field(default=1.0, gt=0, le=1000)
+    """No stream's rate is lowered below this."""
+    imgsz: list[Size] = Field(default_factory=list, max_length=8)
+    """Sizes of smaller inputs, from the largest to the smallest: (height, width), pixels, or one side of a square. They
+    find fewer small objects."""
+    model: str | None = Field(default=None, min_length=1)
+    """Another model with the same classes that takes less time, such as the same one in INT8."""
+
+
+def area(imgsz: int | tuple[int, int]) -> int:
+    """Pixels of an input."""
+    return imgsz * imgsz if isinstance(imgsz, int) else imgsz[0] * imgsz[1]
+
+
 class PageSettings(Settings):
     """The page."""
 
@@ -227,6 +259,7 @@ class ServeSettings(Thresholds):
     limits: LimitSettings = LimitSettings()
     requests: RequestSettings = RequestSettings()
     page: PageSettings = PageSettings()
+    overload: OverloadSettings = OverloadSettings()
     streams: list[StreamSettings] = Field(default_factory=list, max_length=MAX_STREAMS)
 
     @property

@@ -15,6 +15,9 @@ BUSY = 0.9
 LOSING = 0.02
 """A smaller share of dropped frames is not worth a word."""
 
+HELD_BACK = ("device-bound", "losing")
+"""Codes of a server that loses frames for lack of device, or of time for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -25,8 +28,8 @@ class Seen:
         wall_s: Seconds.
         fps: Results per second.
         device_busy: Share of the time with a frame on the device.
-        arrived: Frames that have arrived.
-        dropped: Frames that have no result, by cause.
+        arrived: Frames that have arrived, without those that were left out on purpose.
+        dropped: Frames of these that have no result, by cause.
         busy: Share of the time that each stage's threads have worked.
     """
 

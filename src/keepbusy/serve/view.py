@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,22 +117,36 @@ class EngineView:
             )
         return found
 
-    def verdict(self, *, sink_busy_share: float = 0.0, num_streams: int = 0) -> Verdict:
-        """What holds it back at the moment, in words."""
+    @property
+    def window(self) -> Snapshot | None:
+        """The last seconds; None where nothing runs."""
+        return self._window
+
+    def verdict(
+        self, *, sink_busy_share: float = 0.0, num_streams: int = 0, own: Collection[str] = frozenset()
+    ) -> Verdict:
+        """What holds it back at the moment, in words.
+
+        Args:
+            sink_busy_share: Share of the time that the sinks have worked.
+            num_streams: Streams of the configuration.
+            own: Causes of drops that were chosen: these frames are left out of the figures.
+        """
         window = self._window
         if window is None:
             return judge(None)
+        dropped: Counter[str] = Counter()
+        for one in window.streams:
+            dropped.update({str(cause): count for cause, count in one.dropped.items()})
+        num_left_out = sum(dropped.pop(cause, 0) for cause in own)
         return judge(
             Seen(
                 num_streams=num_streams,
                 wall_s=window.wall_s,
                 fps=window.throughput_fps,
                 device_busy=window.device_busy_share,
-                arrived=sum(one.num_arrived for one in window.streams),
-                dropped={
-                    cause: sum(one.dropped.get(cause, 0) for one in window.streams)
-                    for cause in {cause for one in window.streams for cause in one.dropped}
-                },
+                arrived=sum(one.num_arrived for one in window.streams) - num_left_out,
+                dropped=dropped,
                 busy={**{one.stage: one.busy_share for one in window.stages}, "sink": sink_busy_share},
             )
         )

@@ -12,6 +12,7 @@ from keepbusy.flow.run import Run
 from keepbusy.records import record
 from keepbusy.serve.backend import Backend, MakeBackend, PipelineBackend, detect_config
 from keepbusy.serve.engine import Engine, Owner
+from keepbusy.serve.overload import Overload
 from keepbusy.serve.requests import NAME as REQUESTS
 from keepbusy.serve.requests import Requests
 from keepbusy.serve.roster import Roster
@@ -27,12 +28,6 @@ log = logging.getLogger("keepbusy")
 
 MAX_EVENTS = 1000
 MAX_RESULTS = 256
-
-CROWDED_S = 30.0
-"""A device that does one frame after the other, and loses frames for so long, is used fully from then on."""
-
-_CROWDED = ("device-bound", "losing")
-"""Verdicts of a device that loses frames."""
 
 
 class Wall(Owner):
@@ -50,6 +45,7 @@ class Wall(Owner):
         news: Told of each result.
         requests: Pictures that come by HTTP.
         view: What the engine does, in numbers.
+        overload: What is done where frames are lost for lack of device.
     """
 
     def __init__(self, settings: ServeSettings, make: MakeBackend = PipelineBackend) -> None:
@@ -63,7 +59,7 @@ class Wall(Owner):
         self._requests_id = -1
         self._run: Run | None = None
         self._states: dict[str, str] = {}
-        self._crowded_since_s: float | None = None
+        self.overload = Overload(settings, self.engine, self.view, lambda text: self.told("overload", text))
 
     def start(self) -> None:
         """Open sinks, compile the model, open streams.
@@ -125,7 +121,11 @@ class Wall(Owner):
         try:
             self.roster.apply(settings, is_other_model=before.engine != settings.engine)
         finally:
-            if before.engine != settings.engine:
+            is_other = before.engine != settings.engine
+            if is_other or before.overload != settings.overload:
+                is_other = is_other or self.overload.has_other_model
+                self.overload.change(settings)
+            if is_other:
                 self.told("config", "the model or its device has changed: compiling it")
                 self.engine.change(settings)
             elif (before.requests, before.thresholds) != (settings.requests, settings.thresholds):
@@ -194,19 +194,7 @@ class Wall(Owner):
                 self.events.add(event)
         self._states = states
         self.view.look(now_s)
-        self._look_for_a_crowd(now_s)
-
-    def _look_for_a_crowd(self, now_s: float) -> None:
-        """Where the model was compiled for latency, and frames are lost: use the device fully."""
-        facts = self.engine.facts
-        is_chosen = facts is not None and facts.hint == "latency" and not facts.is_hint_given
-        if not is_chosen or self.view.verdict(num_streams=len(self.streams)).code not in _CROWDED:
-            self._crowded_since_s = None
-        elif self._crowded_since_s is None:
-            self._crowded_since_s = now_s
-        elif now_s - self._crowded_since_s >= CROWDED_S:
-            self._crowded_since_s = None
-            self.engine.use_fully()
+        self.overload.look(self.streams)
 
     def detect(self, image: Image) -> Future[Result]:
         """Have a picture inferred among the streams' frames.

@@ -6,6 +6,8 @@ first where that costs the other pictures nothing, then where it brings back the
 1. From `NEAR_S` behind on, pictures that no other refers to are not decoded (`nonref`).
 2. From `FAR_S` behind on, what lies before the newest key frame is thrown away. Where there is none, and the decoder is
    too slow to catch up, everything is, until the next key frame comes (`nonkey`).
+
+Where no more pictures are wanted than there are key frames, only these are kept (`nonkey`).
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ KEY_WAIT_S = 10.0
 SLACK = 1.5
 """A decoder catches up if it is faster than the stream by so much."""
 
+KEY_SLACK = 1.1
+"""More pictures than key frames must be wanted by so much before the others are decoded again."""
+
 _SHARE = 0.1
 """Of the newest value in a moving average."""
 
@@ -71,10 +76,12 @@ class Backlog:
 
     Attributes:
         spares: Whether pictures that no other refers to are not wanted in any case.
+        wanted_fps: So many pictures per second are enough; None for all.
     """
 
     def __init__(self, now_ns: Callable[[], int] = time.perf_counter_ns, max_bytes: int = MAX_BYTES) -> None:
         self.spares = False
+        self.wanted_fps: float | None = None
         self._now_ns = now_ns
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -88,7 +95,9 @@ class Backlog:
         self._is_over = False
         self._is_interrupted = False
         self._failure: Exception | None = None
-        self._interval_ns = self._work_ns = 0.0
+        self._interval_ns = self._work_ns = self._key_interval_ns = 0.0
+        self._last_key_ns = 0
+        self._has_only_keys = False
         self._last_put_ns = self._last_taken_ns = self._catch_up_ns = 0
 
     def put(self, packet: Any, arrival_ns: int) -> None:
@@ -97,6 +106,7 @@ class Backlog:
             if self._last_put_ns:
                 self._interval_ns = _moved(self._interval_ns, arrival_ns - self._last_put_ns)
             self._last_put_ns = arrival_ns
+            self._note_key(packet, arrival_ns)
             if self._is_useless(packet, arrival_ns):
                 self._dropped["nonkey"] += 1
                 return
@@ -178,13 +188,31 @@ class Backlog:
         return dropped
 
     def _is_useless(self, packet: Any, arrival_ns: int) -> bool:
-        """Whether a packet cannot be decoded, because it refers to what was thrown away."""
+        """Whether a packet is not wanted, or cannot be decoded, because it refers to what was thrown away."""
+        if self._has_only_keys:
+            self._has_gap = self._has_gap or not packet.is_keyframe
+            return not packet.is_keyframe
         if self._key_wanted_ns is None:
             return False
         if packet.is_keyframe or arrival_ns - self._key_wanted_ns > KEY_WAIT_S * 1e9:
             self._key_wanted_ns = None
             return False
         return True
+
+    def _note_key(self, packet: Any, arrival_ns: int) -> None:
+        """Learn how often key frames come, and whether they are enough."""
+        if packet.is_keyframe:
+            if self._last_key_ns:
+                self._key_interval_ns = _moved(self._key_interval_ns, arrival_ns - self._last_key_ns)
+            self._last_key_ns = arrival_ns
+        slack = KEY_SLACK if self._has_only_keys else 1.0
+        wanted_fps, key_interval_s = self.wanted_fps, self._key_interval_ns / 1e9
+        are_enough = wanted_fps is not None and key_interval_s > 0 and wanted_fps * key_interval_s <= slack
+        if self._has_only_keys and not are_enough:
+            self._key_wanted_ns = arrival_ns  # What comes before it refers to what is not there.
+        elif are_enough and not self._has_only_keys and not packet.is_keyframe:
+            return  # Begins with a key frame: what waits is decoded yet.
+        self._has_only_keys = are_enough
 
     def _choose(self) -> Waiting | None:
         behind_ns = self._now_ns() - self._items[0][1]

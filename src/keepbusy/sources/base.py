@@ -115,6 +115,13 @@ class Source(ABC):
             is_enough: Whether that is so from now on.
         """
 
+    def want(self, fps: float | None) -> None:  # noqa: B027 - a hook
+        """Hear how many frames per second are looked at: others may be left out. Called by the thread that reads.
+
+        Args:
+            fps: Frames per second that are enough; None for all.
+        """
+
     def close(self) -> None:  # noqa: B027 - a hook
         """Release what it holds; further calls do nothing. Here: there is nothing to release."""
 

@@ -182,6 +182,7 @@ class Receiver:
         self._pending: dict[int | None, tuple[int, bool]] = {}
         self._newest_ns = self.arrival_ns = asked_ns
         self._num_passed_over = 0
+        self._wanted_fps: float | None = None
         self._damaged_ns: int | None = None
         self._is_closed = False
         if _left_behind[name] >= MAX_LEFT_BEHIND:
@@ -204,6 +205,8 @@ class Receiver:
                 context.flush_buffers()
                 for pts in tuple(self._pending):  # What it had decoded and not given out yet is lost.
                     self._give_up(pts, "overload")
+            # Where pictures come in another order than their packets, a key frame alone would be held back.
+            connection.backlog.wanted_fps = None if context.has_b_frames else self._wanted_fps
             context.skip_frame = "NONREF" if waiting.skips_nonref else "DEFAULT"
             self._newest_ns = waiting.arrival_ns
             self._pending[waiting.packet.pts] = (waiting.arrival_ns, waiting.skips_nonref)
@@ -236,6 +239,10 @@ class Receiver:
     def spare(self, *, is_enough: bool) -> None:
         """Hear whether pictures are thrown away later that cost nothing but their own decoding."""
         self._connection.backlog.spares = is_enough
+
+    def want(self, fps: float | None) -> None:
+        """Hear how many pictures per second are enough; None for all."""
+        self._wanted_fps = fps
 
     def num_passed_over(self) -> int:
         """How many pictures were given up before they were decoded since the last call."""

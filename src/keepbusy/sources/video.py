@@ -86,7 +86,6 @@ class Video(Source):
         self._fast_decode = fast_decode
         self._source_id = source_id
         self._name = self._location.name
-        self._max_pixels = self._location.max_pixels
         self._failures = failures()
         self._receiver: Receiver | None = None
         self._container: Any = self._open()
@@ -112,7 +111,7 @@ class Video(Source):
             container,
             self._stream,
             can_reopen=self._location.can_reopen,
-            max_pixels=self._max_pixels,
+            max_pixels=self._location.max_pixels,
             fast_decode=self._fast_decode,
             packets=None if self._receiver is None else self._receiver.packets(),
         )
@@ -189,6 +188,10 @@ class Video(Source):
         if self._receiver is not None:
             self._receiver.spare(is_enough=is_enough)
 
+    def want(self, fps: float | None) -> None:
+        if self._receiver is not None:
+            self._receiver.want(fps)
+
     def frame_sizes(self) -> dict[tuple[int, int], int]:
         """The size of its pictures as they will be shown, from the first one, which is kept for `read`.
 
@@ -254,7 +257,7 @@ class Video(Source):
             self._is_over = True
             if self.info.is_live or self._is_cut_short():
                 raise self._error(self._index, self._errors.ended(self._index), self._clock.next_s)
-        elif decoded.width * decoded.height > self._max_pixels:
+        elif decoded.width * decoded.height > self._location.max_pixels:
             index, timestamp_s = self._index, self._timestamp(decoded)
             self._index += 1
             raise self._errors.too_large((decoded.height, decoded.width), "a picture of the video", index, timestamp_s)
@@ -284,8 +287,7 @@ class Video(Source):
         """Read from the first picture, and again where the angle changes."""
         rotation = decoded.rotation
         if self._orientation is None or rotation != self._rotation:
-            self._orientation = orientation_of(decoded, self._stream.codec_context.name)
-            self._rotation = rotation
+            self._orientation, self._rotation = orientation_of(decoded, self._stream.codec_context.name), rotation
         return self._orientation
 
     def _to_picture(self, decoded: VideoFrame) -> Image | Planes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-DropCause = Literal["overload", "stale", "nonref", "nonkey", "decode_error", "reconnect", "stopping"]
+DropCause = Literal["overload", "stale", "nonref", "nonkey", "rate", "decode_error", "reconnect", "stopping"]
 """Why a frame has no result.
 
 - `overload`: a newer one took its place.
 - `stale`: it was older than its stream's limit.
 - `nonref`: it was not decoded, because there was no time for it, and no other picture refers to it.
 - `nonkey`: it was not decoded, because there was no time for more than key frames.
+- `rate`: its stream's rate was lowered, because the device is too slow for all frames.
 - `decode_error`: it was damaged, and the stream goes on (`retry`).
 - `reconnect`: it waited in a connection that was lost.
 - `stopping`: its stream or the run was stopped meanwhile.

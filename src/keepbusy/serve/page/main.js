@@ -4,7 +4,7 @@ import { Connection } from "./connection.js";
 import { EngineView } from "./engine.js";
 import { Large } from "./large.js";
 import { stateOf, Tile } from "./tile.js";
-import { language, say, verdict, word, writeWords } from "./words.js";
+import { language, overload, say, verdict, word, writeWords } from "./words.js";
 
 const LOOK_MS = 250;
 const MIN_TILE_PX = 340;
@@ -81,6 +81,8 @@ function write() {
   const live = last.streams.filter((stream) => stateOf(stream) === "live").length;
   find("sums").textContent = say("sums", live, names.length, running.fps.toFixed(1));
   find("verdict").textContent = verdict(running.verdict);
+  find("overload").textContent = overload(running.overload);
+  find("overload").hidden = !running.overload?.step;
   const pill = find("device");
   const device = running.device;
   pill.className = `pill ${running.state === "running" ? (device.is_fallback ? "warn" : "good") : "bad"}`;

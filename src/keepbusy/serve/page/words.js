@@ -19,6 +19,7 @@ const EN = {
   "engine compiling": "compiling the model", "engine recovering": "recovering", "engine failed": "no device works", "engine stopped": "stopped",
   "hint latency": "for fresh results", "hint throughput": "for throughput",
   "cause overload": "newer came first", "cause stale": "too old", "cause nonref": "no time to decode", "cause nonkey": "no time to decode (up to a key frame)",
+  "cause rate": "rate lowered",
   "cause decode_error": "damaged", "cause reconnect": "connection lost", "cause stopping": "stopping",
   "verdict nothing": "No model is running.",
 };
@@ -43,7 +44,13 @@ const ZH = {
   "engine compiling": "正在编译模型", "engine recovering": "正在恢复", "engine failed": "没有可用设备", "engine stopped": "已停止",
   "hint latency": "低延迟", "hint throughput": "高吞吐",
   "cause overload": "被新帧取代", "cause stale": "过时", "cause nonref": "来不及解码", "cause nonkey": "来不及解码（直到关键帧）",
+  "cause rate": "帧率被降低",
   "cause decode_error": "数据损坏", "cause reconnect": "连接中断", "cause stopping": "停止",
+  "overload throughput": "画面超出本机的处理能力（第 {step}/{steps} 级）：模型改为按高吞吐编译，不再追求最低延迟。",
+  "overload shed": "画面超出本机的处理能力（第 {step}/{steps} 级）：不再解码没有其他帧参考的帧。",
+  "overload rate": "画面超出本机的处理能力（第 {step}/{steps} 级）：所有视频流合计每秒处理 {limit} 帧，按权重分配。",
+  "overload imgsz": "画面超出本机的处理能力（第 {step}/{steps} 级）：输入尺寸减小为 {imgsz}，可能漏检小目标。",
+  "overload model": "画面超出本机的处理能力（第 {step}/{steps} 级）：正在使用配置中指定的更小的模型。",
   "verdict nothing": "没有模型在运行。",
   "verdict no-streams": "还没有视频流。请添加视频流，或发送图片。",
   "verdict silent": "没有任何视频流送来画面。",
@@ -76,6 +83,12 @@ export function verdict(one) {
   if (figures.stage) figures.stage = word("stage", figures.stage);
   if (figures.cause) figures.cause = word("cause", figures.cause);
   return language() === "zh" && ZH[key] ? say(key, figures) : one.sentence;
+}
+
+/** What the ladder under overload has done; empty where it has not. */
+export function overload(one) {
+  const key = `overload ${one?.kind}`;
+  return language() === "zh" && ZH[key] ? say(key, one.figures) : one?.sentence ?? "";
 }
 
 /** Milliseconds, as short as they can be told. */
