@@ -14,22 +14,13 @@ from typing import Any
 import pytest
 
 from tests.served import Server, begin, serving, soon
+from tests.starter import run_program
 
 STREET = "synth:street?size=64x64&fps=10"
 
 
-def run(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
-    return subprocess.run(
-        [sys.executable, "-m", "keepbusy", "serve", *words],
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+def run(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return run_program("serve", *words, cwd=folder)
 
 
 def test_check_tells_all_mistakes_with_their_lines(tmp_path: Path) -> None:
@@ -44,8 +35,7 @@ def test_check_tells_all_mistakes_with_their_lines(tmp_path: Path) -> None:
 
 
 def test_the_schema_is_printed(tmp_path: Path) -> None:
-    done = run("--schema", folder=tmp_path)
-    assert "streams" in json.loads(done.stdout)["properties"]
+    assert "streams" in json.loads(run("--schema", folder=tmp_path).stdout)["properties"]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +58,7 @@ def test_a_port_that_is_in_use_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run(STREET, "--port", str(taken.getsockname()[1]), folder=tmp_path)
     assert done.returncode == 2 and "Address already in use" in done.stderr and "hint:" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_sources_on_the_command_line_are_served_with_a_token_of_the_environment(tmp_path: Path) -> None:
@@ -79,6 +70,7 @@ def test_sources_on_the_command_line_are_served_with_a_token_of_the_environment(
         assert server.ask("/api/streams").status == 401
         names = [one["name"] for one in server.ask("/api/streams", authorization=f"Bearer {token}").json]
         assert names == ["stream-1", "stream-2"]
+        soon(lambda: server.ask("/readyz").status == 200)
         assert server.end() == 0 and token not in server.text
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,17 +84,13 @@ def serve(
     keepbusy serve wall.yaml
     keepbusy serve wall.yaml --check
     """
-    from keepbusy.errors import ConfigError, MissingExtraError
+    from keepbusy.errors import ConfigError
 
-    try:
+    with _of_the_extra():
         from keepbusy.serve.check import check_all
         from keepbusy.serve.demo import demo_settings
         from keepbusy.serve.load import SettingsError, check_settings, load_settings
-        from keepbusy.serve.run import Told
-        from keepbusy.serve.run import serve as run
         from keepbusy.serve.settings import json_schema
-    except ImportError as error:
-        raise MissingExtraError("`keepbusy serve`", extra="serve") from error
 
     if schema:
         print(json.dumps(json_schema(), indent=2))
@@ -135,9 +133,28 @@ def serve(
         console.print(f"{words[0] if words else 'the demo'}: no mistakes", highlight=False, markup=False)
         return
 
+    with _of_the_extra():  # Last: a web server takes a second to import.
+        from keepbusy.serve.run import Told
+        from keepbusy.serve.run import serve as run
+
     def listening(address: str) -> None:
         console.print(f"keepbusy serves at {address}", highlight=False, markup=False, soft_wrap=True)
 
     if not run(settings, load if is_file else None, file=words[0] if is_file else "", told=Told(listening)):
         # A device or a disk that hangs would keep the process from its end.
         os._exit(EXIT_LEFT_BEHIND)
+
+
+@contextlib.contextmanager
+def _of_the_extra() -> Iterator[None]:
+    """Imports of what only the extra brings.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    from keepbusy.errors import MissingExtraError
+
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError("`keepbusy serve`", extra="serve") from error

@@ -40,7 +40,7 @@ export class EngineView {
       const shares = [one.busy, one.wait_input, one.wait_output];
       const sum = Math.max(1, shares.reduce((a, b) => a + b, 0));
       shares.forEach((share, part) => (track.children[part].style.width = `${(100 * share) / sum}%`));
-      value.textContent = `${one.ms.toFixed(1)} ms`;
+      value.textContent = say("ms", one.ms.toFixed(1));
       root.children[number].title = `${word("stage", one.stage)}: ${say("busy")} ${Math.round(100 * one.busy)} %`;
     });
   }
@@ -77,7 +77,7 @@ export class EngineView {
         { ...axis, side: 1, scale: "busy", size: 60, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => `${tick} %`) },
       ],
       series: [
-        { label: "t", value: (_, tick) => (tick === null ? "–" : say("seconds", tick)) },
+        {},
         { label: say("fps"), stroke: colour("accent"), width: 2 },
         { label: say("dropped"), stroke: colour("bad"), width: 2 },
         { label: say("busy_share"), stroke: colour("busy"), width: 2, scale: "busy", dash: [5, 4] },

@@ -16,6 +16,12 @@ const make = (name, className = "", text = "") => {
 export const stateOf = (stream) =>
   stream.state !== "running" ? stream.state : !stream.is_live ? "running" : stream.is_stale ? "late" : "live";
 
+/** The same beside a picture: where that is old, whatever the reason, nothing is called live. */
+const shownState = (stream, isOld) => {
+  const state = stateOf(stream);
+  return state === "live" && isOld ? "late" : state;
+};
+
 /** How a state looks: states are the server's, and there may be new ones. */
 const looks = (state) => (state === "live" || state === "running" ? "good" : BAD.has(state) ? "bad" : "warn");
 
@@ -57,7 +63,8 @@ export class Screen {
     if (isStale) {
       const isThere = Number.isFinite(ageMs);
       this.#strong.textContent = isThere ? say("old", duration(ageMs)) : say("no_picture");
-      this.#text.textContent = stream ? [word("state", stateOf(stream)), stream.error].filter(Boolean).join(": ") : "";
+      const state = stream && shownState(stream, isStale);
+      this.#text.textContent = state ? [word("state", state), stream.error].filter(Boolean).join(": ") : "";
     }
     return ageMs;
   }
@@ -116,8 +123,7 @@ export class Tile {
     const ageMs = this.screen.look(nowMs, staleMs, this.stream);
     this.#cells.shown.textContent = duration(ageMs);
     // Between two states, or where the connection is lost, the picture grows old all the same.
-    const state = this.stream && stateOf(this.stream);
-    if (state) this.#write(state === "live" && ageMs > staleMs ? "late" : state);
+    if (this.stream) this.#write(shownState(this.stream, ageMs > staleMs));
   }
 
   #write(state) {
