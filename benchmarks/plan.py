@@ -30,9 +30,9 @@ import av
 from keepbusy.embedded import embedded_clip
 from keepbusy.plan.cameras import Kind, counts_of, wanted_fps
 from keepbusy.plan.whole import Plan, plan_cameras, predicted_rates
-from keepbusy.serve.load import check_settings
-from keepbusy.serve.settings import ServeSettings, StreamSettings
-from keepbusy.serve.wall import Wall
+from keepbusy.serve.configuration.load import check_settings
+from keepbusy.serve.configuration.settings import ServeSettings, StreamSettings
+from keepbusy.serve.supervise.wall import Wall
 
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
 CLIP_FPS = 30

@@ -34,7 +34,7 @@ import keepbusy as kb
 from keepbusy.embedded import embedded_model
 from keepbusy.flow.counters import StreamStats
 from keepbusy.flow.run import Run
-from keepbusy.serve.ladder import rates_by_weight
+from keepbusy.serve.supervise.ladder import rates_by_weight
 from keepbusy.sinks.runner import SinkRunner
 from keepbusy.sources import open_source
 from keepbusy.sources.base import Source, SourceInfo

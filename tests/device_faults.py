@@ -25,10 +25,10 @@ from typing import Any
 from keepbusy.config import RunConfig
 from keepbusy.errors import DeviceError, ModelError
 from keepbusy.flow.run import Run
-from keepbusy.serve.backend import Backend, DeviceFacts
-from keepbusy.serve.load import load_settings
+from keepbusy.serve.configuration.load import load_settings
+from keepbusy.serve.configuration.settings import ServeSettings
 from keepbusy.serve.run import Told, serve
-from keepbusy.serve.settings import ServeSettings
+from keepbusy.serve.supervise.backend import Backend, DeviceFacts
 from keepbusy.testing import ScriptedDevice, scripted_run
 from tests.served import Server
 

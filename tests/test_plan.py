@@ -32,9 +32,9 @@ from keepbusy.plan.search import found, next_num
 from keepbusy.plan.text import cores_table, helps, sentences, table
 from keepbusy.plan.watching import Seen, watch
 from keepbusy.plan.whole import helps_of, limit_of, plan_cameras, predicted_rates
-from keepbusy.serve.backend import DeviceFacts
-from keepbusy.serve.load import check_settings
-from keepbusy.serve.settings import ServeSettings, StreamSettings
+from keepbusy.serve.configuration.load import check_settings
+from keepbusy.serve.configuration.settings import ServeSettings, StreamSettings
+from keepbusy.serve.supervise.backend import DeviceFacts
 from keepbusy.sources import Source, SourceInfo, open_source
 from keepbusy.testing import ScriptedDevice, numbered_image, scripted_run
 from keepbusy.values.frame import Frame

@@ -55,6 +55,9 @@ ORDER = (
     "__main__",
 )
 
+ORDER_INSIDE = {"serve": ("configuration", "supervise", "check", "http", "run")}
+"""Rooms of rooms, and files beside them, that import in one direction, too."""
+
 MAX_FILES_AT_THE_TOP = 12
 
 MAX_CLASS_LINES = 250
@@ -137,6 +140,19 @@ def test_imports_point_one_way() -> None:
         for imported in imports_of(path) - {place}:
             assert imported in rank, f"{path.relative_to(PACKAGE)} imports {imported}, which is not in ORDER"
             assert rank[imported] < rank[place], f"{path.relative_to(PACKAGE)} imports {imported} from behind it"
+
+
+def test_rooms_of_rooms_import_in_one_direction() -> None:
+    for room, order in ORDER_INSIDE.items():
+        rank = {name: number for number, name in enumerate(order)}
+        for path in (PACKAGE / room).rglob("*.py"):
+            place = path.relative_to(PACKAGE / room).parts[0].removesuffix(".py")
+            if place == "__init__":
+                continue
+            assert place in rank, f"{room}/{place} has no place in ORDER_INSIDE"
+            text = path.read_text(encoding="utf-8")
+            for imported in set(re.findall(rf"\bkeepbusy\.{room}\.(\w+)", text)) - {place}:
+                assert rank[imported] < rank[place], f"{path.relative_to(PACKAGE)} imports {imported} from behind it"
 
 
 def test_the_top_of_the_package_shows_the_flow() -> None:

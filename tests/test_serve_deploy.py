@@ -15,12 +15,12 @@ from pydantic import BaseModel
 
 from keepbusy.config import Hint
 from keepbusy.flow.stream import StreamState
-from keepbusy.serve.app import Application
 from keepbusy.serve.check import check_all
-from keepbusy.serve.load import load_settings
-from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
-from keepbusy.serve.settings import DEFAULT_PORT, ServeSettings, Step, StreamSettings
-from keepbusy.serve.wall import Wall
+from keepbusy.serve.configuration.load import load_settings
+from keepbusy.serve.configuration.settings import DEFAULT_PORT, ServeSettings, Step, StreamSettings
+from keepbusy.serve.http.app import Application
+from keepbusy.serve.http.metrics import HttpCounts, Metrics, Reloads
+from keepbusy.serve.supervise.wall import Wall
 from keepbusy.values.streams import DropCause
 from tests.conftest import REPOSITORY
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from keepbusy.errors import SinkError
-from keepbusy.serve.kept import Kept, KeptError
-from keepbusy.serve.load import check_settings, check_stream
-from keepbusy.serve.wall import Wall
+from keepbusy.serve.configuration.load import check_settings, check_stream
+from keepbusy.serve.supervise.kept import Kept, KeptError
+from keepbusy.serve.supervise.wall import Wall
 from tests.serve_kills import kill_again_and_again
 from tests.served import serving
 

@@ -14,15 +14,25 @@ from hypothesis import strategies as st
 
 from keepbusy.embedded import embedded_model
 from keepbusy.errors import ModelError
-from keepbusy.serve import overload
 from keepbusy.serve.check import check_all
-from keepbusy.serve.ladder import KEPT, MAX_WAIT_S, NUM_RATES, ROOM, Ladder, Load, Rung, rates_by_weight, rungs_of
-from keepbusy.serve.load import SettingsError, check_settings, check_stream, load_settings, parse_settings
-from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
-from keepbusy.serve.report import engine_report, stream_report
-from keepbusy.serve.settings import OverloadSettings, ServeSettings
-from keepbusy.serve.source import Capped, Lowered
-from keepbusy.serve.wall import Wall
+from keepbusy.serve.configuration.load import SettingsError, check_settings, check_stream, load_settings, parse_settings
+from keepbusy.serve.configuration.settings import OverloadSettings, ServeSettings
+from keepbusy.serve.http.metrics import HttpCounts, Metrics, Reloads
+from keepbusy.serve.http.report import engine_report, stream_report
+from keepbusy.serve.supervise import overload
+from keepbusy.serve.supervise.ladder import (
+    KEPT,
+    MAX_WAIT_S,
+    NUM_RATES,
+    ROOM,
+    Ladder,
+    Load,
+    Rung,
+    rates_by_weight,
+    rungs_of,
+)
+from keepbusy.serve.supervise.source import Capped, Lowered
+from keepbusy.serve.supervise.wall import Wall
 from keepbusy.testing import ScriptedDevice, ScriptedSource
 from tests.test_serve_wall import Clock, Scripted, num_results, walls
 from tests.waiting import wait_until
@@ -306,7 +316,7 @@ class Sized(Scripted):
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last seconds are the last half."""
     for place in ("view.WINDOW_S", "served.WINDOW_S"):
-        monkeypatch.setattr(f"keepbusy.serve.{place}", 0.5)
+        monkeypatch.setattr(f"keepbusy.serve.supervise.{place}", 0.5)
     monkeypatch.setattr(overload, "SETTLES_S", 1.0)
     monkeypatch.setattr(Sized, "asked", [])
     monkeypatch.setattr(Sized, "refused", set())

@@ -146,8 +146,8 @@ def test_an_earlier_file_stays_when_the_server_is_started_again(tmp_path: Path) 
 HUNG = """
 import sys
 from pathlib import Path
-from keepbusy.serve.backend import PipelineBackend
-from keepbusy.serve.load import check_settings
+from keepbusy.serve.supervise.backend import PipelineBackend
+from keepbusy.serve.configuration.load import check_settings
 from keepbusy.serve.run import Told, serve
 from tests.test_serve_wall import Scripted
 from keepbusy.testing import ScriptedDevice

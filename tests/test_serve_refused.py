@@ -36,7 +36,7 @@ SIDE = 30_000
 """Of pictures that are no larger than their header in a file, and 2.7 GB as pixels."""
 
 IMPATIENT = """
-import keepbusy.serve.protocols as protocols
+import keepbusy.serve.http.protocols as protocols
 from keepbusy.__main__ import main
 
 protocols.REQUEST_S = protocols.STALL_S = 1.0

@@ -9,10 +9,11 @@ import jsonschema
 import pytest
 import yaml
 
-from keepbusy.serve.check import check_all, is_loopback
-from keepbusy.serve.load import SettingsError, load_settings, parse_settings
-from keepbusy.serve.secrets import HideSecrets, Secrets
-from keepbusy.serve.settings import json_schema
+from keepbusy.serve.check import check_all
+from keepbusy.serve.configuration.load import SettingsError, load_settings, parse_settings
+from keepbusy.serve.configuration.loopback import is_loopback
+from keepbusy.serve.configuration.secrets import HideSecrets, Secrets
+from keepbusy.serve.configuration.settings import json_schema
 
 GOOD = """
 model: street

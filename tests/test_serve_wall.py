@@ -17,16 +17,16 @@ import pytest
 from keepbusy.config import Decoder, RunConfig
 from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, ModelError
 from keepbusy.flow.run import Run
-from keepbusy.serve import engine, overload
-from keepbusy.serve.backend import Backend, DeviceFacts
-from keepbusy.serve.load import check_settings, check_stream, parse_settings
-from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
-from keepbusy.serve.report import engine_report, stream_report
-from keepbusy.serve.requests import BusyError, GivenUpError
-from keepbusy.serve.served import Served
-from keepbusy.serve.settings import ServeSettings
-from keepbusy.serve.source import ASSUMED_FPS, Capped, ServedSource
-from keepbusy.serve.wall import Wall
+from keepbusy.serve.configuration.load import check_settings, check_stream, parse_settings
+from keepbusy.serve.configuration.settings import ServeSettings
+from keepbusy.serve.http.metrics import HttpCounts, Metrics, Reloads
+from keepbusy.serve.http.report import engine_report, stream_report
+from keepbusy.serve.supervise import engine, overload
+from keepbusy.serve.supervise.backend import Backend, DeviceFacts
+from keepbusy.serve.supervise.requests import BusyError, GivenUpError
+from keepbusy.serve.supervise.served import Served
+from keepbusy.serve.supervise.source import ASSUMED_FPS, Capped, ServedSource
+from keepbusy.serve.supervise.wall import Wall
 from keepbusy.sinks.naming import beside_earlier
 from keepbusy.sources.open import open_source
 from keepbusy.testing import ScriptedDevice, ScriptedSource, numbered_image, scripted_run

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from keepbusy.flow.intake import Intake
-from keepbusy.serve.ladder import rates_by_weight
+from keepbusy.serve.supervise.ladder import rates_by_weight
 
 
 def results_of(

@@ -26,7 +26,7 @@ from keepbusy.terminal.console import open_console
 
 if TYPE_CHECKING:
     from keepbusy.plan.whole import Plan
-    from keepbusy.serve.settings import ServeSettings
+    from keepbusy.serve.configuration.settings import ServeSettings
 
 EXIT_MISTAKES = 2
 
@@ -85,7 +85,7 @@ def plan(
     try:
         from keepbusy.plan.whole import plan_cameras
         from keepbusy.serve.check import check_all
-        from keepbusy.serve.load import SettingsError
+        from keepbusy.serve.configuration.load import SettingsError
     except ImportError as error:
         raise MissingExtraError("`keepbusy plan`", extra="serve") from error
 
@@ -125,7 +125,7 @@ def plan(
 
 def _settings(words: list[str], file: str, given: dict[str, Any], max_fps: float | None) -> ServeSettings:
     """A configuration with what the command line says."""
-    from keepbusy.serve.load import check_settings, load_settings
+    from keepbusy.serve.configuration.load import check_settings, load_settings
 
     read = load_settings(file) if file else check_settings({"streams": [{"source": one} for one in words]})
     content = {**read.model_dump(exclude_unset=True), **given}

@@ -14,7 +14,7 @@ from keepbusy.cli.options import DebugOption, DeviceOption, ModelOption
 from keepbusy.terminal.console import open_console
 
 if TYPE_CHECKING:
-    from keepbusy.serve.settings import ServeSettings
+    from keepbusy.serve.configuration.settings import ServeSettings
 
 EXIT_MISTAKES = 2
 EXIT_LEFT_BEHIND = 1
@@ -88,9 +88,9 @@ def serve(
 
     with _of_the_extra():
         from keepbusy.serve.check import check_all
-        from keepbusy.serve.demo import demo_settings
-        from keepbusy.serve.load import SettingsError, check_settings, load_settings
-        from keepbusy.serve.settings import json_schema
+        from keepbusy.serve.configuration.demo import demo_settings
+        from keepbusy.serve.configuration.load import SettingsError, check_settings, load_settings
+        from keepbusy.serve.configuration.settings import json_schema
 
     if schema:
         print(json.dumps(json_schema(), indent=2))

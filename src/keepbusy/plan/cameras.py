@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from keepbusy.serve.settings import StreamSettings
+from keepbusy.serve.configuration.settings import StreamSettings
 
 
 @dataclass(frozen=True, slots=True)

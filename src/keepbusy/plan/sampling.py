@@ -13,8 +13,8 @@ from itertools import pairwise
 from keepbusy.errors import KeepbusyError, SourceError
 from keepbusy.plan.cameras import Kind
 from keepbusy.plan.recording import Recording, record, record_frames
-from keepbusy.serve.settings import ServeSettings, StreamSettings
-from keepbusy.serve.source import ASSUMED_FPS, ServedSource
+from keepbusy.serve.configuration.settings import ServeSettings, StreamSettings
+from keepbusy.serve.supervise.source import ASSUMED_FPS, ServedSource
 from keepbusy.sources.base import Source
 from keepbusy.sources.open import has_pace
 from keepbusy.sources.realtime import split_pace

@@ -10,9 +10,9 @@ from keepbusy.errors import DeviceError, SourceError
 from keepbusy.flow.stats import Snapshot
 from keepbusy.plan.cameras import Kind, replayed
 from keepbusy.plan.cores import Work, core_times, cores_between
-from keepbusy.serve.backend import MakeBackend, PipelineBackend
-from keepbusy.serve.settings import ServeSettings
-from keepbusy.serve.wall import Wall
+from keepbusy.serve.configuration.settings import ServeSettings
+from keepbusy.serve.supervise.backend import MakeBackend, PipelineBackend
+from keepbusy.serve.supervise.wall import Wall
 
 LOSING = 0.02
 """A number of cameras of which a smaller share of the frames is dropped fits."""

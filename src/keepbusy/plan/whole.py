@@ -19,7 +19,7 @@ from keepbusy.plan.costs import FULL, Costs, rates_of
 from keepbusy.plan.sampling import LeftOut, sample_kinds
 from keepbusy.plan.search import Found, found, next_num
 from keepbusy.plan.watching import Seen, watch
-from keepbusy.serve.settings import MAX_STREAMS, ServeSettings
+from keepbusy.serve.configuration.settings import MAX_STREAMS, ServeSettings
 from keepbusy.telemetry import import_openvino
 from keepbusy.threads.cores import usable_cores
 

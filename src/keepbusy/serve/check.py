@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,25 +10,16 @@ from typing import Any
 from keepbusy.errors import KeepbusyError
 from keepbusy.files.parsing import parse_yaml_nodes
 from keepbusy.files.paths import read_text
-from keepbusy.serve.backend import PipelineBackend, detect_config
-from keepbusy.serve.load import Mistake, Place, SettingsError, line_of
-from keepbusy.serve.settings import ServerSettings, ServeSettings
+from keepbusy.serve.configuration.load import Mistake, Place, SettingsError, line_of
+from keepbusy.serve.configuration.loopback import is_loopback
+from keepbusy.serve.configuration.settings import ServerSettings, ServeSettings
+from keepbusy.serve.supervise.backend import PipelineBackend, detect_config
 from keepbusy.sinks.apart import check_apart
 from keepbusy.sinks.guard import guard_sinks
 from keepbusy.sinks.open import spec_of
 from keepbusy.sinks.spec import SinkSpec
 from keepbusy.sources.realtime import split_pace
 from keepbusy.street import parse_street_spec
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def check_all(settings: ServeSettings, *, names: tuple[str, ...] | None = None, file: str = "") -> tuple[str, ...]:

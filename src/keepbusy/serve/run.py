@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import uvicorn
 
 from keepbusy.errors import ConfigError, KeepbusyError, reason_of
-from keepbusy.serve.app import Application
-from keepbusy.serve.backend import MakeBackend, PipelineBackend
 from keepbusy.serve.check import check_all
-from keepbusy.serve.load import SettingsError
-from keepbusy.serve.metrics import Reloads
-from keepbusy.serve.protocols import PatientHttp, PatientWebSocket
-from keepbusy.serve.secrets import HideSecrets
-from keepbusy.serve.settings import ServerSettings, ServeSettings
-from keepbusy.serve.wall import Wall
+from keepbusy.serve.configuration.load import SettingsError
+from keepbusy.serve.configuration.secrets import HideSecrets
+from keepbusy.serve.configuration.settings import ServerSettings, ServeSettings
+from keepbusy.serve.http.app import Application
+from keepbusy.serve.http.metrics import Reloads
+from keepbusy.serve.http.protocols import PatientHttp, PatientWebSocket
+from keepbusy.serve.supervise.backend import MakeBackend, PipelineBackend
+from keepbusy.serve.supervise.wall import Wall
 
 log = logging.getLogger("keepbusy")
 
