@@ -11,10 +11,10 @@ PUBLISH := $(VENV)/.release-done
 # Hundreds of tests start the program: compiling it to bytecode each time would take longer than the rest of a start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup check test lint fuzz api-fuzz signals crashes schedules interrupts audit demo docs bench dist release lock clean help
+.PHONY: setup check test lint fuzz api-fuzz signals crashes live-faults serve-kills device-faults schedules interrupts audit demo docs bench dist release lock clean help
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: $(BASE) ## Make .venv with the package and what it needs to run, nothing else
 
@@ -54,6 +54,15 @@ signals: $(DEV) ## Send the program signals at random moments: make signals COUN
 
 crashes: $(DEV) ## Kill a batch at random moments and compare what it finds: make crashes CLIPS=60 KILLS=20 SEED=1
 	$(BIN)/python -m tests.batch_crashes --clips $(or $(CLIPS),60) --kills $(or $(KILLS),20) --seed $(or $(SEED),1)
+
+live-faults: $(DEV) ## RTSP cameras of a server that fail in turn: make live-faults MINUTES=5 SEED=1
+	$(BIN)/python -m tests.live_faults --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
+
+serve-kills: $(DEV) ## Kill a server at random moments: make serve-kills KILLS=20 SEED=1
+	$(BIN)/python -m tests.serve_kills --kills $(or $(KILLS),20) --seed $(or $(SEED),1)
+
+device-faults: $(DEV) ## A server whose device fails in every way
+	$(BIN)/python -m tests.device_faults
 
 schedules: $(DEV) ## Runs whose streams come and go at random: make schedules COUNT=10000 SEED=1
 	$(BIN)/python -m tests.schedules --count $(or $(COUNT),10000) --seed $(or $(SEED),1)

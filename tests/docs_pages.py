@@ -116,7 +116,7 @@ def find_command(words: list[str]) -> tuple[str, Any, list[str]] | None:
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z][a-z-]*):", text_of("Makefile"), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
 
 
 def without_code(page: str) -> str:

@@ -184,12 +184,33 @@ def test_where_key_frames_are_enough_nothing_else_is_kept() -> None:
     assert came(15, 45) == [*range(15, 20), 20, 30, 40], "up to the next key frame all are, which refer to each other"
     backlog.wanted_fps = 3.2
     assert came(45, 60) == [50], "a little more is not worth turning back and forth"
-    assert backlog.take_dropped() == {"nonkey": 36}
+    assert backlog.take_dropped() == {"nonkey": 27}, "the last nine count with what comes behind them"
     backlog.wanted_fps = None
-    assert came(60, 75) == list(range(60, 75))
+    assert came(60, 75) == list(range(60, 75)) and backlog.take_dropped() == {"nonkey": 9}
     backlog.wanted_fps = 2.0
     assert came(75, 85) == [*range(75, 80), 80]
     backlog.wanted_fps = 10.0
     assert came(85, 100) == list(range(90, 100)), "what refers to what was not decoded is not decoded either"
     assert backlog.take_dropped() == {"nonkey": 9}
     assert gaps == [30, 40, 50, 60, 90], "the decoder is told where something is missing before a packet"
+    backlog.wanted_fps = 2.0
+    assert came(100, 105) == [100]
+    backlog.clear("reconnect")
+    assert +backlog.take_dropped() == {"nonkey": 4}
+
+
+def test_key_frames_that_are_rare_or_come_no_more_are_not_enough() -> None:
+    clock = ManualClock()
+    backlog = Backlog(clock.now_ns)
+    backlog.wanted_fps = 0.1
+    taken_ones = []
+    for number in range(600):
+        clock.advance(PERIOD_S)
+        backlog.put(Packet(number, number < 400 and number % (90 if number < 300 else 10) == 0), clock.now_ns())
+        with contextlib.suppress(TimeoutError):
+            waiting = backlog.take(0)
+            assert waiting is not None
+            taken_ones.append(waiting.packet.number)
+    assert taken_ones[:300] == list(range(300)), "every three seconds"
+    assert [one for one in taken_ones if 370 < one <= 400] == [380, 390]
+    assert not [one for one in taken_ones if one > 400], "the next one is waited for, for some seconds"

@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 
 import keepbusy as kb
-from keepbusy.config import split_options
+from keepbusy.api.options import split_options
 from keepbusy.errors import ConfigError, FrameError
 from keepbusy.sources import open_source
 from tests.build import square_picture, write_picture

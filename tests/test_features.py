@@ -26,6 +26,7 @@ from tests.docs_pages import text_of
 from tests.head_graphs import head_model
 from tests.http_server import serving
 from tests.quantized_graphs import by_nncf
+from tests.starter import run_program
 from tests.test_tasks import FRAME_HW, NAMES, pack, random_cells, save_graph
 
 PAGE = "docs/reference/features.md"
@@ -478,11 +479,25 @@ def _(scene: Scene, call: str) -> None:
         assert one.num_arrived == one.num_results + sum(one.dropped.values()) + one.num_in_flight
 
 
+@proves("hardware decoding that falls back and says why")
+def _(scene: Scene, call: str) -> None:
+    decoding = scene.value(call)
+    assert decoding.decoder == "software" and decoding.reason
+
+
 @proves("a bad picture that does not end the run")
 def _(scene: Scene, call: str) -> None:
     Path("photos/1.jpg").write_bytes(Path("photos/2.jpg").read_bytes()[:300])
     with scene.value(call) as pipeline:
         assert [result.error is None for result in pipeline.run("photos/")] == [False, True]
+
+
+@proves("how many cameras fit a machine")
+def _(scene: Scene, call: str) -> None:
+    done = run_program(*call.split()[1:], "--seconds", "5", "--json", cwd=scene.folder)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["fits"] >= 0 and plan["given"]["fps"] > 0 and plan["limit"]
 
 
 @proves("where the time went")

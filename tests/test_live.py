@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import os
+import shutil
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -141,6 +143,33 @@ def test_each_picture_has_its_place_whatever_was_given_up_before_it(
     assert {"nonref", "nonkey", "overload"} & set(dropped) and (b_frames == 0 or dropped["nonref"] > 0)
 
 
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_where_key_frames_are_enough_only_these_are_decoded(clips: Callable[..., Path], codec: str) -> None:
+    """A key frame every tenth of a picture's second: three per second."""
+    with rtsp_camera([clips(codec=codec, key_every=10)]) as camera:
+        source = Video(camera.url, camera.url)
+        places: list[tuple[int, int]] = []
+
+        def read(num: int) -> list[int]:
+            frames = [frame for frame in (source.read() for _ in range(num)) if frame is not None]
+            places.extend((frame.index, number_in(frame.image)) for frame in frames if frame.image is not None)
+            return [number for _, number in places[-num:]]
+
+        read(25)
+        source.take_dropped()
+        source.want(2.0)
+        keys = read(20)[-6:]
+        assert all(number % 10 == 0 for number in keys), keys
+        dropped = source.take_dropped()
+        assert dropped["nonkey"] >= 40
+        source.want(None)
+        # Those that the decoder has missed are waited out.
+        numbers = read(30)[-10:]
+        assert numbers == [(numbers[0] + one) % NUM for one in range(10)]
+        source.close()
+    assert len({(index - number) % NUM for index, number in places}) == 1, "indices tell what was left out"
+
+
 def test_the_first_result_is_fresh_although_the_model_was_being_compiled(clips: Callable[..., Path]) -> None:
     with (
         rtsp_camera([clips()]) as camera,
@@ -193,6 +222,70 @@ def test_a_live_stream_survives_what_cameras_and_networks_do(clips: Callable[...
         run.remove(stream)
         assert stream.state == "removed" and stream.error is not None
     check_balance(run.stats.snapshot().streams)
+
+
+@pytest.mark.parametrize(("codec", "other"), [("h264", "hevc"), ("hevc", "h264")])
+def test_a_camera_may_come_back_with_another_codec_and_size(
+    codec: str, other: str, clips: Callable[..., Path], blob_model: Path
+) -> None:
+    with (
+        rtsp_camera([clips(codec=codec), clips(codec=other, size_wh=(352, 288))]) as camera,
+        proxy_to(camera.port) as proxy,
+        kb.Pipeline(blob_model) as pipeline,
+        pipeline.start() as run,
+        watched(run),
+    ):
+        stream = run.add(Opens(proxy.url, timeout_s=5), SURVIVES)
+        _fresh(run, camera)
+        proxy.is_absent = True
+        proxy.cut()
+        wait_until(lambda: stream.state == "waiting")
+        camera.tell("play 1")
+        time.sleep(0.5)  # Until the server has heard of the end of its only client.
+        proxy.is_absent = False
+        while next(run).frame.width != 352:
+            pass
+        _fresh(run, camera)
+        assert stream.stats.num_reopened >= 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl program to make a certificate")
+def test_a_camera_may_speak_tls(clips: Callable[..., Path], tmp_path: Path) -> None:
+    keys = tmp_path / "keys.pem"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=camera -keyout key.pem -out certificate.pem"
+    subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
+    keys.write_bytes(b"".join((tmp_path / name).read_bytes() for name in ("certificate.pem", "key.pem")))
+    with rtsp_camera([clips()], keys) as camera, scripted_run(None, ScriptedDevice()) as run, watched(run):
+        assert camera.url.startswith("rtsps://")
+        run.add(camera.url, SURVIVES)
+        _fresh(run, camera)
+
+
+def test_what_waits_on_a_link_that_is_too_slow_is_not_taken_for_fresh(clips: Callable[..., Path]) -> None:
+    clip = clips()
+    with (
+        rtsp_camera([clip]) as camera,
+        proxy_to(camera.port) as proxy,
+        scripted_run(None, ScriptedDevice()) as run,
+        watched(run),
+    ):
+        run.add(Opens(proxy.url, timeout_s=10), SURVIVES)
+        _fresh(run, camera)
+        begin_s = time.monotonic()
+        while time.monotonic() < begin_s + 1:
+            next(run)
+        proxy.bytes_per_s = 0.5 * proxy.num_bytes / proxy.lasted_s
+        latest_s = 0.0
+        while latest_s < 1.2:  # A second and a half before the numbers come again, at four seconds.
+            result = next(run)
+            really_s, said_s = age_s(camera, result), (time.perf_counter_ns() - result.timings.arrival_ns) / 1e9
+            assert said_s > really_s - 0.6, (said_s, really_s)
+            latest_s = max(latest_s, said_s)
+        proxy.bytes_per_s = None
+        begin_s = time.monotonic()
+        while age_s(camera, next(run)) > 0.5:
+            assert time.monotonic() < begin_s + 10
+        _fresh(run, camera)
 
 
 def _set(proxy: Proxy, *, then: Callable[[], None] = lambda: None, **what: Any) -> None:

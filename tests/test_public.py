@@ -50,6 +50,7 @@ ORDER = (
     "batch",
     "jobs",
     "serve",
+    "plan",
     "cli",
     "__main__",
 )

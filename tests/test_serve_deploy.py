@@ -19,7 +19,7 @@ from keepbusy.serve.app import Application
 from keepbusy.serve.check import check_all
 from keepbusy.serve.load import load_settings
 from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
-from keepbusy.serve.settings import DEFAULT_PORT, ServeSettings, StreamSettings
+from keepbusy.serve.settings import DEFAULT_PORT, ServeSettings, Step, StreamSettings
 from keepbusy.serve.wall import Wall
 from keepbusy.values.streams import DropCause
 from tests.conftest import REPOSITORY
@@ -70,6 +70,8 @@ def test_states_and_causes_are_known_to_the_page_the_help_texts_and_the_dashboar
     for kind, names in kinds.items():
         for name in names:
             assert f'"{kind} {name}": "' in english and f'"{kind} {name}": "' in chinese, (kind, name)
+    for step in get_args(Step):
+        assert f'"overload {step}": "' in chinese, step
     metrics = Metrics(Wall(load_settings(DEPLOY / "wall.yaml")), HttpCounts(), Reloads(), lambda: 0).text().decode()
     (dropped,) = re.findall(r"# HELP keepbusy_stream_dropped_frames_total (.*)", metrics)
     dashboard = (DEPLOY / "grafana.json").read_text(encoding="utf-8")

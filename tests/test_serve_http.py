@@ -258,6 +258,10 @@ def test_metrics_are_prometheus_and_their_balance_is_exact(server: Server) -> No
     assert all(re.fullmatch(r"keepbusy_[a-z0-9_]+", name) for name in families)
     (info,) = families["keepbusy_device_info"].samples
     assert info.labels["wanted"] == info.labels["device"] == "CPU" and info.labels["name"]
+    assert {one.labels["wanted"] for one in families["keepbusy_stream_info"].samples} == {"auto"}
+    decoders = {one.labels["stream"]: one.labels["decoder"] for one in families["keepbusy_stream_info"].samples}
+    told = {one["name"]: one["decoder"] or "" for one in server.ask("/api/streams").json}
+    assert {name: decoders[name] for name in ("one", "two")} == {name: told[name] for name in ("one", "two")}
     assert families["keepbusy_stream_age_seconds"].type == "histogram"
 
 

@@ -14,20 +14,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from keepbusy.config import RunConfig
+from keepbusy.config import Decoder, RunConfig
 from keepbusy.errors import ConfigError, DeviceError, KeepbusyError, ModelError
 from keepbusy.flow.run import Run
 from keepbusy.serve import engine, overload
 from keepbusy.serve.backend import Backend, DeviceFacts
-from keepbusy.serve.load import check_settings, check_stream
+from keepbusy.serve.load import check_settings, check_stream, parse_settings
 from keepbusy.serve.metrics import HttpCounts, Metrics, Reloads
-from keepbusy.serve.outputs import beside_earlier
 from keepbusy.serve.report import engine_report, stream_report
 from keepbusy.serve.requests import BusyError, GivenUpError
 from keepbusy.serve.served import Served
 from keepbusy.serve.settings import ServeSettings
 from keepbusy.serve.source import ASSUMED_FPS, Capped, ServedSource
 from keepbusy.serve.wall import Wall
+from keepbusy.sinks.naming import beside_earlier
 from keepbusy.sources.open import open_source
 from keepbusy.testing import ScriptedDevice, ScriptedSource, numbered_image, scripted_run
 from tests.build import write_picture
@@ -236,6 +236,47 @@ def test_a_device_for_which_nothing_compiles_is_replaced_at_once() -> None:
         assert asked[:2] == ["NPU", "CPU"] and facts is not None and facts.is_fallback
 
 
+class HangsAtCompile(ScriptedDevice):
+    """Does not come back from being made ready until it is let go."""
+
+    let_go: ClassVar[threading.Event] = threading.Event()
+
+    def create_request(self) -> Any:
+        assert self.let_go.wait(60)
+        return super().create_request()
+
+
+def test_a_device_that_hangs_while_it_is_compiled_for_is_replaced_and_what_comes_late_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "AGAIN_S", 0.3)
+    monkeypatch.setattr(HangsAtCompile, "let_go", threading.Event())
+    make, asked = scripted(lambda: ScriptedDevice(hangs=(5,)), HangsAtCompile, ScriptedDevice)
+    with walls(settings_of(2, device="GPU"), make) as wall:
+        wait_until(lambda: wall.engine.facts is not None and wall.engine.facts.device == "CPU")
+        before = num_results(wall)
+        wait_until(lambda: num_results(wall) > before + 5)
+        assert asked == ["GPU", "GPU", "CPU"] and any(
+            "compiling the model has taken over" in one for one in texts(wall)
+        )
+        HangsAtCompile.let_go.set()
+        wait_until(lambda: not [one for one in threading.enumerate() if one.name == "keepbusy-compile"])
+        before = num_results(wall)
+        wait_until(lambda: num_results(wall) > before + 5)
+        assert wall.engine.facts is not None and wall.engine.facts.device == "CPU"
+
+
+def test_a_server_that_compiles_for_a_device_that_hangs_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HangsAtCompile, "let_go", threading.Event())
+    make, asked = scripted(HangsAtCompile)
+    with walls(settings_of(1, device="GPU"), make):
+        wait_until(lambda: asked == ["GPU"])
+        begin_s = time.monotonic()
+    assert time.monotonic() - begin_s < 15
+    HangsAtCompile.let_go.set()
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name == "keepbusy-compile"])
+
+
 def test_where_nothing_works_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "MAX_WAIT_S", 0.1)
     make, _ = scripted(ModelError("no"), ModelError("no"), ScriptedDevice)
@@ -323,6 +364,12 @@ def test_an_earlier_file_is_not_written_over(tmp_path: Path) -> None:
     assert other.parent == tmp_path and other.name.startswith("out-19") and other.suffix == ".jsonl"
     other.write_text("")
     assert beside_earlier(path, 0.0) not in (path, other)
+    folder = tmp_path / "crops"
+    assert beside_earlier(folder) == folder
+    folder.mkdir()
+    assert beside_earlier(folder) == folder, "there is nothing in it"
+    (folder / "a.jpg").write_text("earlier")
+    assert beside_earlier(folder, 0.0).name.startswith("crops-19")
 
 
 class Clock:
@@ -437,6 +484,18 @@ def test_a_stream_tells_how_many_frames_it_will_bring(stream: dict[str, Any], fp
     assert served.wanted_fps == fps
 
 
+def test_what_decodes_is_told_through_all_that_a_stream_is_wrapped_in(clip: Path) -> None:
+    settings = parse_settings("decoder: qsv\nstreams: [{source: a.mp4}, {source: b.mp4, decoder: software}]")
+    assert [settings.decoder_of(stream) for stream in settings.streams] == ["qsv", "software"]
+    choices: tuple[Decoder, ...] = ("auto", "software", "vaapi")
+    for decoder in choices:
+        source = ServedSource(str(clip), max_fps=5, decoder=decoder).open()
+        decoding = source.decoding
+        source.close()
+        assert decoding is not None and decoding.decoder == "software"
+        assert bool(decoding.reason) == (decoder == "vaapi")
+
+
 class Chosen(Scripted):
     """Compiled for latency where it is told that its streams leave time for that."""
 
@@ -515,3 +574,13 @@ def test_a_camera_that_is_silent_is_stalled_and_its_age_counts_from_its_arrival(
         text = Metrics(wall, HttpCounts(), Reloads(), lambda: 0).text().decode()
         assert 'keepbusy_stream_state{state="stalled",stream="a"} 1.0' in text
         assert 'keepbusy_stream_state{state="running",stream="a"} 0.0' in text
+
+
+def test_a_file_that_has_been_read_is_not_read_again_when_the_device_has_failed(clip: Path) -> None:
+    make, _ = scripted(lambda: ScriptedDevice(hangs=(100,)), ScriptedDevice)
+    streams = [{"source": str(clip), "realtime": False}, {"source": "synth:street?size=64x64&fps=30"}]
+    with walls(check_settings({"streams": streams}), make) as wall:
+        wait_until(lambda: wall.engine.counts.recoveries == 1)
+        before = wall.streams[1].totals.results
+        wait_until(lambda: wall.streams[1].totals.results > before + 5)
+        assert wall.streams[0].state == "ended" and wall.streams[0].totals.results == 40

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import keepbusy as kb
+from keepbusy.api.options import split_options
 from keepbusy.bench.drawing import to_svg
 from keepbusy.bench.samples import Ratio
 from keepbusy.cli.tune import tune
@@ -286,7 +287,7 @@ def test_candidates_keep_within_the_cores(num_cores: int, is_limited: bool, has_
         everything += host_candidates(machine, best, is_latency_limited=has_latency_limit)
         assert best not in request_candidates(machine, best)
     for one in everything:
-        kb.config.split_options(one.options)
+        split_options(one.options)
         assert (one.get("nstreams") or 1) <= num_cores and (one.get("threads") or 1) <= num_cores
         assert (one.get("nireq") or 1) >= 1 and one != DEFAULT
         if is_limited and one in first and one.get("mode") is None:

@@ -106,22 +106,28 @@ class RtspCamera:
 
     Attributes:
         port: On loopback.
+        is_secure: Whether it speaks RTSPS.
     """
 
     port: int
+    is_secure: bool
     _process: subprocess.Popen[str]
     _times: mmap.mmap
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"rtsp://127.0.0.1:{self.port}/cam"
+        return f"rtsp{'s' if self.is_secure else ''}://127.0.0.1:{self.port}/cam"
 
     def tell(self, command: str) -> None:
         """Have it do something: see `gst_server.py`."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
+
+    def kill(self) -> None:
+        """Kill its server."""
+        self._process.kill()
 
     def sent_ns(self, number: int) -> int:
         """When the picture with a number was sent the last time: nanoseconds of the monotonic clock."""
@@ -130,12 +136,17 @@ class RtspCamera:
 
 
 @contextmanager
-def rtsp_camera(clips: Sequence[Path]) -> Iterator[RtspCamera]:
-    """A camera that plays the first of some clips; the others when it is told to."""
+def rtsp_camera(clips: Sequence[Path], keys: Path | None = None) -> Iterator[RtspCamera]:
+    """A camera that plays the first of some clips; the others when it is told to.
+
+    Args:
+        clips: What `write_clip` has made.
+        keys: A certificate and its key, PEM: it speaks RTSPS then.
+    """
     with tempfile.NamedTemporaryFile() as times:
         times.write(bytes(8 << NUM_BITS))
         times.flush()
-        command: list[Any] = [SYSTEM_PYTHON, SERVER, *clips, times.name]
+        command: list[Any] = [SYSTEM_PYTHON, SERVER, *clips, times.name, keys or ""]
         pipe = subprocess.PIPE
         with (
             mmap.mmap(times.fileno(), 0) as moments,
@@ -143,6 +154,6 @@ def rtsp_camera(clips: Sequence[Path]) -> Iterator[RtspCamera]:
         ):
             try:
                 assert process.stdout is not None
-                yield RtspCamera(int(process.stdout.readline()), process, moments)
+                yield RtspCamera(int(process.stdout.readline()), keys is not None, process, moments)
             finally:
                 process.kill()

@@ -1,7 +1,9 @@
-"""An RTSP camera of GStreamer's RTSP server, as a program of its own: /usr/bin/python3 gst_server.py CLIP [CLIP ...]
+"""An RTSP camera of GStreamer's RTSP server, a program of its own: /usr/bin/python3 gst_server.py CLIP ... TIMES KEYS
 
 It needs Debian's `python3-gi`, `gir1.2-gst-rtsp-server-1.0` and `gstreamer1.0-plugins-good`, which no virtual
 environment has, and nothing else. A clip is a file of `tests.live.cameras`; the first is played in a loop, as `/cam`.
+
+KEYS, if it is not empty, is a PEM file with a certificate and its key: it speaks RTSPS then.
 
 On standard output: the port. On standard input, one command per line: `play N` goes on with clip N, `hold` sends
 nothing more and keeps the connection, `go` goes on. It ends with standard input.
@@ -23,7 +25,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 - the versions come first
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # noqa: E402 - the versions come first
 
 PAYLOADERS = {"h264": "rtph264pay", "hevc": "rtph265pay"}
 SHOWN_LATER = 2
@@ -108,15 +110,30 @@ def obey(camera: Camera, loop: Any) -> None:
     loop.quit()
 
 
+def secure(server: Any, camera: Camera, keys: str) -> None:
+    """Speak TLS, to anybody."""
+    auth = GstRtspServer.RTSPAuth()
+    auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(keys))
+    token, permissions = GstRtspServer.RTSPToken(), GstRtspServer.RTSPPermissions()
+    token.set_string("media.factory.role", "anybody")
+    for what in ("media.factory.access", "media.factory.construct"):
+        permissions.add_permission_for_role("anybody", what, True)
+    auth.set_default_token(token)
+    camera.set_permissions(permissions)
+    server.set_auth(auth)
+
+
 def main() -> None:
     """Serve until standard input ends."""
     Gst.init(None)
-    *paths, times = sys.argv[1:]
+    *paths, times, keys = sys.argv[1:]
     with open(times, "r+b") as file:
         camera = Camera([Clip(path) for path in paths], mmap.mmap(file.fileno(), 0))
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service("0")
+    if keys:
+        secure(server, camera, keys)
     server.get_mount_points().add_factory("/cam", camera)
     server.attach(None)
     sys.stdout.write(f"{server.get_bound_port()}\n")

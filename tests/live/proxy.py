@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ class Proxy:
         garbled_share: This share of the bytes that the camera sends is replaced.
         bytes_per_s: At most so many go to the client; None for no limit.
         num_connections: How many have been made.
+        num_bytes: How many the camera has sent through it without a limit.
+        lasted_s: For how long it has done so.
     """
 
     target_port: int
@@ -33,6 +36,8 @@ class Proxy:
     garbled_share: float = 0.0
     bytes_per_s: float | None = None
     num_connections: int = 0
+    num_bytes: int = 0
+    lasted_s: float = 0.0
     port: int = 0
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
@@ -79,9 +84,16 @@ class Proxy:
     async def _forward(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_from_camera: bool
     ) -> None:
+        begin_s = time.monotonic()
         with suppress(OSError):
-            while content := await reader.read(_CHUNK_BYTES):
+            while content := await reader.read(
+                round(max(64, self.bytes_per_s / 10)) if self.bytes_per_s else _CHUNK_BYTES
+            ):
                 if is_from_camera:
+                    if not (self.is_stalled or self.bytes_per_s):
+                        now_s = time.monotonic()
+                        self.num_bytes += len(content)
+                        self.lasted_s, begin_s = self.lasted_s + now_s - begin_s, now_s
                     while self.is_stalled:
                         await asyncio.sleep(0.01)
                     if self.bytes_per_s:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from keepbusy.api.classes import check_classes, class_ids, thresholds
 from keepbusy.api.foreign_words import OF_OPTIONS
-from keepbusy.config import DetectConfig, RunConfig, split_options
+from keepbusy.api.options import split_options
+from keepbusy.config import DetectConfig, RunConfig
 from keepbusy.device.compiled import CompiledModel
 from keepbusy.device.postprocessor import Postprocessor
 from keepbusy.errors import ConfigError, KeepbusyError

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from keepbusy.api.load import check_model
+from keepbusy.api.options import split_options
 from keepbusy.batch.job import BY_MODEL, Job, UnitConfig, check_select, check_sendable
 from keepbusy.checks import check_count
-from keepbusy.config import SelectConfig, split_options
+from keepbusy.config import SelectConfig
 from keepbusy.embedded import embedded_model
 from keepbusy.errors import ConfigError
 from keepbusy.models.store import find_model

@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from keepbusy.api.options import split_options
 from keepbusy.batch.logins import Logins
 from keepbusy.batch.schema import SCHEMA_VERSION
 from keepbusy.cache.fingerprint import model_fingerprint
 from keepbusy.checks import check_count
-from keepbusy.config import SelectConfig, split_options
+from keepbusy.config import SelectConfig
 from keepbusy.errors import ConfigError, first_line
 from keepbusy.files.parsing import parse_json
 from keepbusy.version import __version__

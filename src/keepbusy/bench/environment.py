@@ -49,7 +49,7 @@ def describe(
         device: OpenVINO's device name.
         head: How the detection head is computed.
         quantized: How an INT8 model is computed; None where the model is none.
-        decoding: What makes decoding cheaper than it is by default: `fast_decode`, `reduce_jpegs`.
+        decoding: What makes decoding cheaper than it is by default: `fast_decode`, `reduce_jpegs`, `vaapi`, `qsv`.
         input_hw: The model input's (height, width) as run, pixels.
         exported_hw: The same as exported.
         nireq: Slots of the async pipeline.

@@ -71,7 +71,7 @@ def possible(
         sources: What is read.
         conf: The lowest confidence in use.
         num_cores: Cores that this process may use.
-        decoding: What makes decoding cheaper already: `fast_decode`, `reduce_jpegs`.
+        decoding: What makes decoding cheaper already: `fast_decode`, `reduce_jpegs`, `vaapi`, `qsv`.
     """
     from keepbusy.models.quantized import why_quantized
 

@@ -74,7 +74,7 @@ def bench_model(
             device=device,
             head=asynchronous.head,
             quantized=asynchronous.quantized,
-            decoding=[name for name in ("fast_decode", "reduce_jpegs") if of_async.get(name)],
+            decoding=_decoding(of_async),
             input_hw=asynchronous.input_hw,
             exported_hw=asynchronous.model.input_hw,
             nireq=asynchronous.num_slots,
@@ -110,6 +110,13 @@ def bench_model(
             ),
             on_begin=on_begin,
         )
+
+
+def _decoding(options: Options) -> list[str]:
+    """What is asked for, so that decoding is cheaper."""
+    names = [name for name in ("fast_decode", "reduce_jpegs") if options.get(name)]
+    decoder = options.get("decoder", "auto")
+    return names if decoder in ("auto", "software") else [*names, decoder]
 
 
 def write_files(

@@ -14,7 +14,7 @@ from keepbusy.bench.samples import Ratio
 from keepbusy.terminal.table import FigureTable
 from keepbusy.values.forms import QUANTIZED_WORDS, QuantizedUse
 
-DECODING = {"fast_decode": "fast decode", "reduce_jpegs": "JPEGs reduced"}
+DECODING = {"fast_decode": "fast decode", "reduce_jpegs": "JPEGs reduced", "vaapi": "VA-API", "qsv": "Quick Sync"}
 """What makes decoding cheaper, in words."""
 
 SAME = "the same"

@@ -15,6 +15,7 @@ from keepbusy.cli.options import (
     RUN_PANEL,
     CacheDirOption,
     DebugOption,
+    DecoderOption,
     DeviceOption,
     FastDecodeOption,
     HeadOption,
@@ -35,7 +36,7 @@ from keepbusy.cli.options import (
     trace_option,
 )
 from keepbusy.cli.parse import parse_cache_dir, parse_nireq, parse_pixels, parse_shape, parse_size
-from keepbusy.config import HeadChoice, Hint, Options, Precision, QuantizedChoice
+from keepbusy.config import Decoder, HeadChoice, Hint, Options, Precision, QuantizedChoice
 from keepbusy.errors import ConfigError
 from keepbusy.terminal.console import open_console
 
@@ -104,6 +105,7 @@ def bench(
     max_pixels: MaxPixelsOption = None,
     reduce_jpegs: ReduceJpegsOption = False,
     fast_decode: FastDecodeOption = False,
+    decoder: DecoderOption = "auto",
     cache_dir: CacheDirOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -164,6 +166,7 @@ def bench(
         max_pixels=parse_pixels(max_pixels),
         reduce_jpegs=reduce_jpegs,
         fast_decode=fast_decode,
+        decoder=cast("Decoder", decoder),
         cache_dir=parse_cache_dir(cache_dir),
     )
     with _progress(rounds) as on_begin:

@@ -36,6 +36,10 @@ COMMANDS = {
         "optimize",
         "Save a model in its quickest form: head and input rewritten, or INT8 as well. Exit code 1 if it does not pay.",
     ),
+    "plan": (
+        "plan",
+        "Find out how many such cameras fit this machine, at what rate and age, and what limits them.",
+    ),
     "query": ("query", "Ask what a batch has found, in SQL: tables `detections` and `frames`, read-only."),
     "serve": ("serve", "Watch streams: a page with live pictures and boxes, an HTTP API, KServe v2, Prometheus."),
     "tune": (

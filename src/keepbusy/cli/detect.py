@@ -18,6 +18,7 @@ from keepbusy.cli.options import (
     ClassConfOption,
     ClassesOption,
     DebugOption,
+    DecoderOption,
     DeviceOption,
     DeviceTimeoutOption,
     FamilyOption,
@@ -57,6 +58,7 @@ from keepbusy.errors import ConfigError, FrameError
 from keepbusy.terminal.console import open_console
 
 if TYPE_CHECKING:
+    from keepbusy.config import Decoder
     from keepbusy.sinks.encoders import EncoderName
     from keepbusy.values.forms import Family, Task
 
@@ -240,6 +242,7 @@ def detect(
     max_pixels: MaxPixelsOption = None,
     reduce_jpegs: ReduceJpegsOption = False,
     fast_decode: FastDecodeOption = False,
+    decoder: DecoderOption = "auto",
     debug: DebugOption = False,
 ) -> None:
     """Run a detector over videos, pictures, folders, cameras and streams.
@@ -303,6 +306,7 @@ def detect(
             device_timeout_s=device_timeout,
             reduce_jpegs=reduce_jpegs,
             fast_decode=fast_decode,
+            decoder=cast("Decoder", decoder),
             max_pixels=parse_pixels(max_pixels),
             **{name: value for name, value in options.items() if _is_given(context, name)},
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from keepbusy.cli.options import AsJsonOption, DebugOption
 from keepbusy.terminal.console import open_console
 from keepbusy.terminal.table import FigureTable
+from keepbusy.texts import fit
 
 _GPU_HINT = (
     "An Intel GPU is present, but OpenVINO cannot use it: install Intel's compute runtime (Debian and Ubuntu: "
@@ -25,13 +29,28 @@ _INTEL_VENDOR = "0x8086"
 
 
 def devices(
+    decode: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="VIDEO",
+            help="Decode this video of H.264 or H.265 with each decoder, and tell how fast that is, what it costs, and "
+            "whether the pictures are the same.",
+        ),
+    ] = None,
     as_json: AsJsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the devices that OpenVINO can use here, with full names and capabilities.
+    """List the devices that OpenVINO can use here, with full names and capabilities, and the hardware decoders.
 
     The names in the first column are what --device takes; AUTO:GPU,CPU picks the first that works.
+
+    \b
+    keepbusy devices
+    keepbusy devices --decode clip.mp4
     """
+    if decode is not None:
+        _show_decoders(decode, as_json=as_json)
+        return
     import openvino
 
     core = openvino.Core()
@@ -51,8 +70,31 @@ def devices(
             device["streams"],
         )
     open_console().print(table)
+    from keepbusy.sources.decoding.compare import available_decoders
+
+    for name, where in available_decoders():
+        open_console(stderr=True).print(f"decoder {name}: {where}", highlight=False, markup=False)
     for line in missing_drivers([device["device"] for device in found]):
         open_console(stderr=True).print(line, highlight=False)
+
+
+def _show_decoders(path: Path, *, as_json: bool) -> None:
+    from keepbusy.sources.decoding.compare import WITHOUT_HARDWARE, compare_decoders
+
+    found = compare_decoders(path)
+    if as_json:
+        print(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
+        return
+    table = FigureTable("decoder", title=f"Decoders, {fit(path.name)}", title_justify="left")
+    for name in ("pictures/s", "CPU ms/picture", "pictures"):
+        table.add_figures(name)
+    table.add_words("same pictures")
+    for one in found:
+        figures = ["", "", ""] if one.reason else [f"{one.fps:.0f}", f"{one.cpu_ms:.2f}", str(one.num_pictures)]
+        same = {True: "yes", False: "NO", None: ""}[one.agrees]
+        name = "ffmpeg, no hardware" if one.decoder == WITHOUT_HARDWARE else one.decoder
+        table.add_row(name, *figures, one.reason or same)
+    open_console().print(table)
 
 
 def missing_drivers(available: list[str], sysfs: Path = Path("/sys/class")) -> list[str]:

@@ -183,6 +183,15 @@ FastDecodeOption = Annotated[
         rich_help_panel=READ_PANEL,
     ),
 ]
+DecoderOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|software|vaapi|qsv",
+        help="What decodes H.264 and H.265: software, or hardware by the installed ffmpeg program. auto measures once, "
+        "where there is such hardware, which is faster and takes less CPU time.",
+        rich_help_panel=READ_PANEL,
+    ),
+]
 CacheDirOption = Annotated[
     Path | None,
     typer.Option(

@@ -32,7 +32,7 @@ def write_new(path: Path, content: bytes) -> None:
         raise write_error(path, error) from error
 
 
-def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True) -> None:
+def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True, is_secret: bool = False) -> None:
     """Write a file beside its place, then rename it into it.
 
     What is no ordinary file, such as a device, is written as it is.
@@ -42,6 +42,7 @@ def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True) 
         content: Its bytes, or its text, which is written as UTF-8.
         follows_link: Whether a link stays and what it leads to is written, as where the user named it; otherwise the
             file takes the link's place.
+        is_secret: Whether only its owner may read it.
 
     Raises:
         SinkError: It cannot be written.
@@ -51,7 +52,8 @@ def write_whole(path: Path, content: bytes | str, *, follows_link: bool = True) 
         if follows_link and is_no_file(path):
             path.write_bytes(content)
         else:
-            _put(Path(os.path.realpath(path)) if follows_link else path, lambda file: file.write(content))
+            place = Path(os.path.realpath(path)) if follows_link else path
+            _put(place, lambda file: file.write(content), is_secret=is_secret)
     except OSError as error:
         raise write_error(path, error) from error
 
@@ -116,13 +118,14 @@ def copy_whole(source: Path, place: Path) -> None:
         raise write_error(place, error) from error
 
 
-def _put(place: Path, write: Callable[[BinaryIO], object], *, replaces: bool = True) -> None:
+def _put(place: Path, write: Callable[[BinaryIO], object], *, replaces: bool = True, is_secret: bool = False) -> None:
     """Fill a file under another name, then give it its own.
 
     Args:
         place: The file.
         write: Fills it.
         replaces: Whether a file that is there is replaced.
+        is_secret: Whether only its owner may read it.
 
     Raises:
         FileExistsError: One is there that is not to be replaced.
@@ -132,7 +135,7 @@ def _put(place: Path, write: Callable[[BinaryIO], object], *, replaces: bool = T
     try:
         # Made anew: in a folder that others can write to, a link may stand there under this name.
         part.unlink(missing_ok=True)
-        with part.open("xb") as file:
+        with open(part, "xb", opener=_open_secret if is_secret else None) as file:
             write(file)
         if replaces:
             part.replace(place)
@@ -142,6 +145,10 @@ def _put(place: Path, write: Callable[[BinaryIO], object], *, replaces: bool = T
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def _open_secret(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _rename_new(part: Path, place: Path) -> None:

@@ -160,6 +160,7 @@ class Reader:
             else:
                 self._selection.go_on_with(source)
                 stream.counters.reopened()
+            stream.source = source
             stream.opened(self._selection.info)
         except Exception as error:
             hint = error.hint if isinstance(error, KeepbusyError) else None
@@ -283,6 +284,7 @@ class Reader:
 
     def _close_source(self) -> None:
         if self._source is not None:
+            self.stream.source = None
             close_source(self._source)
             self._count_dropped()
             self._source = None  # Behind it: what was broken off is done again.

@@ -48,6 +48,7 @@ class Readers:
         self._inlets: dict[int, Inlet[Parcel | Stream]] = {}
         self._workers: dict[int, Workers] = {}
         self._is_interrupted = False
+        self._left_behind: set[int] = set()
         self._adding = threading.RLock()
 
     def end(self) -> None:
@@ -97,7 +98,8 @@ class Readers:
             workers = self._workers.get(reader.stream.id)
             if workers is None or workers.join(max(0.0, deadline_s - time.monotonic())):
                 self._read_to_the_end(reader, self._inlets.get(reader.stream.id))
-            elif not workers.is_one_of_them():
+            elif reader.stream.id not in self._left_behind and not workers.is_one_of_them():
+                self._left_behind.add(reader.stream.id)
                 log.warning("%s: does not end its read; it is left behind, and closed when it does", reader.stream.name)
 
     def _read(self, reader: Reader, inlet: Inlet[Parcel | Stream]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from keepbusy.values.streams import DropCause
 
 CANCEL_TIMEOUT_S = 5.0
 """How long closing waits for a device to give up what it was doing; after that the slot is not used again."""
+
+HUNG_TIMEOUT_S = 0.5
+"""The same, where it has hung already."""
 
 READ_TIMEOUT_S = 15.0
 """How long closing waits for reads that are going on. Network streams and cameras give up after 10 s. A source of your
@@ -308,6 +312,13 @@ class Run(Iterator[Result]):
         """The streams by their numbers: those that go on, and the last ones that are over."""
         return MappingProxyType(self._streams.all)
 
+    def wait_for_reads(self, timeout_s: float) -> None:
+        """Have closing wait for reads that are going on for no longer than this, seconds, not for `READ_TIMEOUT_S`.
+
+        What a read holds up is left behind then, and closed when the read returns.
+        """
+        raise NotImplementedError
+
     def close(self) -> None:
         """Stop: nothing more is read, what is in flight is given up, all threads are joined.
 
@@ -369,13 +380,22 @@ _LOST: list[Slot] = []
 """Slots that no device gave back. They are kept: freeing a request waits for the device, for ever."""
 
 
-def give_up(slot: Slot) -> None:
-    """Cancel a slot that is in flight and wait until the device has let go of it; if it does not, the slot is lost."""
-    is_free = True
-    with contextlib.suppress(Exception):  # An inference that was cancelled, or failed, is over.
-        slot.request.cancel()
-        is_free = slot.request.wait(CANCEL_TIMEOUT_S)
-    if not is_free:
-        slot.is_lost = True
-        _LOST.append(slot)
-    stages.release(slot)
+def give_up(*slots: Slot, is_hung: bool = False) -> None:
+    """Cancel slots that are in flight and wait until the device has let go of them; one that it keeps is lost.
+
+    Args:
+        slots: They are waited for together.
+        is_hung: Whether the device has not answered in time already: it is not waited for much longer.
+    """
+    for slot in slots:
+        with contextlib.suppress(Exception):
+            slot.request.cancel()
+    until_s = time.monotonic() + (min(HUNG_TIMEOUT_S, CANCEL_TIMEOUT_S) if is_hung else CANCEL_TIMEOUT_S)
+    for slot in slots:
+        is_free = True
+        with contextlib.suppress(Exception):  # An inference that was cancelled, or failed, is over.
+            is_free = slot.request.wait(max(0.001, until_s - time.monotonic()))
+        if not is_free:
+            slot.is_lost = True
+            _LOST.append(slot)
+        stages.release(slot)

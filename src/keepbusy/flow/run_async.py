@@ -13,7 +13,7 @@ from pathlib import Path
 
 from keepbusy.config import StreamConfig
 from keepbusy.device.slots import Slot
-from keepbusy.errors import FrameError, KeepbusyError
+from keepbusy.errors import DeviceTimeoutError, FrameError, KeepbusyError
 from keepbusy.flow import stages
 from keepbusy.flow.reader import Openable, Parcel
 from keepbusy.flow.readers import Readers
@@ -75,6 +75,9 @@ class AsyncRun(Run):
             self.close()
             raise
 
+    def wait_for_reads(self, timeout_s: float) -> None:
+        self._flow.read_timeout_s = timeout_s
+
     def close(self) -> None:
         to_the_end(self._flow.close)
         self._if_dropped.detach()
@@ -97,6 +100,9 @@ class _Flow:
         self.in_flight: Channel[tuple[Slot | None, Parcel] | Stream] = Channel(len(engine.slots))
         self.results: Channel[Result | Stream] = Channel(engine.config.results_buffered)
         self.is_closing = False
+        self.read_timeout_s: float | None = None
+        self._deadline_s: float | None = None
+        self._is_background_left = False
         self.turn = threading.Lock()
         self._is_over = False
         for slot in engine.slots:
@@ -138,9 +144,11 @@ class _Flow:
             self._stop()
         # Where the garbage collector ran in one of our own threads, this goes on, and the last one finishes.
         if self._workers.join():
-            deadline_s = time.monotonic() + READ_TIMEOUT_S
-            self.readers.close(deadline_s)
-            self._join_background(deadline_s)
+            if self._deadline_s is None:  # Who closes it again does not wait again.
+                wait_s = READ_TIMEOUT_S if self.read_timeout_s is None else self.read_timeout_s
+                self._deadline_s = time.monotonic() + wait_s
+            self.readers.close(self._deadline_s)
+            self._join_background(self._deadline_s)
             self._finish()
 
     def _stop(self) -> None:
@@ -164,15 +172,15 @@ class _Flow:
     def _join_background(self, deadline_s: float) -> None:
         """Wait for what is being made in the background, but not for ever."""
         is_over = self._background.join(max(0.0, deadline_s - time.monotonic()))
-        if not is_over and not self._background.is_one_of_them():
+        if not is_over and not self._is_background_left and not self._background.is_one_of_them():
+            self._is_background_left = True
             log.warning("a model is still being compiled in the background: it is left behind")
 
     def _finish(self) -> None:
         """End the run: its slots are free, its counters stand still. Called when no thread uses a slot any more."""
         if not self._is_over:
-            for slot in self.engine.slots:
-                if slot.frame is not None:
-                    give_up(slot)
+            is_hung = isinstance(self.fatal, DeviceTimeoutError)
+            give_up(*(slot for slot in self.engine.slots if slot.frame is not None), is_hung=is_hung)
             self.streams.stop_counting()
             self.stats.finish()
             self._is_over = True

@@ -71,6 +71,9 @@ class SyncRun(Run):
             self.close()
             raise
 
+    def wait_for_reads(self, timeout_s: float) -> None:
+        self._loop.read_timeout_s = timeout_s
+
     def close(self) -> None:
         to_the_end(self._loop.close)
         self._if_dropped.detach()
@@ -129,6 +132,7 @@ class _Loop:
         self.streams = Streams(engine)
         self.at_work = threading.RLock()
         self.is_closing = False
+        self.read_timeout_s: float | None = None
         self.news: SimpleQueue[None] = SimpleQueue()
         self._engine = engine
         self._virtual_times: dict[int, float] = {}
@@ -165,7 +169,7 @@ class _Loop:
         if slot.frame is not None:
             with contextlib.suppress(Exception):
                 slot.request.cancel()
-        if not self.at_work.acquire(timeout=READ_TIMEOUT_S):
+        if not self.at_work.acquire(timeout=READ_TIMEOUT_S if self.read_timeout_s is None else self.read_timeout_s):
             log.warning(
                 "the thread that reads and infers does not end: it is left behind, and closes the run when it does"
             )

@@ -17,7 +17,7 @@ from keepbusy.values.streams import StreamInfo
 
 if TYPE_CHECKING:
     from keepbusy.flow.stages import Postprocess
-    from keepbusy.sources.base import SourceInfo
+    from keepbusy.sources.base import Decoding, Source, SourceInfo
 
 StreamState = Literal["opening", "running", "stalled", "waiting", "ended", "failed", "removed"]
 """`opening`: its source is being opened. `running`: frames are read. `stalled`: it is live and open, and no frame has
@@ -66,6 +66,7 @@ class Stream:
         config: Its options.
         info: What is known about its source; None before that is open.
         is_live: Whether its freshest frame matters most; False before its source is open.
+        source: Its source while that is open; for the thread that reads it.
         error: What it failed with the last time; None where it has not.
         is_told: Whether its end has been told, behind its last result.
     """
@@ -85,6 +86,7 @@ class Stream:
         self.config = config
         self.info: SourceInfo | None = None
         self.is_live = False
+        self.source: Source | None = None
         self.error: Exception | None = None
         self.is_told = False
         self.counters = counters
@@ -112,6 +114,12 @@ class Stream:
         """
         if since_ns is None or self._watched_ns is None:
             self._watched_ns = since_ns
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """What decodes its pictures now; None where its source is not open, or decodes nothing."""
+        source = self.source
+        return None if source is None else source.decoding
 
     @property
     def is_over(self) -> bool:

@@ -62,7 +62,7 @@ class Converter:
         import av  # noqa: F401 – whole, before parts of it
         from av.video.reformatter import VideoReformatter
 
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._apart = VideoReformatter(), VideoReformatter()
         self._lock = threading.Lock()
 
     def convert(self, decoded: VideoFrame) -> Image:
@@ -71,9 +71,12 @@ class Converter:
         Raises:
             av.FFmpegError: Its pixel format cannot be converted.
         """
+        # FFmpeg takes other ways for other orders of the same colours, and their pictures differ at edges.
+        is_interleaved = decoded.format.name == "nv12"
         with self._lock:
             # While it works it writes into the frame's colour fields, too: one thread at a time.
-            converted = self._reformatter.reformat(decoded, format="bgr24", threads=1)
+            planar = self._apart.reformat(decoded, format="yuv420p", threads=1) if is_interleaved else decoded
+            converted = self._reformatter.reformat(planar, format="bgr24", threads=1)
         return np.ascontiguousarray(_bgr_view(converted))
 
 

@@ -1,9 +1,12 @@
 """Keeps one run going, whatever the device does.
 
 A device that hangs ends its run after `device_timeout_s`; one that fails frame after frame is given up, too. What was
-on it is given up and counted. Then the model is compiled anew: for the same device first, for the CPU where that fails
-or the device fails again at once. Where the CPU stands in, the device is tried again from time to time, in a thread of
-its own, and taken back when it infers.
+on it is given up and counted. Then the model is compiled anew: for the same device first, for the CPU where that fails,
+takes too long, or the device fails again at once. Where the CPU stands in, the device is tried again from time to time,
+in a thread of its own, and taken back when it infers.
+
+Detection goes on within ten seconds: `device_timeout_s` (3 s), what closing a run waits for (1.5 s), `AGAIN_S`, and the
+CPU's own compiling.
 
 Where another model is to take its place although nothing has failed, that is compiled in a thread, too, and the run
 goes on until it has inferred.
@@ -14,14 +17,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 from keepbusy.errors import DeviceError, KeepbusyError, first_line
 from keepbusy.flow.run import Run
+from keepbusy.serve.attempt import Attempt
 from keepbusy.serve.backend import Backend, DeviceFacts, MakeBackend
+from keepbusy.serve.prepared import Prepared, Probe, prepare
 from keepbusy.serve.settings import ServeSettings
 from keepbusy.threads.channel import Gate
 from keepbusy.values.result import Result
@@ -33,6 +38,17 @@ FAILURES_IN_A_ROW = 8
 
 PROVEN_S = 30.0
 """A device that fails again sooner than this is not tried a third time in a row."""
+
+FIRST_S = 120.0
+"""So long the first compiling for a device may take, its first inference included, before the CPU stands in. Drivers
+that compile a large model for the first time take minutes."""
+
+AGAIN_S = 3.0
+"""The same after a failure: what was compiled before is in the cache, or the device hangs. The CPU stands in meanwhile,
+and the device is tried again behind it."""
+
+READS_S = 1.0
+"""How long a run that is over waits for reads that go on: cameras that do not answer hold up nobody."""
 
 MAX_WAIT_S = 60.0
 """The longest wait where no device works at all."""
@@ -71,12 +87,41 @@ class Counts:
     recoveries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A model that was compiled beside the run, and its device."""
+class _Course:
+    """Which device is tried next, and how long compiling for it may take."""
 
-    backend: Backend
-    device: str
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.compiling_s = FIRST_S
+        self._num_failures = 0
+        self._pause_s = 1.0
+
+    def begin_anew(self, device: str) -> None:
+        """Nothing is known of a device yet."""
+        self.device, self.compiling_s, self._num_failures = device, FIRST_S, 0
+
+    def go_on_behind_failure(self, wanted: str, lasted_s: float | None) -> tuple[str, float]:
+        """Choose what is tried next: the same device, the fallback, or, after a pause, the one that is wanted.
+
+        Args:
+            wanted: The device of the configuration.
+            lasted_s: How long it has run, seconds; None where it has not.
+
+        Returns:
+            What to tell people, and the pause, seconds.
+        """
+        self.compiling_s = AGAIN_S
+        if lasted_s is not None and lasted_s >= PROVEN_S:
+            self._num_failures, self._pause_s = 0, 1.0
+        self._num_failures += 1
+        if self._num_failures == 1 and lasted_s is not None:
+            return f"compiling the model anew for {self.device}", 0.0
+        if self.device != FALLBACK:
+            self.device, self._num_failures = FALLBACK, 0
+            return f"{FALLBACK} stands in for {wanted}", 0.0
+        pause_s = self._pause_s
+        self.device, self._num_failures, self._pause_s = wanted, 0, min(2 * pause_s, MAX_WAIT_S)
+        return f"no device works: trying again in {pause_s:g} s", pause_s
 
 
 class Engine:
@@ -110,13 +155,13 @@ class Engine:
         self._has_run = False
         self._is_changed = False
         self._is_full = False
-        self._next: _Prepared | None = None
+        self._next: Prepared | None = None
         self._names: tuple[str, ...] = ()
         self._num_in_a_row = 0
         self._give_up = ""
         self._thread = threading.Thread(target=self._work, name="keepbusy-engine")
-        self._probe: threading.Thread | None = None
-        self._probing = Gate()
+        self._attempt: Attempt | None = None
+        self._probe: Probe | None = None
         self._preparing: threading.Thread | None = None
 
     def start(self) -> None:
@@ -146,59 +191,56 @@ class Engine:
             on_failure: Told where it does not compile, or has other classes.
         """
         work = partial(self._prepare, settings, is_full, on_failure)
-        self._preparing = threading.Thread(target=work, name="keepbusy-prepare")
+        self._preparing = threading.Thread(target=work, name="keepbusy-prepare", daemon=True)
         self._preparing.start()
 
     def close(self, timeout_s: float) -> bool:
         """End; returns whether its threads have ended within some seconds. A device that hangs may keep them."""
         until_s = time.monotonic() + timeout_s
         self._over.open()
-        self._probing.open()
         self._woken.open()
         # Closing a run waits for the device.
         closing = threading.Thread(target=self._break_off, name="keepbusy-closing")
         closing.start()
-        beside = (self._probe, self._preparing)
-        threads = [closing, self._thread, *(thread for thread in beside if thread is not None)]
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, until_s - time.monotonic()))
-        return not any(thread.is_alive() for thread in threads)
+        threads = [closing, self._thread]
+        if (probe := self._probe) is not None:
+            probe.ended.open()
+            threads.append(probe.thread)
+        if self._preparing is not None:
+            threads.append(self._preparing)
+        return _have_ended(threads, until_s)
 
     def _break_off(self) -> None:
-        run = self.run
+        run, attempt = self.run, self._attempt
+        if attempt is not None:
+            attempt.give_up()
         if run is not None:
             run.close()
 
     def _work(self) -> None:
         """The engine's thread."""
-        device, num_failures, wait_s = self._settings.device, 0, 1.0
+        course = _Course(self._settings.device)
         while not self._over.is_open:
             with self._lock:
                 prepared, self._next = self._next, None
                 if self._is_changed or prepared is not None:
-                    self._is_changed, num_failures = False, 0
-                    device = self._settings.device if prepared is None else prepared.device
+                    self._is_changed = False
+                    course.begin_anew(self._settings.device if prepared is None else prepared.device)
             begin_s = time.monotonic()
             self._has_run = False
             try:
-                self._go_on(prepared, device)
+                self._go_on(prepared, course.device, course.compiling_s)
                 continue  # Its settings were changed, or it is over.
             except Exception as error:
-                self._failed(device, error)
-            has_lasted = self._has_run and time.monotonic() - begin_s >= PROVEN_S
-            num_failures, wait_s = (1, 1.0) if has_lasted else (num_failures + 1, wait_s)
-            self.state = "recovering"
-            if num_failures == 1 and self._has_run:
-                self._owner.told("device", f"compiling the model anew for {device}")
-            elif device != FALLBACK:
-                device, num_failures = FALLBACK, 0
-                self._owner.told("device", f"{FALLBACK} stands in for {self._settings.device}")
-            else:
-                self.state = "failed"
-                self._owner.told("device", f"no device works: trying again in {wait_s:g} s")
-                self._wait(wait_s)
-                device, num_failures, wait_s = self._settings.device, 0, min(2 * wait_s, MAX_WAIT_S)
+                self.counts.failures += 1
+                self.error = _told(error)
+                self._owner.told("device", f"device {course.device} has failed: {self.error}")
+            lasted_s = time.monotonic() - begin_s if self._has_run else None
+            text, pause_s = course.go_on_behind_failure(self._settings.device, lasted_s)
+            self.state = "failed" if pause_s else "recovering"
+            self._owner.told("device", text)
+            if pause_s:
+                self._wait(pause_s)
         self.state = "stopped"
 
     def _wait(self, wait_s: float) -> None:
@@ -207,22 +249,26 @@ class Engine:
         if not self._over.is_open and not self._is_changed:
             self._woken.wait(wait_s)
 
-    def _failed(self, device: str, error: Exception) -> None:
-        self.counts.failures += 1
-        self.error = error.message if isinstance(error, KeepbusyError) else first_line(error)
-        self._owner.told("device", f"device {device} has failed: {self.error}")
-
-    def _go_on(self, prepared: _Prepared | None, device: str) -> None:
+    def _go_on(self, prepared: Prepared | None, device: str, compiling_s: float) -> None:
         """One run, to its end.
+
+        Args:
+            prepared: A model that is compiled already.
+            device: The device.
+            compiling_s: How long compiling may take.
 
         Raises:
             KeepbusyError: The model does not compile, or the device has failed.
         """
         is_first = self.counts.failures == 0
         self.state = "compiling" if is_first else "recovering"
-        backend = self._make(self._settings, device) if prepared is None else prepared.backend
+        made = self._compile(prepared, device, compiling_s)
+        if made is None:
+            return
+        backend, run = made
         try:
-            with backend.start(self._live_fps()) as run:
+            with run:
+                run.wait_for_reads(READS_S)
                 self.run, self._give_up, self._num_in_a_row = run, "", 0
                 if self._over.is_open or self._is_changed:
                     return
@@ -245,8 +291,32 @@ class Engine:
                     raise DeviceError(self._give_up)
         finally:
             self.run = None
-            self._probing.open()
+            if self._probe is not None:
+                self._probe.ended.open()
             backend.close()
+
+    def _compile(self, prepared: Prepared | None, device: str, timeout_s: float) -> tuple[Backend, Run] | None:
+        """A model and a run of it; None where it is not wanted any more.
+
+        Raises:
+            KeepbusyError: It does not compile, or takes too long although another device could stand in.
+        """
+        settings = self._settings
+        attempt = Attempt(
+            lambda: self._make(settings, device) if prepared is None else prepared.backend, self._live_fps()
+        )
+        self._attempt = attempt
+        if self._over.is_open or self._is_changed or self._next is not None:
+            attempt.give_up()
+        try:
+            # Behind the fallback there is nothing: it may take as long as it takes.
+            made = attempt.result(timeout_s if device != FALLBACK else threading.TIMEOUT_MAX)
+            if made is None and not (self._over.is_open or self._is_changed or self._next is not None):
+                attempt.give_up()
+                raise DeviceError(f"device {device}: compiling the model has taken over {timeout_s:g} s")
+        finally:
+            self._attempt = None
+        return made
 
     def _live_fps(self) -> float | None:
         return None if self._is_full else self._owner.live_fps()
@@ -264,62 +334,55 @@ class Engine:
 
     def _begin_probing(self, device: str) -> None:
         """Where another device stands in: try the one that is wanted from time to time."""
-        self._probing = Gate()
-        if device == self._settings.device or (self._probe is not None and self._probe.is_alive()):
+        settings = self._settings
+        if device == settings.device or (self._probe is not None and self._probe.is_at_work):
             return
-        self._probe = threading.Thread(
-            target=self._try_again, args=(self._settings, self._probing), name="keepbusy-probe"
-        )
-        self._probe.start()
 
-    def _try_again(self, settings: ServeSettings, ended: Gate) -> None:
-        """The probing thread."""
-        wait_s = settings.device_retry_s
-        while not ended.wait(wait_s):
-            wait_s = min(2 * wait_s, max(900.0, settings.device_retry_s))
-            backend: Backend | None = None
+        def make() -> Prepared:
+            nonlocal settings
+            settings = self._settings
+            return prepare(self._make, settings, settings.device, self._live_fps())
+
+        def take(prepared: Prepared) -> bool:
             with self._lock:
-                settings = self._settings
-            try:
-                backend = self._make(settings, settings.device)
-                backend.start(self._live_fps()).close()  # Its warm-up infers.
-            except Exception as error:
-                log.info("device %s still does not work: %s", settings.device, first_line(error))
-                if backend is not None:
-                    backend.close()
-                continue
-            with self._lock:
-                if ended.is_open or self._is_changed or self._over.is_open:
-                    backend.close()
-                    return
-                if settings is not self._settings or self._next is not None:  # Another model came meanwhile.
-                    backend.close()
-                    continue
-                self._next = _Prepared(backend, settings.device)
-            self._owner.told("device", f"device {settings.device} works again: going back to it")
+                # Another model may have come meanwhile.
+                if self._is_changed or self._over.is_open or settings is not self._settings or self._next is not None:
+                    return False
+                self._next = prepared
+            self._owner.told("device", f"device {prepared.device} works again: going back to it")
             self._break_off()
-            return
+            return True
+
+        self._probe = Probe(settings.device, settings.device_retry_s, make, take)
 
     def _prepare(self, settings: ServeSettings, is_full: bool, on_failure: Callable[[str], None]) -> None:
         """The preparing thread."""
-        backend: Backend | None = None
         with self._lock:
             facts, before = self.facts, self._settings
         device = settings.device if facts is None else facts.device
         try:
-            backend = self._make(settings, device)
-            if self._names and backend.names != self._names:
-                raise DeviceError("its classes are not those of the model before it")
-            backend.start(None if is_full else self._owner.live_fps()).close()  # Its warm-up infers.
+            prepared = prepare(self._make, settings, device, None if is_full else self._owner.live_fps(), self._names)
         except Exception as error:
-            if backend is not None:
-                backend.close()
-            on_failure(error.message if isinstance(error, KeepbusyError) else first_line(error))
+            on_failure(_told(error))
             return
         with self._lock:
-            if self._over.is_open or self._next is not None or before is not self._settings:
-                backend.close()
-                on_failure("another model has come meanwhile")
-                return
-            self._settings, self._is_full, self._next = settings, is_full, _Prepared(backend, device)
-        self._break_off()
+            is_late = self._over.is_open or self._next is not None or before is not self._settings
+            if not is_late:
+                self._settings, self._is_full, self._next = settings, is_full, prepared
+        if is_late:
+            prepared.backend.close()
+            on_failure("another model has come meanwhile")
+        else:
+            self._break_off()
+
+
+def _told(error: Exception) -> str:
+    return error.message if isinstance(error, KeepbusyError) else first_line(error)
+
+
+def _have_ended(threads: Sequence[threading.Thread], until_s: float) -> bool:
+    """Whether all that were started end before a moment of the monotonic clock."""
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(0.0, until_s - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)

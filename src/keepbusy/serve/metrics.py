@@ -186,8 +186,16 @@ class Metrics(Collector):
             "How old the newest picture is. Rising second by second: the stream is dead.",
             labels=["stream"],
         )
+        info = GaugeMetricFamily(
+            "keepbusy_stream_info",
+            "What really decodes a stream, always 1; empty while it is not open. Where `decoder` is not what is "
+            "`wanted`, software stands in, and the API tells why.",
+            labels=["stream", "wanted", "decoder"],
+        )
         for served in streams:
             name, totals = served.name, served.totals
+            decoding = served.decoding
+            info.add_metric([name, served.decoder, "" if decoding is None else decoding.decoder], 1)
             now = served.state
             for one in STREAM_STATES:
                 state.add_metric([name, one], float(one == now))
@@ -199,7 +207,7 @@ class Metrics(Collector):
                 dropped.add_metric([name, cause], count)
             in_flight.add_metric([name], totals.in_flight)
             age.add_metric([name], served.age_s())
-        yield from (state, *counters.values(), found, reopened, dropped, in_flight, age)
+        yield from (state, info, *counters.values(), found, reopened, dropped, in_flight, age)
         yield _histogram(
             "keepbusy_stream_age_seconds",
             "From a frame's arrival, before it is decoded, to its result being handed to sinks and pages. Near "

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from keepbusy.config import StreamConfig
@@ -16,9 +14,10 @@ from keepbusy.flow.counters import OutletStats, StreamCounters
 from keepbusy.flow.stages import Postprocess
 from keepbusy.flow.stats import RunStats
 from keepbusy.flow.stream import Stream
+from keepbusy.sinks.naming import beside_earlier
 from keepbusy.sinks.open import open_sinks, spec_of
 from keepbusy.sinks.runner import SinkRunner
-from keepbusy.sinks.spec import SinkSpec
+from keepbusy.sinks.spec import FOLDERS, SinkSpec
 from keepbusy.sources.base import SourceInfo
 from keepbusy.values.result import Result
 
@@ -112,18 +111,6 @@ def served(spec: SinkSpec) -> SinkSpec:
     """A sink as a server has it: a failure costs its result only, and no earlier file is written over."""
     if spec.outlet.on_error == "stop":
         spec = dataclasses.replace(spec, outlet=dataclasses.replace(spec.outlet, on_error="count"))
-    return (
-        dataclasses.replace(spec, location=str(beside_earlier(spec.path))) if spec.kind in ("json", "video") else spec
-    )
-
-
-def beside_earlier(path: Path, now_s: float | None = None) -> Path:
-    """A file that is not there yet: with the time of its beginning in its name where an earlier one has the name."""
-    if str(path) == "-" or not os.path.isfile(path) or os.path.getsize(path) == 0:
-        return path
-    begun = time.strftime("%Y%m%dT%H%M%S", time.localtime(now_s))
-    found, number = path.with_stem(f"{path.stem}-{begun}"), 1
-    while os.path.lexists(found):
-        number += 1
-        found = path.with_stem(f"{path.stem}-{begun}-{number}")
-    return found
+    if spec.kind in FOLDERS or spec.kind in ("json", "video"):
+        return dataclasses.replace(spec, location=str(beside_earlier(spec.path)))
+    return spec

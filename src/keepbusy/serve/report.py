@@ -19,13 +19,15 @@ def stream_report(served: Served, wall: Wall) -> dict[str, Any]:
     age_p50_s, age_p99_s = served.ages_s.now(0.5, 0.99)
     hidden = wall.secrets.hidden
     age_s = served.age_s()
-    size_wh = served.size_wh
+    size_wh, decoding = served.size_wh, served.decoding
     return {
         "name": served.name,
         "source": hidden(served.source),
         "origin": served.origin,
         "state": served.state,
         "is_live": served.is_live,
+        "decoder": None if decoding is None else decoding.decoder,
+        "decoder_reason": "" if decoding is None else hidden(decoding.reason),
         "error": hidden(served.error),
         "weight": settings.weight,
         "max_fps": settings.max_fps,

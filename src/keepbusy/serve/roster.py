@@ -117,7 +117,8 @@ class Roster:
 
     def _join(self, stream: StreamSettings, origin: Origin) -> Served:
         self.secrets.add(secrets_in(stream.source))
-        served = Served(self._next_number, stream, self.settings.thresholds_of(stream), origin)
+        given = self.settings.thresholds_of(stream)
+        served = Served(self._next_number, stream, given, origin, self.settings.decoder_of(stream))
         self._next_number += 1
         served.open_outputs()
         self._served[stream.name] = served
@@ -174,7 +175,7 @@ class Roster:
             return
         served.origin = "file"
         given = self.settings.thresholds_of(stream)
-        if not served.same_source(stream):
+        if not served.same_source(stream) or served.decoder != self.settings.decoder_of(stream):
             self._leave(served)
             self._join(stream, "file")
         elif served.given != given:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from keepbusy.config import Retry, StreamConfig
+from keepbusy.config import Decoder, Retry, StreamConfig
 from keepbusy.errors import KeepbusyError
 from keepbusy.flow.counters import StreamStats
 from keepbusy.flow.run import Run
@@ -21,6 +21,7 @@ from keepbusy.serve.histogram import AGE_BUCKETS_S, Seconds
 from keepbusy.serve.outputs import Output
 from keepbusy.serve.settings import StreamSettings
 from keepbusy.serve.source import Lowered, ServedSource
+from keepbusy.sources.base import Decoding
 from keepbusy.texts import without_secrets
 from keepbusy.values.result import Result
 
@@ -88,9 +89,17 @@ class Served:
         settings: What it is.
         given: Its thresholds, those for all streams included.
         origin: Who has added it.
+        decoder: What is to decode it.
     """
 
-    def __init__(self, number: int, settings: StreamSettings, given: dict[str, Any], origin: Origin) -> None:
+    def __init__(
+        self,
+        number: int,
+        settings: StreamSettings,
+        given: dict[str, Any],
+        origin: Origin,
+        decoder: Decoder = "auto",
+    ) -> None:
         self.number = number
         self.settings = settings
         self.given = given
@@ -99,9 +108,11 @@ class Served:
         self.latest: Latest | None = None
         self.outputs: list[Output] = []
         self.problem = ""
-        self._source = ServedSource(settings.source, settings.realtime, settings.loop, settings.max_fps)
+        self.decoder: Decoder = decoder
+        self._source = ServedSource(settings.source, settings.realtime, settings.loop, settings.max_fps, decoder)
         self._known_fps: float | None = None
         self._base = Totals()
+        self._has_ended = False
         self._run: Run | None = None
         self._stream: Stream | None = None
         self._history: deque[tuple[float, Totals]] = deque()
@@ -126,7 +137,9 @@ class Served:
     def state(self) -> str:
         """What it does: a state of the run's stream, or `waiting` where there is no run."""
         stream = self._stream
-        return "failed" if self.problem else "waiting" if stream is None else str(stream.state)
+        if self.problem:
+            return "failed"
+        return str(stream.state) if stream is not None else "ended" if self._has_ended else "waiting"
 
     @property
     def error(self) -> str:
@@ -141,6 +154,12 @@ class Served:
         """Whether its freshest frame matters most; as far as its name tells before its source is open."""
         stream = self._stream
         return self._source.is_live if stream is None or stream.info is None else stream.is_live
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """What decodes its pictures now; None where it is not open, or nothing is decoded."""
+        stream = self._stream
+        return None if stream is None else stream.decoding
 
     @property
     def wanted_fps(self) -> float | None:
@@ -176,7 +195,9 @@ class Served:
             output.close()
 
     def attach(self, run: Run, names: tuple[str, ...]) -> Stream | None:
-        """Join a run; None where it cannot, which its state tells."""
+        """Join a run; None where it cannot, or has been read to its end in one before, which its state tells."""
+        if self._has_ended:
+            return None
         try:
             stream = run.add(self._source, self._config(names))
         except KeepbusyError as error:
@@ -207,6 +228,8 @@ class Served:
             if self._stream is not None:
                 self._base = self._base.plus(self._stream.stats)
                 self._base.in_flight = 0
+                # One that was broken off with its run is not told of.
+                self._has_ended = self._stream.is_told and self._stream.state == "ended"
             self._run = self._stream = None
 
     def leave(self) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from keepbusy.config import MAX_COUNT, MAX_DETECTIONS, MAX_TIMEOUT_S, MAX_WEIGHT, MIN_TIMEOUT_S, MIN_WEIGHT
+from keepbusy.config import MAX_COUNT, MAX_DETECTIONS, MAX_TIMEOUT_S, MAX_WEIGHT, MIN_TIMEOUT_S, MIN_WEIGHT, Decoder
 
 DEFAULT_PORT = 8090
 
@@ -89,6 +89,8 @@ class StreamSettings(Thresholds):
     """An older frame is not worth a place on the device, nor its result a sink; null for no limit."""
     stall_s: float = Field(default=3.0, ge=MIN_TIMEOUT_S, le=MAX_TIMEOUT_S)
     """After so many seconds without a frame its state is `stalled`. A network stream is given up after 10 s."""
+    decoder: Decoder | None = None
+    """As for all streams; null takes that one."""
     realtime: bool = True
     """Read a video or a synthetic scene at its own pace, as a camera: what `?realtime` behind the source does."""
     loop: bool = True
@@ -138,6 +140,8 @@ class ServerSettings(Settings):
     allow_sources: list[Annotated[str, Field(min_length=1)]] = []
     """What clients may have opened as a stream: beginnings of addresses (rtsp://10.0.0.5/), folders, `synth:`. Nothing
     by default."""
+    state_file: str | None = Field(default=None, min_length=1)
+    """The file in which streams that clients have added are kept, for the next start. Without it they are gone then."""
     drain_s: float = Field(default=10.0, ge=0, le=3600)
     """How long ending may take: requests are answered and sinks finished meanwhile."""
 
@@ -237,8 +241,9 @@ class ServeSettings(Thresholds):
     """Class names, or the file that has them; by default the model's own."""
     device: str = "CPU"
     """OpenVINO's device name: CPU, GPU, NPU, AUTO:GPU,CPU."""
-    device_timeout_s: float = Field(default=10.0, ge=0.001, le=86_400)
-    """A device that takes longer for one frame is given up, and the model compiled anew."""
+    device_timeout_s: float = Field(default=3.0, ge=0.001, le=86_400)
+    """A device that takes longer for one frame is given up, and the model compiled anew. Compiling and first inferences
+    do not count. Raise it for a model that takes a second or more for a frame."""
     device_retry_s: float = Field(default=60.0, ge=0.05, le=86_400)
     """Where the CPU stands in for a device that failed: how long until that is tried again."""
     imgsz: int | tuple[int, int] | None = None
@@ -255,6 +260,9 @@ class ServeSettings(Thresholds):
     """CPU threads for inference."""
     cache_dir: str | None = None
     """Folder for compiled models; by default in the user's cache."""
+    decoder: Decoder = "auto"
+    """What decodes H.264 and H.265: software; vaapi or qsv (hardware, by the installed ffmpeg program); auto measures
+    once where there is such hardware. What really decodes is told by the API and the metrics."""
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
     requests: RequestSettings = RequestSettings()
@@ -273,6 +281,10 @@ class ServeSettings(Thresholds):
         """The options of `Pipeline` that were given, but for thresholds: each stream has its own."""
         beside = ("model", "names", "device")
         return {name: value for name, value in self.engine.items() if value is not None and name not in beside}
+
+    def decoder_of(self, stream: StreamSettings) -> Decoder:
+        """What is to decode a stream: its own choice, else that for all."""
+        return stream.decoder or self.decoder
 
     def thresholds_of(self, one: Thresholds) -> dict[str, Any]:
         """The thresholds of a stream: its own, else those for all."""

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keepbusy.config import SelectConfig
+from keepbusy.config import Decoder, SelectConfig
 from keepbusy.errors import SourceError
-from keepbusy.sources.base import Source
+from keepbusy.sources.base import Decoding, Source
 from keepbusy.sources.open import has_pace
 from keepbusy.sources.pipe import STDIN, is_pipe
 from keepbusy.sources.realtime import Realtime, split_pace
@@ -49,6 +49,7 @@ class ServedSource:
         realtime: Read a video or a scene as if `?realtime` stood behind it.
         loop: Begin such a source again when it ends.
         max_fps: At most so many frames per second; None for all.
+        decoder: See `RunConfig.decoder`.
         lowered: What the ladder wants of it while it is open.
     """
 
@@ -56,6 +57,7 @@ class ServedSource:
     realtime: bool = True
     loop: bool = True
     max_fps: float | None = None
+    decoder: Decoder = "auto"
     lowered: Lowered = field(default_factory=Lowered, compare=False)
 
     @property
@@ -96,7 +98,7 @@ class ServedSource:
             SourceError: It cannot be opened.
         """
         inner, is_named = split_pace(self.location)
-        source = SourceSpec(inner, read_threads=1).open()
+        source = SourceSpec(inner, read_threads=1, decoder=self.decoder).open()
         if self.is_finite and self.is_live and has_pace(source, inner):
             # Looped below the pace: where a video begins again is one more frame.
             looped = Selection(source, SelectConfig(loop=True)) if self.loop else source
@@ -226,6 +228,10 @@ class Capped(Source):
 
     def rewind(self) -> None:
         self._source.rewind()
+
+    @property
+    def decoding(self) -> Decoding | None:
+        return self._source.decoding
 
     def frame_sizes(self) -> dict[tuple[int, int], int]:
         return self._source.frame_sizes()

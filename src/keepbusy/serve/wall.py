@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from concurrent.futures import Future
+from pathlib import Path
 
 from keepbusy.config import StreamConfig
 from keepbusy.errors import KeepbusyError
 from keepbusy.flow.run import Run
 from keepbusy.records import record
 from keepbusy.serve.backend import Backend, MakeBackend, PipelineBackend, detect_config
+from keepbusy.serve.bodies import BadRequestError
 from keepbusy.serve.engine import Engine, Owner
+from keepbusy.serve.kept import Kept
 from keepbusy.serve.overload import Overload
 from keepbusy.serve.requests import NAME as REQUESTS
 from keepbusy.serve.requests import Requests
@@ -20,6 +24,7 @@ from keepbusy.serve.secrets import Secrets
 from keepbusy.serve.served import Origin, Served
 from keepbusy.serve.settings import ServeSettings, StreamSettings
 from keepbusy.serve.signals import Log, Signal
+from keepbusy.serve.sources_allowed import check_allowed
 from keepbusy.serve.view import EngineView
 from keepbusy.values.frame import Image
 from keepbusy.values.result import Result
@@ -56,6 +61,9 @@ class Wall(Owner):
         self.requests = Requests(settings.limits.waiting_requests)
         self.view = EngineView()
         self.engine = Engine(settings, make, self)
+        state_file = settings.server.state_file
+        self._kept = Kept(None if state_file is None else Path(state_file))
+        self._keeping = threading.Lock()
         self._requests_id = -1
         self._run: Run | None = None
         self._states: dict[str, str] = {}
@@ -69,10 +77,33 @@ class Wall(Owner):
         """
         try:
             self.roster.apply(self.settings)
+            self._take_up()
         except BaseException:
             self.roster.close_outputs(10.0)
             raise
         self.engine.start()
+
+    def _take_up(self) -> None:
+        """Have the streams again that clients had added, but for those that the configuration has, or forbids, now."""
+        try:
+            kept = self._kept.read()
+        except KeepbusyError as error:
+            self.told("config", error.message)
+            return
+        for stream in kept:
+            try:
+                check_allowed(stream, self.settings.server.allow_sources)
+                self.roster.add(stream, "api")
+            except (KeepbusyError, BadRequestError) as error:
+                self.told("stream", f"is not taken up again: {error.message}", stream.name)
+
+    def _keep(self) -> None:
+        """Write down which streams clients have added."""
+        with self._keeping:
+            try:
+                self._kept.write([one.settings for one in self.streams if one.origin == "api"])
+            except KeepbusyError as error:
+                self.told("config", f"streams that were added are not kept: {error.message}")
 
     @property
     def settings(self) -> ServeSettings:
@@ -100,15 +131,20 @@ class Wall(Owner):
 
     def add(self, stream: StreamSettings, origin: Origin = "api") -> Served:
         """See `Roster.add`."""
-        return self.roster.add(stream, origin)
+        served = self.roster.add(stream, origin)
+        self._keep()
+        return served
 
     def change(self, name: str, stream: StreamSettings) -> Served:
         """See `Roster.change`."""
-        return self.roster.change(name, stream)
+        served = self.roster.change(name, stream)
+        self._keep()
+        return served
 
     def remove(self, name: str) -> None:
         """See `Roster.remove`."""
         self.roster.remove(name)
+        self._keep()
 
     def apply(self, settings: ServeSettings) -> None:
         """Have another configuration in force. Streams that were added by the API stay.

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -276,3 +277,19 @@ def check_file(path: Path) -> None:
         raise SinkError(f"{path}: cannot be written: {reason_of(error)}", hint="give another name") from error
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise SinkError(f"{path}: exists and cannot be overwritten", hint="give another name")
+
+
+def beside_earlier(path: Path, now_s: float | None = None) -> Path:
+    """A file or folder with nothing in it: with the time of its beginning in its name where an earlier one has it.
+
+    Frames are numbered anew when a stream begins: in an earlier folder they would have the names of earlier ones.
+    """
+    is_earlier = any(path.iterdir()) if os.path.isdir(path) else os.path.isfile(path) and os.path.getsize(path) > 0
+    if str(path) == "-" or not is_earlier:
+        return path
+    begun = time.strftime("%Y%m%dT%H%M%S", time.localtime(now_s))
+    found, number = path.with_stem(f"{path.stem}-{begun}"), 1
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_stem(f"{path.stem}-{begun}-{number}")
+    return found

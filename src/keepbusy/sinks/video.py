@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -20,7 +21,7 @@ from keepbusy.sinks.base import Sink
 from keepbusy.sinks.clock import DEFAULT_FPS, OutputClock
 from keepbusy.sinks.draw import PLAIN, Style, ThroughputMeter, annotate
 from keepbusy.sinks.encoders import TIME_BASE, EncoderName, choose_encoder
-from keepbusy.sinks.naming import check_file
+from keepbusy.sinks.naming import beside_earlier, check_file
 from keepbusy.sinks.pixel_aspect import pixel_aspect
 from keepbusy.sinks.playable import PlayablePart
 from keepbusy.sinks.sound import Sound
@@ -39,12 +40,19 @@ _LIMITED_RANGE, _FULL_RANGE = 1, 2
 """FFmpeg's AVCOL_* and AVCOL_RANGE_*."""
 
 
+AGAIN_S = 10.0
+"""So long after a write has failed another file is begun: a full disk may have room again."""
+
+
 class VideoFile(Sink):
     """Writes annotated frames to one file.
 
     The file can be played at any moment, also when the program dies: it is written in fragments, and made a
     plain MP4 when it is closed. Colours at half the size need even sides: an odd one is repeated once. Frames of
     another size than the first are scaled to it. Several clips follow one another. Pixels keep their shape.
+
+    A file of which a write has failed is over, and kept as far as it can be played. Where results go on to come,
+    another one is begun after `AGAIN_S`, with the time in its name.
 
     Args:
         path: The file, overwritten.
@@ -88,6 +96,7 @@ class VideoFile(Sink):
         self._last_duration_s = 0.0
         self._held: Any = None
         self._playable: PlayablePart | None = None
+        self._again_s: float | None = None
 
     def begin(self, stream: StreamInfo) -> None:
         if self._fps is None and self._container is None:
@@ -97,6 +106,8 @@ class VideoFile(Sink):
     def write(self, result: Result) -> None:
         if result.frame.image is None:
             return
+        if self._again_s is not None:
+            self._begin_another()
         throughput_fps = self._meter.add(result.timings.postprocess_end_ns) if result.error is None else None
         picture = _even(annotate(result, throughput_fps, self._style))
         try:
@@ -107,9 +118,35 @@ class VideoFile(Sink):
             start_s, duration_s = self._clock.place(result.frame)
             self._encode(picture, start_s, duration_s)
         except OSError as error:
+            self._give_up()
             raise write_error(self._path, error) from error
         except ValueError as error:
             raise SinkError(f"{self._path}: cannot be encoded: {first_line(error)}") from error
+
+    def _give_up(self) -> None:
+        """Have done with a file that could not be written: FFmpeg may die of being given more for it."""
+        container, self._container, self._held = self._container, None, None
+        if container is not None:
+            with suppress(OSError, ValueError):
+                container.close()
+        if self._playable is not None:
+            with suppress(OSError):
+                self._playable.close(is_whole=False)
+        if self._sound is not None:
+            self._sound.close()
+        self._playable = self._sound = self._sound_of = None
+        self._again_s = time.monotonic() + AGAIN_S
+
+    def _begin_another(self) -> None:
+        """Go on with another file, if it is time for that.
+
+        Raises:
+            SinkError: It is not.
+        """
+        if self._again_s is not None and time.monotonic() < self._again_s:
+            raise SinkError(f"{self._path}: a write has failed: another file is begun in a while")
+        self._path = beside_earlier(self._path)
+        self._again_s, self._last_pts, self._clock = None, -1, OutputClock(self._fps)
 
     def close(self) -> None:
         container, self._container = self._container, None

@@ -46,6 +46,9 @@ SLACK = 1.5
 KEY_SLACK = 1.1
 """More pictures than key frames must be wanted by so much before the others are decoded again."""
 
+MAX_KEY_INTERVAL_S = 2.0
+"""Rarer key frames are never enough: a stream that gives nothing for longer seems to be stalled."""
+
 _SHARE = 0.1
 """Of the newest value in a moving average."""
 
@@ -76,16 +79,20 @@ class Backlog:
 
     Attributes:
         spares: Whether pictures that no other refers to are not wanted in any case.
+        ring: Called, in any thread, whenever there is something new to take, or the end.
         wanted_fps: So many pictures per second are enough; None for all.
     """
 
     def __init__(self, now_ns: Callable[[], int] = time.perf_counter_ns, max_bytes: int = MAX_BYTES) -> None:
         self.spares = False
+        self.ring: Callable[[], None] | None = None
         self.wanted_fps: float | None = None
         self._now_ns = now_ns
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._items: deque[tuple[Any, int]] = deque()
+        # With how many were left out before it: they count when it is taken, so that pictures have their places.
+        self._items: deque[tuple[Any, int, int]] = deque()
+        self._num_before = 0
         self._num_bytes = 0
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._num_tokens = 0
@@ -108,9 +115,13 @@ class Backlog:
             self._last_put_ns = arrival_ns
             self._note_key(packet, arrival_ns)
             if self._is_useless(packet, arrival_ns):
-                self._dropped["nonkey"] += 1
+                if self._has_only_keys:
+                    self._num_before += 1
+                else:
+                    self._dropped["nonkey"] += 1
                 return
-            self._items.append((packet, arrival_ns))
+            self._items.append((packet, arrival_ns, self._num_before))
+            self._num_before = 0
             self._num_bytes += packet.size
             if self._num_bytes > self._max_bytes:
                 self._drop_to_newest_key()
@@ -132,18 +143,20 @@ class Backlog:
             self._is_interrupted = True
             self._wake()
 
-    def take(self, timeout_s: float) -> Waiting | None:
+    def take(self, timeout_s: float, *, has_worked: bool = True) -> Waiting | None:
         """The next packet to decode; None at the end.
 
         Args:
             timeout_s: How long to wait for one.
+            has_worked: Whether the time since the last call went into decoding, and not into waiting.
 
         Raises:
             TimeoutError: None has come.
             Exception: What the stream failed with.
         """
         until_ns = self._now_ns() + round(timeout_s * 1e9)
-        self._note_work()
+        if has_worked:
+            self._note_work()
         while True:
             with self._lock:
                 if self._is_interrupted:
@@ -180,6 +193,8 @@ class Backlog:
         """Give up what waits."""
         with self._lock:
             self._drop(len(self._items), cause)
+            self._left_out(self._num_before)
+            self._num_before = 0
 
     def take_dropped(self) -> Counter[DropCause]:
         """How many packets were given up since the last call, by cause."""
@@ -207,7 +222,9 @@ class Backlog:
             self._last_key_ns = arrival_ns
         slack = KEY_SLACK if self._has_only_keys else 1.0
         wanted_fps, key_interval_s = self.wanted_fps, self._key_interval_ns / 1e9
-        are_enough = wanted_fps is not None and key_interval_s > 0 and wanted_fps * key_interval_s <= slack
+        are_frequent = 0 < key_interval_s <= MAX_KEY_INTERVAL_S
+        is_overdue = arrival_ns - self._last_key_ns > 2 * MAX_KEY_INTERVAL_S * 1e9
+        are_enough = wanted_fps is not None and are_frequent and wanted_fps * key_interval_s <= slack and not is_overdue
         if self._has_only_keys and not are_enough:
             self._key_wanted_ns = arrival_ns  # What comes before it refers to what is not there.
         elif are_enough and not self._has_only_keys and not packet.is_keyframe:
@@ -221,7 +238,8 @@ class Backlog:
             if not self._items:
                 return None
             behind_ns = self._now_ns() - self._items[0][1]
-        packet, arrival_ns = self._items.popleft()
+        packet, arrival_ns, num_before = self._items.popleft()
+        self._left_out(num_before)
         self._num_bytes -= packet.size
         has_gap, self._has_gap = self._has_gap, False
         self._last_taken_ns = self._now_ns()
@@ -240,9 +258,14 @@ class Backlog:
 
     def _drop(self, num: int, cause: DropCause) -> None:
         for _ in range(num):
-            packet, _ = self._items.popleft()
+            packet, _, num_before = self._items.popleft()
+            self._left_out(num_before)
             self._num_bytes -= packet.size
         self._dropped[cause] += num
+
+    def _left_out(self, num: int) -> None:
+        if num:
+            self._dropped["nonkey"] += num
 
     def _note_work(self) -> None:
         """Learn how long a packet keeps its decoder, from one call of `take` to the next."""
@@ -257,6 +280,8 @@ class Backlog:
         if self._num_tokens <= len(self._items):
             self._num_tokens += 1
             self._tokens.put(True)
+        if (ring := self.ring) is not None:
+            ring()
 
 
 def _moved(average: float, value: float) -> float:

@@ -32,6 +32,23 @@ class SourceInfo:
     fps: float | None = None
 
 
+SOFTWARE = "software"
+"""What PyAV's decoders are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What decodes a source's pictures.
+
+    Attributes:
+        decoder: `software`, `vaapi` or `qsv`.
+        reason: Why it is software, where hardware was asked for; else empty.
+    """
+
+    decoder: str
+    reason: str = ""
+
+
 class Source(ABC):
     """Where frames come from: the base class of all sources, also of your own.
 
@@ -114,6 +131,11 @@ class Source(ABC):
         Args:
             is_enough: Whether that is so from now on.
         """
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """What decodes its pictures now. Thread-safe. Here, and where nothing is decoded: None."""
+        return None
 
     def want(self, fps: float | None) -> None:  # noqa: B027 - a hook
         """Hear how many frames per second are looked at: others may be left out. Called by the thread that reads.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from keepbusy.errors import FrameError, KeepbusyError, first_line
-from keepbusy.sources.base import Source, SourceInfo, close_source
+from keepbusy.sources.base import Decoding, Source, SourceInfo, close_source
 from keepbusy.texts import without_secrets
 from keepbusy.values.frame import Frame
 
@@ -63,6 +63,11 @@ class Chain(Source):
     def close(self) -> None:
         self._close_current()
         self._next = len(self._parts)
+
+    @property
+    def decoding(self) -> Decoding | None:
+        current = self._current
+        return None if current is None else current.decoding
 
     def allow_reduced(self, min_long_side_px: int | None) -> None:
         self._min_long_side_px = min_long_side_px

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from keepbusy.checks import check_count, check_flag
-from keepbusy.config import HIGHEST_PIXELS, MAX_COUNT, MAX_PIXELS
+from keepbusy.checks import check_choice, check_count, check_flag
+from keepbusy.config import HIGHEST_PIXELS, MAX_COUNT, MAX_PIXELS, Decoder
 from keepbusy.errors import ConfigError, SourceError, reason_of
 from keepbusy.files.endings import is_picture
 from keepbusy.sources.address import is_web
@@ -41,6 +41,7 @@ class _How(NamedTuple):
     read_threads: int | None
     max_pixels: int
     fast_decode: bool
+    decoder: Decoder
 
     @property
     def picture_threads(self) -> int | None:
@@ -55,6 +56,7 @@ def open_source(
     read_threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
     fast_decode: bool = False,
+    decoder: Decoder = "auto",
 ) -> Source:
     """Open what the user named.
 
@@ -69,15 +71,15 @@ def open_source(
             background.
         read_threads: Threads that read a folder's pictures, or a video's decoder uses; None chooses.
         max_pixels: A picture, or a video's picture, that has more by its header fails without being decoded.
-        fast_decode: See `RunConfig.fast_decode`.
+        fast_decode, decoder: See `RunConfig.fast_decode` and `RunConfig.decoder`.
 
     Raises:
         SourceError: It does not exist, cannot be opened or has nothing in it.
         ConfigError: It is not of these types, or an option has a value that it cannot have.
     """
     text = _text_of(spec)
-    _check_how(source_id, read_ahead, read_threads, max_pixels, fast_decode)
-    how = _How(read_ahead, read_threads, max_pixels, fast_decode)
+    how = _How(read_ahead, read_threads, max_pixels, fast_decode, decoder)
+    _check_how(source_id, how)
     if not text.strip():
         raise SourceError("the source is empty", hint=_WHAT_TO_GIVE)
     if text == STDIN:
@@ -122,13 +124,14 @@ def _text_of(spec: Any) -> str:
     return path
 
 
-def _check_how(source_id: Any, read_ahead: Any, read_threads: Any, max_pixels: Any, fast_decode: Any) -> None:
+def _check_how(source_id: Any, how: _How) -> None:
     check_count("source_id", source_id, 0, None)
-    check_flag("read_ahead", read_ahead)
-    check_flag("fast_decode", fast_decode)
-    check_count("max_pixels", max_pixels, 1, HIGHEST_PIXELS)
-    if read_threads is not None:
-        check_count("read_threads", read_threads, 1, MAX_COUNT)
+    check_flag("read_ahead", how.read_ahead)
+    check_flag("fast_decode", how.fast_decode)
+    check_count("max_pixels", how.max_pixels, 1, HIGHEST_PIXELS)
+    if how.read_threads is not None:
+        check_count("read_threads", how.read_threads, 1, MAX_COUNT)
+    check_choice(how, "decoder")
 
 
 def _open_address(text: str, source_id: int, how: _How) -> Source:
@@ -202,6 +205,7 @@ def open_sources(
     read_threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
     fast_decode: bool = False,
+    decoder: Decoder = "auto",
 ) -> list[Source]:
     """Open several; pictures that follow each other become one source. All are closed again if one fails.
 
@@ -209,13 +213,13 @@ def open_sources(
         specs: What `open_source` takes.
         read_ahead: As for `open_source`.
         read_threads: As for `open_source`; for each source.
-        max_pixels, fast_decode: As for `open_source`.
+        max_pixels, fast_decode, decoder: As for `open_source`.
 
     Raises:
         SourceError: One of them cannot be opened.
     """
     sources: list[Source] = []
-    how = _How(read_ahead, read_threads, max_pixels, fast_decode)
+    how = _How(read_ahead, read_threads, max_pixels, fast_decode, decoder)
     try:
         for run in _group_images(specs):
             source_id = len(sources)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import reason_of
+from keepbusy.sources.base import SOFTWARE, Decoding
 from keepbusy.sources.jpeg import read_header
 from keepbusy.sources.limits import decoder_options
 from keepbusy.sources.png import unpacks_too_far
@@ -94,9 +95,12 @@ class Packets:
         max_pixels: The decoder takes no memory for a picture that has more.
         fast_decode: See `RunConfig.fast_decode`.
         packets: The stream's packets, where they do not come from the container; they are live.
+        reason: Why software decodes them, where hardware was asked for.
 
     Attributes:
+        decoding: What decodes them.
         num_packets: How many packets with content have been read.
+        is_drained: Whether nothing more is read.
     """
 
     def __init__(
@@ -108,9 +112,11 @@ class Packets:
         max_pixels: int,
         fast_decode: bool = False,
         packets: Iterator[Any] | None = None,
+        reason: str = "",
     ) -> None:
         import av
 
+        self.decoding = Decoding(SOFTWARE, reason)
         self._max_pixels = max_pixels
         self._had_size = bool(stream.width and stream.height)
         self._is_png = stream.codec_context.name in ("png", "apng")
@@ -129,7 +135,7 @@ class Packets:
         self._num_given = 0
         self._num_failed = 0
         self._num_failed_since = 0
-        self._is_drained = False
+        self.is_drained = False
         self._partial: PacketError | None = None
         self._last_pts: int | None = None
         self.num_packets = 0
@@ -152,15 +158,37 @@ class Packets:
             OSError: The container cannot be read any further.
         """
         while not self._decoded:
-            if self._is_drained:
+            if self.is_drained:
                 self._tell_last()
                 return None
-            packet = next(self._demuxed, None)
-            if packet is None or not packet.size:
-                self._is_drained = True
-                self._drain(packet)
-            else:
-                self._take(packet)
+            self.push(self.pull())
+        return self.pop()
+
+    def pull(self) -> Any:
+        """The next packet; at the end none, or an empty one."""
+        packet = next(self._demuxed, None)
+        if packet is not None and packet.size:
+            self.count(packet)
+        return packet
+
+    def push(self, packet: Any) -> None:
+        """Decode what `pull` gave.
+
+        Raises:
+            PacketError: It cannot be decoded.
+        """
+        if packet is None or not packet.size:
+            self.is_drained = True
+            self._drain(packet)
+        else:
+            self._take(packet)
+
+    def pop(self) -> VideoFrame:
+        """The next picture of those that are decoded.
+
+        Raises:
+            PacketError: One could not be.
+        """
         self._num_given += 1
         decoded = self._decoded.popleft()
         if isinstance(decoded, PacketError):
@@ -169,9 +197,23 @@ class Packets:
         self._num_failed_since = 0
         return decoded
 
+    def like(self, decoded: VideoFrame) -> VideoFrame:
+        """The picture that says how one is to be shown: itself."""
+        return decoded
+
+    def interrupt(self) -> None:
+        """Have `next` end soon; it never waits for a decoder. Thread-safe."""
+
+    def close(self) -> None:
+        """Release what decodes; the container is who opened it's to close."""
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether `pop` has something to give."""
+        return bool(self._decoded)
+
     def _take(self, packet: Any) -> None:
         """Decode a packet. The error of a partial one waits until it is known whether another packet follows."""
-        self._count(packet)
         earlier, self._partial = self._partial, None
         try:
             self._decoded.extend(self._decode(packet))
@@ -190,7 +232,8 @@ class Packets:
             last.is_last = True
             raise last
 
-    def _count(self, packet: Any) -> None:
+    def count(self, packet: Any) -> None:
+        """Hear of a packet that is read for the first time."""
         self.num_packets += 1
         pts = packet.pts
         if pts is not None:

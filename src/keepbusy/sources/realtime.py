@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from keepbusy.sources.base import Source
+from keepbusy.sources.base import Decoding, Source
 from keepbusy.threads.channel import Gate
 from keepbusy.values.frame import Frame
 from keepbusy.values.streams import DropCause
@@ -87,6 +87,10 @@ class Realtime(Source):
     def interrupt(self) -> None:
         self._stopped.open()
         self._source.interrupt()
+
+    @property
+    def decoding(self) -> Decoding | None:
+        return self._source.decoding
 
     def frame_sizes(self) -> dict[tuple[int, int], int]:
         return self._source.frame_sizes()

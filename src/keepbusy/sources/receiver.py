@@ -1,8 +1,9 @@
 """What receives a live stream: a thread that reads packets as they come, whatever becomes of those before.
 
 Nothing therefore waits in the connection, where nobody would see how old it is. A packet's arrival is when this thread
-has read it. What FFmpeg has read ahead when it opened the stream is older: it is told by the stream's own clock, which
-started when the stream was asked for, or a little later. Reads that do not wait tell that it is not used up.
+has read it, less what it has waited on a link that is too slow (`lateness.py`). What FFmpeg has read ahead when it
+opened the stream is older: it is told by the stream's own clock, which started when the stream was asked for, or a
+little later. Reads that do not wait tell that it is not used up.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from keepbusy.errors import SourceError
-from keepbusy.sources.backlog import Backlog
+from keepbusy.sources.backlog import Backlog, Waiting
 from keepbusy.sources.container import Location, has_clock
+from keepbusy.sources.lateness import Lateness
 from keepbusy.sources.packets import demuxed
 from keepbusy.threads.channel import Gate
 from keepbusy.threads.workers import Workers, close_at_exit
@@ -64,7 +66,7 @@ _MAX_PENDING = 64
 class _Connection:
     """What the thread shares with the `Receiver`, which it does not know: that one may be dropped."""
 
-    def __init__(self, container: Any, stream: Any, asked_ns: int) -> None:
+    def __init__(self, container: Any, stream: Any, asked_ns: int, timeout_s: float) -> None:
         self.container = container
         self.stream = stream
         self.backlog = Backlog()
@@ -80,6 +82,8 @@ class _Connection:
         self._begin_ns = asked_ns
         self._newest_due_ns = 0
         self._num_waited = 0
+        self._lateness = Lateness()
+        self._timeout_s = timeout_s
         self.is_ahead = True
 
     def work(self) -> None:
@@ -93,6 +97,9 @@ class _Connection:
                 end_ns = time.perf_counter_ns()
                 self.backlog.put(packet, self._arrival_ns(packet, begin_ns, end_ns))
                 begin_ns = time.perf_counter_ns()
+                if self._lateness.has_failed(self._timeout_s):
+                    late_s = self._lateness.late_s
+                    raise OSError(f"what comes is {late_s:.0f} s late: the link is too slow, or the camera's clock")
         except Exception as error:
             failure = error
         self.backlog.end(failure)
@@ -118,7 +125,8 @@ class _Connection:
             return self._due_ns(packet, end_ns)
         self.is_ahead = self.is_ahead and self._seems_ahead(packet, end_ns - begin_ns)
         if not self.is_ahead:
-            return end_ns
+            time_s = _time_of(packet) if self._has_clock else None
+            return end_ns if time_s is None else end_ns - self._lateness.of(time_s, end_ns)
         since_s = 0.0 if self._first_s is None else (_time_of(packet) or self._first_s) - self._first_s
         sent_ns = self._asked_ns + round(since_s * 1e9)
         return min(max(sent_ns, self._opened_ns - round(_MAX_AHEAD_S * 1e9)), end_ns)
@@ -175,7 +183,7 @@ class Receiver:
 
     def __init__(self, container: Any, stream: Any, location: Location, asked_ns: int) -> None:
         name = location.name
-        self._connection = _Connection(container, stream, asked_ns)
+        self._connection = _Connection(container, stream, asked_ns, location.timeout_s)
         self._timeout_s = location.timeout_s
         self._name = name
         self._dropped: Counter[DropCause] = Counter()
@@ -198,21 +206,47 @@ class Receiver:
         Raises:
             TimeoutError: Nothing has come for too long.
         """
-        connection = self._connection
-        context = connection.stream.codec_context
-        while (waiting := connection.backlog.take(self._timeout_s)) is not None:
+        context = self._connection.stream.codec_context
+        while (waiting := self._connection.backlog.take(self._timeout_s)) is not None:
             if waiting.follows_gap:
                 context.flush_buffers()
                 for pts in tuple(self._pending):  # What it had decoded and not given out yet is lost.
                     self._give_up(pts, "overload")
-            # Where pictures come in another order than their packets, a key frame alone would be held back.
-            connection.backlog.wanted_fps = None if context.has_b_frames else self._wanted_fps
             context.skip_frame = "NONREF" if waiting.skips_nonref else "DEFAULT"
-            self._newest_ns = waiting.arrival_ns
-            self._pending[waiting.packet.pts] = (waiting.arrival_ns, waiting.skips_nonref)
-            if len(self._pending) > _MAX_PENDING:
-                self._give_up(next(iter(self._pending)))
+            self._expect(waiting)
             yield waiting.packet
+
+    def take_now(self, *, has_worked: bool) -> Waiting | None:
+        """The packet that is to be decoded next, for a decoder elsewhere; None at the end.
+
+        Args:
+            has_worked: As for `Backlog.take`.
+
+        Raises:
+            TimeoutError: There is none yet.
+        """
+        waiting = self._connection.backlog.take(0.0, has_worked=has_worked)
+        if waiting is not None:
+            self._expect(waiting)
+        return waiting
+
+    @property
+    def timeout_s(self) -> float:
+        """The longest silence, seconds."""
+        return self._timeout_s
+
+    def ring(self, ring: Callable[[], None] | None) -> None:
+        """Have somebody called, in any thread, whenever there is something new to take, or the end; None for nobody."""
+        self._connection.backlog.ring = ring
+
+    def _expect(self, waiting: Waiting) -> None:
+        context = self._connection.stream.codec_context
+        # Where pictures come in another order than their packets, a key frame alone would be held back.
+        self._connection.backlog.wanted_fps = None if context.has_b_frames else self._wanted_fps
+        self._newest_ns = waiting.arrival_ns
+        self._pending[waiting.packet.pts] = (waiting.arrival_ns, waiting.skips_nonref)
+        if len(self._pending) > _MAX_PENDING:
+            self._give_up(next(iter(self._pending)))
 
     def is_fresh(self, decoded: VideoFrame) -> bool:
         """Whether a picture is worth going on with: it is not late while newer ones wait to be decoded.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from keepbusy.config import SelectConfig
 from keepbusy.errors import FrameError
-from keepbusy.sources.base import Source, SourceInfo
+from keepbusy.sources.base import Decoding, Source, SourceInfo
 from keepbusy.values.frame import Frame
 from keepbusy.values.streams import DropCause
 
@@ -167,6 +167,10 @@ class Selection(Source):
 
     def spare(self, *, is_enough: bool) -> None:
         self._source.spare(is_enough=is_enough)
+
+    @property
+    def decoding(self) -> Decoding | None:
+        return self._source.decoding
 
     def close(self) -> None:
         self._source.close()

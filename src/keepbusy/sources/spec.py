@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keepbusy.config import MAX_PIXELS
+from keepbusy.config import MAX_PIXELS, Decoder
 from keepbusy.sources.base import Source
 from keepbusy.sources.open import open_source
 from keepbusy.texts import without_secrets
@@ -18,7 +18,7 @@ class SourceSpec:
 
     Attributes:
         location: What `open_source` takes.
-        read_ahead, read_threads, max_pixels, fast_decode: As for `open_source`.
+        read_ahead, read_threads, max_pixels, fast_decode, decoder: As for `open_source`.
     """
 
     location: str | int | Path = field(repr=False)
@@ -26,6 +26,7 @@ class SourceSpec:
     read_threads: int | None = None
     max_pixels: int = MAX_PIXELS
     fast_decode: bool = False
+    decoder: Decoder = "auto"
     name: str = field(init=False)
     """What to call it, without passwords."""
 
@@ -45,4 +46,5 @@ class SourceSpec:
             read_threads=self.read_threads,
             max_pixels=self.max_pixels,
             fast_decode=self.fast_decode,
+            decoder=self.decoder,
         )

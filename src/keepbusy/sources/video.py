@@ -10,10 +10,10 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from keepbusy.config import MAX_PIXELS
+from keepbusy.config import MAX_PIXELS, Decoder
 from keepbusy.errors import FrameError, SourceError, reason_of
 from keepbusy.pictures.planes import Converter, Planes
-from keepbusy.sources.base import Source, SourceInfo
+from keepbusy.sources.base import Decoding, Source, SourceInfo
 from keepbusy.sources.clock import SourceClock
 from keepbusy.sources.completeness import is_cut_short
 from keepbusy.sources.container import (
@@ -26,9 +26,11 @@ from keepbusy.sources.container import (
     open_container,
     rate_of,
 )
+from keepbusy.sources.decoding.choose import open_packets
+from keepbusy.sources.decoding.hardware import Route
 from keepbusy.sources.limits import MAX_VIDEO_PIXELS
 from keepbusy.sources.orientation import Orientation, orientation_of
-from keepbusy.sources.packets import PacketError, Packets
+from keepbusy.sources.packets import PacketError
 from keepbusy.sources.pipe import Pipe
 from keepbusy.sources.receiver import Receiver
 from keepbusy.sources.video_errors import VideoErrors
@@ -62,7 +64,7 @@ class Video(Source):
         read_threads: Threads of the decoder; None for as many as its pictures' size and the number of cores call for.
         timeout_s: For URLs: the longest silence.
         max_pixels: A picture that has more by its header fails without being decoded.
-        fast_decode: See `RunConfig.fast_decode`.
+        fast_decode, decoder: See `RunConfig.fast_decode` and `RunConfig.decoder`. A `Route` is taken as it is.
 
     Raises:
         SourceError: It cannot be opened, or has no video in it.
@@ -79,14 +81,13 @@ class Video(Source):
         timeout_s: float = STREAM_TIMEOUT_S,
         max_pixels: int = MAX_PIXELS,
         fast_decode: bool = False,
+        decoder: Decoder | Route = "auto",
     ) -> None:
         self._location = Location(location, without_secrets(name), timeout_s, min(max_pixels, MAX_VIDEO_PIXELS))
         self._thread_type = "AUTO" if read_ahead else "SLICE"
-        self._read_threads = read_threads
-        self._fast_decode = fast_decode
-        self._source_id = source_id
-        self._name = self._location.name
-        self._failures = failures()
+        self._read_threads, self._failures = read_threads, failures()
+        self._fast_decode, self._decoder = fast_decode, decoder
+        self._source_id, self._name = source_id, self._location.name
         self._receiver: Receiver | None = None
         self._container: Any = self._open()
 
@@ -107,13 +108,8 @@ class Video(Source):
             )
         self._converter = Converter()
         self._receiver = Receiver(container, self._stream, self._location, asked_ns) if is_live else None
-        self._packets = Packets(
-            container,
-            self._stream,
-            can_reopen=self._location.can_reopen,
-            max_pixels=self._location.max_pixels,
-            fast_decode=self._fast_decode,
-            packets=None if self._receiver is None else self._receiver.packets(),
+        self._packets = open_packets(
+            container, self._stream, self._receiver, self._location, self._decoder, fast_decode=self._fast_decode
         )
         self._orientation: Orientation | None = None
         self._rotation = 0
@@ -166,6 +162,7 @@ class Video(Source):
     def close(self) -> None:
         self._is_over = True
         self._first = None
+        self._packets.close()
         if self._receiver is not None:
             self._receiver.close()
         elif self._container is not None:
@@ -176,6 +173,7 @@ class Video(Source):
 
     def interrupt(self) -> None:
         self._is_over = True
+        self._packets.interrupt()
         if self._receiver is not None:
             self._receiver.interrupt()
         if isinstance(self._location.place, Pipe):
@@ -187,6 +185,10 @@ class Video(Source):
     def spare(self, *, is_enough: bool) -> None:
         if self._receiver is not None:
             self._receiver.spare(is_enough=is_enough)
+
+    @property
+    def decoding(self) -> Decoding:
+        return self._packets.decoding
 
     def want(self, fps: float | None) -> None:
         if self._receiver is not None:
@@ -285,7 +287,7 @@ class Video(Source):
 
     def _orientation_of(self, decoded: VideoFrame) -> Orientation:
         """Read from the first picture, and again where the angle changes."""
-        rotation = decoded.rotation
+        rotation = (decoded := self._packets.like(decoded)).rotation
         if self._orientation is None or rotation != self._rotation:
             self._orientation, self._rotation = orientation_of(decoded, self._stream.codec_context.name), rotation
         return self._orientation

@@ -24,8 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from keepbusy.api.options import split_options
 from keepbusy.cache.fingerprint import model_fingerprint
-from keepbusy.config import Options, split_options
+from keepbusy.config import Options
 from keepbusy.errors import ConfigError, first_line
 from keepbusy.files.parsing import TextError, parse_yaml_nodes
 from keepbusy.files.paths import read_text

@@ -59,6 +59,7 @@ export class Large {
       ["size", stream.width ? `${stream.width}×${stream.height}` : "–"],
       ["rate", `${stream.results_fps.toFixed(1)} / ${stream.arriving_fps.toFixed(1)}`],
       ["age", `${duration(stream.age_p50_ms)} / ${duration(stream.age_p99_ms)}`],
+      ["decoder", [stream.decoder || "–", stream.decoder_reason].filter(Boolean).join(": ")],
       ["max_age", duration(stream.max_age_ms)], ["weight", stream.weight],
       ["arrived", totals.arrived], ["results", totals.results], ["failed", totals.errors], ["in_flight", totals.in_flight],
       ["reopened", totals.reopened],
