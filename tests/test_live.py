@@ -19,6 +19,9 @@ from typing import Any
 import pytest
 
 import keepbusy as kb
+from keepbusy.device.engine import OpenVINODevice
+from keepbusy.device.live import MAX_MEASURED
+from keepbusy.device.sharing import inference_ms
 from keepbusy.flow.stats import MAX_ENDED_LANES, RunStats
 from keepbusy.flow.stream import Stream
 from keepbusy.sources import Source, named_files, open_source
@@ -378,6 +381,26 @@ def test_a_stepped_wall_clock_changes_nothing(clip: Path, blob_model: Path, monk
 
 def hint_of(pipeline: kb.Pipeline) -> str:
     return pipeline.device.describe()["hint"].lower()
+
+
+def test_what_a_busy_machine_took_for_an_inference_is_measured_again(
+    blob_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured_ms: list[float] = []
+
+    def measure(device: OpenVINODevice) -> float:
+        measured_ms.append(1000.0 if not measured_ms else inference_ms(device))
+        return measured_ms[-1]
+
+    monkeypatch.setattr("keepbusy.device.live.inference_ms", measure)
+    with kb.Pipeline(blob_model) as pipeline:
+        for wanted in ("throughput", "latency", "latency"):
+            pipeline.start(live_fps=5).close()
+            assert hint_of(pipeline) == wanted
+        assert len(measured_ms) == 2
+        for _ in range(2 * MAX_MEASURED):
+            pipeline.start(live_fps=1e9).close()
+        assert len(measured_ms) == MAX_MEASURED and hint_of(pipeline) == "throughput"
 
 
 def test_latency_wins_where_live_streams_leave_time_for_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 from keepbusy.cache.notes import Notebook
 from keepbusy.config import Hint, Mode
@@ -18,12 +19,16 @@ LATENCY_SHARE = 0.7
 device is the CPU, for decoding and for the other stages."""
 
 
+MAX_MEASURED = 5
+"""How often it is measured what an inference takes, where that seems to be too long."""
+
+
 def live_hint(
     compiler: Compiler, mode: Mode, strategy: HeadStrategy, input_hw: SizeHW, live_fps: float | None
 ) -> Hint | None:
     """The hint with which live frames become the freshest results, at the rate at which they come.
 
-    What an inference takes is measured once for a model, device and shape, and remembered.
+    What an inference takes is measured for a model, device and shape, and remembered.
 
     Args:
         compiler: What makes the graphs.
@@ -38,15 +43,25 @@ def live_hint(
     config = compiler.config
     if live_fps is None or mode == "sync" or config.hint is not None or config.nstreams is not None:
         return None
-    key = {"what": "one by one", "strategy": strategy, **compiler.key(input_hw)}
-    known = Notebook().read(key)
-    if known is None:
-        device = compiler.compile(compiler.prepare(strategy, input_hw), mode, hint="latency")
-        known = {"inference_ms": inference_ms(device)}
-        Notebook().write(key, known)
-    possible_fps = 1000 / max(float(known["inference_ms"]), 0.001)
+    took_ms = _one_by_one_ms(compiler, mode, strategy, input_hw, LATENCY_SHARE * 1000 / max(live_fps, 0.001))
+    possible_fps = 1000 / max(took_ms, 0.001)
     is_enough = live_fps <= LATENCY_SHARE * possible_fps
     chosen = "latency, for the freshest results" if is_enough else "throughput"
     text = "live: %.4g frames/s are needed, and %.4g are possible one by one: `hint` is %s"
     log.info(text, live_fps, possible_fps, chosen, extra={"once": True})
     return "latency" if is_enough else None
+
+
+def _one_by_one_ms(compiler: Compiler, mode: Mode, strategy: HeadStrategy, input_hw: SizeHW, enough_ms: float) -> float:
+    """What an inference takes, milliseconds: the shortest of what was measured.
+
+    Other work of the machine makes it longer: what is too long for the streams is measured again in later runs.
+    """
+    key = {"what": "one by one", "strategy": strategy, **compiler.key(input_hw)}
+    known = Notebook().read(key) or {}
+    shortest_ms, num_measured = float(known.get("inference_ms", math.inf)), int(known.get("num_measured", 0))
+    if num_measured == 0 or (shortest_ms > enough_ms and num_measured < MAX_MEASURED):
+        device = compiler.compile(compiler.prepare(strategy, input_hw), mode, hint="latency")
+        shortest_ms = min(shortest_ms, inference_ms(device))
+        Notebook().write(key, {"inference_ms": shortest_ms, "num_measured": num_measured + 1})
+    return shortest_ms
