@@ -28,6 +28,7 @@ from keepbusy.cli import demo
 from keepbusy.embedded import embedded_clip, embedded_model
 from release.packages import build, check_wheel
 from tests.build import read_video, square_picture, write_picture, write_video
+from tests.served import Server
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.py"))
@@ -53,18 +54,35 @@ class Installed:
 
     def run(self, *command: object, cwd: Path, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
         """Run a command in the environment, which knows nothing of the repository."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-        path = f"{self.python.parent}{os.pathsep}{kept.get('PATH', '')}"
-        words = [str(word) for word in command]
         return subprocess.run(
-            words,
+            [str(word) for word in command],
             cwd=cwd,
-            env={**kept, "PATH": path, "COLUMNS": "100"},
+            env=self.environment,
             capture_output=True,
             encoding="utf-8",
             timeout=timeout_s,
             check=False,
         )
+
+    def serve(self, *words: str, cwd: Path) -> tuple[int, str]:
+        """Start a server, end it when it infers, and give its exit code and what it wrote to standard error."""
+        command = [str(self.program), *words, "--port", "0"]
+        with subprocess.Popen(
+            command, cwd=cwd, env=self.environment, stderr=subprocess.PIPE, encoding="utf-8", stdout=subprocess.DEVNULL
+        ) as process:
+            server = Server(process)
+            try:
+                if server.address:
+                    server.wait_until_ready(1)
+            finally:
+                code = server.end()
+        return code, server.text
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of its programs."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+        return {**kept, "PATH": f"{self.python.parent}{os.pathsep}{kept.get('PATH', '')}", "COLUMNS": "100"}
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +179,13 @@ def test_the_readmes_commands_run(installed: Installed, place: Path) -> None:
     commands = [line for line in lines if line.startswith("keepbusy ") and not NEEDS_MORE.search(line)]
     assert commands
     for command in commands:
-        done = installed.run(installed.program, *shlex.split(command, comments=True)[1:], cwd=place)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        words = shlex.split(command, comments=True)[1:]
+        if words[0] == "serve":
+            code, told = installed.serve(*words, cwd=place)
+            assert code == 0 and "keepbusy serves at" in told, f"{command}\n{told}"
+        else:
+            done = installed.run(installed.program, *words, cwd=place)
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
