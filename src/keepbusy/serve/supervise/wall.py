@@ -17,7 +17,7 @@ from keepbusy.serve.configuration.settings import ServeSettings, StreamSettings
 from keepbusy.serve.configuration.sources_allowed import check_allowed
 from keepbusy.serve.supervise.backend import Backend, MakeBackend, PipelineBackend, detect_config
 from keepbusy.serve.supervise.engine import Engine, Owner
-from keepbusy.serve.supervise.kept import Kept
+from keepbusy.serve.supervise.kept import Kept, KeptError
 from keepbusy.serve.supervise.overload import Overload
 from keepbusy.serve.supervise.requests import NAME as REQUESTS
 from keepbusy.serve.supervise.requests import Requests
@@ -72,15 +72,24 @@ class Wall(Owner):
         """Open sinks, compile the model, open streams.
 
         Raises:
+            NotOursError: Another server keeps its streams in `state_file`, or it is another file.
             KeepbusyError: A sink cannot be made.
         """
         try:
+            self._lock_kept()
             self.roster.apply(self.settings)
             self._take_up()
         except BaseException:
             self.roster.close_outputs(10.0)
+            self._kept.close()
             raise
         self.engine.start()
+
+    def _lock_kept(self) -> None:
+        try:
+            self._kept.open()
+        except KeptError as error:  # Where nothing can be locked, nothing can be written either, which is told.
+            self.told("config", error.message)
 
     def _take_up(self) -> None:
         """Have the streams again that clients had added, but for those that the configuration has, or forbids, now."""
@@ -262,4 +271,6 @@ class Wall(Owner):
             return max(0.1, begin_s + timeout_s - time.monotonic())
 
         is_done = self.engine.close(left_s())
-        return self.roster.close_outputs(left_s()) and is_done
+        is_done = self.roster.close_outputs(left_s()) and is_done
+        self._kept.close()
+        return is_done
