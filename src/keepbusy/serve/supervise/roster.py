@@ -141,12 +141,15 @@ class Roster:
         if stream is not None:
             self._by_id[stream.id] = served
 
-    def apply(self, settings: ServeSettings, *, is_other_model: bool = False) -> None:
+    def apply(
+        self, settings: ServeSettings, *, is_other_model: bool = False, is_over: Callable[[], bool] = lambda: False
+    ) -> None:
         """Have another configuration's streams. Those that were added by the API stay.
 
         Args:
             settings: The configuration.
             is_other_model: Whether it names another model, whose classes are not known yet.
+            is_over: Whether to leave the rest: the server is to end.
 
         Raises:
             KeepbusyError: A sink cannot be made; the other changes are in force.
@@ -160,6 +163,8 @@ class Roster:
                 if served.origin == "file" and served.name not in wanted:
                     self._leave(served)
             for name, stream in wanted.items():
+                if is_over():
+                    break
                 try:
                     self._apply_one(name, stream, () if is_other_model else self.names)
                 except KeepbusyError as error:

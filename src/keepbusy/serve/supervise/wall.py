@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -68,8 +69,11 @@ class Wall(Owner):
         self._states: dict[str, str] = {}
         self.overload = Overload(settings, self.engine, self.view, lambda text: self.told("overload", text))
 
-    def start(self) -> None:
+    def start(self, is_over: Callable[[], bool] = lambda: False) -> None:
         """Open sinks, compile the model, open streams.
+
+        Args:
+            is_over: Whether it is to end already, and nothing more to be opened.
 
         Raises:
             NotOursError: Another server keeps its streams in `state_file`, or it is another file.
@@ -77,13 +81,15 @@ class Wall(Owner):
         """
         try:
             self._lock_kept()
-            self.roster.apply(self.settings)
-            self._take_up()
+            self.roster.apply(self.settings, is_over=is_over)
+            if not is_over():
+                self._take_up()
         except BaseException:
             self.roster.close_outputs(10.0)
             self._kept.close()
             raise
-        self.engine.start()
+        if not is_over():
+            self.engine.start()
 
     def _lock_kept(self) -> None:
         try:
@@ -220,8 +226,12 @@ class Wall(Owner):
         self.requests.give_up("the device has failed, or the model was changed")
 
     def told(self, kind: str, text: str, stream: str = "") -> None:
+        log.info("%s%s", f"{stream}: " if stream else "", self.secrets.hidden(text))
+        self.note(kind, text, stream)
+
+    def note(self, kind: str, text: str, stream: str = "") -> None:
+        """Something that has happened, as an event only: it is logged by whoever calls this."""
         text = self.secrets.hidden(text)
-        log.info("%s%s", f"{stream}: " if stream else "", text)
         self.events.add({"time": time.time(), "kind": kind, "text": text} | ({"stream": stream} if stream else {}))
 
     def look(self) -> None:
