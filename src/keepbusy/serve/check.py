@@ -19,8 +19,6 @@ from keepbusy.sinks.apart import check_apart
 from keepbusy.sinks.guard import guard_inputs, guard_sinks
 from keepbusy.sinks.open import spec_of
 from keepbusy.sinks.spec import FOLDERS, SinkSpec
-from keepbusy.sources.realtime import split_pace
-from keepbusy.street import parse_street_spec
 
 
 def check_all(settings: ServeSettings, *, names: tuple[str, ...] | None = None, file: str = "") -> tuple[str, ...]:
@@ -39,7 +37,6 @@ def check_all(settings: ServeSettings, *, names: tuple[str, ...] | None = None, 
     """
     mistakes = [
         *_server(settings.server),
-        *_scenes(settings),
         *_state_file(settings, file),
         *_sinks(settings, file),
     ]
@@ -93,19 +90,6 @@ def _server(server: ServerSettings) -> list[Mistake]:
                 mistakes.append(Mistake(("server", "tls", key), f"{path}: there is no such file"))
             elif not os.access(path, os.R_OK):
                 mistakes.append(Mistake(("server", "tls", key), f"{path}: cannot be read"))
-    return mistakes
-
-
-def _scenes(settings: ServeSettings) -> list[Mistake]:
-    """Synthetic scenes that are none. Whether files and cameras are there is seen when they are opened, and again."""
-    mistakes = []
-    for number, stream in enumerate(settings.streams):
-        source, _ = split_pace(stream.source)
-        if source.startswith("synth:"):
-            try:
-                parse_street_spec(source)
-            except KeepbusyError as error:
-                mistakes.append(Mistake(("streams", number, "source"), _told(error)))
     return mistakes
 
 

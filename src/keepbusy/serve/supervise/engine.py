@@ -203,14 +203,11 @@ class Engine:
         # Closing a run waits for the device.
         closing = threading.Thread(target=self._break_off, name="keepbusy-closing")
         closing.start()
-        threads = [closing, self._thread]
+        threads = [closing, self._thread, *filter(None, [self._preparing])]
         if (probe := self._probe) is not None:
             probe.ended.open()
             threads.append(probe.thread)
-        if self._preparing is not None:
-            threads.append(self._preparing)
-        is_done = _have_ended(threads, until_s)
-        return _have_ended(self._compiling, until_s) and is_done
+        return all([_have_ended(threads, until_s), _have_ended(self._compiling, until_s)])
 
     def _break_off(self) -> None:
         run, attempt = self.run, self._attempt
