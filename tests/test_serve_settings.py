@@ -73,7 +73,7 @@ def test_a_configuration_is_read() -> None:
         ),
         ("streams:\n  - source: a\n    stall_s: 0", "wall.yaml:3: streams[0].stall_s: must be 0.001 or more, and is 0"),
         ("streams:\n  - source: a\n    weight: 0", "wall.yaml:3: streams[0].weight: must be 0.001 or more, and is 0"),
-        ("streams:\n  - source: a\n    max_fps: 0", "wall.yaml:3: streams[0].max_fps: must be above 0, and is 0"),
+        ("streams:\n  - source: a\n    max_fps: 0", "wall.yaml:3: streams[0].max_fps: must be 0.001 or more, and is 0"),
         ("streams:\n  - source: a\n    classes: []", "wall.yaml:3: streams[0].classes: names no class"),
         ("streams:\n  - source: a\n    sinks: b", "wall.yaml:3: streams[0].sinks: must be a list"),
         (
