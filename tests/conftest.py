@@ -62,6 +62,9 @@ def the_locale_stays_as_it_was() -> Iterator[None]:
     """What a library sets for the whole process changes how text is read everywhere else in it."""
     before = locale.setlocale(locale.LC_ALL)
     yield
+    until_s = time.monotonic() + 30  # A model may still be compiled in the background.
+    while locale.setlocale(locale.LC_ALL) != before and time.monotonic() < until_s:
+        time.sleep(0.01)
     assert locale.setlocale(locale.LC_ALL) == before
 
 
