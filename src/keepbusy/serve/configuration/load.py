@@ -294,6 +294,11 @@ def _reason(error: dict[str, Any], kind: type[BaseModel], place: Place) -> str:
         known = _keys_at(kind, place[:-1])
         near = difflib.get_close_matches(str(place[-1]), known, 1)
         return "is no key here" + (f": did you mean {near[0]}?" if near else f": the keys are {', '.join(known)}")
+    return reason_of_value(error, place)
+
+
+def reason_of_value(error: dict[str, Any], place: Place = ()) -> str:
+    """Pydantic's mistake in a value → what is wrong, in our words."""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     told = _REASONS.get(error["type"])

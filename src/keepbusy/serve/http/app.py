@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from keepbusy.errors import first_line
+from keepbusy.serve.configuration.load import reason_of_value
 from keepbusy.serve.configuration.sources_allowed import NotAllowedError
 from keepbusy.serve.http import kserve, live, routes_events, routes_streams
 from keepbusy.serve.http.access import COOKIE, Access
@@ -180,6 +181,14 @@ def _add_page(app: FastAPI) -> None:
         return FileResponse(path, media_type=_TYPES[path.suffix], headers={"cache-control": "no-cache"})
 
 
+def _value_of(text: Any) -> Any:
+    """What a query says, as JSON would say it: 4, and not '4'."""
+    try:
+        return float(text) if "." in text else int(text)
+    except (TypeError, ValueError):
+        return text
+
+
 def _add_errors(app: FastAPI, wall: Wall) -> None:
     hidden = wall.secrets.hidden
 
@@ -200,7 +209,9 @@ def _add_errors(app: FastAPI, wall: Wall) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        told: list[Any] = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()]
+        told = [
+            f"{one['loc'][-1]}: {reason_of_value({**one, 'input': _value_of(one['input'])})}" for one in error.errors()
+        ]
         return JSONResponse(problem(hidden("; ".join(told))), 422)
 
     @app.exception_handler(Exception)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from keepbusy.errors import ConfigError, FrameError, KeepbusyError
-from keepbusy.files.parsing import TextError, parse_json
 from keepbusy.records import record
 from keepbusy.serve.configuration.load import SettingsError, check_stream
 from keepbusy.serve.configuration.settings import StreamSettings
 from keepbusy.serve.configuration.sources_allowed import check_allowed
 from keepbusy.serve.http.answers import PROBLEMS
-from keepbusy.serve.http.bodies import BadRequestError, read_body
+from keepbusy.serve.http.bodies import BadRequestError, json_of, read_body
 from keepbusy.serve.http.inferring import chosen, infer
 from keepbusy.serve.http.pictures import Pictures
 from keepbusy.serve.http.report import engine_report, server_report, stream_report
@@ -169,12 +167,7 @@ def _add_pictures(router: APIRouter, wall: Wall, pictures: Pictures) -> None:
 
 
 async def _json(request: Request) -> dict[str, Any]:
-    body = await read_body(request, MAX_JSON_BYTES, 10.0)
-    try:
-        content = parse_json(body.decode("utf-8"))
-        json.dumps(content, allow_nan=False)
-    except (UnicodeDecodeError, TextError, ValueError) as error:
-        raise BadRequestError(400, f"the body is no JSON: {error}") from None
+    content = json_of(await read_body(request, MAX_JSON_BYTES, 10.0))
     if not isinstance(content, dict):
         raise BadRequestError(422, "the body is no JSON object")
     return content
