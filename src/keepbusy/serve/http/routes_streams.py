@@ -109,7 +109,7 @@ def _add_streams(router: APIRouter, wall: Wall) -> None:
         stream = _checked(content)
         if not stream.name:
             raise BadRequestError(422, "name: is missing")
-        check_allowed(stream, wall.settings.server.allow_sources)
+        _check_allowed(stream, wall)
         served = _done(lambda: wall.add(stream))
         return JSONResponse(stream_report(served, wall), 201)
 
@@ -126,7 +126,7 @@ def _add_streams(router: APIRouter, wall: Wall) -> None:
             raise BadRequestError(422, "name: cannot be changed", "remove the stream, and add another")
         stream = _checked(merged)
         if "source" in content or "sinks" in content:
-            check_allowed(_checked({"source": stream.source, **content}), wall.settings.server.allow_sources)
+            _check_allowed(_checked({"source": stream.source, **content}), wall)
         return stream_report(_done(lambda: wall.change(name, stream)), wall)
 
     @router.delete("/streams/{name}", tags=["streams"], summary="Remove a stream", status_code=204)
@@ -178,6 +178,13 @@ def _checked(content: dict[str, Any]) -> StreamSettings:
         return check_stream(content)
     except SettingsError as error:
         raise BadRequestError(422, "; ".join(error.lines)) from None
+
+
+def _check_allowed(stream: StreamSettings, wall: Wall) -> None:
+    try:
+        check_allowed(stream, wall.settings.server.allow_sources)
+    except ConfigError as error:
+        raise BadRequestError(422, error.message, error.hint or "") from None
 
 
 def _done(work: Any) -> Any:
