@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import pytest
 
+from keepbusy.serve.configuration.load import SettingsError, parse_settings
 from keepbusy.sources.open import open_source
 from tests.api_fuzz import Tally, operations_of, schema_of, try_operation
 from tests.served import Server, serving, soon
@@ -479,6 +480,23 @@ def test_texts_and_numbers_of_streams_are_checked(server: Server, stream: str, s
     assert server.ask("/api/streams/two", "PATCH", stream.encode()).status == status
 
 
+@pytest.mark.parametrize(
+    "name", [".", "..", "a/b", "a\\b", "a\nb", "a\x00b", "a\x85b", *"\u200b\u200f\u202e\u2066\ufeff"]
+)
+def test_names_that_no_address_can_have_or_nobody_can_see_are_refused(server: Server, name: str) -> None:
+    answer = server.ask("/api/streams", "POST", {"name": name, "source": "synth:street"})
+    assert answer.status == 422 and answer.json["error"].startswith("name: must have 1 to 64 characters")
+    config = {"streams": [{"name": name, "source": "synth:street"}]}
+    with pytest.raises(SettingsError, match="must have 1 to 64 characters"):
+        parse_settings(json.dumps(config))
+
+
+def test_names_may_have_dots_and_letters_of_all_languages() -> None:
+    names = ["...", ".a", "v1.2", "前门", "Tür 2", "📷", "خانه"]
+    config = {"streams": [{"name": name, "source": "synth:street"} for name in names]}
+    assert [one.name for one in parse_settings(json.dumps(config, ensure_ascii=False)).streams] == names
+
+
 def test_odd_numbers_of_queries_and_headers_are_checked(server: Server, street: bytes) -> None:
     many = NINES * 10
     for query in (f"conf={many}", f"max_det={many}", "conf=nan", "conf=1e999", f"classes={many}", "classes=%ED%A0%80"):
@@ -523,6 +541,26 @@ def test_a_page_gets_pictures_with_the_boxes_of_their_own_frames(server: Server)
             indices = [head["index"] for head in heads]
             assert len(indices) >= 4 and indices == sorted(set(indices))
         assert {"streams", "engine", "timeline"} <= set(states[-1])
+
+
+@pytest.mark.parametrize("view", [{"tiles": {}}, {"tiles": {}, "engine": True}])
+def test_the_first_state_that_a_page_gets_is_of_now(server: Server, view: dict[str, Any]) -> None:
+    from websockets.sync.client import connect
+
+    def first_state() -> Any:
+        with connect(f"ws://{server.host}/api/live", max_size=None) as client:
+            client.send(json.dumps({"type": "view", **view}))
+            assert json.loads(client.recv(20))["type"] == "hello"
+            return json.loads(client.recv(20))
+
+    first_state()
+    assert server.ask("/api/streams", "POST", {"name": "short", "source": "synth:street?size=64x64"}).status == 201
+    names = [one["name"] for one in first_state()["streams"]]
+    assert names == [one["name"] for one in server.ask("/api/streams").json] and "short" in names
+    assert server.ask("/api/streams/short", "DELETE").status == 204
+    state = first_state()
+    assert [one["name"] for one in state["streams"]] == [one["name"] for one in server.ask("/api/streams").json]
+    assert state["type"] == "state" and state["engine"]["state"] == "running"
 
 
 def test_a_client_that_never_reads_costs_nothing(server: Server) -> None:

@@ -282,7 +282,9 @@ _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "int_type": lambda _: "must be a whole number",
     "int_from_float": lambda _: "must be a whole number",
     "literal_error": lambda ctx: f"must be {ctx['expected']}",
-    "string_pattern_mismatch": lambda _: "must have 1 to 64 characters, without / and \\",
+    "string_pattern_mismatch": lambda _: (
+        "must have 1 to 64 characters, none of them / or \\ or one that cannot be seen, and not be . or .."
+    ),
     "string_too_short": lambda _: "is empty",
     "too_long": lambda ctx: f"has more than {ctx['max_length']} entries",
     "too_short": lambda ctx: f"has less than {ctx['min_length']} entries",
