@@ -224,7 +224,7 @@ def _filled(content: Any, place: Place, variables: Mapping[str, str], mistakes: 
         if match[1] is None:
             return "$"
         if match[1] not in variables:
-            mistakes.append(Mistake(place, f"the environment has no variable {match[1]}"))
+            mistakes.append(Mistake(place, f"the environment has no variable {match[1]}: `export {match[1]}=...`"))
         return variables.get(match[1], "")
 
     return _VARIABLE.sub(value_of, content)
