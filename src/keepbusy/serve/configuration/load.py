@@ -224,7 +224,7 @@ def _filled(content: Any, place: Place, variables: Mapping[str, str], mistakes: 
         if match[1] is None:
             return "$"
         if match[1] not in variables:
-            mistakes.append(Mistake(place, f"the environment has no variable {match[1]}: `export {match[1]}=...`"))
+            mistakes.append(Mistake(place, f"the environment has no variable {match[1]}"))
         return variables.get(match[1], "")
 
     return _VARIABLE.sub(value_of, content)
@@ -282,9 +282,7 @@ _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "int_type": lambda _: "must be a whole number",
     "int_from_float": lambda _: "must be a whole number",
     "literal_error": lambda ctx: f"must be {ctx['expected']}",
-    "string_pattern_mismatch": lambda _: (
-        "must have 1 to 64 characters, none of them / or \\ or one that cannot be seen, and not be . or .."
-    ),
+    "string_pattern_mismatch": lambda _: "must have 1 to 64 characters, without / and \\",
     "string_too_short": lambda _: "is empty",
     "too_long": lambda ctx: f"has more than {ctx['max_length']} entries",
     "too_short": lambda ctx: f"has less than {ctx['min_length']} entries",
@@ -296,11 +294,6 @@ def _reason(error: dict[str, Any], kind: type[BaseModel], place: Place) -> str:
         known = _keys_at(kind, place[:-1])
         near = difflib.get_close_matches(str(place[-1]), known, 1)
         return "is no key here" + (f": did you mean {near[0]}?" if near else f": the keys are {', '.join(known)}")
-    return reason_of_value(error, place)
-
-
-def reason_of_value(error: dict[str, Any], place: Place = ()) -> str:
-    """Pydantic's mistake in a value → what is wrong, in our words."""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     told = _REASONS.get(error["type"])

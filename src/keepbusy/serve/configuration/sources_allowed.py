@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
-from keepbusy.errors import ConfigError, KeepbusyError
+from keepbusy.errors import KeepbusyError
 from keepbusy.serve.configuration.settings import StreamSettings
 from keepbusy.sources.realtime import split_pace
 
@@ -27,14 +27,10 @@ def check_allowed(stream: StreamSettings, allowed: Sequence[str]) -> None:
 
     Raises:
         NotAllowedError: It may not.
-        ConfigError: It may, and there is no such file.
     """
     if stream.sinks:
         raise NotAllowedError("sinks: are named by the configuration only")
     if not any(is_allowed(stream.source, one) for one in allowed):
-        # Of what is in no allowed folder it is not even told whether it is there.
-        if any(_is_missing(stream.source, one) for one in allowed):
-            raise ConfigError("source: there is no such file")
         raise NotAllowedError(
             "source: is not one that clients may have opened", hint="`server.allow_sources` lists what they may"
         )
@@ -51,26 +47,9 @@ def is_allowed(source: str, allowed: str) -> bool:
         return False
     if allowed.isdecimal():
         return source == allowed
-    path = _path_below(source, allowed)
-    # A name of nothing may be a camera's number or a pattern that leads elsewhere.
-    return path is not None and os.path.exists(path)
-
-
-def _is_missing(source: str, allowed: str) -> bool:
-    """Whether a source would be a file in an allowed folder, and is not there."""
-    source, _ = split_pace(source)
-    if any("://" in one or one.startswith("synth:") or one.isdecimal() or one == "-" for one in (source, allowed)):
-        return False
-    path = _path_below(source, allowed)
-    return path is not None and not os.path.exists(path)
-
-
-def _path_below(source: str, allowed: str) -> str | None:
-    """Where a file really is, links followed; None where that is not below a folder."""
-    if "\0" in source:
-        return None
     folder, path = os.path.realpath(os.path.expanduser(allowed)), os.path.realpath(os.path.expanduser(source))
-    return path if path == folder or path.startswith(folder.rstrip(os.sep) + os.sep) else None
+    # A name of nothing may be a camera's number or a pattern that leads elsewhere.
+    return os.path.exists(path) and (path == folder or path.startswith(folder.rstrip(os.sep) + os.sep))
 
 
 def _is_below_address(source: str, allowed: str) -> bool:

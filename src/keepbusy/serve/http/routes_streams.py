@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -11,7 +12,7 @@ from keepbusy.errors import ConfigError, FrameError, KeepbusyError
 from keepbusy.records import record
 from keepbusy.serve.configuration.load import SettingsError, check_stream
 from keepbusy.serve.configuration.settings import StreamSettings
-from keepbusy.serve.configuration.sources_allowed import check_allowed
+from keepbusy.serve.configuration.sources_allowed import NotAllowedError, check_allowed
 from keepbusy.serve.http.answers import PROBLEMS
 from keepbusy.serve.http.bodies import BadRequestError, json_of, read_body
 from keepbusy.serve.http.inferring import chosen, infer
@@ -19,6 +20,7 @@ from keepbusy.serve.http.pictures import Pictures
 from keepbusy.serve.http.report import engine_report, server_report, stream_report
 from keepbusy.serve.supervise.served import Latest, Served
 from keepbusy.serve.supervise.wall import Wall
+from keepbusy.sources.realtime import split_pace
 
 MAX_JSON_BYTES = 1 << 20
 
@@ -181,10 +183,25 @@ def _checked(content: dict[str, Any]) -> StreamSettings:
 
 
 def _check_allowed(stream: StreamSettings, wall: Wall) -> None:
+    allowed = wall.settings.server.allow_sources
+    if "\0" in stream.source:
+        raise BadRequestError(422, "source: has a character that no address and no file's name has")
     try:
-        check_allowed(stream, wall.settings.server.allow_sources)
-    except ConfigError as error:
-        raise BadRequestError(422, error.message, error.hint or "") from None
+        check_allowed(stream, allowed)
+    except NotAllowedError:
+        # Of what is in no allowed folder it is not even told whether it is there.
+        if not stream.sinks and any(_is_missing(stream.source, one) for one in allowed):
+            raise BadRequestError(422, "source: there is no such file") from None
+        raise
+
+
+def _is_missing(source: str, allowed: str) -> bool:
+    """Whether a source would be a file in an allowed folder, links followed, and is not there."""
+    source, _ = split_pace(source)
+    if any("://" in one or one.startswith("synth:") or one.isdecimal() or one == "-" for one in (source, allowed)):
+        return False
+    folder, path = (os.path.realpath(os.path.expanduser(one)) for one in (allowed, source))
+    return path.startswith(folder.rstrip(os.sep) + os.sep) and not os.path.exists(path)
 
 
 def _done(work: Any) -> Any:
