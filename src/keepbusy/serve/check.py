@@ -21,6 +21,11 @@ from keepbusy.sinks.spec import SinkSpec
 from keepbusy.sources.realtime import split_pace
 from keepbusy.street import parse_street_spec
 
+_NO_SINK = (
+    "a server has no window, no terminal and no single picture: give a file (out.jsonl, out.mp4) or a folder "
+    "(crops:found/)"
+)
+
 
 def check_all(settings: ServeSettings, *, names: tuple[str, ...] | None = None, file: str = "") -> tuple[str, ...]:
     """See that a configuration can be used; reads the model's file, compiles and opens nothing.
@@ -43,7 +48,8 @@ def check_all(settings: ServeSettings, *, names: tuple[str, ...] | None = None, 
             names = backend.names
             backend.close()
         except KeepbusyError as error:
-            mistakes.append(Mistake(_place_of(error.message), _told(error)))
+            place = _place_of(error.message)
+            mistakes.append(Mistake(place, _told(error).removeprefix(f"{place[0]}: ")))
     if names is not None:
         mistakes += [*_thresholds(settings, names), *_ladder(settings, names)]
     if mistakes:
@@ -149,7 +155,8 @@ def _sinks(settings: ServeSettings) -> list[Mistake]:
             try:
                 spec = spec_of(word)
                 if spec.kind in ("window", "picture") or spec.location == "-":
-                    raise SettingsError([Mistake((), "a server has no window, no terminal and no single picture")])
+                    mistakes.append(Mistake(place, f"{word}: {_NO_SINK}"))
+                    continue
                 guard_sinks([spec], None, [one.source for one in settings.streams], models=[settings.model])
                 check_apart([*(one for _, one in named), spec], is_deep=True)
                 named.append((place, spec))
