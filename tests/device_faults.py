@@ -172,10 +172,13 @@ def _watch(server: Server, kind: Kind, lasts_s: float) -> Seen:
     changed_s = begin_s = settled_s = time.monotonic()
     while time.monotonic() < begin_s + lasts_s:
         time.sleep(0.1)
-        num = sum(one["totals"]["results"] - one["totals"]["errors"] for one in server.ask("/api/streams").json)
+        totals = [one["totals"] for one in server.ask("/api/streams").json]
+        num = sum(one["results"] - one["errors"] for one in totals)
         engine = server.ask("/api/engine").json
         now_s = time.monotonic()
-        if num_before > 0:
+        if sum(one["results"] for one in totals) == 0:
+            changed_s = now_s  # It has not begun: the first result may be an error.
+        else:
             seen.longest_s = max(seen.longest_s, now_s - changed_s)
         if num != num_before:
             num_before, changed_s = num, now_s

@@ -340,7 +340,7 @@ def test_files_and_scenes_are_replayed_at_their_own_pace(kind: str, clip: Path, 
     time.sleep(6 * period_s + 0.1)
     source.take_dropped()
     late = source.read()
-    assert late is not None and late.index > 10 and source.take_dropped()["overload"] > 0
+    assert late is not None and late.index > 6 and source.take_dropped()["overload"] > 0
     threading.Timer(0.05, source.interrupt).start()
     while source.read() is not None:
         pass
@@ -384,9 +384,10 @@ def hint_of(pipeline: kb.Pipeline) -> str:
 
 
 def test_what_a_busy_machine_took_for_an_inference_is_measured_again(
-    blob_model: Path, monkeypatch: pytest.MonkeyPatch
+    blob_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured_ms: list[float] = []
+    monkeypatch.setenv("KEEPBUSY_CACHE", str(tmp_path))
 
     def measure(device: OpenVINODevice) -> float:
         measured_ms.append(1000.0 if not measured_ms else inference_ms(device))

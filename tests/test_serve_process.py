@@ -241,3 +241,16 @@ def test_many_large_pictures_take_no_more_memory_than_allowed(tmp_path: Path) ->
             time.sleep(0.02)
         assert {answer.result().status for answer in answers} <= {200, 503}
         assert most - before < 350 << 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_whose_configuration_had_models_looked_at_ends_at_a_signal(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """OpenVINO makes a small stack for signals in the thread that loads its plugin."""
+    config = {"overload": {"imgsz": [320]}, "streams": [{"source": "synth:street?size=96x64&fps=5"}]}
+    with serving(config, tmp_path) as server:
+        server.wait_until_ready(1)
+        server.process.send_signal(signal.SIGHUP)
+        soon(lambda: "was read again" in server.text)
+        assert server.end(number) == 0

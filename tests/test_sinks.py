@@ -246,8 +246,7 @@ def test_a_full_disk_leaves_a_video_that_plays(tmp_path: Path) -> None:
                 assert noisy.frame.image is not None
                 noisy.frame.image[:] = rng.integers(0, 256, noisy.frame.image.shape)
                 sink.write(noisy)
-        with pytest.raises(SinkError):
-            sink.close()
+        sink.close()  # What failed was told.
     assert count_playable(path) >= 20
 
 

@@ -24,6 +24,7 @@ from keepbusy.bench.report import Report, write_json
 from keepbusy.bench.timeline import draw_report
 from keepbusy.bench.trace import write_trace
 from keepbusy.config import DetectConfig, Mode, Options
+from keepbusy.device.names import available_devices
 from keepbusy.errors import ModelError
 from keepbusy.telemetry import import_openvino
 
@@ -102,7 +103,7 @@ def bench_model(
             can=possible(
                 asynchronous.model,
                 device,
-                import_openvino().Core().available_devices,
+                available_devices(import_openvino().Core()),
                 sources,
                 conf=of_async.get("conf", DetectConfig().conf),
                 decoding=environment["decoding"],

@@ -25,7 +25,10 @@ COMMANDS = {
         "demo",
         "Show the main job on what the package carries: its own clip and its own model, nothing to download.",
     ),
-    "devices": ("devices", "List the devices that OpenVINO can use here, with full names and capabilities."),
+    "devices": (
+        "devices",
+        "List the devices that OpenVINO can use here, with full names and capabilities, and the hardware decoders.",
+    ),
     "eval": (
         "evaluate",
         "Score a detector against labelled data: COCO's mAP, by size and class, through the real pipeline.",

@@ -13,6 +13,7 @@ from keepbusy.cli.options import AsJsonOption, DebugOption
 from keepbusy.terminal.console import open_console
 from keepbusy.terminal.table import FigureTable
 from keepbusy.texts import fit
+from keepbusy.threads.signal_stack import kept_signal_stack
 
 _GPU_HINT = (
     "An Intel GPU is present, but OpenVINO cannot use it: install Intel's compute runtime (Debian and Ubuntu: "
@@ -53,8 +54,10 @@ def devices(
         return
     import openvino
 
+    from keepbusy.device.names import available_devices
+
     core = openvino.Core()
-    found = [_describe(core, name) for name in core.available_devices]
+    found = [_describe(core, name) for name in available_devices(core)]
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -123,6 +126,7 @@ def _has_intel(folder: Path, pattern: str) -> bool:
     return False
 
 
+@kept_signal_stack()
 def _describe(core: Any, name: str) -> dict[str, Any]:
     def read(key: str) -> Any:
         try:

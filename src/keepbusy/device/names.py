@@ -1,4 +1,4 @@
-"""Names of devices, against what this machine has."""
+"""Names of devices, against what this machine has. Asking loads their plugins: signals are handled as before."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from keepbusy.errors import DeviceError
+from keepbusy.threads.signal_stack import kept_signal_stack
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -17,6 +18,13 @@ SINGLE = frozenset({"CPU", "GPU", "NPU"})
 """The devices that OpenVINO has, whether or not this machine has them."""
 
 
+@kept_signal_stack()
+def available_devices(core: ov.Core) -> list[str]:
+    """The names of this machine's devices, as OpenVINO has them."""
+    return list(core.available_devices)
+
+
+@kept_signal_stack()
 def usable_device(name: str, core: ov.Core) -> str:
     """A device's name without what this machine lacks: a list given to AUTO or MULTI is a wish.
 
@@ -55,6 +63,7 @@ def usable_device(name: str, core: ov.Core) -> str:
     return kept
 
 
+@kept_signal_stack()
 def full_device_name(name: str, core: ov.Core) -> str:
     """What a device calls itself, such as the processor's model; its short name where it does not say."""
     try:
@@ -68,6 +77,7 @@ def _kind(part: str) -> str:
     return part.lstrip("-").split("(")[0].split(".")[0]
 
 
+@kept_signal_stack()
 def check_device(name: str, core: ov.Core) -> None:
     """See that every device in a name like `AUTO:GPU,CPU` exists.
 

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from keepbusy.threads.signal_stack import kept_signal_stack
+
 if TYPE_CHECKING:
     import openvino as ov
 
@@ -44,7 +46,7 @@ _KEPT = _Kept()
 
 
 def compile_graph(core: ov.Core, graph: ov.Model, device: str, properties: Mapping[str, Any]) -> ov.CompiledModel:
-    """`core.compile_model`, after which the process's locale is as before.
+    """`core.compile_model`, after which the process's locale and the thread's signals are as before.
 
     Args:
         core: The OpenVINO core.
@@ -55,5 +57,5 @@ def compile_graph(core: ov.Core, graph: ov.Model, device: str, properties: Mappi
     Raises:
         RuntimeError: OpenVINO refuses it.
     """
-    with _KEPT.hold():
+    with _KEPT.hold(), kept_signal_stack():
         return core.compile_model(graph, device, dict(properties))

@@ -12,6 +12,7 @@ from typing import Any
 from keepbusy.api.pipeline import Pipeline
 from keepbusy.bench.possible import Possible, possible
 from keepbusy.checks import check_range
+from keepbusy.device.names import available_devices
 from keepbusy.embedded import embedded_model
 from keepbusy.errors import ConfigError
 from keepbusy.plan.cameras import Kind, counts_of, wanted_fps
@@ -266,7 +267,7 @@ def _model_of(settings: ServeSettings) -> tuple[str, Possible]:
         can = possible(
             pipeline.model,
             settings.device,
-            import_openvino().Core().available_devices,
+            available_devices(import_openvino().Core()),
             [stream.source for stream in settings.streams],
             conf=settings.conf or 0.25,
             num_cores=usable_cores(),

@@ -19,6 +19,7 @@ from keepbusy.evaluate.verify import detection_floor, verify
 from keepbusy.models.head.memory import recall_head
 from keepbusy.sources import frame_sizes, open_sources
 from keepbusy.threads.cores import affinity_cores, usable_cores, whole_cores
+from keepbusy.threads.signal_stack import kept_signal_stack
 from keepbusy.tune.profile import origin
 from keepbusy.tune.rounds import Sample
 from keepbusy.tune.space import DEFAULT, Candidate, Machine
@@ -223,7 +224,8 @@ class RealTrials:
         import openvino
 
         try:
-            found = openvino.Core().get_property(self._device, "OPTIMIZATION_CAPABILITIES")
+            with kept_signal_stack():
+                found = openvino.Core().get_property(self._device, "OPTIMIZATION_CAPABILITIES")
         except RuntimeError:
             return ()
         listed = [precision for name, precision in _CAPABILITIES.items() if name in found]
