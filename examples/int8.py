@@ -1,4 +1,4 @@
-"""Make an INT8 model, and verify that it still finds what the original finds: pip install 'keepbusy[quantize]'."""
+"""Make an INT8 model, and verify that it still finds what the original finds: pip install '.[quantize]'."""
 
 from pathlib import Path
 

@@ -56,8 +56,9 @@ class Server:
         assert process.stderr is not None
         for line in process.stderr:
             self.said.append(line)
-            if match := re.match(r"keepbusy serves at (\S+)/\n", line):
-                self.address = match[1]
+            if match := re.match(r"keepbusy serves at (\S+)/( and all other .*)?\n", line):
+                # The machine's name, which need not lead anywhere in a test.
+                self.address = re.sub(r"//[^/]+:", "//127.0.0.1:", match[1]) if match[2] else match[1]
                 break
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()

@@ -30,7 +30,7 @@ PACKAGE = REPOSITORY / "src" / "keepbusy"
 
 @pytest.fixture(autouse=True)
 def the_example_has_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KEEPBUSY_ADMIN_TOKEN", "admin-0123456789abcdef")
+    monkeypatch.setenv("KEEPBUSY_TOKEN", "admin-0123456789abcdef")
     monkeypatch.setenv("KEEPBUSY_VIEWER_TOKEN", "viewer-0123456789abcdef")
 
 
@@ -84,7 +84,8 @@ def test_states_and_causes_are_known_to_the_page_the_help_texts_and_the_dashboar
 
 
 def test_the_manifest_probes_what_answers_and_lets_the_server_end() -> None:
-    deployment, service = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8"))
+    text = (DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")
+    *claims, deployment, service = yaml.safe_load_all(text)
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     paths = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
@@ -92,6 +93,11 @@ def test_the_manifest_probes_what_answers_and_lets_the_server_end() -> None:
     app = Application(wall, Reloads())
     assert paths <= app.paths
     assert pod["securityContext"]["runAsNonRoot"] and container["securityContext"]["readOnlyRootFilesystem"]
+    named = {one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if "persistentVolumeClaim" in one}
+    assert named == {one["metadata"]["name"] for one in claims} == {"keepbusy-models", "keepbusy-state"}
+    assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+    wanted = set(re.findall(r"\$\{(\w+)\}", (DEPLOY / "wall.yaml").read_text(encoding="utf-8"))) - {"DOOR_PASSWORD"}
+    assert wanted == set(re.findall(r"--from-literal=(\w+)=", text))
     assert pod["terminationGracePeriodSeconds"] > wall.settings.server.drain_s
     assert service["spec"]["ports"][0]["port"] == container["ports"][0]["containerPort"] == DEFAULT_PORT
 
@@ -101,6 +107,7 @@ def test_the_unit_is_one(tmp_path: Path) -> None:
     wall = load_settings(DEPLOY / "wall.yaml")
     found = re.search(r"TimeoutStopSec=(\d+)", text)
     assert found is not None and int(found[1]) > wall.server.drain_s
+    assert "\nExecStartPre=" not in text and "\nRestartPreventExitStatus=2\n" in text
     for line in ("DynamicUser=yes", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet="):
         assert f"\n{line}\n" in text
     if shutil.which("systemd-analyze") is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
 import gzip
 import json
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 import pytest
 
+from keepbusy.serve.configuration.load import SettingsError, parse_settings
 from keepbusy.sources.open import open_source
 from tests.api_fuzz import Tally, operations_of, schema_of, try_operation
 from tests.served import Server, serving, soon
@@ -87,7 +89,9 @@ def test_a_picture_is_detected(server: Server, street: bytes) -> None:
     [
         ("", b"no picture", {}, 422, "is not a picture"),
         ("", b"", {}, 422, "is empty"),
-        ("?conf=2", b"x", {}, 422, "conf"),
+        ("?conf=4", b"x", {}, 422, "conf: must be 1 or less, and is 4"),
+        ("?max_det=2.5", b"x", {}, 422, "max_det: must be a whole number, and is 2.5"),
+        ("?max_det=0", b"x", {}, 422, "max_det: must be 1 or more, and is 0"),
         ("?conf=0.1", None, {}, 422, "conf: 0.1 is below 0.25"),
         ("?classes=unicorn", None, {}, 422, "no class 'unicorn'"),
         ("", b"x", {"content_encoding": "br"}, 415, "encoding 'br'"),
@@ -233,7 +237,11 @@ def test_events_come_as_they_happen(server: Server) -> None:
         assert event["kind"] == "result" and event["record"]["stream"] == event["stream"]
     with events(server, "GET /api/events?kinds=result") as found:
         assert "event: result" in found and "text/event-stream" in found
-    assert server.ask("/api/events?kinds=nonsense").status == 422
+    answer = server.ask("/api/events?kinds=overload,foo,bar")
+    assert answer.status == 422 and answer.json["error"].startswith(
+        "kinds: there is no 'bar', 'foo': they are stream, "
+    )
+    assert "overload" in answer.json["error"].partition("they are")[2]
 
 
 def test_metrics_are_prometheus_and_their_balance_is_exact(server: Server) -> None:
@@ -413,6 +421,101 @@ def test_odd_requests_of_kserve_are_refused(server: Server, body: bytes, header:
     assert answer.status == 400 and told in answer.json["error"], answer.body
 
 
+NINES = "9" * 400
+
+
+def kserve(street: bytes, **more: str) -> bytes:
+    """A good request with some more, each as JSON's text."""
+    picture = base64.b64encode(street).decode()
+    inputs = f'[{{"name":"image","datatype":"BYTES","shape":[1],"data":["{picture}"]}}]'
+    return ("{" + ",".join(f'"{name}":{text}' for name, text in {"inputs": inputs, **more}.items()) + "}").encode()
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "told"),
+    [
+        ({"id": r'"\ud800"'}, 400, r"half a character: \ud800"),
+        ({"id": "7"}, 400, "id: must be a text"),
+        ({"id": "null"}, 400, "id: must be a text"),
+        ({"parameters": f'{{"max_det": {NINES}}}'}, 400, "308 digits"),
+        ({"parameters": f'{{"max_det": {NINES * 20}}}'}, 400, "no JSON"),
+        ({"parameters": '{"max_det": 1e999}'}, 400, "not finite"),
+        ({"parameters": '{"conf": NaN}'}, 400, "not finite"),
+        ({"parameters": '{"max_det": 2.5}'}, 400, "max_det: must be a whole number"),
+        ({"parameters": '{"max_det": true}'}, 400, "max_det: must be a whole number"),
+        ({"parameters": '{"conf": "0.5"}'}, 400, "conf: must be a number"),
+        ({"parameters": '{"conf": 4}'}, 422, "conf: must be 1 or less, and is 4"),
+        ({"parameters": '{"max_det": 0}'}, 422, "max_det: must be 1 or more, and is 0"),
+        ({"parameters": '{"classes": {}}'}, 400, "classes: must be names or ids"),
+        ({"parameters": '{"classes": [0.5]}'}, 400, "classes: must be names or ids"),
+        ({"parameters": f'{{"classes": "{NINES * 20}"}}'}, 422, "no class"),
+        ({"parameters": f'{{"classes": [-{NINES[:300]}]}}'}, 422, "out of range"),
+        ({"parameters": '{"binary_data_output": 1}'}, 400, "binary_data_output: must be true or false"),
+        ({"parameters": "[]"}, 400, "parameters is no JSON object"),
+        ({"outputs": '[{"name": "boxes", "parameters": {"binary_data": "yes"}}]'}, 400, "must be true or false"),
+        ({"outputs": r'[{"name": "\udfff"}]'}, 400, "half a character"),
+    ],
+)
+def test_texts_and_numbers_of_kserve_clients_are_checked(
+    server: Server, street: bytes, more: dict[str, str], status: int, told: str
+) -> None:
+    answer = server.ask("/v2/models/street-yolov5n/infer", "POST", kserve(street, **more))
+    assert answer.status == status and told in answer.json["error"], answer.body
+
+
+@pytest.mark.parametrize(
+    ("stream", "status"),
+    [
+        (r'{"name": "x\ud800", "source": "synth:street"}', 400),
+        (r'{"name": "x", "source": "synth:street", "\udfff": 1}', 400),
+        (f'{{"name": "x", "source": "synth:street", "max_fps": {NINES}}}', 400),
+        (f'{{"name": "x", "source": "synth:street", "max_det": {NINES[:300]}}}', 422),
+        (f'{{"name": "x", "source": {NINES * 20}}}', 400),
+        ('{"name": "x", "source": "synth:street", "region": [[Infinity, 0], [1, 1]]}', 400),
+        ("[" * 5000, 400),
+    ],
+)
+def test_texts_and_numbers_of_streams_are_checked(server: Server, stream: str, status: int) -> None:
+    assert server.ask("/api/streams", "POST", stream.encode()).status == status
+    assert server.ask("/api/streams/two", "PATCH", stream.encode()).status == status
+
+
+@pytest.mark.parametrize(
+    "name", [".", "..", "a/b", "a\\b", "a\nb", "a\x00b", "a\x85b", *"\u200b\u200f\u202e\u2066\ufeff"]
+)
+def test_names_that_no_address_can_have_or_nobody_can_see_are_refused(server: Server, name: str) -> None:
+    answer = server.ask("/api/streams", "POST", {"name": name, "source": "synth:street"})
+    assert answer.status == 422 and answer.json["error"].startswith("name: must have 1 to 64 characters")
+    config = {"streams": [{"name": name, "source": "synth:street"}]}
+    with pytest.raises(SettingsError, match="must have 1 to 64 characters"):
+        parse_settings(json.dumps(config))
+
+
+def test_names_may_have_dots_and_letters_of_all_languages() -> None:
+    names = ["...", ".a", "v1.2", "前门", "Tür 2", "📷", "خانه"]
+    config = {"streams": [{"name": name, "source": "synth:street"} for name in names]}
+    assert [one.name for one in parse_settings(json.dumps(config, ensure_ascii=False)).streams] == names
+
+
+def test_odd_numbers_of_queries_and_headers_are_checked(server: Server, street: bytes) -> None:
+    many = NINES * 10
+    for query in (f"conf={many}", f"max_det={many}", "conf=nan", "conf=1e999", f"classes={many}", "classes=%ED%A0%80"):
+        assert server.ask(f"/api/detect?{query}", "POST", street).status == 422, query
+    assert server.ask(f"/api/streams/one/snapshot.jpg?width={many}").status == 422
+    for value in ("9" * 5000, "-1", "1_0", "\xb2", ""):
+        answer = server.ask(
+            "/v2/models/street-yolov5n/infer", "POST", kserve(street), inference_header_content_length=value
+        )
+        assert answer.status == 400 and "Inference-Header-Content-Length is" in answer.json["error"]
+        assert len(answer.json["error"]) < 300
+    with socket.create_connection(("127.0.0.1", server.port), 20) as client:
+        head = f"POST /api/detect HTTP/1.1\r\nHost: {server.host}\r\nContent-Length: {'9' * 5000}\r\n\r\n"
+        client.sendall(head.encode())
+        assert re.match(rb"HTTP/1.1 4\d\d", client.recv(1000))
+    assert server.ask("/api/events?kinds=state", last_event_id=many).status in (400, 422, 431)
+    assert "Traceback" not in server.text
+
+
 def test_a_page_gets_pictures_with_the_boxes_of_their_own_frames(server: Server) -> None:
     from websockets.sync.client import connect
 
@@ -438,6 +541,26 @@ def test_a_page_gets_pictures_with_the_boxes_of_their_own_frames(server: Server)
             indices = [head["index"] for head in heads]
             assert len(indices) >= 4 and indices == sorted(set(indices))
         assert {"streams", "engine", "timeline"} <= set(states[-1])
+
+
+@pytest.mark.parametrize("view", [{"tiles": {}}, {"tiles": {}, "engine": True}])
+def test_the_first_state_that_a_page_gets_is_of_now(server: Server, view: dict[str, Any]) -> None:
+    from websockets.sync.client import connect
+
+    def first_state() -> Any:
+        with connect(f"ws://{server.host}/api/live", max_size=None) as client:
+            client.send(json.dumps({"type": "view", **view}))
+            assert json.loads(client.recv(20))["type"] == "hello"
+            return json.loads(client.recv(20))
+
+    first_state()
+    assert server.ask("/api/streams", "POST", {"name": "short", "source": "synth:street?size=64x64"}).status == 201
+    names = [one["name"] for one in first_state()["streams"]]
+    assert names == [one["name"] for one in server.ask("/api/streams").json] and "short" in names
+    assert server.ask("/api/streams/short", "DELETE").status == 204
+    state = first_state()
+    assert [one["name"] for one in state["streams"]] == [one["name"] for one in server.ask("/api/streams").json]
+    assert state["type"] == "state" and state["engine"]["state"] == "running"
 
 
 def test_a_client_that_never_reads_costs_nothing(server: Server) -> None:

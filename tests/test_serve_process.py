@@ -52,12 +52,19 @@ def test_the_schema_is_printed(tmp_path: Path) -> None:
         ((), "no configuration and no source given"),
         (("--demo", "a.mp4"), "brings its own streets"),
         (("none.yaml",), "none.yaml: cannot be read: No such file"),
+        (("--demo", "--host", "0.0.0.0"), "hint: give it as the variable KEEPBUSY_TOKEN, by --token, or as"),
         (("--demo", "--host", "0.0.0.0"), "a token is required"),
+        (("--demo", "--hint", "throughput"), "it is a key of the configuration: write `hint: ...` into CONFIG.yaml"),
+        (("--demo", "--names", "x.txt"), "it is a key of the configuration: write `names: ...` into CONFIG.yaml"),
+        (("--demo", "--decoder", "vaapi"), "it is a key of the configuration: write `decoder: ...` into CONFIG.yaml"),
+        (("--demo", "--weight", "2"), "it is a key of a stream of the configuration: write `weight: ...`"),
+        (("variables.yaml",), "hint: set it first: export NO_SUCH_1=... NO_SUCH_2=..."),
         (("--demo", "--token", "short"), "a token has 16 to 256"),
         (("--demo", "--device", "TPU"), "there is no TPU"),
     ],
 )
 def test_what_cannot_be_served_is_refused(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    (tmp_path / "variables.yaml").write_text("names: ${NO_SUCH_1}\nmodel: ${NO_SUCH_2}\n", encoding="utf-8")
     done = run(*words, folder=tmp_path)
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
 
@@ -74,12 +81,15 @@ def test_sources_on_the_command_line_are_served_with_a_token_of_the_environment(
     words = [STREET, f"{STREET}&seed=2", "--host", "0.0.0.0", "--port", "0"]
     with begin(*words, folder=tmp_path, environment={"KEEPBUSY_TOKEN": token}) as process:
         server = Server(process)
-        server.address = f"http://127.0.0.1:{server.port}"
+        (said,) = [line for line in server.said if line.startswith("keepbusy serves at ")]
+        named = f"http://{socket.gethostname()}:{server.port}/"
+        assert said == f"keepbusy serves at {named} and all other addresses of this machine\n"
         assert server.ask("/api/streams").status == 401
         names = [one["name"] for one in server.ask("/api/streams", authorization=f"Bearer {token}").json]
         assert names == ["stream-1", "stream-2"]
         soon(lambda: server.ask("/readyz").status == 200)
         assert server.end() == 0 and token not in server.text
+        assert "--hint" not in server.text and "not expected" not in server.text
 
 
 def write(path: Path, config: Any) -> None:

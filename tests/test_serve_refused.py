@@ -295,6 +295,22 @@ def test_no_stream_of_a_client_leads_elsewhere(server: Server, lures: str, tmp_p
     assert server.ask("/api/streams/x", **ADMIN).status == 404
 
 
+def test_it_is_told_that_a_file_is_missing_where_clients_may_have_files_and_nowhere_else(server: Server) -> None:
+    missing, away = Path("none.mp4"), "/etc/none.mp4"  # The first is below the server's own folder, which is allowed.
+    for source, status, told in (
+        (str(missing), 422, "source: there is no such file"),
+        (f"{missing}?realtime", 422, "source: there is no such file"),
+        (away, 403, "source: is not one that clients may have opened"),
+        ("../none.mp4", 403, "source: is not one that clients may have opened"),
+        ("none\0.mp4", 422, "source: has a character that no address and no file's name has"),
+        ("/etc/passwd", 403, "source: is not one that clients may have opened"),
+    ):
+        answer = server.ask("/api/streams", "POST", {"name": "x", "source": source}, **ADMIN)
+        assert (answer.status, answer.json["error"]) == (status, told)
+        answer = server.ask("/api/streams/one", "PATCH", {"source": source}, **ADMIN)
+        assert (answer.status, answer.json["error"]) == (status, told)
+
+
 @pytest.mark.parametrize(
     "path", ["/list.m3u8?file://", "/list.m3u8?", "/list.m3u8?subfile,,start,0,end,0,,:", "/away.ts"]
 )

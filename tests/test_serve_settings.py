@@ -176,7 +176,12 @@ def test_variables_of_the_environment_are_filled_in(monkeypatch: pytest.MonkeyPa
         ("server: {host: 0.0.0.0}", "server.token: 0.0.0.0 can be reached from other machines: a token is required"),
         ("server: {tls: {certificate: none.pem, key: none.key}}", "server.tls.certificate: none.pem: there is no such"),
         ("streams:\n - source: a\n   sinks: [out.xyz]", "streams[0].sinks[0]: "),
-        ("streams:\n - source: a\n   sinks: ['window:']", "streams[0].sinks[0]: a server has no window"),
+        ("streams:\n - source: a\n   sinks: ['window:']", "streams[0].sinks[0]: window:: a server has no window"),
+        (
+            "streams:\n - source: a\n   sinks: [x.jpg]",
+            "streams[0].sinks[0]: x.jpg: a server has no window, no terminal",
+        ),
+        ("names: none.txt", "wall.yaml:1: names: cannot read none.txt"),
         ("streams:\n - {source: a, sinks: [o.jsonl]}\n - {source: b, sinks: [o.jsonl]}", "streams[1].sinks[0]: "),
     ],
 )

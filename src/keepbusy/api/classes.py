@@ -76,7 +76,7 @@ def _class_id(option: str, given: Any, names: tuple[str, ...], taken: str) -> in
         raise ConfigError(f"{option}: {shortened(repr(given))} is neither a class's name nor its id", hint=taken)
     class_id = int(given)
     if class_id < 0:
-        raise ConfigError(f"{option}: {class_id} is out of range", hint="ids are counted from 0")
+        raise ConfigError(f"{option}: {shortened(str(class_id))} is out of range", hint="ids are counted from 0")
     _check_id(option, class_id, names)
     return class_id
 
@@ -84,7 +84,7 @@ def _class_id(option: str, given: Any, names: tuple[str, ...], taken: str) -> in
 def _check_id(option: str, class_id: int, names: tuple[str, ...]) -> None:
     if class_id >= len(names):
         raise ConfigError(
-            f"{option}: {class_id} is beyond the model's last class, {len(names) - 1}",
+            f"{option}: {shortened(str(class_id))} is beyond the model's last class, {len(names) - 1}",
             hint=f"the model has {len(names)} classes, numbered from 0: {first_names(names)}",
         )
 

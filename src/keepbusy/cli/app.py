@@ -75,7 +75,7 @@ def main() -> None:
         if wishes.is_debug:
             raise
         is_usage = isinstance(error, ConfigError)
-        message, hint = _with_flags(error)
+        message, hint = (error.message, error.hint or "") if wishes.has_keys else _with_flags(error)
         console.print(line("error", message), soft_wrap=True)
         if hint:
             console.print(line("hint", hint), soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from keepbusy.cli.notes import hide_notes
+from keepbusy.cli.notes import hide_notes, name_keys
 
 UsageError: Any = typer.BadParameter.__mro__[1]
 """What the parser raises for words that it cannot take."""
@@ -20,9 +20,12 @@ class Wishes:
 
     Attributes:
         is_debug: Show tracebacks.
+        has_keys: What the library names as an option is a key of the command's configuration, and no option of the
+            command.
     """
 
     is_debug: bool = False
+    has_keys: bool = False
 
 
 class Command(TyperCommand):
@@ -68,6 +71,8 @@ class Command(TyperCommand):
         wishes = ctx.find_object(Wishes)
         if wishes is not None:
             wishes.is_debug = ctx.params.get("debug", False)
+            wishes.has_keys = self.name == "serve"
+            name_keys(is_wished=wishes.has_keys)
             if ctx.params.get("quiet", False):
                 hide_notes()
         return super().invoke(ctx)

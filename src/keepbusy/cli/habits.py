@@ -234,10 +234,13 @@ class _Translation:
         self._out += words
 
     def _not_here(self, given: str, ours: Sequence[str]) -> ConfigError:
+        from keepbusy.cli.usage import hint_for_key
+
+        key_hint = next((hint for one in (given, *ours) if (hint := hint_for_key(one, self._command))), "")
         is_called = f"it is called {ours[0]} here, and `keepbusy detect` has it: " if ours else ""
         return ConfigError(
             f"{given}: keepbusy {self._command} has no such option",
-            hint=f"{is_called}leave it out; `keepbusy {self._command} --help` lists the options",
+            hint=key_hint or f"{is_called}leave it out; `keepbusy {self._command} --help` lists the options",
         )
 
     def _value(self, given: str, attached: str | None) -> str:

@@ -12,11 +12,16 @@ _WORDS = {logging.INFO: "note", logging.WARNING: "warning", logging.ERROR: "erro
 
 class Notes(logging.Handler):
     """Prints warnings, and notes unless they are hidden. What is logged with `once` in its `extra` comes once a text:
-    some commands compile a model several times."""
+    some commands compile a model several times.
+
+    Attributes:
+        names_keys: Options of the library are shown as the keys of a configuration, and not as flags.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._shown: set[str] = set()
+        self.names_keys = False
 
     def emit(self, record: logging.LogRecord) -> None:
         from keepbusy.cli.option_names import with_options
@@ -25,7 +30,10 @@ class Notes(logging.Handler):
             if record.getMessage() in self._shown:
                 return
             self._shown.add(record.getMessage())
-        text = line(_WORDS.get(record.levelno, "note"), with_options(record.getMessage()))
+        text = line(
+            _WORDS.get(record.levelno, "note"),
+            record.getMessage() if self.names_keys else with_options(record.getMessage()),
+        )
         open_console(stderr=True).print(text, soft_wrap=True)
 
 
@@ -35,6 +43,13 @@ def show_notes() -> None:
     if not any(isinstance(handler, Notes) for handler in log.handlers):
         log.addHandler(Notes())
     log.setLevel(logging.INFO)
+
+
+def name_keys(*, is_wished: bool) -> None:
+    """Whether what is an option of the library is called by its name, as a configuration has it, and not as a flag."""
+    for handler in logging.getLogger("keepbusy").handlers:
+        if isinstance(handler, Notes):
+            handler.names_keys = is_wished
 
 
 def hide_notes() -> None:

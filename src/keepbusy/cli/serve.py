@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +15,18 @@ from keepbusy.cli.options import DebugOption, DeviceOption, ModelOption
 from keepbusy.terminal.console import open_console
 
 if TYPE_CHECKING:
+    from keepbusy.serve.configuration.load import SettingsError
     from keepbusy.serve.configuration.settings import ServeSettings
 
 EXIT_MISTAKES = 2
 EXIT_LEFT_BEHIND = 1
 
 _SERVER = "The server"
+
+_NO_VARIABLE = "the environment has no variable "
+"""How a mistake of `${NAME}` begins."""
+
+_ALL_ADDRESSES = {"0.0.0.0": "", "[::]": "IPv6 "}  # nosec B104 # They are looked for, not bound to.
 
 
 def serve(
@@ -128,6 +135,8 @@ def serve(
     except SettingsError as error:
         for line in error.lines:
             console.print(f"error: {line}", highlight=False, markup=False, soft_wrap=True)
+        for hint in _hints(error):
+            console.print(f"hint: {hint}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_MISTAKES) from None
     if check:
         console.print(f"{words[0] if words else 'the demo'}: no mistakes", highlight=False, markup=False)
@@ -138,11 +147,31 @@ def serve(
         from keepbusy.serve.run import serve as run
 
     def listening(address: str) -> None:
-        console.print(f"keepbusy serves at {address}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"keepbusy serves at {_to_open(address)}", highlight=False, markup=False, soft_wrap=True)
 
     if not run(settings, load if is_file else None, file=words[0] if is_file else "", told=Told(listening)):
         # A device or a disk that hangs would keep the process from its end.
         os._exit(EXIT_LEFT_BEHIND)
+
+
+def _hints(error: SettingsError) -> list[str]:
+    """What can be done about mistakes on the command line."""
+    hints = []
+    missing = [one.reason.split()[-1] for one in error.mistakes if one.reason.startswith(_NO_VARIABLE)]
+    if missing:
+        hints.append(f"set it first: export {' '.join(f'{name}=...' for name in dict.fromkeys(missing))}")
+    if any(one.place == ("server", "token") and "is required" in one.reason for one in error.mistakes):
+        hints.append("give it as the variable KEEPBUSY_TOKEN, by --token, or as server.token in the configuration")
+    return hints
+
+
+def _to_open(address: str) -> str:
+    """An address that a browser can open: where the server listens at all of them, by the machine's name."""
+    for host, kind in _ALL_ADDRESSES.items():
+        if f"//{host}:" in address:
+            named = address.replace(f"//{host}:", f"//{socket.gethostname()}:", 1)
+            return f"{named} and all other {kind}addresses of this machine"
+    return address
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ def refused(error: Any, command: str, params: Sequence[Any], words: Sequence[str
     if hasattr(error, "possibilities"):
         return ConfigError(
             f"{given}: keepbusy {command} has no such option",
-            hint=_meant(given, command, params) or help_hint,
+            hint=hint_for_key(given, command) or _meant(given, command, params) or help_hint,
         )
     param = getattr(error, "param", None) or _param_of(given, params)
     message = _plain(str(error.message))
@@ -45,6 +45,22 @@ def refused(error: Any, command: str, params: Sequence[Any], words: Sequence[str
     if not message:
         return ConfigError(f"{name}: is missing", hint=f"write {_usage(param)}")
     return ConfigError(f"{name}: {_in_our_words(message, param, words)}", hint=f"write {_usage(param)}")
+
+
+def hint_for_key(given: str, command: str) -> str:
+    """What to say of an option that is none of the server, where its configuration has such a key; empty where not."""
+    if command != "serve":
+        return ""
+    try:
+        from keepbusy.serve.configuration.settings import ServerSettings, ServeSettings, StreamSettings
+    except ImportError:  # The extra is missing, as the command says itself.
+        return ""
+    key = given.lstrip("-").replace("-", "_")
+    places = ((ServeSettings, "the configuration"), (StreamSettings, "a stream of the configuration"))
+    for kind, place in (*places, (ServerSettings, "`server:` in the configuration")):
+        if key in kind.model_fields:
+            return f"it is a key of {place}: write `{key}: ...` into CONFIG.yaml, and name that file"
+    return ""
 
 
 def _in_our_words(message: str, param: Any, words: Sequence[str]) -> str:

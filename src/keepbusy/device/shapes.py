@@ -159,8 +159,9 @@ class InputShapes:
             # Where streams are only added to a run, no size is expected.
             log.log(
                 logging.WARNING if self._were_told else logging.INFO,
-                "frames of %dx%d were not expected: compiling the model for an input of %dx%d (width x height)",
+                "frames of %dx%d%s: compiling the model for an input of %dx%d (width x height)",
                 *reversed(frame_hw),
+                " were not expected" if self._were_told else "",
                 *reversed(wanted),
             )
             self._planned.append(wanted)

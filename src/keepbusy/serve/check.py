@@ -20,6 +20,11 @@ from keepbusy.sinks.guard import guard_inputs, guard_sinks
 from keepbusy.sinks.open import spec_of
 from keepbusy.sinks.spec import FOLDERS, SinkSpec
 
+_NO_SINK = (
+    "a server has no window, no terminal and no single picture: give a file (out.jsonl, out.mp4) or a folder "
+    "(crops:found/)"
+)
+
 
 def check_all(settings: ServeSettings, *, names: tuple[str, ...] | None = None, file: str = "") -> tuple[str, ...]:
     """See that a configuration can be used; reads the model's file, compiles and opens nothing.
@@ -46,7 +51,8 @@ def check_all(settings: ServeSettings, *, names: tuple[str, ...] | None = None, 
             names = backend.names
             backend.close()
         except KeepbusyError as error:
-            mistakes.append(Mistake(_place_of(error.message), _told(error)))
+            place = _place_of(error.message)
+            mistakes.append(Mistake(place, _told(error).removeprefix(f"{place[0]}: ")))
     if names is not None:
         mistakes += [*_thresholds(settings, names), *_ladder(settings, names)]
     if mistakes:
@@ -170,7 +176,8 @@ def _sinks(settings: ServeSettings, file: str) -> list[Mistake]:
             try:
                 spec = spec_of(word)
                 if spec.kind in ("window", "picture") or spec.location == "-":
-                    raise SettingsError([Mistake((), "a server has no window, no terminal and no single picture")])
+                    mistakes.append(Mistake(place, f"{word}: {_NO_SINK}"))
+                    continue
                 guard_sinks([spec], None, read["sources"], models=read["models"], others=read["others"])
                 if kept is not None and spec.kind not in FOLDERS:
                     check_outputs({"server.state_file": kept, "the sink": spec.location}, [])

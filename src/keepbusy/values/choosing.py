@@ -19,6 +19,9 @@ Classes: TypeAlias = "str | int | Iterable[str | int]"
 
 _NAMES_SHOWN = 5
 
+MAX_ID_DIGITS = 10
+"""Of a class's id in a text. Python refuses to convert texts of thousands of digits."""
+
 
 def as_index(chosen: object) -> NDArray[np.integer[Any]] | NDArray[np.bool_] | None:
     """Numbers or bools, one or a row of them; None where it is something else."""
@@ -72,10 +75,15 @@ def _ids_of_one(one: object, names: Sequence[str]) -> list[int]:
     return [int(one)]
 
 
+def is_id(word: str) -> bool:
+    """Whether a word can be a class's id: a whole number, and not one that no model has classes for."""
+    return word.isascii() and word.isdecimal() and len(word) <= MAX_ID_DIGITS
+
+
 def meant_as_list(given: str) -> str:
     """The hint for several classes, or an id, in one text; empty where it is neither."""
     parts = [part.strip() for part in given.split(",") if part.strip()]
-    listed = [int(part) if part.isascii() and part.isdecimal() else fit(part) for part in parts]
+    listed = [int(part) if is_id(part) else fit(part) for part in parts]
     if len(parts) > 1:
         return f"give a list: classes={shortened(repr(listed), 80)}"
     return f"an id is a number: classes={listed}" if parts and isinstance(listed[0], int) else ""

@@ -22,8 +22,11 @@ MIN_FPS = 0.001
 MIN_WAIT_S = 0.1
 """A source that fails at once is to fill neither the log nor a core."""
 
-NAME_PATTERN = r"^[^/\\\x00-\x1f\x7f]{0,64}$"
-"""Of streams: they are parts of addresses, and of names of files."""
+NAME_PATTERN = (
+    r"^(?!\.{1,2}$)[^/\\\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]{0,64}$"
+)
+"""Of streams: they are parts of addresses, and of names of files. Two that differ must look different, too: no
+characters that cannot be seen, or that turn the direction of writing."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Point = tuple[Share, Share]

@@ -15,6 +15,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from keepbusy.errors import first_line
+from keepbusy.serve.configuration.load import SettingsError, check_stream
+from keepbusy.serve.configuration.settings import Thresholds
 from keepbusy.serve.configuration.sources_allowed import NotAllowedError
 from keepbusy.serve.http import kserve, live, routes_events, routes_streams
 from keepbusy.serve.http.access import COOKIE, Access
@@ -180,6 +182,19 @@ def _add_page(app: FastAPI) -> None:
         return FileResponse(path, media_type=_TYPES[path.suffix], headers={"cache-control": "no-cache"})
 
 
+def _words_of(error: Any) -> str:
+    """A mistake in a query or a header; where a stream has such a key, in the words of the same mistake there."""
+    name, value = str(error["loc"][-1]), error["input"]
+    if name in Thresholds.model_fields:
+        with contextlib.suppress(TypeError, ValueError):
+            value = float(value) if "." in value else int(value)  # As JSON would say it: 4, and not '4'.
+        try:
+            check_stream({"source": "synth:", name: value})
+        except SettingsError as found:
+            return "; ".join(found.lines)
+    return f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
 def _add_errors(app: FastAPI, wall: Wall) -> None:
     hidden = wall.secrets.hidden
 
@@ -200,7 +215,7 @@ def _add_errors(app: FastAPI, wall: Wall) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        told: list[Any] = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()]
+        told = [_words_of(one) for one in error.errors()]
         return JSONResponse(problem(hidden("; ".join(told))), 422)
 
     @app.exception_handler(Exception)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import zlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
+
+from keepbusy.files.parsing import TextError, parse_json
+
+MAX_DIGITS = 18
+"""Of lengths in headers: more bytes than these can say are in no body."""
 
 _WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
@@ -74,6 +81,57 @@ class Held:
         self._num_bytes = 0
 
 
+def length_of(text: str) -> int | None:
+    """The length that a header says, bytes; None where it says none."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
+
+
+def json_of(body: bytes) -> Any:
+    """The value of a client's JSON: every text in it can be sent and stored, and every number is a finite float, too.
+
+    Raises:
+        BadRequestError: It is no JSON, or has a text or a number that is none.
+    """
+    try:
+        content = parse_json(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadRequestError(400, f"the body is no JSON: byte {error.start} is no UTF-8") from None
+    except TextError as error:
+        raise BadRequestError(400, f"the body is no JSON: {error}") from None
+    waiting = [content]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.keys()
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, str):
+            _check_text(one)
+        elif isinstance(one, (int, float)):
+            _check_number(one)
+    return content
+
+
+def _check_text(text: str) -> None:
+    try:
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError as error:
+        found = ord(text[error.start])
+        raise BadRequestError(400, f"the body has a text with half a character: \\u{found:04x}") from None
+
+
+def _check_number(number: float) -> None:
+    try:
+        is_finite = math.isfinite(number)
+    except OverflowError:
+        is_finite = False
+    if not is_finite:
+        raise BadRequestError(400, "the body has a number that is not finite, or has more than 308 digits")
+
+
 async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes:
     """A request's body, unpacked.
 
@@ -88,8 +146,8 @@ async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", *_WINDOW):
         raise BadRequestError(415, f"bodies with the encoding {encoding!r} are not read", "use gzip, deflate or none")
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > max_bytes:
+    length = length_of(request.headers.get("content-length", "0"))
+    if length is None or length > max_bytes:
         raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(timeout_s):

@@ -15,6 +15,8 @@ from keepbusy.serve.http.pictures import Pictures, num_pixels_of
 from keepbusy.serve.supervise.backend import detect_config
 from keepbusy.serve.supervise.requests import BusyError, GivenUpError
 from keepbusy.serve.supervise.wall import Wall
+from keepbusy.texts import shortened
+from keepbusy.values.choosing import is_id
 from keepbusy.values.detections import Detections
 from keepbusy.values.frame import Image
 from keepbusy.values.result import Result
@@ -83,18 +85,18 @@ def chosen(wall: Wall, found: Detections, parameters: dict[str, Any]) -> Detecti
 
 def _words(classes: Any) -> Sequence[Any]:
     words = classes.split(",") if isinstance(classes, str) else classes
-    if not isinstance(words, (list, tuple)):
-        raise BadRequestError(422, "classes: is no list of names or ids")
-    return [int(one) if isinstance(one, str) and one.strip().isdecimal() else one for one in words]
+    if not isinstance(words, list) or not all(isinstance(one, (str, int)) for one in words):
+        raise BadRequestError(400, "classes: must be names or ids: a list, or a text with commas")
+    return [int(one) if isinstance(one, str) and is_id(one.strip()) else one for one in words]
 
 
 def _number(value: Any, name: str, low: float, high: float) -> float | None:
     if value is None:
         return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise BadRequestError(422, f"{name}: is no number") from None
-    if isinstance(value, bool) or not low <= number <= high:
-        raise BadRequestError(422, f"{name}: must be between {low:g} and {high:g}")
-    return number
+    kinds, told = ((int,), "a whole number") if name == "max_det" else ((int, float), "a number")
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise BadRequestError(400, f"{name}: must be {told}")
+    if not low <= value <= high:
+        least = f"{low:g} or more" if value < low else f"{high:.15g} or less"
+        raise BadRequestError(422, f"{name}: must be {least}, and is {shortened(repr(value), 60)}")
+    return value

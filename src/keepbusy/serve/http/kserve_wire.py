@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keepbusy.files.parsing import TextError, parse_json
-from keepbusy.serve.http.bodies import BadRequestError
+from keepbusy.serve.http.bodies import BadRequestError, json_of, length_of
+from keepbusy.texts import shortened
 from keepbusy.values.detections import Detections
 
 HEADER = "Inference-Header-Content-Length"
@@ -70,15 +70,16 @@ def parse_request(body: bytes, header_length: str | None, max_pictures: int) -> 
     if header_length is None:
         head, binary = body, b""
     else:
-        if not header_length.strip().isdecimal() or int(header_length) > len(body):
-            raise BadRequestError(400, f"{HEADER} is {header_length!r}, and the body has {len(body)} bytes")
-        head, binary = body[: int(header_length)], body[int(header_length) :]
+        length = length_of(header_length)
+        if length is None or length > len(body):
+            told = shortened(repr(header_length), 60)
+            raise BadRequestError(400, f"{HEADER} is {told}, and the body has {len(body)} bytes")
+        head, binary = body[:length], body[length:]
     try:
-        content = parse_json(head.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise BadRequestError(400, f"the body is no JSON: is {HEADER} missing?") from None
-    except TextError as error:
-        raise BadRequestError(400, f"the body is no JSON: {error}") from None
+        content = json_of(head)
+    except BadRequestError as error:
+        error.hint = f"binary data need the header {HEADER}" if header_length is None else ""
+        raise
     if not isinstance(content, dict) or not isinstance(content.get("inputs"), list):
         raise BadRequestError(400, "the request has no list of inputs")
     inputs, parameters = content["inputs"], _mapping(content.get("parameters"), "parameters")
@@ -87,8 +88,17 @@ def parse_request(body: bytes, header_length: str | None, max_pictures: int) -> 
     pictures, rest = _pictures(inputs[0], binary, max_pictures)
     if rest:
         raise BadRequestError(400, f"{len(rest)} bytes behind the last input belong to nothing")
-    is_binary = parameters.pop("binary_data_output", False) is True
-    return Asked(str(content.get("id", "")), pictures, _outputs(content.get("outputs"), is_binary), parameters)
+    word = content.get("id", "")
+    if not isinstance(word, str):
+        raise BadRequestError(400, "id: must be a text")
+    is_binary = _truth(parameters.pop("binary_data_output", False), "parameters: binary_data_output")
+    return Asked(word, pictures, _outputs(content.get("outputs"), is_binary), parameters)
+
+
+def _truth(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise BadRequestError(400, f"{name}: must be true or false")
+    return value
 
 
 def _mapping(value: Any, name: str) -> dict[str, Any]:
@@ -162,11 +172,12 @@ def _outputs(given: Any, is_binary: bool) -> dict[str, bool]:
     for one in given:
         name = one.get("name") if isinstance(one, dict) else None
         if not isinstance(name, str) or name not in OUTPUTS:
-            raise BadRequestError(400, f"there is no output {name!r}: they are {', '.join(OUTPUTS)}")
+            told = shortened(repr(name), 60)
+            raise BadRequestError(400, f"there is no output {told}: they are {', '.join(OUTPUTS)}")
         parameters = _mapping(one.get("parameters"), "parameters")
         if parameters.get("classification"):
             raise BadRequestError(400, f"output {name}: there is no classification of it")
-        found[name] = parameters.get("binary_data", is_binary) is True
+        found[name] = _truth(parameters.get("binary_data", is_binary), f"output {name}: binary_data")
     return found
 
 

@@ -98,6 +98,7 @@ class Viewer:
             self._seen = {name: seen for name, seen in self._seen.items() if name in tiles}
 
     async def _send_states(self, ticks: asyncio.Event) -> None:
+        await self._ticker.refresh()
         while True:
             ticks.clear()
             if self._ticker.number != self._state_number:

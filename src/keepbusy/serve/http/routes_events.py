@@ -16,8 +16,9 @@ from keepbusy.serve.http.bodies import BadRequestError
 from keepbusy.serve.http.guard import Guard
 from keepbusy.serve.supervise.signals import Log
 from keepbusy.serve.supervise.wall import Wall
+from keepbusy.texts import shortened
 
-KINDS = ("stream", "state", "device", "config", "result")
+KINDS = ("stream", "state", "device", "overload", "config", "result")
 
 SEND_TIMEOUT_S = 20.0
 """A client that reads nothing for so long is left."""
@@ -76,8 +77,10 @@ def routes(wall: Wall, guard: list[Guard]) -> APIRouter:
 
 def _kinds(text: str) -> frozenset[str]:
     wanted = frozenset(one.strip() for one in text.split(",") if one.strip())
-    for one in wanted - set(KINDS):
-        raise BadRequestError(422, f"there are no events of kind {one!r}: they are {', '.join(KINDS)}")
+    unknown = sorted(wanted - set(KINDS))
+    if unknown:
+        told = shortened(", ".join(map(repr, unknown)), 100)
+        raise BadRequestError(422, f"kinds: there is no {told}: they are {', '.join(KINDS)}")
     if "result" in wanted and len(wanted) > 1:
         raise BadRequestError(422, "kinds: results come by themselves, not mixed with others")
     return wanted

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import os
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from keepbusy.errors import ConfigError, FrameError, KeepbusyError
-from keepbusy.files.parsing import TextError, parse_json
 from keepbusy.records import record
 from keepbusy.serve.configuration.load import SettingsError, check_stream
 from keepbusy.serve.configuration.settings import StreamSettings
-from keepbusy.serve.configuration.sources_allowed import check_allowed
+from keepbusy.serve.configuration.sources_allowed import NotAllowedError, check_allowed
 from keepbusy.serve.http.answers import PROBLEMS
-from keepbusy.serve.http.bodies import BadRequestError, read_body
+from keepbusy.serve.http.bodies import BadRequestError, json_of, read_body
 from keepbusy.serve.http.inferring import chosen, infer
 from keepbusy.serve.http.pictures import Pictures
 from keepbusy.serve.http.report import engine_report, server_report, stream_report
 from keepbusy.serve.supervise.served import Latest, Served
 from keepbusy.serve.supervise.wall import Wall
+from keepbusy.sources.realtime import split_pace
 
 MAX_JSON_BYTES = 1 << 20
 
@@ -111,7 +111,7 @@ def _add_streams(router: APIRouter, wall: Wall) -> None:
         stream = _checked(content)
         if not stream.name:
             raise BadRequestError(422, "name: is missing")
-        check_allowed(stream, wall.settings.server.allow_sources)
+        _check_allowed(stream, wall)
         served = _done(lambda: wall.add(stream))
         return JSONResponse(stream_report(served, wall), 201)
 
@@ -128,7 +128,7 @@ def _add_streams(router: APIRouter, wall: Wall) -> None:
             raise BadRequestError(422, "name: cannot be changed", "remove the stream, and add another")
         stream = _checked(merged)
         if "source" in content or "sinks" in content:
-            check_allowed(_checked({"source": stream.source, **content}), wall.settings.server.allow_sources)
+            _check_allowed(_checked({"source": stream.source, **content}), wall)
         return stream_report(_done(lambda: wall.change(name, stream)), wall)
 
     @router.delete("/streams/{name}", tags=["streams"], summary="Remove a stream", status_code=204)
@@ -169,12 +169,7 @@ def _add_pictures(router: APIRouter, wall: Wall, pictures: Pictures) -> None:
 
 
 async def _json(request: Request) -> dict[str, Any]:
-    body = await read_body(request, MAX_JSON_BYTES, 10.0)
-    try:
-        content = parse_json(body.decode("utf-8"))
-        json.dumps(content, allow_nan=False)
-    except (UnicodeDecodeError, TextError, ValueError) as error:
-        raise BadRequestError(400, f"the body is no JSON: {error}") from None
+    content = json_of(await read_body(request, MAX_JSON_BYTES, 10.0))
     if not isinstance(content, dict):
         raise BadRequestError(422, "the body is no JSON object")
     return content
@@ -185,6 +180,28 @@ def _checked(content: dict[str, Any]) -> StreamSettings:
         return check_stream(content)
     except SettingsError as error:
         raise BadRequestError(422, "; ".join(error.lines)) from None
+
+
+def _check_allowed(stream: StreamSettings, wall: Wall) -> None:
+    allowed = wall.settings.server.allow_sources
+    if "\0" in stream.source:
+        raise BadRequestError(422, "source: has a character that no address and no file's name has")
+    try:
+        check_allowed(stream, allowed)
+    except NotAllowedError:
+        # Of what is in no allowed folder it is not even told whether it is there.
+        if not stream.sinks and any(_is_missing(stream.source, one) for one in allowed):
+            raise BadRequestError(422, "source: there is no such file") from None
+        raise
+
+
+def _is_missing(source: str, allowed: str) -> bool:
+    """Whether a source would be a file in an allowed folder, links followed, and is not there."""
+    source, _ = split_pace(source)
+    if any("://" in one or one.startswith("synth:") or one.isdecimal() or one == "-" for one in (source, allowed)):
+        return False
+    folder, path = (os.path.realpath(os.path.expanduser(one)) for one in (allowed, source))
+    return path.startswith(folder.rstrip(os.sep) + os.sep) and not os.path.exists(path)
 
 
 def _done(work: Any) -> Any:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from keepbusy.errors import first_line
@@ -26,7 +28,7 @@ class Ticker:
 
     Attributes:
         number: Rises with each state.
-        text: The state as JSON.
+        text: The state as JSON, of the last second while a page is there.
         signal: Told of each state.
     """
 
@@ -35,6 +37,7 @@ class Ticker:
         self.text = ""
         self.signal = Signal()
         self._wall = wall
+        self._lock = threading.Lock()
         self._state: dict[str, Any] = {}
         self._with_timeline: tuple[int, str] = (0, "")
 
@@ -42,17 +45,28 @@ class Ticker:
         """Look until it is cancelled."""
         while True:
             begin_s = time.monotonic()
-            try:
-                await asyncio.to_thread(self._look)
-            except Exception as error:
-                log.warning("the state cannot be put together: %s", first_line(error))
-            self.number += 1
+            await self._do(self._look)
             self.signal.notify()
             await asyncio.sleep(max(0.1, STEP_S - (time.monotonic() - begin_s)))
 
+    async def refresh(self) -> None:
+        """Put the state together anew, for a page that has just come: while none was there, nobody did."""
+        await self._do(self._put_together)
+
+    async def _do(self, work: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(work)
+        except Exception as error:
+            log.warning("the state cannot be put together: %s", first_line(error))
+        self.number += 1
+
     def _look(self) -> None:
         self._wall.look()
-        if self.signal.num_listeners or not self.text:
+        if self.signal.num_listeners:
+            self._put_together()
+
+    def _put_together(self) -> None:
+        with self._lock:
             self._state = state_of(self._wall)
             self.text = _text(self._state)
 
