@@ -58,14 +58,24 @@ class Pipe:
         self._is_interrupted = False
         self._alarm = _Alarm()
         try:
-            self._open()
+            self._file = self._opened()
+            try:
+                self._begin()
+            except BaseException:
+                self._file.close()
+                raise
         except BaseException:
             self._alarm.close()
             raise
 
-    def _open(self) -> None:
+    def _opened(self) -> io.FileIO:
         try:
-            self._file = io.FileIO(0, closefd=False) if self.name == STDIN else io.FileIO(self.name)
+            return io.FileIO(0, closefd=False) if self.name == STDIN else io.FileIO(self.name)
+        except OSError as error:
+            raise SourceError(f"{self.shown}: cannot be read: {reason_of(error)}", hint=_HINT) from error
+
+    def _begin(self) -> None:
+        try:
             if self._file.isatty():
                 raise SourceError(f"{self.shown} is a terminal", hint=_HINT)
             self.head = self._look_at(_HEAD_BYTES)
