@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -35,6 +38,7 @@ from keepbusy.plan.whole import helps_of, limit_of, plan_cameras, predicted_rate
 from keepbusy.serve.configuration.load import check_settings
 from keepbusy.serve.configuration.settings import ServeSettings, StreamSettings
 from keepbusy.serve.supervise.backend import DeviceFacts
+from keepbusy.serve.supervise.kept import Kept
 from keepbusy.sources import Source, SourceInfo, open_source
 from keepbusy.testing import ScriptedDevice, numbered_image, scripted_run
 from keepbusy.values.frame import Frame
@@ -154,6 +158,22 @@ def test_results_are_shared_out_by_weight(
 def test_cameras_fit_where_a_result_comes_of_every_frame(fps: float, dropped: float, worst: float, fits: bool) -> None:
     seen = Seen(num=10, wanted_fps=100, arrived_fps=100, fps=fps, dropped=dropped, worst_dropped=worst, cores={})
     assert seen.fits is fits
+
+
+def test_text_and_table_go_by_one_rule() -> None:
+    """A window that cuts a frame off has lost none; a kind that loses frames keeps a set from fitting."""
+    cut = Seen(num=4, wanted_fps=40, arrived_fps=38, fps=38.1, kinds_fps=(9.52,), kinds_lost=(0.0,), cores={})
+    assert cut.fits and cut.gets_fps(0, 10.0) == 10.0
+    uneven = Seen(
+        num=9, wanted_fps=90, arrived_fps=90, fps=89, dropped=0.01, kinds_fps=(10, 9), kinds_lost=(0, 0.1), cores={}
+    )
+    assert not uneven.fits and uneven.gets_fps(1, 10.0) == 9.0
+
+
+def test_cameras_are_called_what_the_configuration_calls_them() -> None:
+    one = kind(count=2)
+    assert one.label == "c0 + 1 more" and dataclasses.replace(one, names=("door",), count=1).label == "door"
+    assert dataclasses.replace(one, names=("stream-1", "stream-2")).label == "clip.mp4"
 
 
 # The model of costs.
@@ -424,7 +444,7 @@ def test_times_of_packets_rise_whatever_the_camera_says(times_s: list[float | No
     assert [later - earlier for earlier, later in pairwise(found_s)] == pytest.approx(steps_s)
 
 
-@pytest.mark.parametrize("source", ["absent.mp4", "rtsp://127.0.0.1:9/none", "synth:street?size=1x1"])
+@pytest.mark.parametrize("source", ["absent.mp4", "rtsp://127.0.0.1:9/none"])
 def test_sources_of_which_none_can_be_read_are_an_error(source: str) -> None:
     with ExitStack() as keep, pytest.raises(SourceError):
         sample_kinds(check_settings({"streams": [{"source": source}]}), 1.0, keep)
@@ -514,14 +534,57 @@ def test_the_program_says_what_is_wrong(word: str, told: str, tmp_path: Path) ->
     assert not done.stdout
 
 
+def test_streams_that_clients_have_added_are_left_alone(blob_model: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "added.json"
+    Kept(kept).write([StreamSettings(name="b", source="synth:street?size=64x64")])
+    before = kept.read_bytes()
+    settings = scenes("fps=5", model=str(blob_model), server={"state_file": str(kept)})
+    with ExitStack() as keep:
+        kinds, _ = sample_kinds(settings, 0.5, keep)
+        assert watch(settings, kinds, [1], 0.5).num == 1
+    assert kept.read_bytes() == before and [one.name for one in tmp_path.iterdir()] == ["added.json"]
+
+
+def test_a_pipe_that_nobody_writes_to_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keepbusy.plan.sampling.TIMEOUT_S", 1.0)
+    os.mkfifo(tmp_path / "pipe")
+    settings = check_settings({"streams": [{"source": str(tmp_path / "pipe")}, {"source": "synth:street?size=96x64"}]})
+    with ExitStack() as keep:
+        kinds, left_out = sample_kinds(settings, 0.5, keep)
+    assert [one.names for one in kinds] == [("stream-2",)]
+    (one,) = left_out
+    assert one.name == "stream-1" and "pipe: gives nothing within 1 s" in one.reason
+    with (tmp_path / "pipe").open("wb"):  # Whoever waits for it may go now.
+        pass
+    wait_until(lambda: not any(one.name == "keepbusy-sample" for one in threading.enumerate()))
+
+
+def maps_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the process from outside")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_while_a_pipe_is_waited_for(number: int, code: int, blob_model: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    words = ["plan", str(tmp_path / "pipe"), "-m", str(blob_model)]
+    with subprocess.Popen([sys.executable, "-m", "keepbusy", *words], stderr=subprocess.PIPE) as process:
+        wait_until(lambda: "openvino_intel_cpu" in maps_of(process.pid))
+        time.sleep(2)
+        process.send_signal(number)
+        begin_s = time.monotonic()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code and b"Traceback" not in err
+    assert time.monotonic() - begin_s < 10
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at the process from outside")
 def test_an_interrupt_ends_it(blob_model: Path) -> None:
     words = ["plan", "synth:street?size=96x64&fps=10", "-m", str(blob_model)]
     with subprocess.Popen(
         [sys.executable, "-m", "keepbusy", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     ) as process:
-        maps = Path(f"/proc/{process.pid}/maps")
-        wait_until(lambda: "openvino_intel_cpu" in maps.read_text(encoding="utf-8", errors="replace"))
+        wait_until(lambda: "openvino_intel_cpu" in maps_of(process.pid))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130

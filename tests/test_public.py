@@ -55,7 +55,7 @@ ORDER = (
     "__main__",
 )
 
-ORDER_INSIDE = {"serve": ("configuration", "supervise", "check", "http", "run")}
+ORDER_INSIDE = {"serve": ("configuration", "supervise", "check", "http", "heard", "reload", "run")}
 """Rooms of rooms, and files beside them, that import in one direction, too."""
 
 MAX_FILES_AT_THE_TOP = 12

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from keepbusy.errors import SinkError
-from keepbusy.serve.configuration.load import check_settings, check_stream
-from keepbusy.serve.supervise.kept import Kept, KeptError
+from keepbusy.serve.check import check_all
+from keepbusy.serve.configuration.load import SettingsError, check_settings, check_stream, load_settings
+from keepbusy.serve.supervise.kept import MARK, Kept, KeptError, NotOursError
 from keepbusy.serve.supervise.wall import Wall
 from tests.serve_kills import kill_again_and_again
 from tests.served import serving
@@ -45,15 +46,68 @@ def test_streams_that_clients_have_added_are_there_again(tmp_path: Path) -> None
         assert "b: is not taken up again" in one.text
 
 
-@pytest.mark.parametrize("text", ["{", "{}", "[1]", '[{"name": "a"}]', "\xff"])
-def test_a_file_that_cannot_be_read_is_put_aside(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rest", ["", ": {}}", ": [1]}", ': [{"name": "a"}]}', ": []}\xff"])
+def test_a_damaged_file_of_ours_is_put_aside(rest: str, tmp_path: Path) -> None:
     path = tmp_path / "added.json"
+    text = f'{{"{MARK}"{rest}'
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(KeptError, match="cannot be read"):
+    with pytest.raises(KeptError, match=f"cannot be read.* is {tmp_path}/added-.* now"):
         Kept(path).read()
     (aside,) = tmp_path.iterdir()
     assert aside.name.startswith("added-") and aside.read_text(encoding="latin-1") == text
     assert Kept(path).read() == []
+    path.write_text("", encoding="utf-8")
+    assert Kept(path).read() == []
+
+
+@pytest.mark.parametrize("text", ["My notes.", "{", "{}", "[1]", "\xff", '{"streams": []}'])
+def test_a_file_of_somebody_else_stays_where_it_is(text: str, tmp_path: Path) -> None:
+    path, link = tmp_path / "notes.txt", tmp_path / "link"
+    path.write_text(text, encoding="latin-1")
+    link.symlink_to(path)
+    for one in (path, link):
+        kept = Kept(one)
+        for does in (kept.open, kept.read, lambda kept=kept: kept.write([])):
+            with pytest.raises(NotOursError, match="no file of added streams"):
+                does()
+        config = tmp_path / "wall.yaml"
+        config.write_text(f"streams: []\nserver:\n  state_file: {one}\n", encoding="utf-8")
+        with pytest.raises(SettingsError, match=r"wall.yaml:3: server.state_file: .*no file of added streams"):
+            check_all(load_settings(config), file=str(config))
+    assert path.read_text(encoding="latin-1") == text and link.is_symlink()
+    assert {one.name for one in tmp_path.iterdir()} == {"notes.txt", "link", "wall.yaml"}
+
+
+def test_no_file_of_the_server_is_another_one_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration, certificates, names, models, sources, sinks and the state file: no two are one."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("cert.pem", "key.jsonl", "names.jsonl", "a.jsonl"):
+        Path(name).write_text("person\n", encoding="utf-8")
+    Path("fresh.jsonl").symlink_to("state.jsonl")
+    Path("mine.jsonl").symlink_to("wall.yaml")
+    sinks = ["key.jsonl", "names.jsonl", "a.jsonl", "state.jsonl", "fresh.jsonl", "mine.jsonl"]
+    config = {
+        "names": "names.jsonl",
+        "server": {"tls": {"certificate": "cert.pem", "key": "key.jsonl"}, "state_file": "state.jsonl"},
+        "streams": [{"name": "a", "source": "a.jsonl", "sinks": [*sinks, "fine.jsonl"]}],
+    }
+    Path("wall.yaml").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        check_all(load_settings("wall.yaml"), names=("person",), file="wall.yaml")
+    found = {one.place[3] for one in caught.value.mistakes if one.place[:1] == ("streams",)}
+    assert found == set(range(len(sinks))) and all(one.line for one in caught.value.mistakes), caught.value.lines
+
+
+def test_two_servers_do_not_keep_their_streams_in_one_file(tmp_path: Path) -> None:
+    path, link = tmp_path / "added.json", tmp_path / "same.json"
+    link.symlink_to(path)
+    one, other = Kept(path), Kept(link)
+    one.open()
+    with pytest.raises(NotOursError, match="another server keeps its streams in it"):
+        other.open()
+    one.close()
+    other.open()
+    other.close()
 
 
 def test_what_cannot_be_kept_is_told_and_the_stream_goes_on(tmp_path: Path) -> None:
@@ -70,4 +124,4 @@ def test_what_cannot_be_kept_is_told_and_the_stream_goes_on(tmp_path: Path) -> N
 def test_a_killed_server_comes_back_and_its_files_can_be_read(tmp_path: Path) -> None:
     kills = kill_again_and_again(tmp_path, 2, 1)
     assert not kills.wrong and any(name.endswith(".mp4") for name in kills.known)
-    assert {one["name"] for one in json.loads((tmp_path / "added.json").read_text(encoding="utf-8"))}
+    assert {one["name"] for one in json.loads((tmp_path / "added.json").read_text(encoding="utf-8"))[MARK]}

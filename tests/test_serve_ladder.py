@@ -429,7 +429,7 @@ def test_a_device_that_keeps_up_stays_at_the_bottom() -> None:
         ("  imgsz: [480, 640]", "x.yaml:2: overload.imgsz[1]: must be smaller than 480, the one before"),
         ("  imgsz: [640]\nimgsz: 640", "x.yaml:2: overload.imgsz[0]: must be smaller than 640"),
         ("  imgsz: [8]", "x.yaml:2: overload.imgsz[0]: must be 32 or more"),
-        ("  min_fps: 0", "x.yaml:2: overload.min_fps: must be above 0"),
+        ("  min_fps: 0", "x.yaml:2: overload.min_fps: must be 0.001 or more"),
         ("  after: 3", "x.yaml:2: overload.after: is no key here: did you mean after_s?"),
     ],
 )

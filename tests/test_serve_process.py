@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keepbusy.errors import ConfigError
+from keepbusy.serve.configuration.load import check_settings
+from keepbusy.serve.configuration.settings import ServeSettings
+from keepbusy.serve.http.metrics import Reloads
+from keepbusy.serve.reload import OneMore, read_again
+from keepbusy.serve.supervise.wall import Wall
 from tests.served import Server, begin, serving, soon
 from tests.starter import run_program
 
@@ -119,6 +127,82 @@ def test_a_configuration_is_read_again_and_a_bad_one_changes_nothing(tmp_path: P
         metrics = server.ask("/metrics").body.decode()
         assert 'keepbusy_config_reloads_total{outcome="bad"} 3.0' in metrics
         assert 'keepbusy_config_reloads_total{outcome="good"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_while_sinks_are_opened_end_it_with_these_finished(number: int, tmp_path: Path) -> None:
+    """A pipe that nobody reads yet holds the start up. SIGHUP, however often, ends nothing."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    sinks = {"a": ["early.jsonl", "pipe.jsonl"], "b": ["late.jsonl"]}
+    streams = [{"name": name, "source": STREET, "sinks": given} for name, given in sinks.items()]
+    write(tmp_path / "wall.yaml", {"streams": streams})
+    with begin("wall.yaml", "--port", "0", folder=tmp_path) as process:
+        soon((tmp_path / "early.jsonl").exists)
+        for _ in range(5):
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.05)
+        assert process.poll() is None
+        process.send_signal(number)
+        time.sleep(0.2)
+        with (tmp_path / "pipe.jsonl").open(encoding="utf-8") as pipe:
+            assert process.wait(60) == 0 and not pipe.read()
+        assert process.stderr is not None and "Traceback" not in process.stderr.read()
+    assert not (tmp_path / "late.jsonl").exists()
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.5])
+def test_a_signal_while_the_model_is_compiled_ends_it(wait_s: float, tmp_path: Path) -> None:
+    with serving({"streams": [{"name": "a", "source": STREET, "sinks": ["out.jsonl"]}]}, tmp_path) as server:
+        time.sleep(wait_s)
+        server.process.send_signal(signal.SIGHUP)
+        assert server.end() == 0 and "Traceback" not in server.text, server.text
+
+
+def test_many_signals_are_one_more_reload_and_what_waits_at_the_end_is_dropped() -> None:
+    begun, goes_on = threading.Semaphore(0), threading.Semaphore(0)
+    num_done = []
+
+    def work() -> None:
+        begun.release()
+        goes_on.acquire()
+        num_done.append(1)
+
+    again = OneMore(work)
+    for _ in range(10):
+        again.ask()
+        if _ == 0:
+            begun.acquire()
+    goes_on.release()
+    begun.acquire()
+    assert len(num_done) == 1  # The second one, for nine that have asked, has begun.
+    again.ask()
+    assert not again.close(0.01)
+    goes_on.release()
+    assert again.close(10) and len(num_done) == 2
+    again.ask()
+    assert len(num_done) == 2 and not begun.acquire(blocking=False)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom\nmore"), MemoryError(), ConfigError("wrong"), None])
+def test_whatever_a_reload_fails_with_is_told_once_and_the_old_configuration_stays(
+    error: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    wall, reloads = Wall(check_settings({"streams": [{"name": "a", "source": STREET}]})), Reloads()
+    before = wall.settings
+
+    def load() -> ServeSettings:
+        if error is not None:
+            raise error
+        return check_settings({"conf": 7, "iou": 7})
+
+    read_again(wall, load, "wall.yaml", reloads)
+    assert (reloads.num_good, reloads.num_bad) == (0, 1) and wall.settings is before
+    lines = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    assert len(lines) == len(set(lines)) == (1 if error is not None else 2)
+    assert not [one for one in caplog.records if one.levelname == "INFO"]
+    (event,) = wall.events.after(0)[0]
+    assert "the one before stays in force" in event["text"] and "\n" not in event["text"]
+    wall.close(5)
 
 
 def test_the_end_finishes_what_is_there(tmp_path: Path) -> None:

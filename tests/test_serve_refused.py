@@ -280,6 +280,9 @@ def test_names_that_lead_here_by_a_trick_are_refused(server: Server, host: str) 
         "http://user@evil.example#{lure}/",
         "file:///etc/passwd?realtime",
         "{folder}/../wall.yaml",
+        "{folder}/a\0b.jsonl",
+        "{lure}/a\0b",
+        "synth:street?size=99999x99999",
     ],
 )
 def test_no_stream_of_a_client_leads_elsewhere(server: Server, lures: str, tmp_path: Path, source: str) -> None:

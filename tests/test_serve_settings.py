@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from keepbusy.serve.check import check_all
-from keepbusy.serve.configuration.load import SettingsError, load_settings, parse_settings
+from keepbusy.serve.configuration.load import SettingsError, check_stream, load_settings, parse_settings
 from keepbusy.serve.configuration.loopback import is_loopback
 from keepbusy.serve.configuration.secrets import HideSecrets, Secrets
 from keepbusy.serve.configuration.settings import json_schema
@@ -69,11 +69,11 @@ def test_a_configuration_is_read() -> None:
         ("streams:\n  - source: a\n    name: a/b", "wall.yaml:3: streams[0].name: must have 1 to 64 characters"),
         (
             "streams:\n  - source: a\n    max_age_ms: -3",
-            "wall.yaml:3: streams[0].max_age_ms: must be above 0, and is -3",
+            "wall.yaml:3: streams[0].max_age_ms: must be 1 or more, and is -3",
         ),
         ("streams:\n  - source: a\n    stall_s: 0", "wall.yaml:3: streams[0].stall_s: must be 0.001 or more, and is 0"),
         ("streams:\n  - source: a\n    weight: 0", "wall.yaml:3: streams[0].weight: must be 0.001 or more, and is 0"),
-        ("streams:\n  - source: a\n    max_fps: 0", "wall.yaml:3: streams[0].max_fps: must be above 0, and is 0"),
+        ("streams:\n  - source: a\n    max_fps: 0", "wall.yaml:3: streams[0].max_fps: must be 0.001 or more, and is 0"),
         ("streams:\n  - source: a\n    classes: []", "wall.yaml:3: streams[0].classes: names no class"),
         ("streams:\n  - source: a\n    sinks: b", "wall.yaml:3: streams[0].sinks: must be a list"),
         (
@@ -113,6 +113,50 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "odd.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings(tmp_path / "odd.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("model: NUL", "model"),
+        ("names: NUL", "names"),
+        ("names: [person, NUL]", "names[1]"),
+        ("cache_dir: NUL", "cache_dir"),
+        ("overload: {model: NUL}", "overload.model"),
+        ("server: {state_file: NUL}", "server.state_file"),
+        ("server: {tls: {certificate: NUL, key: a}}", "server.tls.certificate"),
+        ("server: {tls: {certificate: a, key: NUL}}", "server.tls.key"),
+        ("server: {host: NUL}", "server.host"),
+        ("server: {allow_sources: [NUL]}", "server.allow_sources[0]"),
+        ("streams: [{source: NUL}]", "streams[0].source"),
+        ("streams: [{source: a, name: NUL}]", "streams[0].name"),
+        ("streams: [{source: a, sinks: [NUL]}]", "streams[0].sinks[0]"),
+        ("streams: [{source: a, classes: [NUL]}]", "streams[0].classes[0]"),
+    ],
+)
+def test_no_text_has_a_nul_in_it(text: str, key: str) -> None:
+    assert lines_of("\n" + text.replace("NUL", '"a\\0b.jsonl"')) == [f"wall.yaml:2: {key}: has a NUL character in it"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("max_fps: 1.0e-300", "max_fps: must be 0.001 or more, and is 1e-300"),
+        ("max_age_ms: 1.0e-9", "max_age_ms: must be 1 or more, and is 1e-09"),
+        ("retry: {first_wait_s: 0}", "retry.first_wait_s: must be 0.1 or more, and is 0"),
+        ("retry: {first_wait_s: 0.1, max_wait_s: 0}", "retry.max_wait_s: must be 0.1 or more, and is 0"),
+    ],
+)
+def test_values_have_a_least_one_that_makes_sense(text: str, told: str) -> None:
+    assert lines_of(f"streams:\n- source: a\n  {text}") == [f"wall.yaml:3: streams[0].{told}"]
+
+
+@pytest.mark.parametrize("scene", ["synth:street?size=99999x99999", "synth:street?size=9x9&realtime", "synth:tree"])
+def test_a_scene_that_is_none_is_a_mistake_also_where_a_client_names_it(scene: str) -> None:
+    (line,) = lines_of(f"streams:\n- source: {scene}")
+    assert line.startswith("wall.yaml:2: streams[0].source: ")
+    with pytest.raises(SettingsError, match="source: "):
+        check_stream({"name": "a", "source": scene})
 
 
 def test_variables_of_the_environment_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -584,3 +585,35 @@ def test_a_file_that_has_been_read_is_not_read_again_when_the_device_has_failed(
         before = wall.streams[1].totals.results
         wait_until(lambda: wall.streams[1].totals.results > before + 5)
         assert wall.streams[0].state == "ended" and wall.streams[0].totals.results == 40
+
+
+def test_a_stream_stays_as_it_was_where_a_sink_cannot_be_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    source, out = "synth:street?size=96x64&fps=20", f"{tmp_path}/out.jsonl"
+    given = {"name": "a", "source": source, "sinks": [out]}
+    wrong = {**given, "sinks": [out, f"{tmp_path}/file/out.jsonl"]}
+    with walls(check_settings({"streams": [given]})) as wall:
+        before = wall.streams
+        with pytest.raises(KeepbusyError, match="file: cannot be made"):
+            wall.change("a", check_stream(wrong))
+        with pytest.raises(KeepbusyError, match="file: cannot be made"):
+            wall.apply(check_settings({"streams": [wrong, {"name": "b", "source": source}]}))
+        assert wall.streams[0] is before[0] and [one.name for one in wall.streams] == ["a", "b"]
+        wait_until(lambda: wall.streams[0].totals.results > 3 and wall.streams[1].totals.results > 0)
+        # The new one begins while the old one's file is open, and both are whole.
+        wall.change("a", check_stream({**given, "source": f"{source}&seed=2"}))
+        wait_until(lambda: wall.streams[-1].totals.results > 3)
+    files = [one for one in sorted(tmp_path.glob("out*.jsonl")) if one.stat().st_size]
+    assert len(files) == 2
+    for path in files:
+        assert [json.loads(line)["stream"] for line in path.read_text(encoding="utf-8").splitlines()].count("a") > 2
+
+
+def test_a_sink_that_is_open_and_empty_keeps_its_file(tmp_path: Path) -> None:
+    given = {"name": "a", "source": "synth:street?size=96x64&fps=20", "sinks": [f"{tmp_path}/out.jsonl"]}
+    wall = Wall(check_settings({"streams": [given]}))
+    wall.roster.apply(wall.settings)
+    wall.change("a", check_stream({**given, "max_fps": 2}))
+    (output,) = wall.streams[0].outputs
+    assert output.place != f"{tmp_path}/out.jsonl" and output.place.startswith(f"{tmp_path}/out-")
+    assert wall.close(10)

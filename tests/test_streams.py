@@ -19,6 +19,7 @@ from keepbusy.config import Retry, RunConfig, SelectConfig, StreamConfig
 from keepbusy.errors import ConfigError, FrameError, KeepbusyError, SourceError
 from keepbusy.flow.counters import StreamCounters
 from keepbusy.flow.intake import MAX_LAG_TURNS, Intake
+from keepbusy.flow.repeats import ALL_S, Repeats
 from keepbusy.flow.run import Run
 from keepbusy.flow.stats import MAX_ENDED, RunStats
 from keepbusy.flow.stream import StreamState
@@ -645,3 +646,16 @@ def test_a_camera_that_drops_its_connection_is_opened_again(blob_model: Path) ->
     assert camera.state == "removed" and camera.stats.num_reopened >= 2
     assert camera.error is not None and "the stream ended after" in str(camera.error)
     assert "secret" not in camera.name and "secret" not in str(camera.error)
+
+
+def test_the_same_failure_again_and_again_is_told_less_and_less_often() -> None:
+    now_s = 0.0
+    repeats = Repeats(lambda: now_s)
+    told = [repeats.told("refused") for _ in range(40)]
+    assert [number for number, one in enumerate(told, 1) if one is not None] == [1, 2, 3, 4, 8, 16, 32]
+    assert told[0] == "refused" and told[31] == "refused (32 times now)"
+    assert [repeats.told(one) for one in ("gone", "refused")] == ["gone", "refused"]
+    for _ in range(10):
+        repeats.told("refused")
+    now_s += ALL_S
+    assert repeats.told("refused") == "refused"

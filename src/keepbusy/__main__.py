@@ -51,6 +51,10 @@ def main() -> None:
     # A signal that whoever started us has us ignore, as `nohup` does, stays ignored.
     every = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     numbers = [one for one in every if signal.getsignal(one) != signal.SIG_IGN]
+    if sys.argv[1:2] == ["serve"] and hasattr(signal, "SIGHUP"):
+        # There it says that the configuration is to be read again, and before it is read for the first time, nothing.
+        signal.signal(signal.SIGHUP, _hear)
+        numbers = [one for one in numbers if one != signal.SIGHUP]
     global _is_over  # noqa: PLW0603 - signal handlers have no other place to look at
     code: int | str | None = None
     watch: Watch | None = None
@@ -137,6 +141,10 @@ def _occupy_standard_streams() -> None:
 def _answer(numbers: list[signal.Signals], handler: signal._HANDLER) -> None:
     for number in numbers:
         signal.signal(number, handler)
+
+
+def _hear(number: int, frame: FrameType | None) -> None:
+    """Of a signal that means nothing yet."""
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -129,6 +129,7 @@ def _settings(words: list[str], file: str, given: dict[str, Any], max_fps: float
 
     read = load_settings(file) if file else check_settings({"streams": [{"source": one} for one in words]})
     content = {**read.model_dump(exclude_unset=True), **given}
+    content.get("server", {}).pop("state_file", None)  # It is neither read nor written here.
     if max_fps is not None:
         for stream in content.get("streams", []):
             stream["max_fps"] = min(max_fps, stream.get("max_fps") or max_fps)

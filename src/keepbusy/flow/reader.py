@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from keepbusy.errors import FrameError, KeepbusyError, SourceError, first_line
+from keepbusy.flow.repeats import Repeats
 from keepbusy.flow.stages import blame
 from keepbusy.flow.stats import Lane
 from keepbusy.flow.stream import Stream
@@ -85,6 +86,7 @@ class Reader:
         self._ready_hw: tuple[int, int] | None = None
         self._next_index = 0
         self._num_failures = 0
+        self._repeats = Repeats()
         self._has_begun = False
         self._is_over = False
         self._is_stopped = False
@@ -214,7 +216,8 @@ class Reader:
             self.close("failed")
             return self._error(failure, timings)
         wait_s = retry.wait_s(self._num_failures) * _random.uniform(0.5, 1.0)
-        log.warning("%s: %s; opening it again in %.1f s", stream.name, failure.reason, wait_s)
+        if (told := self._repeats.told(failure.reason)) is not None:
+            log.warning("%s: %s; opening it again in %.1f s", stream.name, told, wait_s)
         stream.go_on_to("waiting")
         self._stopped.wait(wait_s)
         if not self._is_stopped:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from keepbusy.serve.configuration.settings import StreamSettings
+
+_COUNTED = re.compile(r"stream-\d+")
+"""A name that nobody has given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,14 @@ class Kind:
         """Frames per second that are to be looked at."""
         cap = self.settings.max_fps
         return self.source_fps if cap is None else min(self.source_fps, cap)
+
+    @property
+    def label(self) -> str:
+        """What to call it: by the names that the configuration gives, else by what the first one is read from."""
+        given = [name for name in self.names if not _COUNTED.fullmatch(name)]
+        if not given:
+            return self.name
+        return given[0] if len(self.names) == 1 else f"{given[0]} + {len(self.names) - 1} more"
 
     @property
     def told(self) -> str:

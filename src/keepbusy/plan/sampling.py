@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 
-from keepbusy.errors import KeepbusyError, SourceError
+from keepbusy.errors import KeepbusyError, SourceError, first_line
 from keepbusy.plan.cameras import Kind
 from keepbusy.plan.recording import Recording, record, record_frames
 from keepbusy.serve.configuration.settings import ServeSettings, StreamSettings
@@ -19,6 +20,7 @@ from keepbusy.sources.base import Source
 from keepbusy.sources.open import has_pace
 from keepbusy.sources.realtime import split_pace
 from keepbusy.sources.spec import SourceSpec
+from keepbusy.threads.channel import Gate
 
 log = logging.getLogger("keepbusy")
 
@@ -30,6 +32,13 @@ MAX_AT_ONCE = 16
 
 _NUM_TIMED = 30
 """Frames whose times tell the rate of a video that does not say it."""
+
+
+_LOOK_S = 0.2
+"""So often is looked for signals, and for what takes too long."""
+
+_Key = tuple[str, bool]
+"""A source, and whether it is read in real time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +90,7 @@ def sample_kinds(
     """
     locations = list(dict.fromkeys(_key(stream) for stream in settings.streams))
     on_step(f"looking at {len(locations)} source{'s' if len(locations) > 1 else ''}")
-    with ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="keepbusy-sample") as pool:
-        samples = pool.map(lambda one: _look_at(one[0], one[1], seconds, keep), locations)
-        found = dict(zip(locations, samples, strict=True))
+    found = _look_at_all(locations, seconds, keep)
     kinds: dict[str, Kind] = {}
     left_out: list[LeftOut] = []
     first: KeepbusyError | None = None
@@ -103,7 +110,7 @@ def sample_kinds(
     return list(kinds.values()), left_out
 
 
-def _key(stream: StreamSettings) -> tuple[str, bool]:
+def _key(stream: StreamSettings) -> _Key:
     return stream.source, stream.realtime
 
 
@@ -113,6 +120,47 @@ def _kind(stream: StreamSettings, sample: Sample, before: Kind | None) -> Kind:
     replay = stream.model_copy(update={"source": sample.location, "realtime": True, "loop": True})
     name = ServedSource(stream.source).name
     return Kind(name, sample.width, sample.height, sample.fps, replay, len(names), names)
+
+
+def _look_at_all(keys: Sequence[_Key], seconds: float, keep: ExitStack) -> dict[_Key, Sample | KeepbusyError]:
+    """Look at sources side by side. What does not answer in time, such as a pipe that nobody writes to, is left behind.
+
+    Threads that keep no program from ending, and short waits: a signal is answered at once.
+    """
+    found: dict[_Key, Sample | KeepbusyError] = {}
+    begun_s: dict[_Key, float] = {}
+    waiting = list(reversed(keys))
+    woken = Gate()
+
+    def look(key: _Key) -> None:
+        try:
+            sample: Sample | KeepbusyError = _look_at(*key, seconds, keep)
+        except Exception as error:
+            sample = SourceError(f"{ServedSource(key[0]).name}: {first_line(error)}")
+        found.setdefault(key, sample)
+        woken.open()
+
+    while len(found) < len(keys):
+        woken.shut()
+        now_s = time.monotonic()
+        for key, begin_s in list(begun_s.items()):
+            if key not in found and now_s - begin_s > seconds + _limit_s(key[0]):
+                error = SourceError(f"{ServedSource(key[0]).name}: gives nothing within {_limit_s(key[0]):g} s")
+                found.setdefault(key, error)
+            if key in found:
+                del begun_s[key]
+        while waiting and len(begun_s) < MAX_AT_ONCE:
+            key = waiting.pop()
+            begun_s[key] = now_s
+            threading.Thread(target=look, args=(key,), name="keepbusy-sample", daemon=True).start()
+        if len(found) < len(keys):
+            woken.wait(_LOOK_S)
+    return found
+
+
+def _limit_s(location: str) -> float:
+    """A camera in the network may take that long to answer, and as long again to send a key frame."""
+    return 2 * TIMEOUT_S if "://" in location else TIMEOUT_S
 
 
 def _look_at(location: str, realtime: bool, seconds: float, keep: ExitStack) -> Sample | KeepbusyError:
@@ -141,7 +189,16 @@ def _of_file(location: str) -> Sample:
 
 def _of_live(location: str, seconds: float, keep: ExitStack) -> Sample:
     recording = Recording()
+    try:
+        sample = _recorded(location, recording, seconds)
+    except BaseException:
+        recording.close()
+        raise
     keep.callback(recording.close)
+    return sample
+
+
+def _recorded(location: str, recording: Recording, seconds: float) -> Sample:
     if "://" in location:
         fps = record(location, recording, seconds, TIMEOUT_S)
     else:

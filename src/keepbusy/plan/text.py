@@ -45,11 +45,11 @@ def table(plan: Plan) -> FigureTable:
     shown.add_figures("size", "frames/s", "given", "each gets", "fit")
     for place, kind in enumerate(plan.kinds):
         shown.add_row(
-            fit(kind.name),
+            fit(kind.label),
             f"{kind.width}x{kind.height}",
             f"{kind.fps:.3g}",
             str(kind.count),
-            f"{min(plan.given.kinds_fps[place], kind.fps):.3g}",
+            f"{plan.given.gets_fps(place, kind.fps):.3g}",
             str(plan.counts[place]),
         )
     return shown

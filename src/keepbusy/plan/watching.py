@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from keepbusy.errors import DeviceError, SourceError
+from keepbusy.flow.counters import StreamStats
 from keepbusy.flow.stats import Snapshot
 from keepbusy.plan.cameras import Kind, replayed
 from keepbusy.plan.cores import Work, core_times, cores_between
@@ -42,6 +43,7 @@ class Seen:
         dropped: Share of the frames that arrived of which there is no result.
         worst_dropped: The same of the camera that lost the largest share.
         kinds_fps: Of each kind: results per second of one camera, in the mean.
+        kinds_lost: Of each kind: the share of its frames that have no result, as `fits` counts them.
         age_p50_ms: Median of a camera's median age, of frames that have a result.
         age_p99_ms: The highest of the cameras' 99th percentiles.
         cores: How many cores each work kept busy.
@@ -61,6 +63,7 @@ class Seen:
     dropped: float = 0.0
     worst_dropped: float = 0.0
     kinds_fps: tuple[float, ...] = ()
+    kinds_lost: tuple[float, ...] = ()
     age_p50_ms: float = 0.0
     age_p99_ms: float = 0.0
     cores: dict[Work, float]
@@ -74,15 +77,28 @@ class Seen:
 
     @property
     def fits(self) -> bool:
-        """Whether a result came of every frame, but for a few, and every camera has begun."""
-        missing = 1 - self.fps / self.wanted_fps if self.wanted_fps else 0.0
-        # A video that is late counts frames as dropped that its cap on the rate would have passed over.
-        return min(self.dropped, missing) <= LOSING and self.worst_dropped < 1
+        """Whether a result came of every frame of each kind, but for a few, and every camera has begun."""
+        lost = max(self.kinds_lost, default=lost_share(self.dropped, self.fps, self.wanted_fps))
+        return lost <= LOSING and self.worst_dropped < 1
+
+    def gets_fps(self, place: int, fps: float) -> float:
+        """Results per second of one camera of a kind that wants so many, by the rule that `fits` goes by."""
+        return fps * (1 - self.kinds_lost[place]) if self.kinds_lost else min(self.kinds_fps[place], fps)
 
     @property
     def used_cores(self) -> float:
         """Cores that this process kept busy."""
         return sum(self.cores.values())
+
+
+def lost_share(dropped: float, fps: float, wanted_fps: float) -> float:
+    """The share of frames that are lost: dropped, and missing among the results.
+
+    A video that is late counts frames as dropped that its cap on the rate would have passed over; and of a camera that
+    gives less than it says, or where a window cuts a frame off, results are missing of frames that never were.
+    """
+    missing = max(0.0, 1 - fps / wanted_fps) if wanted_fps else 0.0
+    return min(dropped, missing)
 
 
 def watch(
@@ -102,7 +118,9 @@ def watch(
         SourceError: A source cannot be read any more.
     """
     streams, places = replayed(kinds, counts)
-    wall = Wall(settings.model_copy(update={"streams": streams}), make)
+    # Streams that clients of a server have added are none of the configuration's, and stay where they are kept.
+    server = settings.server.model_copy(update={"state_file": None})
+    wall = Wall(settings.model_copy(update={"streams": streams, "server": server}), make)
     wall.start()
     try:
         _wait_for(wall, lambda: wall.engine.run is not None)
@@ -193,18 +211,21 @@ def seen_between(
     mine = [one for one in window.streams if one.stream_id in places]
     lost = [one.num_dropped / one.num_arrived if one.num_arrived else 1.0 for one in mine]
     num_arrived = sum(one.num_arrived for one in mine)
-    of_kinds: list[list[float]] = [[] for _ in kinds]
-    for one in mine:
-        of_kinds[places[one.stream_id]].append(one.num_results / window.wall_s)
+    of_kinds = [[one for one in mine if places[one.stream_id] == place] for place in range(len(kinds))]
+    kinds_fps = [sum(one.num_results for one in each) / window.wall_s / max(1, len(each)) for each in of_kinds]
     aged = sorted(one.age_p50_ms for one in mine if one.num_results)
     return Seen(
         num=len(mine),
         wanted_fps=sum(kinds[places[one.stream_id]].fps for one in mine),
         arrived_fps=num_arrived / window.wall_s,
         fps=sum(one.num_results for one in mine) / window.wall_s,
-        dropped=sum(one.num_dropped for one in mine) / num_arrived if num_arrived else 1.0,
+        dropped=_dropped(mine),
         worst_dropped=max(lost, default=0.0),
-        kinds_fps=tuple(sum(each) / len(each) if each else 0.0 for each in of_kinds),
+        kinds_fps=tuple(kinds_fps),
+        kinds_lost=tuple(
+            lost_share(_dropped(each), fps, kind.fps) if each else 0.0
+            for each, fps, kind in zip(of_kinds, kinds_fps, kinds, strict=True)
+        ),
         age_p50_ms=aged[len(aged) // 2] if aged else 0.0,
         age_p99_ms=max((one.age_p99_ms for one in mine), default=0.0),
         cores=cores,
@@ -216,3 +237,9 @@ def seen_between(
         input_wh=input_wh,
         wall_s=window.wall_s,
     )
+
+
+def _dropped(streams: Sequence[StreamStats]) -> float:
+    """The share of the frames that arrived of which there is no result."""
+    num_arrived = sum(one.num_arrived for one in streams)
+    return sum(one.num_dropped for one in streams) / num_arrived if num_arrived else 1.0

@@ -113,7 +113,7 @@ class Plan:
                     "names": list(kind.names),
                     **{"width": kind.width, "height": kind.height, "fps": round(kind.fps, 3)},
                     **{"weight": kind.settings.weight, "given": kind.count, "fits": self.counts[place]},
-                    "given_gets_fps": round(self.given.kinds_fps[place], 3),
+                    "given_gets_fps": round(self.given.gets_fps(place, kind.fps), 3),
                 }
                 for place, kind in enumerate(self.kinds)
             ],

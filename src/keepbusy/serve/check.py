@@ -9,17 +9,16 @@ from typing import Any
 
 from keepbusy.errors import KeepbusyError
 from keepbusy.files.parsing import parse_yaml_nodes
-from keepbusy.files.paths import read_text
+from keepbusy.files.paths import check_outputs, read_text
 from keepbusy.serve.configuration.load import Mistake, Place, SettingsError, line_of
 from keepbusy.serve.configuration.loopback import is_loopback
 from keepbusy.serve.configuration.settings import ServerSettings, ServeSettings
 from keepbusy.serve.supervise.backend import PipelineBackend, detect_config
+from keepbusy.serve.supervise.kept import check_ours
 from keepbusy.sinks.apart import check_apart
-from keepbusy.sinks.guard import guard_sinks
+from keepbusy.sinks.guard import guard_inputs, guard_sinks
 from keepbusy.sinks.open import spec_of
-from keepbusy.sinks.spec import SinkSpec
-from keepbusy.sources.realtime import split_pace
-from keepbusy.street import parse_street_spec
+from keepbusy.sinks.spec import FOLDERS, SinkSpec
 
 _NO_SINK = (
     "a server has no window, no terminal and no single picture: give a file (out.jsonl, out.mp4) or a folder "
@@ -41,7 +40,11 @@ def check_all(settings: ServeSettings, *, names: tuple[str, ...] | None = None, 
     Raises:
         SettingsError: It has mistakes.
     """
-    mistakes = [*_server(settings.server), *_scenes(settings), *_sinks(settings)]
+    mistakes = [
+        *_server(settings.server),
+        *_state_file(settings, file),
+        *_sinks(settings, file),
+    ]
     if names is None:
         try:
             backend = PipelineBackend(settings, settings.device)
@@ -96,19 +99,6 @@ def _server(server: ServerSettings) -> list[Mistake]:
     return mistakes
 
 
-def _scenes(settings: ServeSettings) -> list[Mistake]:
-    """Synthetic scenes that are none. Whether files and cameras are there is seen when they are opened, and again."""
-    mistakes = []
-    for number, stream in enumerate(settings.streams):
-        source, _ = split_pace(stream.source)
-        if source.startswith("synth:"):
-            try:
-                parse_street_spec(source)
-            except KeepbusyError as error:
-                mistakes.append(Mistake(("streams", number, "source"), _told(error)))
-    return mistakes
-
-
 def _thresholds(settings: ServeSettings, names: tuple[str, ...]) -> list[Mistake]:
     parts: dict[Place, Mapping[str, Any]] = {(): settings.thresholds, ("requests",): settings.requests.thresholds}
     parts |= {("streams", number): stream.thresholds for number, stream in enumerate(settings.streams)}
@@ -145,10 +135,41 @@ def _ladder(settings: ServeSettings, names: tuple[str, ...]) -> list[Mistake]:
     return mistakes
 
 
-def _sinks(settings: ServeSettings) -> list[Mistake]:
-    """Sinks that cannot be, or that would write over each other or over what is read."""
+def _read(settings: ServeSettings, file: str) -> dict[str, Any]:
+    """What the server reads, and must not write to: as `guard_inputs` takes it."""
+    tls = settings.server.tls
+    others = [file or None, settings.names if isinstance(settings.names, str) else None]
+    others += [] if tls is None else [tls.certificate, tls.key]
+    return {
+        "sources": [one.source for one in settings.streams],
+        "models": [settings.model, settings.overload.model],
+        "others": others,
+    }
+
+
+def _state_file(settings: ServeSettings, file: str) -> list[Mistake]:
+    """A file for added streams that is another file, or has no place."""
+    given = settings.server.state_file
+    if given is None:
+        return []
+    place: Place = ("server", "state_file")
+    folder = os.path.dirname(os.path.realpath(given))
+    if not os.path.isdir(folder):
+        return [Mistake(place, f"{given}: there is no folder {folder}")]
+    try:
+        check_ours(Path(given))
+        guard_inputs({given: given}, folders={}, **_read(settings, file))
+    except KeepbusyError as error:
+        return [Mistake(place, _told(error))]
+    return []
+
+
+def _sinks(settings: ServeSettings, file: str) -> list[Mistake]:
+    """Sinks that cannot be, or that would write over each other or over what is read or kept."""
     mistakes: list[Mistake] = []
     named: list[tuple[Place, SinkSpec]] = []
+    read = _read(settings, file)
+    kept = settings.server.state_file
     for number, stream in enumerate(settings.streams):
         for position, word in enumerate(stream.sinks):
             place: Place = ("streams", number, "sinks", position)
@@ -157,7 +178,9 @@ def _sinks(settings: ServeSettings) -> list[Mistake]:
                 if spec.kind in ("window", "picture") or spec.location == "-":
                     mistakes.append(Mistake(place, f"{word}: {_NO_SINK}"))
                     continue
-                guard_sinks([spec], None, [one.source for one in settings.streams], models=[settings.model])
+                guard_sinks([spec], None, read["sources"], models=read["models"], others=read["others"])
+                if kept is not None and spec.kind not in FOLDERS:
+                    check_outputs({"server.state_file": kept, "the sink": spec.location}, [])
                 check_apart([*(one for _, one in named), spec], is_deep=True)
                 named.append((place, spec))
             except KeepbusyError as error:

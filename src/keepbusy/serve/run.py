@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import uvicorn
 
-from keepbusy.errors import ConfigError, KeepbusyError, reason_of
-from keepbusy.serve.check import check_all
-from keepbusy.serve.configuration.load import SettingsError
+from keepbusy.errors import ConfigError, reason_of
 from keepbusy.serve.configuration.secrets import HideSecrets
 from keepbusy.serve.configuration.settings import ServerSettings, ServeSettings
+from keepbusy.serve.heard import Heard
 from keepbusy.serve.http.app import Application
 from keepbusy.serve.http.metrics import Reloads
 from keepbusy.serve.http.protocols import PatientHttp, PatientWebSocket
+from keepbusy.serve.reload import OneMore, read_again
 from keepbusy.serve.supervise.backend import MakeBackend, PipelineBackend
 from keepbusy.serve.supervise.wall import Wall
 
@@ -28,9 +28,6 @@ log = logging.getLogger("keepbusy")
 MAX_HEADER_BYTES = 64 << 10
 MAX_SAID_BYTES = 64 << 10
 """Of one message that a page sends."""
-
-
-_CHANGES_AT_ONCE = frozenset({"allow_sources", "drain_s"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +65,39 @@ def serve(
         ConfigError: The address cannot be listened at.
         KeepbusyError: A sink cannot be made.
     """
-    with _listening(settings.server) as listener:
+    with Heard() as heard, _listening(settings.server) as listener:
         wall = Wall(settings, make)
         with _hidden_in_logs(wall):
-            wall.start()
-            is_clean = False
+            wall.start(lambda: heard.is_ended)
+            is_clean = True
             try:
-                process = _Process(wall, load, file)
-                address = _address_of(settings.server, listener)
-                log.info("listening at %s", address)
-                (told or Told()).listening(address)
-                asyncio.run(process.go_on(listener))
+                if not heard.is_ended:
+                    process = _Process(wall, load, file, heard)
+                    address = _address_of(settings.server, listener)
+                    log.info("listening at %s", address)
+                    (told or Told()).listening(address)
+                    asyncio.run(process.go_on(listener))
+                    is_clean = process.close()
             finally:
-                is_clean = wall.close(settings.server.drain_s)
+                # A reload may have changed it.
+                is_clean = wall.close(_left_s(heard, wall.settings.server.drain_s)) and is_clean
             if not is_clean:
-                log.warning("not everything was finished within %g s", settings.server.drain_s)
+                log.warning("not everything was finished within %g s", wall.settings.server.drain_s)
             return is_clean
 
 
+def _left_s(heard: Heard, drain_s: float) -> float:
+    """What is left of the time that ending may take."""
+    return drain_s if heard.ended_s is None else max(0.0, heard.ended_s + drain_s - time.monotonic())
+
+
 class _Process:
-    def __init__(self, wall: Wall, load: Callable[[], ServeSettings] | None, file: str) -> None:
+    def __init__(self, wall: Wall, load: Callable[[], ServeSettings] | None, file: str, heard: Heard) -> None:
         self._wall = wall
-        self._file = file
-        self._load = load
+        self._heard = heard
         self._reloads = Reloads()
         self._app = Application(wall, self._reloads)
-        self._reloading = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._again = OneMore(lambda: read_again(wall, load, file, self._reloads, self._app.change))
 
     async def go_on(self, listener: socket.socket) -> None:
         """Serve until a signal says otherwise."""
@@ -120,69 +123,19 @@ class _Process:
             ssl_keyfile=None if tls is None else tls.key,
         )
         server = _Server(config, self._wall.part)
-        loop = asyncio.get_running_loop()
 
         def end() -> None:
             if server.should_exit:
                 server.force_exit = True
             server.should_exit = True
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            _answer(loop, number, end)
-        if hasattr(signal, "SIGHUP"):
-            _answer(loop, signal.SIGHUP, self._hear_reload)
-        await server.serve(sockets=[listener])
-        for task in list(self._tasks):
-            await task
+        with self._heard.told(end, self._again.ask):
+            if not server.should_exit:
+                await server.serve(sockets=[listener])
 
-    def _hear_reload(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._reload())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _reload(self) -> None:
-        async with self._reloading:
-            await asyncio.to_thread(self.reload)
-
-    def reload(self) -> None:
-        """Read the configuration again. One with mistakes changes nothing."""
-        wall = self._wall
-        if self._load is None:
-            wall.told("config", "there is no file to read again")
-            return
-        before = wall.settings
-        try:
-            settings = self._load()
-            names = wall.names if before.engine == settings.engine and wall.names else None
-            check_all(settings, names=names, file=self._file)
-            _check_server(before.server, settings.server)
-        except SettingsError as error:
-            self._reloads.num_bad += 1
-            for line in error.lines:
-                log.error("%s", wall.secrets.hidden(line))
-            wall.told("config", f"the configuration has mistakes, the one before stays in force: {error.lines[0]}")
-            return
-        except KeepbusyError as error:
-            self._reloads.num_bad += 1
-            wall.told("config", f"the configuration cannot be used, the one before stays in force: {error.message}")
-            return
-        try:
-            wall.apply(settings)
-        except KeepbusyError as error:
-            self._reloads.num_bad += 1
-            wall.told("config", f"a part of the configuration is not in force: {error.message}")
-        else:
-            self._reloads.num_good += 1
-            wall.told("config", "the configuration was read again")
-        self._app.change()
-
-
-def _answer(loop: asyncio.AbstractEventLoop, number: signal.Signals, answer: Callable[[], None]) -> None:
-    """Have a signal answered in the event loop."""
-    try:
-        loop.add_signal_handler(number, answer)
-    except NotImplementedError:  # On Windows.
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(answer) and None)
+    def close(self) -> bool:
+        """End the reload that goes on, and drop one that waits; returns whether it has ended in time."""
+        return self._again.close(_left_s(self._heard, self._wall.settings.server.drain_s) / 2)
 
 
 class _Server(uvicorn.Server):
@@ -204,17 +157,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _check_server(before: ServerSettings, after: ServerSettings) -> None:
-    """See that nothing is changed that needs a new start.
-
-    Raises:
-        ConfigError: Something is.
-    """
-    for name in ServerSettings.model_fields:
-        if name not in _CHANGES_AT_ONCE and getattr(before, name) != getattr(after, name):
-            raise ConfigError(f"server.{name}: is changed by starting the server anew only")
 
 
 @contextlib.contextmanager

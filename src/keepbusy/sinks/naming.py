@@ -279,12 +279,20 @@ def check_file(path: Path) -> None:
         raise SinkError(f"{path}: exists and cannot be overwritten", hint="give another name")
 
 
-def beside_earlier(path: Path, now_s: float | None = None) -> Path:
+def beside_earlier(path: Path, now_s: float | None = None, *, is_taken: bool = False) -> Path:
     """A file or folder with nothing in it: with the time of its beginning in its name where an earlier one has it.
 
     Frames are numbered anew when a stream begins: in an earlier folder they would have the names of earlier ones.
+
+    Args:
+        path: The file or folder; what is neither, such as a pipe, keeps its name.
+        now_s: The time, seconds since 1970; None for now.
+        is_taken: Whether somebody writes there, also where nothing is in it yet.
     """
-    is_earlier = any(path.iterdir()) if os.path.isdir(path) else os.path.isfile(path) and os.path.getsize(path) > 0
+    if os.path.isdir(path):
+        is_earlier = is_taken or any(path.iterdir())
+    else:
+        is_earlier = os.path.isfile(path) and (is_taken or os.path.getsize(path) > 0)
     if str(path) == "-" or not is_earlier:
         return path
     begun = time.strftime("%Y%m%dT%H%M%S", time.localtime(now_s))

@@ -230,8 +230,22 @@ def _filled(content: Any, place: Place, variables: Mapping[str, str], mistakes: 
     return _VARIABLE.sub(value_of, content)
 
 
+def _with_nul(content: Any, place: Place = ()) -> list[Mistake]:
+    """Texts with a NUL character in them, which no name of a file can have, and no other text here needs."""
+    if isinstance(content, str):
+        return [Mistake(place, "has a NUL character in it")] if "\0" in content else []
+    if isinstance(content, Mapping):
+        named = [one for key in content for one in _with_nul(key, place)]
+        return named + [one for key, value in content.items() for one in _with_nul(value, (*place, str(key)))]
+    if isinstance(content, (list, tuple)):
+        return [one for number, value in enumerate(content) for one in _with_nul(value, (*place, number))]
+    return []
+
+
 def _validated(kind: type[Kind], content: Mapping[str, Any]) -> Kind:
     try:
+        if mistakes := _with_nul(content):
+            raise SettingsError(mistakes)
         return kind.model_validate(dict(content))
     except ValidationError as error:
         found: dict[Place, Mistake] = {}

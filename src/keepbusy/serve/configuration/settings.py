@@ -8,10 +8,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from keepbusy.config import MAX_COUNT, MAX_DETECTIONS, MAX_TIMEOUT_S, MAX_WEIGHT, MIN_TIMEOUT_S, MIN_WEIGHT, Decoder
+from keepbusy.errors import KeepbusyError
+from keepbusy.sources.realtime import split_pace
+from keepbusy.street import parse_street_spec
 
 DEFAULT_PORT = 8090
 
 MAX_STREAMS = 1024
+
+MIN_FPS = 0.001
+"""A frame in a quarter of an hour. Whoever wants less wants none."""
+
+MIN_WAIT_S = 0.1
+"""A source that fails at once is to fill neither the log nor a core."""
 
 NAME_PATTERN = (
     r"^(?!\.{1,2}$)[^/\\\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]{0,64}$"
@@ -62,9 +71,9 @@ class Thresholds(Settings):
 class RetrySettings(Settings):
     """How a stream that failed is opened again."""
 
-    first_wait_s: float = Field(default=1.0, ge=0, le=86_400)
+    first_wait_s: float = Field(default=1.0, ge=MIN_WAIT_S, le=86_400)
     """Seconds before the first attempt; each next wait is twice as long."""
-    max_wait_s: float = Field(default=30.0, ge=0, le=86_400)
+    max_wait_s: float = Field(default=30.0, ge=MIN_WAIT_S, le=86_400)
     """The longest wait, seconds."""
     max_attempts: int | None = Field(default=None, ge=1)
     """Give up after so many failures in a row; by default never."""
@@ -84,11 +93,11 @@ class StreamSettings(Thresholds):
     source: str = Field(min_length=1, max_length=4096, repr=False)
     """A camera's address (rtsp://...), a video, a camera's number, or synth:street. `${NAME}` takes a variable of the
     environment, for passwords."""
-    max_fps: float | None = Field(default=None, gt=0, le=1000)
+    max_fps: float | None = Field(default=None, ge=MIN_FPS, le=1000)
     """At most so many frames per second are looked at; the others are passed over undecoded where that is possible."""
     weight: float = Field(default=1.0, ge=MIN_WEIGHT, le=MAX_WEIGHT)
     """Its share of the device where streams compete for it."""
-    max_age_ms: float | None = Field(default=1000.0, gt=0, le=86_400_000)
+    max_age_ms: float | None = Field(default=1000.0, ge=1, le=86_400_000)
     """An older frame is not worth a place on the device, nor its result a sink; null for no limit."""
     stall_s: float = Field(default=3.0, ge=MIN_TIMEOUT_S, le=MAX_TIMEOUT_S)
     """After so many seconds without a frame its state is `stalled`. A network stream is given up after 10 s."""
@@ -113,6 +122,18 @@ class StreamSettings(Thresholds):
     def _no_blank(cls, source: str) -> str:
         if not source.strip():
             raise ValueError("is blank")
+        return source
+
+    @field_validator("source")
+    @classmethod
+    def _scene(cls, source: str) -> str:
+        """What a scene is, is known now; whether files and cameras are there is seen when they are opened."""
+        scene, _ = split_pace(source)
+        if scene.startswith("synth:"):
+            try:
+                parse_street_spec(scene)
+            except KeepbusyError as error:
+                raise ValueError(error.message + (f" ({error.hint})" if error.hint else "")) from error
         return source
 
 
@@ -175,9 +196,9 @@ class LimitSettings(Settings):
     """Of one request."""
     waiting_requests: int = Field(default=64, ge=1, le=4096)
     """Pictures that may wait for the device; more are refused with 503."""
-    request_timeout_s: float = Field(default=30.0, gt=0, le=3600)
+    request_timeout_s: float = Field(default=30.0, ge=0.1, le=3600)
     """How long a picture may take altogether, and a body to arrive."""
-    requests_per_s: float = Field(default=50.0, gt=0, le=100_000)
+    requests_per_s: float = Field(default=50.0, ge=0.01, le=100_000)
     """From one address; bursts of twice as many are let through. Pages, health and metrics are not counted."""
     connections: int = Field(default=512, ge=4, le=65_536)
     """At once, of all clients."""
@@ -210,7 +231,7 @@ class OverloadSettings(Settings):
     back_after_s: float = Field(default=120.0, ge=1, le=86_400)
     """So long must there be room before the last step is taken back. A step that is needed again soon waits twice as
     long."""
-    min_fps: float = Field(default=1.0, gt=0, le=1000)
+    min_fps: float = Field(default=1.0, ge=MIN_FPS, le=1000)
     """No stream's rate is lowered below this."""
     imgsz: list[Size] = Field(default_factory=list, max_length=8)
     """Sizes of smaller inputs, from the largest to the smallest: (height, width), pixels, or one side of a square. They
@@ -227,11 +248,11 @@ def area(imgsz: int | tuple[int, int]) -> int:
 class PageSettings(Settings):
     """The page."""
 
-    max_fps: float = Field(default=10.0, gt=0, le=60)
+    max_fps: float = Field(default=10.0, ge=0.01, le=60)
     """Pictures per second of one tile, at most."""
     quality: int = Field(default=75, ge=10, le=95)
     """Of its JPEGs."""
-    stale_after_s: float = Field(default=3.0, gt=0, le=3600)
+    stale_after_s: float = Field(default=3.0, ge=0.1, le=3600)
     """A tile whose picture is older is shown grey, with its age."""
 
 

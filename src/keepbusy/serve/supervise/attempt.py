@@ -18,6 +18,9 @@ class Attempt:
     Args:
         make: Makes the model, not compiled yet.
         live_fps: See `Backend.start`.
+
+    Attributes:
+        thread: Its thread. A process that ends while a model is being compiled in it dies of that.
     """
 
     def __init__(self, make: Callable[[], Backend], live_fps: float | None) -> None:
@@ -28,7 +31,8 @@ class Attempt:
         self._made: tuple[Backend, Run] | None = None
         self._error: Exception | None = None
         self._is_given_up = False
-        threading.Thread(target=self._work, name="keepbusy-compile", daemon=True).start()
+        self.thread = threading.Thread(target=self._work, name="keepbusy-compile", daemon=True)
+        self.thread.start()
 
     def _work(self) -> None:
         backend: Backend | None = None

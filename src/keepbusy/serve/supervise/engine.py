@@ -161,6 +161,7 @@ class Engine:
         self._give_up = ""
         self._thread = threading.Thread(target=self._work, name="keepbusy-engine")
         self._attempt: Attempt | None = None
+        self._compiling: list[threading.Thread] = []
         self._probe: Probe | None = None
         self._preparing: threading.Thread | None = None
 
@@ -202,13 +203,11 @@ class Engine:
         # Closing a run waits for the device.
         closing = threading.Thread(target=self._break_off, name="keepbusy-closing")
         closing.start()
-        threads = [closing, self._thread]
+        threads = [closing, self._thread, *filter(None, [self._preparing])]
         if (probe := self._probe) is not None:
             probe.ended.open()
             threads.append(probe.thread)
-        if self._preparing is not None:
-            threads.append(self._preparing)
-        return _have_ended(threads, until_s)
+        return all([_have_ended(threads, until_s), _have_ended(self._compiling, until_s)])
 
     def _break_off(self) -> None:
         run, attempt = self.run, self._attempt
@@ -306,6 +305,7 @@ class Engine:
             lambda: self._make(settings, device) if prepared is None else prepared.backend, self._live_fps()
         )
         self._attempt = attempt
+        self._compiling = [*(one for one in self._compiling if one.is_alive()), attempt.thread]
         if self._over.is_open or self._is_changed or self._next is not None:
             attempt.give_up()
         try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from types import MappingProxyType
 
 from keepbusy.config import StreamConfig
@@ -63,21 +64,25 @@ class Output:
         word: What the configuration calls it.
         number: The number of the stream.
         name: The name of the stream.
+        taken: Places that sinks have that are still open: see `place`.
 
     Attributes:
         word: As above.
+        place: The file or folder that it writes, links followed.
         error: Why it takes no more results; empty where it does.
 
     Raises:
         KeepbusyError: It cannot be made.
     """
 
-    def __init__(self, word: str, number: int, name: str) -> None:
+    def __init__(self, word: str, number: int, name: str, taken: Container[str] = ()) -> None:
+        spec = served(spec_of(word), taken)
         self.word = word
+        self.place = os.path.realpath(spec.location)
         self.error = ""
         self._known = Known(number, name)
         self._stats = RunStats()
-        self._runner = SinkRunner(open_sinks([served(spec_of(word))]), self._stats, self._known)
+        self._runner = SinkRunner(open_sinks([spec]), self._stats, self._known)
         self._runner.__enter__()
 
     def put(self, result: Result, info: SourceInfo | None) -> None:
@@ -107,10 +112,16 @@ class Output:
             log.warning("%s", error.message)
 
 
-def served(spec: SinkSpec) -> SinkSpec:
-    """A sink as a server has it: a failure costs its result only, and no earlier file is written over."""
+def served(spec: SinkSpec, taken: Container[str] = ()) -> SinkSpec:
+    """A sink as a server has it: a failure costs its result only, and no earlier file is written over.
+
+    Args:
+        spec: The sink.
+        taken: Places that are written to at this moment, links followed.
+    """
     if spec.outlet.on_error == "stop":
         spec = dataclasses.replace(spec, outlet=dataclasses.replace(spec.outlet, on_error="count"))
     if spec.kind in FOLDERS or spec.kind in ("json", "video"):
-        return dataclasses.replace(spec, location=str(beside_earlier(spec.path)))
+        is_taken = os.path.realpath(spec.location) in taken
+        return dataclasses.replace(spec, location=str(beside_earlier(spec.path, is_taken=is_taken)))
     return spec

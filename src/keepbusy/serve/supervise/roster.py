@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from keepbusy.errors import ConfigError, KeepbusyError
+from keepbusy.errors import ConfigError
 from keepbusy.flow.run import Run
 from keepbusy.serve.configuration.secrets import Secrets, secrets_in
 from keepbusy.serve.configuration.settings import MAX_STREAMS, ServeSettings, StreamSettings
@@ -87,6 +87,7 @@ class Roster:
         Raises:
             KeyError: There is no such stream.
             ConfigError: The model has no such class, or the new name is taken.
+            KeepbusyError: A sink cannot be made. The stream goes on as it was.
         """
         with self._lock:
             served = self._served[name]
@@ -96,8 +97,7 @@ class Roster:
                 return served
             if stream.name != name and stream.name in self._served:
                 raise ConfigError(f"name: there is a stream {stream.name} already")
-            self._leave(served)
-            served = self._join(stream, served.origin)
+            served = self._join(stream, served.origin, instead_of=served)
         self._tell(stream.name, "changed")
         return served
 
@@ -115,12 +115,15 @@ class Roster:
         if self.names:
             detect_config(self.settings.thresholds_of(stream), self.names)
 
-    def _join(self, stream: StreamSettings, origin: Origin) -> Served:
+    def _join(self, stream: StreamSettings, origin: Origin, instead_of: Served | None = None) -> Served:
+        """Have a stream, in the place of another one where its sinks can be made."""
         self.secrets.add(secrets_in(stream.source))
         given = self.settings.thresholds_of(stream)
         served = Served(self._next_number, stream, given, origin, self.settings.decoder_of(stream))
         self._next_number += 1
-        served.open_outputs()
+        served.open_outputs({output.place for one in self.all for output in one.outputs})
+        if instead_of is not None:
+            self._leave(instead_of)
         self._served[stream.name] = served
         if self._run is not None:
             self._attach(served, self._run)
@@ -141,17 +144,20 @@ class Roster:
         if stream is not None:
             self._by_id[stream.id] = served
 
-    def apply(self, settings: ServeSettings, *, is_other_model: bool = False) -> None:
+    def apply(
+        self, settings: ServeSettings, *, is_other_model: bool = False, is_over: Callable[[], bool] = lambda: False
+    ) -> None:
         """Have another configuration's streams. Those that were added by the API stay.
 
         Args:
             settings: The configuration.
             is_other_model: Whether it names another model, whose classes are not known yet.
+            is_over: Whether to leave the rest: the server is to end.
 
         Raises:
-            KeepbusyError: A sink cannot be made; the other changes are in force.
+            KeepbusyError: A sink cannot be made: its stream is as it was; the other changes are in force.
         """
-        failures: list[KeepbusyError] = []
+        failures: list[Exception] = []
         with self._lock:
             self.settings = settings
             self.secrets.learn(settings)
@@ -160,9 +166,11 @@ class Roster:
                 if served.origin == "file" and served.name not in wanted:
                     self._leave(served)
             for name, stream in wanted.items():
+                if is_over():
+                    break
                 try:
                     self._apply_one(name, stream, () if is_other_model else self.names)
-                except KeepbusyError as error:
+                except Exception as error:  # Whatever it is, it costs the other streams nothing.
                     failures.append(error)
             self._order([*wanted, *(name for name in self._served if name not in wanted)])
         if failures:
@@ -176,8 +184,7 @@ class Roster:
         served.origin = "file"
         given = self.settings.thresholds_of(stream)
         if not served.same_source(stream) or served.decoder != self.settings.decoder_of(stream):
-            self._leave(served)
-            self._join(stream, "file")
+            self._join(stream, "file", instead_of=served)
         elif served.given != given:
             served.set_thresholds(stream, given, names)
 

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -175,15 +175,18 @@ class Served:
         latest = self.latest
         return None if latest is None else (latest.result.frame.width, latest.result.frame.height)
 
-    def open_outputs(self) -> None:
+    def open_outputs(self, taken: Container[str] = ()) -> None:
         """Open its sinks.
+
+        Args:
+            taken: Places that other sinks write to: see `Output`.
 
         Raises:
             KeepbusyError: One cannot be made; none is open then.
         """
         try:
             for word in self.settings.sinks:
-                self.outputs.append(Output(word, self.number, self.name))
+                self.outputs.append(Output(word, self.number, self.name, taken))
         except BaseException:
             self.close_outputs()
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from keepbusy.serve.configuration.settings import ServeSettings, StreamSettings
 from keepbusy.serve.configuration.sources_allowed import check_allowed
 from keepbusy.serve.supervise.backend import Backend, MakeBackend, PipelineBackend, detect_config
 from keepbusy.serve.supervise.engine import Engine, Owner
-from keepbusy.serve.supervise.kept import Kept
+from keepbusy.serve.supervise.kept import Kept, KeptError
 from keepbusy.serve.supervise.overload import Overload
 from keepbusy.serve.supervise.requests import NAME as REQUESTS
 from keepbusy.serve.supervise.requests import Requests
@@ -68,19 +69,33 @@ class Wall(Owner):
         self._states: dict[str, str] = {}
         self.overload = Overload(settings, self.engine, self.view, lambda text: self.told("overload", text))
 
-    def start(self) -> None:
+    def start(self, is_over: Callable[[], bool] = lambda: False) -> None:
         """Open sinks, compile the model, open streams.
 
+        Args:
+            is_over: Whether it is to end already, and nothing more to be opened.
+
         Raises:
+            NotOursError: Another server keeps its streams in `state_file`, or it is another file.
             KeepbusyError: A sink cannot be made.
         """
         try:
-            self.roster.apply(self.settings)
-            self._take_up()
+            self._lock_kept()
+            self.roster.apply(self.settings, is_over=is_over)
+            if not is_over():
+                self._take_up()
         except BaseException:
             self.roster.close_outputs(10.0)
+            self._kept.close()
             raise
-        self.engine.start()
+        if not is_over():
+            self.engine.start()
+
+    def _lock_kept(self) -> None:
+        try:
+            self._kept.open()
+        except KeptError as error:  # Where nothing can be locked, nothing can be written either, which is told.
+            self.told("config", error.message)
 
     def _take_up(self) -> None:
         """Have the streams again that clients had added, but for those that the configuration has, or forbids, now."""
@@ -211,8 +226,12 @@ class Wall(Owner):
         self.requests.give_up("the device has failed, or the model was changed")
 
     def told(self, kind: str, text: str, stream: str = "") -> None:
+        log.info("%s%s", f"{stream}: " if stream else "", self.secrets.hidden(text))
+        self.note(kind, text, stream)
+
+    def note(self, kind: str, text: str, stream: str = "") -> None:
+        """Something that has happened, as an event only: it is logged by whoever calls this."""
         text = self.secrets.hidden(text)
-        log.info("%s%s", f"{stream}: " if stream else "", text)
         self.events.add({"time": time.time(), "kind": kind, "text": text} | ({"stream": stream} if stream else {}))
 
     def look(self) -> None:
@@ -262,4 +281,6 @@ class Wall(Owner):
             return max(0.1, begin_s + timeout_s - time.monotonic())
 
         is_done = self.engine.close(left_s())
-        return self.roster.close_outputs(left_s()) and is_done
+        is_done = self.roster.close_outputs(left_s()) and is_done
+        self._kept.close()
+        return is_done
