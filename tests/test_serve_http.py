@@ -160,6 +160,8 @@ def test_a_stream_is_added_changed_and_removed(server: Server) -> None:
     changed = server.ask("/api/streams/new", "PATCH", {"conf": 0.9})
     assert changed.json["thresholds"] == {"conf": 0.9} and changed.json["totals"]["arrived"] >= before
     assert server.ask("/api/streams/new", "PATCH", {"conf": 9}).json["error"] == "conf: must be 1 or less, and is 9"
+    answer = server.ask("/api/streams/new", "PATCH", {"region": [[0, 0], [640, 360]]})
+    assert answer.status == 422 and "shares of the frame, 0 to 1" in answer.json["hint"]
     assert server.ask("/api/streams/new", "PATCH", {"classes": ["unicorn"]}).status == 422
     assert server.ask("/api/streams/new", "DELETE").status == 204
     assert server.ask("/api/streams/new").status == 404

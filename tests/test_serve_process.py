@@ -58,12 +58,14 @@ def test_the_schema_is_printed(tmp_path: Path) -> None:
         (("--demo", "--names", "x.txt"), "it is a key of the configuration: write `names: ...` into CONFIG.yaml"),
         (("--demo", "--decoder", "vaapi"), "it is a key of the configuration: write `decoder: ...` into CONFIG.yaml"),
         (("--demo", "--weight", "2"), "it is a key of a stream of the configuration: write `weight: ...`"),
+        (("region.yaml",), "hint: region: corners are shares of the frame, 0 to 1, and not pixels"),
         (("variables.yaml",), "hint: set it first: export NO_SUCH_1=... NO_SUCH_2=..."),
         (("--demo", "--token", "short"), "a token has 16 to 256"),
         (("--demo", "--device", "TPU"), "there is no TPU"),
     ],
 )
 def test_what_cannot_be_served_is_refused(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    (tmp_path / "region.yaml").write_text("region: [[0, 0], [640, 360]]\n", encoding="utf-8")
     (tmp_path / "variables.yaml").write_text("names: ${NO_SUCH_1}\nmodel: ${NO_SUCH_2}\n", encoding="utf-8")
     done = run(*words, folder=tmp_path)
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, done.stderr

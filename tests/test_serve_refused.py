@@ -302,7 +302,7 @@ def test_it_is_told_that_a_file_is_missing_where_clients_may_have_files_and_nowh
         (f"{missing}?realtime", 422, "source: there is no such file"),
         (away, 403, "source: is not one that clients may have opened"),
         ("../none.mp4", 403, "source: is not one that clients may have opened"),
-        ("none\0.mp4", 422, "source: has a character that no address and no file's name has"),
+        ("none\0.mp4", 422, "source: has a NUL character in it"),
         ("/etc/passwd", 403, "source: is not one that clients may have opened"),
     ):
         answer = server.ask("/api/streams", "POST", {"name": "x", "source": source}, **ADMIN)

@@ -162,6 +162,8 @@ def _hints(error: SettingsError) -> list[str]:
         hints.append(f"set it first: export {' '.join(f'{name}=...' for name in dict.fromkeys(missing))}")
     if any(one.place == ("server", "token") and "is required" in one.reason for one in error.mistakes):
         hints.append("give it as the variable KEEPBUSY_TOKEN, by --token, or as server.token in the configuration")
+    if any("region" in one.place and one.reason.startswith("must be 1 or less") for one in error.mistakes):
+        hints.append("region: corners are shares of the frame, 0 to 1, and not pixels")
     return hints
 
 

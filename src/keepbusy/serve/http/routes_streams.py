@@ -179,13 +179,15 @@ def _checked(content: dict[str, Any]) -> StreamSettings:
     try:
         return check_stream(content)
     except SettingsError as error:
-        raise BadRequestError(422, "; ".join(error.lines)) from None
+        is_in_pixels = any(
+            "region" in one.place and one.reason.startswith("must be 1 or less") for one in error.mistakes
+        )
+        hint = "region: corners are shares of the frame, 0 to 1, and not pixels" if is_in_pixels else ""
+        raise BadRequestError(422, "; ".join(error.lines), hint) from None
 
 
 def _check_allowed(stream: StreamSettings, wall: Wall) -> None:
     allowed = wall.settings.server.allow_sources
-    if "\0" in stream.source:
-        raise BadRequestError(422, "source: has a character that no address and no file's name has")
     try:
         check_allowed(stream, allowed)
     except NotAllowedError:
