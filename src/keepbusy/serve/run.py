@@ -74,7 +74,7 @@ def serve(
                 if not heard.is_ended:
                     process = _Process(wall, load, file, heard)
                     address = _address_of(settings.server, listener)
-                    log.info("listening at %s", address)
+                    log.debug("listening at %s", address)
                     (told or Told()).listening(address)
                     asyncio.run(process.go_on(listener))
                     is_clean = process.close()
