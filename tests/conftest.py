@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from keepbusy.threads.signal_stack import signal_stack
 from tests.build import build_blob_model, write_video
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -66,14 +65,6 @@ def the_locale_stays_as_it_was() -> Iterator[None]:
     while locale.setlocale(locale.LC_ALL) != before and time.monotonic() < until_s:
         time.sleep(0.01)
     assert locale.setlocale(locale.LC_ALL) == before
-
-
-@pytest.fixture(autouse=True)
-def signals_are_handled_as_before() -> Iterator[None]:
-    """A small stack for signals, as OpenVINO makes one, ends the process at the next signal."""
-    before = signal_stack()
-    yield
-    assert signal_stack() == before
 
 
 @pytest.fixture(scope="module")

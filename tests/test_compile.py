@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 PROGRAM = """
 import locale, threading
@@ -49,3 +50,17 @@ def test_threads_that_compile_at_once_leave_the_locale_as_it_was() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, encoding="utf-8", check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "does not compile\nC.UTF-8\n"
+
+
+def test_signals_are_handled_where_they_were_before_a_model_was_compiled(blob_model: Path) -> None:
+    """In a process of its own: pytest has made a stack for signals in this one, which OpenVINO leaves as it is."""
+    program = f"""
+from keepbusy.threads.signal_stack import signal_stack
+before = signal_stack()
+import keepbusy as kb
+detector = kb.Detector({str(blob_model)!r})
+with kb.Pipeline({str(blob_model)!r}) as pipeline, pipeline.run("synth:street?size=64x64&frames=3") as run:
+    print(len(list(run)), signal_stack() == before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)
+    assert done.stdout == "3 True\n", done.stderr
