@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.build import build_blob_model, write_video
+from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("KEEPBUSY_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -61,10 +62,8 @@ def the_locale_stays_as_it_was() -> Iterator[None]:
     """What a library sets for the whole process changes how text is read everywhere else in it."""
     before = locale.setlocale(locale.LC_ALL)
     yield
-    until_s = time.monotonic() + 30  # A model may still be compiled in the background.
-    while locale.setlocale(locale.LC_ALL) != before and time.monotonic() < until_s:
-        time.sleep(0.01)
-    assert locale.setlocale(locale.LC_ALL) == before
+    # A model may still be compiled in the background.
+    wait_until(lambda: locale.setlocale(locale.LC_ALL) == before, "the locale is another one", timeout_s=30)
 
 
 @pytest.fixture(scope="module")

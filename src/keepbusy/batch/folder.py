@@ -14,11 +14,10 @@ from keepbusy.batch.inputs import FETCHED, FETCHED_PREFIX
 from keepbusy.batch.manifest import NAME, PART_NAME
 from keepbusy.batch.schema import TABLES
 from keepbusy.errors import ConfigError, KeepbusyError
+from keepbusy.files.locks import lock_file
 from keepbusy.files.whole import write_error
 
 _LOCK = ".lock"
-_LOOK_S = 1.0
-"""Whoever only looks whether a job goes on has the lock for a moment."""
 
 
 @contextmanager
@@ -42,7 +41,7 @@ def job_folder(folder: Path) -> Iterator[Path]:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(folder, error) from error
-    with _only_one(FileLock(place / _LOCK), folder):
+    with _only_one(place / _LOCK, folder):
         try:
             for name in (*TABLES, FETCHED):
                 (place / name).mkdir(exist_ok=True)
@@ -57,14 +56,13 @@ def job_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _only_one(lock: FileLock, folder: Path) -> Iterator[None]:
+def _only_one(place: Path, folder: Path) -> Iterator[None]:
+    in_use = KeepbusyError(
+        f"{folder}: another batch is working in this folder",
+        hint="wait for it, or give another folder; `keepbusy batch status` shows how far it is",
+    )
     try:
-        lock.acquire(timeout=_LOOK_S)
-    except Timeout as error:
-        raise KeepbusyError(
-            f"{folder}: another batch is working in this folder",
-            hint="wait for it, or give another folder; `keepbusy batch status` shows how far it is",
-        ) from error
+        lock = lock_file(place, in_use)
     except OSError as error:
         raise write_error(folder, error) from error
     try:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from keepbusy.errors import ConfigError, KeepbusyError, reason_of
+from keepbusy.files.locks import lock_file
 from keepbusy.files.parsing import TextError, parse_json
 from keepbusy.files.paths import read_text
 from keepbusy.files.whole import write_whole
@@ -26,8 +27,6 @@ _HEAD = re.compile(rb'\A(\xef\xbb\xbf)?\s*\{\s*"' + MARK.encode() + rb'"|\A\0+\Z
 """What a file of ours begins with, damaged or not; after a loss of power there may be nothing but zeros."""
 
 _HEAD_BYTES = 4096
-_LOOK_S = 1.0
-"""A server that ends has the lock for a moment more."""
 
 
 class KeptError(KeepbusyError):
@@ -82,17 +81,14 @@ class Kept:
             return
         check_ours(self._path)
         place = Path(os.path.realpath(self._path))
-        lock = FileLock(place.with_name(f".{place.name}.lock"))
+        in_use = NotOursError(
+            f"server.state_file: {self._path}: another server keeps its streams in it",
+            hint="give each server a file of its own",
+        )
         try:
-            lock.acquire(timeout=_LOOK_S)
-        except Timeout as error:
-            raise NotOursError(
-                f"server.state_file: {self._path}: another server keeps its streams in it",
-                hint="give each server a file of its own",
-            ) from error
+            self._lock = lock_file(place.with_name(f".{place.name}.lock"), in_use)
         except OSError as error:
             raise KeptError(f"{self._path}: cannot be locked: {reason_of(error)}") from error
-        self._lock = lock
 
     def close(self) -> None:
         """Leave it to others; further calls do nothing."""
