@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -114,8 +115,15 @@ def test_a_cluster_finds_the_same_also_where_a_worker_is_lost(two_nodes: str, bl
     run_batch(files, tmp_path / "alone", blob_model, units=UnitConfig(frames=None))
     lost: list[int] = []
 
+    def workers() -> list[psutil.Process]:
+        found = []
+        for one in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # Ended meanwhile, or ended and not heard of by its parent.
+                found += [one] if "ray::Relay" in " ".join(one.cmdline()) else []
+        return found
+
     def lose(progress: object) -> None:
-        actors = [one for one in psutil.Process().children(recursive=True) if "ray::Relay" in " ".join(one.cmdline())]
+        actors = workers()
         if actors and not lost:
             lost.append(actors[0].pid)
             os.kill(actors[0].pid, signal.SIGKILL)

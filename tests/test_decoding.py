@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -31,7 +32,8 @@ from keepbusy.sources.decoding.auto import Auto, best
 from keepbusy.sources.decoding.bell import Bell
 from keepbusy.sources.decoding.bitstream import begins_anew, is_spare, parameter_sets
 from keepbusy.sources.decoding.hardware import Route, find_route, program_route, usable_routes
-from keepbusy.sources.decoding.kept import Kept, Ticks
+from keepbusy.sources.decoding.kept import FIRST_TICKS, Kept, Ticks
+from keepbusy.sources.decoding.likeness import Likeness
 from keepbusy.sources.decoding.measure import Measured
 from keepbusy.sources.decoding.program import Program, ProgramError, arguments
 from keepbusy.sources.decoding.session import Session
@@ -262,7 +264,7 @@ IMPOSTORS = {
     "an error": ("print('rtsp://u:geheim@cam/x?token=geheim2: no device', file=sys.stderr); sys.exit(3)", "code 3"),
     "garbage": ("os.write(1, os.urandom(9216 * 5))", "without a time"),
     "half a picture": ("os.write(1, bytes(1000))", "1000 bytes of a picture"),
-    "wrong pictures": (PICTURE.format(1), "not the one that software decodes"),
+    "wrong pictures": (PICTURE.format(FIRST_TICKS), "not the one that software decodes"),
     "wrong times": (PICTURE.format("NOPTS"), "not asked for"),
     "silence": ("time.sleep(30)", "done nothing"),
 }
@@ -555,7 +557,7 @@ def test_what_packets_say() -> None:
 
 class FakePacket:
     def __init__(self, pts: int | None, dts: int | None = None, *, is_keyframe: bool = False, size: int = 10) -> None:
-        self.pts, self.dts, self.is_keyframe, self.size = pts, pts if dts is None else dts, is_keyframe, size
+        self.pts, self.dts, self.is_keyframe, self.size = pts, dts, is_keyframe, size
 
 
 def test_what_is_kept_to_begin_again() -> None:
@@ -580,8 +582,44 @@ def test_what_is_kept_to_begin_again() -> None:
 def test_times_of_packets_never_leap() -> None:
     ticks, taken = Ticks(), dict[int, Any]()
     for pts, dts in ((900, 900), (1100, 1000), (1 << 60, 1 << 60), (5, 5), (None, None)):
-        taken[ticks.next(FakePacket(pts, dts), taken)] = pts
+        taken[ticks.next(FakePacket(pts, dts), taken, past=-1)] = pts
     assert len(taken) == 5 and list(taken) == sorted(taken) and max(taken) < 1 << 34
+
+
+def test_times_of_packets_rise_in_the_order_in_which_they_are_shown() -> None:
+    ticks, taken = Ticks(), dict[int, int]()
+    for pts in (3000, 0, 12000, 6000, 9000):  # The second is shown before its key frame; none says when it is decoded.
+        taken[ticks.next(FakePacket(pts, dts=None), taken, past=-1)] = pts
+    assert [taken[ticks] for ticks in sorted(taken)] == [0, 3000, 6000, 9000, 12000]
+    shown = sorted(taken)[3]  # The camera's clock falls back: what is decoded later is shown later.
+    for pts in (60, 120, 90):
+        taken[ticks.next(FakePacket(pts, dts=None), taken, past=shown)] = pts
+    assert [taken[ticks] for ticks in sorted(taken)] == [0, 3000, 6000, 9000, 12000, 60, 90, 120]
+
+
+@pytest.mark.parametrize("kind", ["h264-reordered", "hevc"])
+def test_packets_that_do_not_say_when_they_are_decoded(videos: Callable[[str], Path], route: Route, kind: str) -> None:
+    path = str(videos(kind))
+    with av.open(path) as container, av.open(path) as other:
+        pictures = list(other.decode(video=0))
+        stream = container.streams.video[0]
+        assert stream.time_base is not None
+        bell, codec = Bell(), kind.partition("-")[0]
+        session = Session(route, codec, Likeness(pictures[0]), stream.time_base, bell, {})
+        out, annexb = [], AnnexB(stream)
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    packet.dts = None
+                    session.feed(packet, annexb.content(packet))
+                    out += session.work()
+            session.end()
+            while not session.is_over:
+                out += session.work()
+        finally:
+            session.close()
+            bell.close()
+    assert session.rest() == [] and [one.pts for one in out] == [one.pts for one in pictures]
 
 
 def test_a_bell_may_be_rung_when_it_is_closed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from typing import Any
 
 MAX_KEPT_BYTES = 1 << 25
@@ -54,30 +55,40 @@ class Kept:
 
 
 class Ticks:
-    """Times of packets as the program gets them: they begin at 0, and never leap or fall back."""
+    """Times of packets as the program gets them: they rise in the order in which pictures are shown.
+
+    They never leap. Where pictures came out in another order, FFmpeg's program would take their times for wrong and
+    give such as it guesses. Packets of a connection often tell only when they are shown, not when they are decoded.
+    """
 
     def __init__(self) -> None:
-        self._last_dts: int | None = None
-        self._now = 0
+        self._origin: int | None = None
+        self._last = 0
+        self._highest = FIRST_TICKS - 1
 
-    def next(self, packet: Any, taken: dict[int, Any]) -> int:
+    def next(self, packet: Any, taken: Container[int], past: int) -> int:
         """When a packet's picture is shown.
 
         Args:
             packet: The packet, in the order of decoding.
             taken: The times that others have.
+            past: The highest time whose picture has come out; what is decoded now is shown later.
         """
-        dts = packet.dts if packet.dts is not None else packet.pts
-        step = 1
-        if dts is not None:
-            step = 1 if self._last_dts is None else max(1, min(dts - self._last_dts, _MAX_STEP))
-            self._last_dts = dts
-        self._now += step
-        ahead = 0 if packet.pts is None or packet.dts is None else packet.pts - packet.dts
-        ticks = self._now + max(0, min(ahead, _MAX_STEP))
+        shown = packet.pts if packet.pts is not None else packet.dts
+        if shown is None:
+            ticks = self._highest + 1
+        else:
+            if self._origin is None or abs(shown - self._last) > _MAX_STEP or shown - self._origin <= past:
+                self._origin = shown - (self._highest + 1)
+            self._last = shown
+            ticks = shown - self._origin
         while ticks in taken:
             ticks += 1
+        self._highest = max(self._highest, ticks)
         return ticks
 
+
+FIRST_TICKS = 1 << 20
+"""Of the first packet: pictures that lean on the key frame may be shown before it."""
 
 _MAX_STEP = 1 << 32

@@ -85,6 +85,7 @@ class Session:
         self._fed: dict[int, int | None] = {}
         self._passed: dict[int, int | None] = {}
         self._proof_ticks: int | None = None
+        self._past_ticks = -1
         self._delay = MAX_INSIDE
         self._progress_s = time.monotonic()
 
@@ -119,7 +120,7 @@ class Session:
             packet: PyAV's.
             content: What is in it, with start codes.
         """
-        ticks = self._ticks.next(packet, self._fed)
+        ticks = self._ticks.next(packet, self._fed, self._past_ticks)
         if self._proof_ticks is None:
             self._proof_ticks = ticks
         self._fed[ticks] = packet.pts
@@ -159,6 +160,7 @@ class Session:
             if picture.ticks == self._proof_ticks and not self._likeness.is_same(picture):
                 raise WrongPictureError("its first picture is not the one that software decodes")
             out += self._missing(picture.ticks)
+            self._past_ticks = max(self._past_ticks, picture.ticks)
             pts = self._fed.pop(picture.ticks)
             self.num_good += 1
             self._progress_s = time.monotonic()
