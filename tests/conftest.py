@@ -3,6 +3,7 @@ from __future__ import annotations
 import locale
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -13,6 +14,11 @@ import pytest
 
 from tests.build import build_blob_model, write_video
 from tests.waiting import wait_until
+
+# A program that is started in the background, as by `nohup`, ignores these, and so does each that it starts.
+for _number in (signal.SIGINT, *((signal.SIGHUP, signal.SIGQUIT) if os.name != "nt" else ())):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("KEEPBUSY_TEST_DATA", REPOSITORY.parent / "shared" / "data"))

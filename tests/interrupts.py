@@ -19,7 +19,7 @@ import keepbusy
 
 T = TypeVar("T")
 
-NUM_PLACES = None if os.environ.get("KEEPBUSY_TEST_EVERY_STEP") else 100
+NUM_PLACES = None if os.environ.get("KEEPBUSY_TEST_EVERY_STEP") else 60
 """Moments to interrupt at, where there are thousands; `make interrupts` takes each."""
 
 _PACKAGE = str(Path(keepbusy.__file__).parent)

@@ -372,8 +372,7 @@ def fixed_inside(data: Path, tmp_path: Path) -> Path:
     return tmp_path / "any.xml"
 
 
-@pytest.mark.parametrize("shape", ["auto", "rect", "square"])
-@pytest.mark.parametrize("head", ["auto", "stock"])
+@pytest.mark.parametrize(("shape", "head"), [("auto", "auto"), ("rect", "stock"), ("square", "tail")])
 def test_sizes_fixed_behind_an_input_of_any_size(data: Path, fixed_inside: Path, shape: str, head: str) -> None:
     plain = data / "models" / "yolov5n.xml"
     options = {"shape": shape, "head": head, "precision": "f32"}

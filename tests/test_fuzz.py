@@ -10,7 +10,7 @@ from tests.fuzz.drive import keep, worker
 from tests.fuzz.worker import KINDS
 
 SEED = 3
-NUM_CASES = {"texts": 200, "pictures": 400, "videos": 200, "models": 100, "store": 100}
+NUM_CASES = {"texts": 150, "pictures": 300, "videos": 100, "models": 60, "store": 60}
 
 
 @pytest.mark.parametrize("name", KINDS)
