@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def write_clip(source: Path, path: Path, size_wh: tuple[int, int]) -> None:
             if number == CLIP_FRAMES:
                 break
             picture = frame.reformat(width, height, "yuv420p")
-            picture.pts = number
+            picture.pts, picture.time_base = number, Fraction(1, CLIP_FPS)
             written.mux(track.encode(picture))
         written.mux(track.encode(None))
 

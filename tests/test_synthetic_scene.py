@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import keepbusy as kb
 from keepbusy.errors import SourceError
-from keepbusy.street import CLASS_NAMES, StreetScene, StreetSpec, Truth, canvas, parse_street_spec
+from keepbusy.street import CLASS_NAMES, StreetScene, StreetSpec, Truth, canvas, cast, parse_street_spec
 from keepbusy.street import scene as scene_module
 from keepbusy.street.truth import MIN_LONG_SIDE_PX, MIN_SHORT_SIDE_PX, MIN_VISIBLE_SHARE
 
@@ -308,3 +310,28 @@ def test_spec_never_raises_anything_else(text: str) -> None:
         except SourceError:
             continue
         assert 64 <= parsed.width <= 3840
+
+
+def test_a_scene_that_goes_on_keeps_no_more_of_those_who_have_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cast, "_HELD", 20)
+    monkeypatch.setattr(cast, "_POSES_HELD", 30)
+    made: list[cast.Cast] = []
+    begin = cast.Cast.__init__
+
+    def noted(self: cast.Cast, *args: Any) -> None:
+        begin(self, *args)
+        made.append(self)
+
+    monkeypatch.setattr(cast.Cast, "__init__", noted)
+    spec = "synth:street?seed=3&size=192x108&fps=1&frames=60"
+    few = pictures_of(spec)
+    for one in made:
+        assert len(one._outfits) == 20 and len(one._poses) == 30 and len(one._models) <= 20
+    monkeypatch.undo()
+    assert len(few) == 60
+    np.testing.assert_array_equal(few, pictures_of(spec))
+
+
+def pictures_of(spec: str) -> list[Any]:
+    source = kb.open_source(spec)
+    return [frame.image for frame in iter(source.read, None)]

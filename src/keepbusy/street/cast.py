@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,12 @@ _CLASSES = {"car": CAR, "bus": BUS, "truck": TRUCK}
 
 _PoseKey = tuple[tuple[str, str, float], int, bool, float, bool, tuple[float, float]]
 _STEPS = 24
-_HELD = 1024
+
+_HELD = 128
+"""Actors whose looks are kept. A scene shows some dozens at a time, and others come as long as it goes on."""
+
+_POSES_HELD = 256
+"""Figures that are kept, each in one step and one direction: about 6 KB each."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,13 @@ def _build(actor: Actor, looks: Looks, style: int, phase: float, near: float, fa
         return bicycle(looks if ridden else None, phase, near, facing)
     rider = replace(looks, extra="full helmet") if ridden else None
     return motorcycle(rider, style, near, facing)
+
+
+def _hold(held: dict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """Keep a value that is made again when it is needed again; the oldest one goes where there are too many."""
+    while len(held) >= most:
+        del held[next(iter(held))]
+    held[key] = value
 
 
 class Cast:
@@ -97,8 +110,6 @@ class Cast:
         held = self._models.get((actor.kind, actor.key))
         if held is not None:
             return held
-        if len(self._models) > _HELD:
-            self._models.clear()
         rng = Rng(actor.key)
         paints = self._paints[actor.kind]
         if actor.kind == "car":
@@ -107,7 +118,7 @@ class Cast:
             styles = vehicles.BUS_STYLES if actor.kind == "bus" else vehicles.TRUCK_STYLES
             style, index = rng.choice(styles), rng.integer(0, len(paints) - 1)
         held = (_MODELS[(actor.kind, style)], style, paints[index])
-        self._models[(actor.kind, actor.key)] = held
+        _hold(self._models, (actor.kind, actor.key), held, _HELD)
         return held
 
     def sketch(self, actor: Actor, ridden: bool = True) -> Sketch:
@@ -146,7 +157,8 @@ class Cast:
         posed = self._poses.get(key)
         if posed is None:
             figure = _build(actor, looks, who.style, step / _STEPS, near, facing, ridden)
-            posed = self._poses[key] = PosedFigure(figure, actor.heading, self.camera)
+            posed = PosedFigure(figure, actor.heading, self.camera)
+            _hold(self._poses, key, posed, _POSES_HELD)
         lit = who.lit.get(posed.slots)
         if lit is None:
             lit = who.lit[posed.slots] = posed.light(who.paint, self.light)
@@ -155,13 +167,11 @@ class Cast:
     def _outfit(self, actor: Actor) -> _Outfit:
         who = self._outfits.get(actor.key)
         if who is None:
-            if len(self._outfits) > _HELD:
-                self._outfits.clear()
             rng = Rng(actor.key)
             looks = make_looks(rng)
             paint = {**looks.paint, **cycle_paint(rng, self.light.lamps_on)}
             who = _Outfit(looks, paint, rng.unit(), 1 if rng.chance(0.4) else 0, {})
-            self._outfits[actor.key] = who
+            _hold(self._outfits, actor.key, who, _HELD)
         return who
 
     def shadow(self, actor: Actor) -> Ints | None:
