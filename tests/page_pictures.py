@@ -7,6 +7,7 @@ WebP of 1280 pixels at most across. Look at them before you put them into docs/i
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -43,6 +44,15 @@ class Shot:
     size_wh: tuple[int, int]
     act: Callable[[Any], None] = lambda page: None
     options: tuple[tuple[str, Any], ...] = ()
+
+
+def why_no_chinese() -> str:
+    """Why the browser cannot show Chinese: it draws boxes where no font has the character. Empty where it can."""
+    try:
+        fonts = subprocess.run(["fc-list", ":lang=zh"], capture_output=True, check=False).stdout
+    except FileNotFoundError:
+        return "fc-list is not installed: apt install fontconfig"
+    return "" if fonts.strip() else "no font has Chinese characters: apt install fonts-noto-cjk"
 
 
 def _enlarge(page: Any) -> None:
@@ -108,7 +118,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", action="append", choices=[one.name for one in SHOTS])
     options = parser.parse_args()
-    if missing := why_no_browser():
+    if missing := why_no_browser() or why_no_chinese():
         print(missing, file=sys.stderr)
         return 1
     options.folder.mkdir(parents=True, exist_ok=True)
