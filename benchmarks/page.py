@@ -2,12 +2,13 @@
 
     python -m benchmarks.page [--streams 16] [--fps 1] [--size 1280x720] [--seconds 20]
 
-All tiles have to move: the number of the frame that the browser has drawn grows on each. What a tile and the
-enlarged stream say has to agree with `/metrics` of the same moment. The console has to be free of errors. The server's
-memory has to settle, which may take minutes. Then a viewer comes that opens the WebSocket, wants all pictures in full
-size, and never reads: the server's memory may grow by less than 10 MiB, and neither the streams' rate nor the page's may
-fall by more than noise. Noise is the difference between a time before it and a time after it, and 10 % at least. Then 200
-connections are opened, all of which have to be answered. The result is a table; the exit code is 1 where a limit is broken.
+All tiles have to move: the number of the frame that the browser has drawn grows on each. What a tile and the enlarged
+stream say has to agree with `/metrics` of the same moment. The console has to be free of errors. The server's memory
+has to settle, which may take minutes. Then a viewer comes that opens the WebSocket, wants all pictures in full size,
+and never reads: the server's memory may grow by less than 10 MiB, and neither the streams' rate nor the page's may
+fall by more than noise. Noise is the difference between a time before it and a time after it, and 10 % at least. Then
+200 connections are opened, all of which have to be answered. The result is a table; the exit code is 1 where a limit
+is broken.
 
 The synthetic cameras are drawn by the server, and the browser draws on the same cores: the rate is what is left.
 """
